@@ -1,0 +1,203 @@
+//! The JSON that clients hear. Knows the wire and nothing of components.
+//!
+//! Compact, keys in the order that the API promises, characters as they are: only what JSON forbids in a string is
+//! escaped. Each event is written once, into one buffer that is large enough from the start.
+
+use std::fmt::Write as _;
+
+/// Room for the keys and the numbers of a message, in bytes.
+const MESSAGE_FRAME_BYTES: usize = 256;
+
+/// A message that was accepted, as far as clients hear of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Message<'a> {
+    /// Its number over all rooms.
+    pub id: u64,
+    /// The room that it was said in.
+    pub room: u64,
+    /// Its place in that room.
+    pub seq: u64,
+    /// The sender's address.
+    pub email: &'a str,
+    /// The sender's name.
+    pub nickname: &'a str,
+    /// Where the sender's picture is.
+    pub profile_url: Option<&'a str>,
+    /// What was said.
+    pub text: &'a str,
+    /// The client's own id for it.
+    pub client_id: Option<&'a str>,
+    /// The message that it answers.
+    pub parent: Option<u64>,
+    /// What the `messages` handler kept beside the text.
+    pub extra: Option<&'a str>,
+    /// When the host accepted it.
+    pub created_at: &'a str,
+}
+
+/// Whether the members of a room hear of each other's coming and going. Setting `announce`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Announce {
+    /// They do.
+    JoinsAndLeaves,
+    /// They hear nothing.
+    Nothing,
+}
+
+/// The event for a message. `extra`, where there is one, is its last key, as a string.
+#[must_use]
+pub fn message(message: &Message<'_>) -> String {
+    let mut out = String::with_capacity(
+        MESSAGE_FRAME_BYTES
+            + message.text.len()
+            + message.email.len()
+            + message.nickname.len()
+            + message.created_at.len()
+            + message.profile_url.map_or(0, str::len)
+            + message.client_id.map_or(0, str::len)
+            + message.extra.map_or(0, str::len),
+    );
+    out.push_str(r#"{"type":"chat.message","message":"#);
+    push_string(&mut out, message.text);
+    out.push_str(r#","sender":"#);
+    push_string(&mut out, message.email);
+    out.push_str(r#","nickname":"#);
+    push_string(&mut out, message.nickname);
+    out.push_str(r#","profile_picture_url":"#);
+    push_string_or_null(&mut out, message.profile_url);
+    out.push_str(r#","id":"#);
+    push_number(&mut out, message.id);
+    out.push_str(r#","room":"#);
+    push_number(&mut out, message.room);
+    out.push_str(r#","seq":"#);
+    push_number(&mut out, message.seq);
+    out.push_str(r#","created_at":"#);
+    push_string(&mut out, message.created_at);
+    out.push_str(r#","client_id":"#);
+    push_string_or_null(&mut out, message.client_id);
+    out.push_str(r#","parent":"#);
+    match message.parent {
+        Some(parent) => push_number(&mut out, parent),
+        None => out.push_str("null"),
+    }
+    if let Some(extra) = message.extra {
+        out.push_str(r#","extra":"#);
+        push_string(&mut out, extra);
+    }
+    out.push('}');
+    out
+}
+
+/// The event for a user who has come; none where the operator wants none.
+#[must_use]
+pub fn join(announce: Announce, nickname: &str) -> Option<String> {
+    presence(
+        announce,
+        r#"{"type":"chat.user.join","username":"#,
+        nickname,
+    )
+}
+
+/// The event for a user who has gone; none where the operator wants none.
+#[must_use]
+pub fn leave(announce: Announce, nickname: &str) -> Option<String> {
+    presence(
+        announce,
+        r#"{"type":"chat.user.leave","username":"#,
+        nickname,
+    )
+}
+
+/// The event for a no, to the client whose frame was refused.
+#[must_use]
+pub fn refusal(code: &str, sentence: &str, field: Option<&str>) -> String {
+    let mut out =
+        String::with_capacity(128 + sentence.len() + code.len() + field.map_or(0, str::len));
+    out.push_str(r#"{"type":"error","error_type":"invalid_request","message":"#);
+    push_string(&mut out, sentence);
+    out.push_str(r#","code":"#);
+    push_string(&mut out, code);
+    if let Some(field) = field {
+        out.push_str(r#","field":"#);
+        push_string(&mut out, field);
+    }
+    out.push('}');
+    out
+}
+
+impl Announce {
+    /// What `get` tells of; the default, joins and leaves, when it has nothing.
+    ///
+    /// # Errors
+    /// A sentence with the key and what it takes, when the value is none of that.
+    pub fn read(get: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
+        match get("announce").as_deref() {
+            None | Some("joins_and_leaves") => Ok(Self::JoinsAndLeaves),
+            Some("nothing") => Ok(Self::Nothing),
+            Some(value) => Err(format!(
+                "The setting announce takes joins_and_leaves or nothing, not {value:?}."
+            )),
+        }
+    }
+}
+
+fn presence(announce: Announce, start: &str, nickname: &str) -> Option<String> {
+    if announce == Announce::Nothing {
+        return None;
+    }
+    let mut out = String::with_capacity(start.len() + nickname.len() + 16);
+    out.push_str(start);
+    push_string(&mut out, nickname);
+    out.push('}');
+    Some(out)
+}
+
+/// `text` as a JSON string: quotes, backslashes and what is below U+0020 escaped, all else as it is (RFC 8259, 7).
+fn push_string(out: &mut String, text: &str) {
+    out.push('"');
+    let mut rest = text;
+    while let Some(at) = rest
+        .bytes()
+        .position(|byte| byte < b' ' || byte == b'"' || byte == b'\\')
+    {
+        // What is escaped is ASCII, so `at` and the byte after it are both where a character starts.
+        let (clean, from) = rest.split_at(at);
+        let (escaped, after) = from.split_at(1);
+        out.push_str(clean);
+        match escaped {
+            "\"" => out.push_str("\\\""),
+            "\\" => out.push_str("\\\\"),
+            "\n" => out.push_str("\\n"),
+            "\r" => out.push_str("\\r"),
+            "\t" => out.push_str("\\t"),
+            "\u{8}" => out.push_str("\\b"),
+            "\u{c}" => out.push_str("\\f"),
+            other => other
+                .bytes()
+                .for_each(|byte| push(out, format_args!("\\u{byte:04x}"))),
+        }
+        rest = after;
+    }
+    out.push_str(rest);
+    out.push('"');
+}
+
+fn push_string_or_null(out: &mut String, text: Option<&str>) {
+    match text {
+        Some(text) => push_string(out, text),
+        None => out.push_str("null"),
+    }
+}
+
+fn push_number(out: &mut String, number: u64) {
+    push(out, format_args!("{number}"));
+}
+
+fn push(out: &mut String, what: std::fmt::Arguments<'_>) {
+    // Writing to a String cannot fail; the trait has the error for others.
+    let _ = out.write_fmt(what);
+}
+
+#[cfg(test)]
+#[path = "payload_tests.rs"]
+mod tests;

@@ -1,0 +1,140 @@
+//! What clients hear, to the letter.
+#![allow(clippy::unwrap_used, reason = "a test says so by failing")]
+
+use super::*;
+
+fn greeting() -> Message<'static> {
+    Message {
+        id: 10,
+        room: 3,
+        seq: 1,
+        email: "user@example.com",
+        nickname: "사용자명",
+        profile_url: Some("/media/profile.jpg"),
+        text: "안녕하세요!",
+        client_id: None,
+        parent: None,
+        extra: None,
+        created_at: "2026-01-31T09:30:00.125Z",
+    }
+}
+
+#[test]
+fn a_message_is_written_as_the_api_has_it() {
+    assert_eq!(
+        message(&greeting()),
+        concat!(
+            r#"{"type":"chat.message","message":"안녕하세요!","sender":"user@example.com","nickname":"사용자명","#,
+            r#""profile_picture_url":"/media/profile.jpg","id":10,"room":3,"seq":1,"#,
+            r#""created_at":"2026-01-31T09:30:00.125Z","client_id":null,"parent":null}"#,
+        )
+    );
+}
+
+#[test]
+fn what_a_message_lacks_is_null_and_extra_is_left_out() {
+    let bare = message(&Message {
+        profile_url: None,
+        ..greeting()
+    });
+    assert!(bare.contains(r#""profile_picture_url":null,"#));
+    assert!(!bare.contains("extra"));
+    let full = message(&Message {
+        client_id: Some("c-1"),
+        parent: Some(u64::MAX),
+        extra: Some(r#"{"mood":"좋음"}"#),
+        ..greeting()
+    });
+    let end = r#""client_id":"c-1","parent":18446744073709551615,"extra":"{\"mood\":\"좋음\"}"}"#;
+    assert!(full.ends_with(end), "{full}");
+}
+
+#[test]
+fn every_character_is_written_as_serde_json_writes_it() {
+    let everything: String = (0..=0x2fff)
+        .filter_map(char::from_u32)
+        .chain("😀👩\u{200d}👧".chars())
+        .collect();
+    let hostile = [
+        "",
+        "\"",
+        "\\",
+        "\\\"\\",
+        "\n",
+        "a\nb",
+        "</script>",
+        "끝\"",
+        "\"가",
+        "\0",
+    ];
+    for text in hostile.into_iter().chain([everything.as_str()]) {
+        let mut out = String::new();
+        push_string(&mut out, text);
+        assert_eq!(out, serde_json::to_string(text).unwrap());
+    }
+}
+
+#[test]
+fn a_hostile_message_stays_one_json_object() {
+    let hostile = "\"},{\"type\":\"x\\";
+    let written = message(&Message {
+        email: hostile,
+        nickname: hostile,
+        profile_url: Some(hostile),
+        text: hostile,
+        client_id: Some(hostile),
+        extra: Some(hostile),
+        ..greeting()
+    });
+    let read: serde_json::Value = serde_json::from_str(&written).unwrap();
+    for key in [
+        "message",
+        "sender",
+        "nickname",
+        "profile_picture_url",
+        "client_id",
+        "extra",
+    ] {
+        assert_eq!(read.get(key).unwrap(), hostile, "{key}");
+    }
+}
+
+#[test]
+fn joins_and_leaves_name_the_user() {
+    let both = Announce::JoinsAndLeaves;
+    assert_eq!(
+        join(both, "민지").unwrap(),
+        r#"{"type":"chat.user.join","username":"민지"}"#
+    );
+    assert_eq!(
+        leave(both, "a\"b").unwrap(),
+        r#"{"type":"chat.user.leave","username":"a\"b"}"#
+    );
+    assert_eq!(join(Announce::Nothing, "민지"), None);
+    assert_eq!(leave(Announce::Nothing, "민지"), None);
+}
+
+#[test]
+fn a_refusal_names_its_field_where_it_has_one() {
+    assert_eq!(
+        refusal("binary", "Text only.", None),
+        r#"{"type":"error","error_type":"invalid_request","message":"Text only.","code":"binary"}"#
+    );
+    assert_eq!(
+        refusal("blank", "비어 있습니다.", Some("message")),
+        r#"{"type":"error","error_type":"invalid_request","message":"비어 있습니다.","code":"blank","field":"message"}"#
+    );
+}
+
+#[test]
+fn a_setting_that_makes_no_sense_names_its_key_and_what_it_takes() {
+    let set = |value: &str| Announce::read(|key| (key == "announce").then(|| value.to_owned()));
+    assert_eq!(set("nothing"), Ok(Announce::Nothing));
+    assert_eq!(set("joins_and_leaves"), Ok(Announce::JoinsAndLeaves));
+    assert_eq!(Announce::read(|_| None), Ok(Announce::JoinsAndLeaves));
+    let why = set("joins").unwrap_err();
+    assert!(
+        why.contains("announce") && why.contains("joins_and_leaves or nothing"),
+        "{why}"
+    );
+}
