@@ -1,0 +1,358 @@
+//! The application: the only place that knows handlers, store and rooms. It decides what happens in which order, and
+//! nothing about what is allowed or how it reads: that is the handlers'.
+//!
+//! A message: [`Chat::say`] asks `messages.receive`; the room's [`place`] numbers it and asks `events.message`; the store
+//! commits it with whatever else has gathered; what is durable is published to the room.
+
+mod place;
+mod reply;
+mod seats;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+pub use reply::SayError;
+pub use seats::Seat;
+
+// What the edge needs of the two below: it knows them by these names alone.
+pub use crate::rooms::{Outbox, OutboxState, Why, Wire};
+pub use crate::store::Page;
+
+use crate::config::{Config, Limits};
+use crate::handlers::{Handlers, Release};
+use crate::model::{Action, Draft, Frame, Message, MessageId, Refusal, Room, RoomId, RoomRequest, Standing, User};
+use crate::store::{RoomOutcome, Store, StoreError};
+use place::{Place, Post};
+use reply::Reply;
+use seats::Seats;
+
+/// The chat. One for a process.
+pub struct Chat {
+    handlers: Arc<Handlers>,
+    work: Arc<Work>,
+    places: Mutex<HashMap<RoomId, Weak<Place>>>,
+    seats: Arc<Seats>,
+}
+
+/// What every room works with.
+struct Work {
+    store: Store<Posted>,
+    next_id: AtomicU64,
+    limits: Limits,
+    runtime: Handle,
+}
+
+/// What comes back from the store with each message.
+struct Posted {
+    place: Arc<Place>,
+    payload: String,
+    /// None for what nobody waits to hear of.
+    reply: Option<Reply>,
+}
+
+/// Why a request of the edge's failed. Each is one answer there.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ChatError {
+    /// What was asked for is not there.
+    #[error("not found")]
+    NotFound,
+    /// A considered no.
+    #[error("{}", .0.message)]
+    Refused(Refusal),
+    /// A handler failed.
+    #[error("a handler failed")]
+    HandlerFault,
+    /// Too much waits for the store.
+    #[error("too much is waiting, try again")]
+    Busy,
+    /// The store failed.
+    #[error("the store failed: {0}")]
+    Store(StoreError),
+    /// Something said came to nothing.
+    #[error(transparent)]
+    Say(#[from] SayError),
+}
+
+impl From<StoreError> for ChatError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Busy(_) => Self::Busy,
+            other => Self::Store(other),
+        }
+    }
+}
+
+/// What became of a request for a room.
+#[derive(Debug)]
+pub enum Creation {
+    /// There is a new room.
+    Created(Room),
+    /// The post's standing room.
+    Standing(Room),
+}
+
+/// What became of something said by request.
+#[derive(Debug)]
+pub enum Said {
+    /// It is stored, and sent to the room.
+    Stored(Box<Message>),
+    /// It was sent to the room, or nothing was to be done.
+    NotStored,
+}
+
+/// A connection in a room, until dropped.
+pub struct Member {
+    chat: Arc<Chat>,
+    place: Arc<Place>,
+    user: Arc<User>,
+    outbox: Arc<Outbox>,
+}
+
+impl Chat {
+    /// Opens the store and brings the chat up. On a runtime.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be opened.
+    pub fn open(config: &Config, handlers: Arc<Handlers>) -> Result<Self, StoreError> {
+        let runtime = Handle::current();
+        let publishing = runtime.clone();
+        let path = config.data.join("ondol.db");
+        let store =
+            Store::open(&path, config.synchronous, &config.limits, move |batch| place::publish(batch, &publishing))?;
+        let next_id = AtomicU64::new(store.first_free_id().0);
+        let limits = config.limits.clone();
+        let seats = Arc::new(Seats::new(limits.connections_per_user_max));
+        let work = Arc::new(Work { store, next_id, limits, runtime });
+        Ok(Self { handlers, work, places: Mutex::default(), seats })
+    }
+
+    /// A place for one more connection of a user, or none when they have as many as they may.
+    #[must_use]
+    pub fn seat(&self, user: &User) -> Option<Seat> {
+        self.seats.take(&user.id)
+    }
+
+    /// Creates a room, or finds the one that its post has.
+    ///
+    /// # Errors
+    ///
+    /// A refusal, a handler's fault, or the store's error.
+    pub async fn create_room(&self, request: RoomRequest, creator: Option<&User>) -> Result<Creation, ChatError> {
+        let release = self.handlers.current();
+        let draft = match release.create(&request, creator) {
+            Ok(draft) => draft.map_err(ChatError::Refused)?,
+            Err(fault) => {
+                tracing::error!(
+                    handler = %fault.handler,
+                    version = %fault.version,
+                    function = fault.function,
+                    cause = %fault.cause,
+                    printed = fault.printed.as_deref().unwrap_or_default(),
+                    "handler failed, no room is created"
+                );
+                return Err(ChatError::HandlerFault);
+            }
+        };
+        let standing = draft.standing;
+        let owner = creator.map(|user| user.id.clone());
+        match self.work.store.create_room(draft, request.post_id, owner).await? {
+            RoomOutcome::Created(room) => Ok(Creation::Created(room)),
+            RoomOutcome::Standing(room) if standing == Standing::Reuse => Ok(Creation::Standing(room)),
+            RoomOutcome::Standing(_) => {
+                let message = "this post has a room already";
+                Err(ChatError::Refused(Refusal::new("post_has_room", Some("post_id"), message)))
+            }
+        }
+    }
+
+    /// Rooms after a number, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    pub async fn rooms(&self, after: RoomId, limit: usize) -> Result<Vec<Room>, ChatError> {
+        Ok(self.work.store.rooms(after, limit).await?)
+    }
+
+    /// A room.
+    ///
+    /// # Errors
+    ///
+    /// [`ChatError::NotFound`], or the store's.
+    pub async fn room(&self, id: RoomId) -> Result<Room, ChatError> {
+        self.work.store.room(id).await?.ok_or(ChatError::NotFound)
+    }
+
+    /// Whether there is such a room.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    pub async fn has_room(&self, id: RoomId) -> Result<bool, ChatError> {
+        Ok(self.standing_place(id).is_some() || self.work.store.room(id).await?.is_some())
+    }
+
+    /// A page of a room's messages, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`ChatError::NotFound`], or the store's.
+    pub async fn messages(&self, room: RoomId, page: Page, limit: usize) -> Result<Vec<Message>, ChatError> {
+        self.room(room).await?;
+        Ok(self.work.store.messages(room, page, limit).await?)
+    }
+
+    /// Says something in a room by request, and waits for what becomes of it.
+    ///
+    /// # Errors
+    ///
+    /// [`ChatError::NotFound`], or why it came to nothing.
+    pub async fn say_once(&self, room: RoomId, sender: Arc<User>, body: &str) -> Result<Said, ChatError> {
+        let place = self.place(room).await?;
+        let (answer, answered) = oneshot::channel();
+        self.say(&place, &sender, Frame::Body(body), Reply::Waiting(answer)).await;
+        match answered.await {
+            Ok(Ok(message)) => Ok(Said::Stored(Box::new(message))),
+            Ok(Err(error)) => Err(error.into()),
+            Err(_) => Ok(Said::NotStored),
+        }
+    }
+
+    /// Brings a connection into a room.
+    ///
+    /// # Errors
+    ///
+    /// [`ChatError::NotFound`], or the store's.
+    pub async fn join(
+        self: &Arc<Self>,
+        room: RoomId,
+        user: Arc<User>,
+        outbox: Arc<Outbox>,
+    ) -> Result<Member, ChatError> {
+        let place = self.place(room).await?;
+        place.join(&user, &outbox, self.handlers.current());
+        Ok(Member { chat: Arc::clone(self), place, user, outbox })
+    }
+
+    /// Commits what was accepted, and takes nothing more. Waits for the disk.
+    pub fn close(&self) {
+        self.work.store.close();
+    }
+
+    /// What becomes of a frame. The reply hears of it, unless the frame was relayed or ignored.
+    async fn say(&self, place: &Arc<Place>, sender: &Arc<User>, frame: Frame<'_>, reply: Reply) {
+        let release = self.handlers.current();
+        match release.receive(sender, place.id, frame) {
+            Ok(Ok(Action::Post(draft))) => self.post(place, sender, draft, release, reply).await,
+            Ok(Ok(Action::Relay(payload))) => {
+                if !place.relay(payload) {
+                    reply.failed(place.id, SayError::Busy);
+                }
+            }
+            Ok(Ok(Action::Ignore)) => {}
+            Ok(Err(refusal)) => reply.refused(&release, place.id, refusal),
+            Err(fault) => reply.faulted(place.id, &fault),
+        }
+    }
+
+    /// Gives a draft to its room, once what it refers to has been looked up.
+    async fn post(&self, place: &Arc<Place>, sender: &Arc<User>, draft: Draft, release: Arc<Release>, reply: Reply) {
+        if let Some(parent) = draft.parent {
+            match self.work.store.has_message(place.id, parent).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    let message = "parent: no such message in this room";
+                    let refusal = Refusal::new("parent_not_found", Some("parent"), message);
+                    return reply.refused(&release, place.id, refusal);
+                }
+                Err(error) => return unread(place, &error, reply),
+            }
+        }
+        if let Some(client_id) = &draft.client_id {
+            if !place.claim(sender, client_id) {
+                // The first one is on its way to the disk, and its event answers both.
+                return match reply {
+                    Reply::Socket(_) => {}
+                    Reply::Waiting(_) => reply.failed(place.id, SayError::Busy),
+                };
+            }
+            // Claimed first and looked up then: whatever is not under way any more is in the database by now.
+            match self.work.store.by_client_id(place.id, sender.id.clone(), client_id.clone()).await {
+                Ok(None) => {}
+                Ok(Some(first)) => {
+                    place.give_back(sender, &draft);
+                    return repeat(place, first, &release, reply);
+                }
+                Err(error) => {
+                    place.give_back(sender, &draft);
+                    return unread(place, &error, reply);
+                }
+            }
+        }
+        place.post(Post { sender: Arc::clone(sender), draft, release, reply });
+    }
+
+    /// The place of a room that exists.
+    async fn place(&self, room: RoomId) -> Result<Arc<Place>, ChatError> {
+        if let Some(place) = self.standing_place(room) {
+            return Ok(place);
+        }
+        self.room(room).await?;
+        let last = self.work.store.last_seq(room).await?;
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = places.get(&room).and_then(Weak::upgrade) {
+            return Ok(place);
+        }
+        if places.len() == places.capacity() {
+            places.retain(|_, place| place.strong_count() > 0);
+        }
+        let place = Arc::new(Place::new(room, last, &self.work));
+        places.insert(room, Arc::downgrade(&place));
+        Ok(place)
+    }
+
+    fn standing_place(&self, room: RoomId) -> Option<Arc<Place>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner).get(&room)?.upgrade()
+    }
+}
+
+/// Answers a repeated message with the first one's event.
+fn repeat(place: &Place, first: Message, release: &Release, reply: Reply) {
+    match &reply {
+        Reply::Waiting(_) => reply.stored(first),
+        Reply::Socket(outbox) => match release.message(&first) {
+            Ok(payload) => reply::send(outbox, &payload),
+            Err(fault) => reply.faulted(place.id, &fault),
+        },
+    }
+}
+
+/// The database did not answer.
+fn unread(place: &Place, error: &StoreError, reply: Reply) {
+    tracing::error!(room = place.id.0, %error, "a message was not taken: what it refers to could not be read");
+    reply.failed(place.id, SayError::NotStored);
+}
+
+impl Member {
+    /// Takes a frame that this connection's client sent. Returns when it may send the next.
+    pub async fn say(&self, frame: Frame<'_>) {
+        self.chat.say(&self.place, &self.user, frame, Reply::Socket(Arc::clone(&self.outbox))).await;
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.place.leave(&self.user, &self.outbox, self.chat.handlers.current());
+    }
+}
+
+impl Work {
+    fn next_id(&self) -> MessageId {
+        MessageId(self.next_id.fetch_add(1, Ordering::Relaxed))
+    }
+}

@@ -1,0 +1,340 @@
+//! The one place for each room: takes accepted drafts in order, numbers and formats them, hands them to the store without
+//! waiting, and publishes what comes back durable.
+//!
+//! Whoever brings a draft does the work for all who bring one meanwhile, so nobody waits for a lock and a quiet room costs
+//! no task. A number is used up only when its message was formatted and handed over; when the store could not keep one,
+//! the room waits until all that is under way has come back, and takes its numbers from the database again.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use tokio::runtime::Handle;
+
+use super::reply::{Reply, SayError};
+use super::{Posted, Work};
+use crate::handlers::{Fault, Release};
+use crate::model::{Draft, Message, RoomId, Seq, Timestamp, User};
+use crate::rooms::{Outbox, Presence, Rest, Room};
+use crate::store::{Batch, Entry, Failed, StoreError};
+
+/// How many jobs one caller does before the rest goes to a task of its own.
+const JOBS_MAX: usize = 64;
+
+/// A room while somebody is in it or something is under way.
+pub(super) struct Place {
+    pub(super) id: RoomId,
+    /// Its members.
+    pub(super) room: Room,
+    work: Weak<Work>,
+    desk: Mutex<Desk>,
+}
+
+struct Desk {
+    inbox: VecDeque<Job>,
+    /// Somebody works on the inbox.
+    working: bool,
+    /// The number for the next message. None: it has to be taken from the database, once nothing is under way.
+    next: Option<Seq>,
+    /// Messages that the store has not reported on.
+    under_way: usize,
+    /// Senders and their own ids of messages that are not stored yet.
+    claimed: HashSet<(String, String)>,
+}
+
+/// What waits for its turn in a room.
+enum Job {
+    Post(Post),
+    Relay(String),
+    Joined(Arc<User>, Arc<Release>),
+    Left(Arc<User>, Arc<Release>),
+}
+
+/// An accepted draft.
+pub(super) struct Post {
+    pub(super) sender: Arc<User>,
+    pub(super) draft: Draft,
+    /// What its frame was read with, and what its event is to be written with.
+    pub(super) release: Arc<Release>,
+    pub(super) reply: Reply,
+}
+
+impl Place {
+    /// A room whose last message has the number `last`.
+    pub(super) fn new(id: RoomId, last: Seq, work: &Arc<Work>) -> Self {
+        let desk = Desk {
+            inbox: VecDeque::new(),
+            working: false,
+            next: Some(last.next()),
+            under_way: 0,
+            claimed: HashSet::new(),
+        };
+        Self { id, room: Room::default(), work: Arc::downgrade(work), desk: Mutex::new(desk) }
+    }
+
+    /// Brings a connection in. The room hears of it when it is the user's first.
+    pub(super) fn join(self: &Arc<Self>, user: &Arc<User>, outbox: &Arc<Outbox>, release: Arc<Release>) {
+        let mut desk = self.desk();
+        if self.room.join(&user.id, outbox) == Presence::Changed {
+            desk.inbox.push_back(Job::Joined(Arc::clone(user), release));
+        }
+        self.work_on(desk);
+    }
+
+    /// Takes it out. The room hears of it when it was the user's last.
+    pub(super) fn leave(self: &Arc<Self>, user: &Arc<User>, outbox: &Outbox, release: Arc<Release>) {
+        let mut desk = self.desk();
+        if self.room.leave(&user.id, outbox) == Presence::Changed {
+            desk.inbox.push_back(Job::Left(Arc::clone(user), release));
+        }
+        self.work_on(desk);
+    }
+
+    /// Takes a draft. What becomes of it, the reply hears.
+    pub(super) fn post(self: &Arc<Self>, post: Post) {
+        let Some(work) = self.work.upgrade() else { return post.reply.failed(self.id, SayError::NotStored) };
+        let mut desk = self.desk();
+        if desk.inbox.len() >= work.limits.room_inbox_max {
+            desk.give_back(&post.sender, &post.draft);
+            drop(desk);
+            return post.reply.failed(self.id, SayError::Busy);
+        }
+        desk.inbox.push_back(Job::Post(post));
+        self.work_on(desk);
+    }
+
+    /// Sends a payload that is not stored, after all that was said before. False: too much waits.
+    pub(super) fn relay(self: &Arc<Self>, payload: String) -> bool {
+        let Some(work) = self.work.upgrade() else { return false };
+        let mut desk = self.desk();
+        if desk.inbox.len() >= work.limits.room_inbox_max || self.room.waiting_bytes() > work.limits.outbox_bytes_max {
+            return false;
+        }
+        desk.inbox.push_back(Job::Relay(payload));
+        self.work_on(desk);
+        true
+    }
+
+    /// Claims a sender's own id for a message, until that message is stored or has failed. False: one with the same id is
+    /// under way.
+    pub(super) fn claim(&self, sender: &User, client_id: &str) -> bool {
+        self.desk().claimed.insert((sender.id.clone(), client_id.to_owned()))
+    }
+
+    /// Gives a claim back.
+    pub(super) fn give_back(&self, sender: &User, draft: &Draft) {
+        self.desk().give_back(sender, draft);
+    }
+
+    /// Works on the inbox, unless somebody does already, who then does this too.
+    fn work_on(self: &Arc<Self>, mut desk: MutexGuard<'_, Desk>) {
+        if desk.working || desk.inbox.is_empty() {
+            return;
+        }
+        desk.working = true;
+        drop(desk);
+        self.go_on();
+    }
+
+    /// Does what waits. Only the one who set `working` may call this, so jobs are done one after the other.
+    fn go_on(self: &Arc<Self>) {
+        let Some(work) = self.work.upgrade() else { return };
+        for _ in 0..JOBS_MAX {
+            let mut desk = self.desk();
+            let post_first = matches!(desk.inbox.front(), Some(Job::Post(_)));
+            if post_first && desk.next.is_none() {
+                return self.wait_for_number(desk, &work.runtime);
+            }
+            let (job, next) = match (desk.inbox.pop_front(), desk.next) {
+                (Some(job), next) => (job, next),
+                (None, _) => {
+                    desk.working = false;
+                    return;
+                }
+            };
+            drop(desk);
+            match (job, next) {
+                (Job::Post(post), Some(seq)) => self.hand_over(&work, post, seq),
+                (Job::Post(post), None) => post.reply.failed(self.id, SayError::NotStored),
+                (Job::Relay(payload), _) => self.send_in_turn(&work, payload),
+                (Job::Joined(user, release), _) => self.announce(&work, "join", release.join(self.id, &user)),
+                (Job::Left(user, release), _) => self.announce(&work, "leave", release.leave(self.id, &user)),
+            }
+        }
+        let place = Arc::clone(self);
+        work.runtime.spawn(async move { place.go_on() });
+    }
+
+    /// Numbers and formats a draft and gives it to the store.
+    fn hand_over(self: &Arc<Self>, work: &Work, post: Post, seq: Seq) {
+        let Post { sender, draft, release, reply } = post;
+        let message = Message { id: work.next_id(), room: self.id, seq, sender, draft, created_at: Timestamp::now() };
+        let payload = match release.message(&message) {
+            Ok(payload) => payload,
+            Err(fault) => {
+                self.give_back(&message.sender, &message.draft);
+                return reply.faulted(self.id, &fault);
+            }
+        };
+        {
+            let mut desk = self.desk();
+            desk.under_way += 1;
+            // None when the store has just failed: this one fails too, as its number does not follow.
+            desk.next = desk.next.map(|_| seq.next());
+        }
+        let then = Posted { place: Arc::clone(self), payload, reply: Some(reply) };
+        if let Err((entry, error)) = work.store.append(Entry { message: Some(message), then }) {
+            let mut desk = self.desk();
+            desk.under_way -= 1;
+            desk.next = desk.next.map(|_| seq);
+            drop(desk);
+            tracing::warn!(room = self.id.0, %error, "a message was not taken");
+            let error = if matches!(error, StoreError::Busy(_)) { SayError::Busy } else { SayError::NotStored };
+            self.fail(entry, &error);
+        }
+    }
+
+    /// Sends a payload that is not stored: at once when nothing is under way, and else by way of the store, behind it.
+    fn send_in_turn(self: &Arc<Self>, work: &Work, payload: String) {
+        let mut desk = self.desk();
+        let quiet = desk.under_way == 0;
+        desk.under_way += usize::from(!quiet);
+        drop(desk);
+        if !quiet {
+            let then = Posted { place: Arc::clone(self), payload, reply: None };
+            let Err((entry, _)) = work.store.append(Entry { message: None, then }) else { return };
+            // The store takes nothing more. It is not needed for this one.
+            self.desk().under_way -= 1;
+            self.room.put(&entry.then.payload);
+        } else {
+            self.room.put(&payload);
+        }
+        self.publish(&work.runtime);
+    }
+
+    /// Tells a sender that their message came to nothing, and forgets their id for it.
+    fn fail(&self, entry: Entry<Posted>, error: &SayError) {
+        if let Some(message) = &entry.message {
+            self.give_back(&message.sender, &message.draft);
+        }
+        if let Some(reply) = entry.then.reply {
+            reply.failed(self.id, error.clone());
+        }
+    }
+
+    /// Tells the room of a join or a leave. A handler that fails at it is the operator's business alone.
+    fn announce(self: &Arc<Self>, work: &Work, what: &str, payload: Result<Option<String>, Fault>) {
+        match payload {
+            Ok(Some(payload)) => self.send_in_turn(work, payload),
+            Ok(None) => {}
+            Err(fault) => super::reply::log_fault(self.id, &fault, &format!("nobody hears of a {what}")),
+        }
+    }
+
+    /// Sends what was put into the room: a share of it from here, and the rest, should more and more come, from a task.
+    pub(super) fn publish(self: &Arc<Self>, runtime: &Handle) {
+        if self.room.publish() == Rest::More {
+            let place = Arc::clone(self);
+            runtime.spawn(async move {
+                while place.room.go_on() == Rest::More {
+                    tokio::task::yield_now().await;
+                }
+            });
+        }
+    }
+
+    /// Leaves the inbox as it is until the numbers are known again. Whoever is told of the last message under way, or a
+    /// task when there is none, goes on.
+    fn wait_for_number(self: &Arc<Self>, mut desk: MutexGuard<'_, Desk>, runtime: &Handle) {
+        desk.working = false;
+        if desk.under_way == 0 {
+            desk.working = true;
+            drop(desk);
+            let place = Arc::clone(self);
+            runtime.spawn(async move { place.take_number().await });
+        }
+    }
+
+    /// Takes the next number from the database, and goes on. Only while `working` is set and nothing is under way.
+    async fn take_number(self: Arc<Self>) {
+        let Some(work) = self.work.upgrade() else { return };
+        match work.store.last_seq(self.id).await {
+            Ok(last) => self.desk().next = Some(last.next()),
+            Err(error) => {
+                tracing::error!(room = self.id.0, %error, "a room's last number could not be read");
+                let waiting: Vec<Job> = self.desk().inbox.drain(..).collect();
+                for job in waiting {
+                    if let Job::Post(post) = job {
+                        self.give_back(&post.sender, &post.draft);
+                        post.reply.failed(self.id, SayError::NotStored);
+                    }
+                }
+            }
+        }
+        self.go_on();
+    }
+
+    /// Counts something that came back from the store.
+    fn came_back(self: &Arc<Self>, failed: bool) {
+        let Some(work) = self.work.upgrade() else { return };
+        let mut desk = self.desk();
+        desk.under_way -= 1;
+        if failed {
+            desk.next = None;
+        }
+        if desk.next.is_none() && desk.under_way == 0 && !desk.working && !desk.inbox.is_empty() {
+            desk.working = true;
+            let place = Arc::clone(self);
+            work.runtime.spawn(async move { place.go_on() });
+        }
+    }
+
+    fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Desk {
+    fn give_back(&mut self, sender: &User, draft: &Draft) {
+        if let Some(client_id) = &draft.client_id {
+            self.claimed.remove(&(sender.id.clone(), client_id.clone()));
+        }
+    }
+}
+
+/// Publishes what a transaction stored, and tells the senders of what it did not.
+pub(super) fn publish(batch: Batch<Posted>, runtime: &Handle) {
+    let quiet = batch.quiet;
+    let mut places: Vec<Arc<Place>> = Vec::new();
+    for Entry { message, then: Posted { place, payload, reply } } in batch.stored {
+        place.room.put(&payload);
+        place.came_back(false);
+        if let Some(message) = message {
+            if message.draft.client_id.is_some() {
+                place.give_back(&message.sender, &message.draft);
+            }
+            if let Some(reply) = reply {
+                reply.stored(message);
+            }
+        }
+        if !places.iter().any(|known| Arc::ptr_eq(known, &place)) {
+            places.push(place);
+        }
+    }
+    for Failed { entry, error } in batch.failed {
+        let place = Arc::clone(&entry.then.place);
+        tracing::warn!(room = place.id.0, %error, "a message was not stored");
+        place.came_back(true);
+        place.fail(entry, &SayError::NotStored);
+    }
+    // A single room is written to from here: waking a worker would cost more. Several are written to side by side, while
+    // the next batch gathers.
+    match places.as_slice() {
+        [place] if quiet => place.publish(runtime),
+        _ => {
+            for place in places {
+                let handle = runtime.clone();
+                runtime.spawn(async move { place.publish(&handle) });
+            }
+        }
+    }
+}

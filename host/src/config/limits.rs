@@ -1,0 +1,174 @@
+//! Every limit: its name, default, unit, range, and what it bounds. The README's table is printed from this one.
+
+use std::fmt::Write as _;
+
+use super::layers::Given;
+
+/// A day. No time limit is longer, so that adding one to a moment cannot overflow.
+const DAY_MS: u64 = 86_400_000;
+const MIB: usize = 1_048_576;
+const GIB: usize = 1_073_741_824;
+
+/// One row of the table of limits.
+#[derive(Debug, Clone, Copy)]
+pub struct Limit {
+    /// Its name, in the TOML table `[limits]`. In the environment it is `ONDOL_` and the name in upper case.
+    pub name: &'static str,
+    /// What holds when nothing is set.
+    pub default: u64,
+    /// What it counts.
+    pub unit: &'static str,
+    /// The least that it takes.
+    pub min: u64,
+    /// The most that it takes.
+    pub max: u64,
+    /// What it bounds.
+    pub doc: &'static str,
+}
+
+/// One row for each limit: what it bounds, its name and type, default, unit and range. Times are `u64`, sizes and
+/// counts `usize`.
+macro_rules! limits {
+    ($($(#[doc = $doc:literal])+ $name:ident: $type:ty = $default:expr, $unit:literal, $min:expr => $max:expr;)+) => {
+        /// Every limit, in the unit that its name or the table says.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub struct Limits {
+            $($(#[doc = $doc])+ pub $name: $type,)+
+        }
+
+        impl Default for Limits {
+            fn default() -> Self {
+                Self { $($name: $default,)+ }
+            }
+        }
+
+        impl Limits {
+            /// The table of limits, in the order in which it is declared.
+            pub const TABLE: &'static [Limit] = &[$(Limit {
+                name: stringify!($name),
+                default: $default as u64,
+                unit: $unit,
+                min: $min as u64,
+                max: $max as u64,
+                doc: concat!($($doc),+),
+            }),+];
+
+            /// Sets the limit `name`. None: there is no such limit. An error says what it takes.
+            pub(super) fn set(&mut self, name: &str, given: &Given) -> Option<Result<(), String>> {
+                let limit = Self::TABLE.iter().find(|limit| limit.name == name)?;
+                let value = given.as_number().filter(|value| (limit.min..=limit.max).contains(value));
+                match name {
+                    $(stringify!($name) => match value.and_then(|value| <$type>::try_from(value).ok()) {
+                        Some(value) => self.$name = value,
+                        None => return Some(Err(limit.takes())),
+                    },)+
+                    _ => return None,
+                }
+                Some(Ok(()))
+            }
+        }
+    };
+}
+
+limits! {
+    /// What a client sends over a WebSocket at once; more closes with 1009.
+    frame_bytes_max: usize = 65_536, "bytes", 1 => 16 * MIB;
+    /// What may wait to be written to one connection; more closes with 1008.
+    outbox_bytes_max: usize = 1_048_576, "bytes, a connection", 1_024 => GIB;
+    /// The head of a request; more is answered with 431.
+    // hyper takes no buffer smaller than 8 KiB.
+    header_bytes_max: usize = 16_384, "bytes", 8_192 => MIB;
+    /// From the accept, or the last answer, to the whole head of a request.
+    header_ms_max: u64 = 10_000, "ms", 1 => DAY_MS;
+    /// The body of a request; more is answered with 413.
+    body_bytes_max: usize = 65_536, "bytes", 1 => 16 * MIB;
+    /// From the head of a request to the end of its body; longer is answered with 408.
+    body_ms_max: u64 = 10_000, "ms", 1 => DAY_MS;
+    /// The path and query of a request; more is answered with 414.
+    // The http crate takes no longer one.
+    url_bytes_max: usize = 8_192, "bytes", 64 => 65_534;
+    /// Connections in all. 0: what the file-descriptor limit allows, less 64.
+    connections_max: usize = 0, "connections", 0 => 10_000_000;
+    /// WebSockets of one user, in all rooms; more is answered with 503.
+    connections_per_user_max: usize = 64, "connections", 1 => 10_000_000;
+    /// From one ping to the next. A gateway drops a connection that is silent for long: nginx after 60 s.
+    ping_interval_ms: u64 = 25_000, "ms", 1 => DAY_MS;
+    /// From a ping to its answer; longer drops the connection.
+    pong_ms_max: u64 = 10_000, "ms", 1 => DAY_MS;
+    /// How long a closing handshake may take.
+    close_ms_max: u64 = 5_000, "ms", 1 => DAY_MS;
+    /// From the start of a call to its answer.
+    handler_deadline_ms: u64 = 100, "ms, a call", 1 => 60_000;
+    /// The linear memory of one instance.
+    handler_memory_bytes_max: usize = 16_777_216, "bytes, an instance", 65_536 => 4 * GIB;
+    /// What one call may answer.
+    handler_answer_bytes_max: usize = 262_144, "bytes, a call", 1_024 => 256 * MIB;
+    /// What one call may print; the end of it is kept.
+    handler_log_bytes_max: usize = 4_096, "bytes, a call", 0 => MIB;
+    /// The calls that an instance answers before it is replaced. 1: a fresh one for each call.
+    handler_calls_per_instance_max: usize = 10_000, "calls", 1 => 1_000_000_000;
+    /// The instances that are kept for each handler while they have nothing to do.
+    handler_instances_max: usize = 64, "instances, a handler", 1 => 4_096;
+    /// The calls that may run past their first milliseconds at once.
+    handler_slow_calls_max: usize = 4, "calls", 1 => 1_024;
+    /// The stack of a call.
+    // It lies on the stack of the thread that calls, which has 2 MiB.
+    handler_stack_bytes_max: usize = 524_288, "bytes, a call", 65_536 => MIB;
+    /// A handler's file.
+    handler_file_bytes_max: usize = 16_777_216, "bytes", 1_024 => GIB;
+    /// How long compiling a handler may take.
+    handler_compile_ms_max: u64 = 30_000, "ms", 100 => DAY_MS;
+    /// A user's id.
+    user_id_chars_max: usize = 128, "characters", 1 => 4_096;
+    /// A nickname.
+    nickname_chars_max: usize = 64, "characters", 1 => 4_096;
+    /// An e-mail address.
+    email_chars_max: usize = 254, "characters", 1 => 4_096;
+    /// The URL or path of a profile picture.
+    profile_url_chars_max: usize = 2_048, "characters", 1 => 16_384;
+    /// The rooms of one page.
+    rooms_page_max: usize = 1_000, "rooms", 1 => 100_000;
+    /// The messages of one page.
+    messages_page_max: usize = 200, "messages", 1 => 100_000;
+    /// The drafts that may wait in one room; more is answered as busy.
+    room_inbox_max: usize = 1_024, "drafts, a room", 1 => 1_000_000;
+    /// The messages that may wait for the disk, of all rooms.
+    commit_queue_max: usize = 16_384, "messages", 1 => 10_000_000;
+    /// The messages of one transaction.
+    commit_batch_max: usize = 4_096, "messages", 1 => 1_000_000;
+    /// How long a shutdown may take before it ends by itself.
+    shutdown_grace_ms: u64 = 10_000, "ms", 0 => DAY_MS;
+}
+
+impl Limit {
+    /// What it takes, in the words of an error.
+    fn takes(&self) -> String {
+        format!("a whole number from {} to {} ({})", grouped(self.min), grouped(self.max), self.unit)
+    }
+}
+
+impl Limits {
+    /// The table of limits as the README shows it.
+    #[must_use]
+    pub fn markdown() -> String {
+        let mut table = String::from("| limit | default | unit | what it bounds |\n|---|---:|---|---|\n");
+        for Limit { name, default, unit, doc, .. } in Self::TABLE {
+            // Writing to a String cannot fail.
+            let _ = writeln!(table, "| `{name}` | {} | {unit} | {} |", grouped(*default), doc.trim());
+        }
+        table
+    }
+}
+
+/// A number with a comma between thousands.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}

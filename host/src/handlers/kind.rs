@@ -1,0 +1,111 @@
+//! The three handlers by name, and the names of their versions. Knows nothing of wasm.
+
+use std::fmt;
+use std::str::FromStr;
+
+use sha2::{Digest as _, Sha256};
+
+use super::SettingsMap;
+
+/// One of the three handlers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HandlerKind {
+    /// Decides what room is created.
+    Rooms,
+    /// Reads what clients send.
+    Messages,
+    /// Writes what clients receive.
+    Events,
+}
+
+impl HandlerKind {
+    /// All three, in the order in which they are named everywhere.
+    pub const ALL: [Self; 3] = [Self::Rooms, Self::Messages, Self::Events];
+
+    /// Its name, which is also that of the interface that it exports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rooms => "rooms",
+            Self::Messages => "messages",
+            Self::Events => "events",
+        }
+    }
+
+    /// The world that it fits, as in `wit/worlds.wit`.
+    #[must_use]
+    pub fn world(self) -> &'static str {
+        match self {
+            Self::Rooms => "room-handler",
+            Self::Messages => "message-handler",
+            Self::Events => "event-handler",
+        }
+    }
+
+    /// The file that it is loaded from.
+    #[must_use]
+    pub fn file_name(self) -> &'static str {
+        match self {
+            Self::Rooms => "rooms.wasm",
+            Self::Messages => "messages.wasm",
+            Self::Events => "events.wasm",
+        }
+    }
+}
+
+impl fmt::Display for HandlerKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for HandlerKind {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.name() == name)
+            .ok_or_else(|| format!("no handler is called {name:?}: there are rooms, messages and events"))
+    }
+}
+
+/// The name of a version: the SHA-256 of its component and its settings.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct VersionId([u8; 32]);
+
+impl VersionId {
+    /// The id of these bytes under these settings.
+    #[must_use]
+    pub fn of(component: &[u8], settings: &SettingsMap) -> Self {
+        let mut hash = Sha256::new();
+        hash.update((component.len() as u64).to_le_bytes());
+        hash.update(component);
+        for (key, value) in settings {
+            for text in [key, value] {
+                hash.update((text.len() as u64).to_le_bytes());
+                hash.update(text);
+            }
+        }
+        Self(hash.finalize().into())
+    }
+
+    /// All 64 digits.
+    #[must_use]
+    pub fn whole(&self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// The first 12 hexadecimal digits: enough for people.
+impl fmt::Display for VersionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().take(6).try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for VersionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

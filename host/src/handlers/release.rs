@@ -1,0 +1,181 @@
+//! The three versions that answer together, and their functions in the model's words. Knows nothing of files, nor of
+//! which release is active.
+
+use std::sync::Arc;
+
+use super::bindings::{FrameIn, Message as MessageIn, RefusalIn, Request, User as UserIn};
+use super::exports::{EventExports, MessageExports, RoomExports};
+use super::fault::{Cause, Fault};
+use super::kind::{HandlerKind, VersionId};
+use super::version::Version;
+use crate::model::{Action, Frame, Message, Refusal, RoomDraft, RoomId, RoomRequest, User};
+
+/// The longest name of a room, in characters.
+const ROOM_NAME_CHARS_MAX: usize = 100;
+
+/// The longest id that a client may give its message, in characters.
+const CLIENT_ID_CHARS_MAX: usize = 64;
+
+/// The longest code of a refusal, in bytes.
+const REFUSAL_CODE_BYTES_MAX: usize = 64;
+
+/// One version of each handler. A message takes the active release once, at its start, and keeps to it.
+#[derive(Clone)]
+pub struct Release {
+    pub(super) rooms: Arc<Version<RoomExports>>,
+    pub(super) messages: Arc<Version<MessageExports>>,
+    pub(super) events: Arc<Version<EventExports>>,
+}
+
+impl Release {
+    /// The version of one handler in it.
+    #[must_use]
+    pub fn version(&self, handler: HandlerKind) -> VersionId {
+        match handler {
+            HandlerKind::Rooms => self.rooms.id,
+            HandlerKind::Messages => self.messages.id,
+            HandlerKind::Events => self.events.id,
+        }
+    }
+
+    /// Asks `rooms.create` what room is to be made of a request.
+    ///
+    /// # Errors
+    ///
+    /// The handler's fault. Its refusal is the inner result.
+    pub fn create(&self, request: &RoomRequest, creator: Option<&User>) -> Result<Result<RoomDraft, Refusal>, Fault> {
+        self.rooms.create(request, creator)
+    }
+
+    /// Asks `messages.receive` what becomes of a frame.
+    ///
+    /// # Errors
+    ///
+    /// The handler's fault. Its refusal is the inner result.
+    pub fn receive(&self, sender: &User, room: RoomId, frame: Frame<'_>) -> Result<Result<Action, Refusal>, Fault> {
+        self.messages.receive(sender, room, frame)
+    }
+
+    /// Asks `events.message` for a message's event.
+    ///
+    /// # Errors
+    ///
+    /// The handler's fault.
+    pub fn message(&self, message: &Message) -> Result<String, Fault> {
+        self.events.message(message)
+    }
+
+    /// Asks `events.join` for the event of a user who came.
+    ///
+    /// # Errors
+    ///
+    /// The handler's fault.
+    pub fn join(&self, room: RoomId, user: &User) -> Result<Option<String>, Fault> {
+        self.events.join(room, user)
+    }
+
+    /// Asks `events.leave` for the event of a user who left.
+    ///
+    /// # Errors
+    ///
+    /// The handler's fault.
+    pub fn leave(&self, room: RoomId, user: &User) -> Result<Option<String>, Fault> {
+        self.events.leave(room, user)
+    }
+
+    /// Asks `events.refusal` for the event of a refusal.
+    ///
+    /// # Errors
+    ///
+    /// The handler's fault.
+    pub fn refusal(&self, refusal: &Refusal) -> Result<String, Fault> {
+        self.events.refusal(refusal)
+    }
+}
+
+impl Version<RoomExports> {
+    pub(super) fn create(
+        &self,
+        request: &RoomRequest,
+        creator: Option<&User>,
+    ) -> Result<Result<RoomDraft, Refusal>, Fault> {
+        const FUNCTION: &str = "rooms.create";
+        let request =
+            Request { name: request.name.as_deref(), post_id: request.post_id, creator: creator.map(UserIn::from) };
+        let answer = self.call(FUNCTION, |rooms, store| rooms.create(store, request))?;
+        let checked = match answer {
+            Ok(draft) => {
+                let draft = RoomDraft::from(draft);
+                within("a room's name", &draft.name, ROOM_NAME_CHARS_MAX).map(|()| Ok(draft))
+            }
+            Err(refusal) => checked(refusal.into()).map(Err),
+        };
+        checked.map_err(|cause| self.fault(FUNCTION, cause, None))
+    }
+}
+
+impl Version<MessageExports> {
+    pub(super) fn receive(
+        &self,
+        sender: &User,
+        room: RoomId,
+        frame: Frame<'_>,
+    ) -> Result<Result<Action, Refusal>, Fault> {
+        const FUNCTION: &str = "messages.receive";
+        let (sender, frame) = (UserIn::from(sender), FrameIn::from(frame));
+        let answer = self.call(FUNCTION, |messages, store| messages.receive(store, sender, room.0, frame))?;
+        let checked = match answer {
+            Ok(action) => {
+                let action = Action::from(action);
+                match &action {
+                    Action::Post(draft) => draft
+                        .client_id
+                        .as_deref()
+                        .map_or(Ok(()), |id| within("a client's id for a message", id, CLIENT_ID_CHARS_MAX)),
+                    Action::Relay(_) | Action::Ignore => Ok(()),
+                }
+                .map(|()| Ok(action))
+            }
+            Err(refusal) => checked(refusal.into()).map(Err),
+        };
+        checked.map_err(|cause| self.fault(FUNCTION, cause, None))
+    }
+}
+
+impl Version<EventExports> {
+    pub(super) fn message(&self, message: &Message) -> Result<String, Fault> {
+        let created_at = message.created_at.to_string();
+        let message = MessageIn::new(message, &created_at);
+        self.call("events.message", |events, store| events.message(store, message))
+    }
+
+    fn join(&self, room: RoomId, user: &User) -> Result<Option<String>, Fault> {
+        self.call("events.join", |events, store| events.join(store, room.0, UserIn::from(user)))
+    }
+
+    fn leave(&self, room: RoomId, user: &User) -> Result<Option<String>, Fault> {
+        self.call("events.leave", |events, store| events.leave(store, room.0, UserIn::from(user)))
+    }
+
+    pub(super) fn refusal(&self, refusal: &Refusal) -> Result<String, Fault> {
+        self.call("events.refusal", |events, store| events.refusal(store, RefusalIn::from(refusal)))
+    }
+}
+
+/// Holds an answer to the contract: `text` has 1 to `chars_max` characters.
+fn within(what: &str, text: &str, chars_max: usize) -> Result<(), Cause> {
+    let chars = text.chars().count();
+    if (1..=chars_max).contains(&chars) {
+        return Ok(());
+    }
+    Err(Cause::Answer(format!("{what} has 1 to {chars_max} characters, not {chars}")))
+}
+
+/// Holds a refusal to the contract.
+fn checked(refusal: Refusal) -> Result<Refusal, Cause> {
+    let bytes = refusal.code.len();
+    if (1..=REFUSAL_CODE_BYTES_MAX).contains(&bytes) {
+        return Ok(refusal);
+    }
+    Err(Cause::Answer(format!("a refusal's code has 1 to {REFUSAL_CODE_BYTES_MAX} bytes, not {bytes}")))
+}

@@ -1,0 +1,190 @@
+//! What one instance carries with it: its settings, its share of memory, what it has printed, and the call that it is
+//! in. Knows nothing of which functions are called.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use wasmtime::component::ResourceTable;
+use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use super::SettingsMap;
+use super::fault::Overrun;
+use super::output::Output;
+
+/// A call that has run for this long stops being the business of a worker: see [`watch`].
+const WORKER_SHARE: Duration = Duration::from_millis(2);
+
+/// How long the outgrown worker waits, so that a fresh one can take over its queue of tasks.
+const HAND_OVER: Duration = Duration::from_micros(300);
+
+/// Table elements of one instance. Rust's own tables hold its functions, some hundred.
+const TABLE_ELEMENTS_MAX: usize = 100_000;
+
+/// Handles of one instance to the host's resources (streams, above all).
+const HANDLES_MAX: usize = 1_000;
+
+/// The host's side of one instance.
+pub(super) struct State {
+    wasi: WasiCtx,
+    pub(super) table: ResourceTable,
+    pub(super) settings: Arc<SettingsMap>,
+    pub(super) memory: Memory,
+    pub(super) output: Output,
+    call: Call,
+}
+
+/// The call that an instance is in.
+struct Call {
+    started: Instant,
+    deadline: Duration,
+    slow: Option<SlowCall>,
+    slow_calls: SlowCalls,
+}
+
+impl State {
+    /// The state of a fresh instance. `deadline` is a call's, `memory_bytes_max` the instance's.
+    pub(super) fn new(
+        settings: Arc<SettingsMap>,
+        deadline: Duration,
+        memory_bytes_max: usize,
+        log_bytes_max: usize,
+        slow_calls: SlowCalls,
+    ) -> Self {
+        let output = Output::new(log_bytes_max);
+        let wasi = WasiCtx::builder().stdout(output.clone()).stderr(output.clone()).build();
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(HANDLES_MAX);
+        Self {
+            wasi,
+            table,
+            settings,
+            memory: Memory { bytes: 0, bytes_max: memory_bytes_max },
+            output,
+            call: Call { started: Instant::now(), deadline, slow: None, slow_calls },
+        }
+    }
+
+    /// Marks the start of a call.
+    pub(super) fn start_call(&mut self) {
+        self.call.started = Instant::now();
+    }
+
+    /// Marks its end, and gives up its place among the slow ones. Says how long it took.
+    pub(super) fn end_call(&mut self) -> Duration {
+        self.call.slow = None;
+        self.call.started.elapsed()
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+/// Looks at a running call, once for each tick of the engine's clock.
+///
+/// Calls are made on the server's workers, because handing them to other threads would cost more than they take. One that
+/// outgrows its share hands its worker's other tasks to a fresh thread and goes on alone, until its deadline: so a handler
+/// that spins holds a thread, and no worker. How many may do so at once is bounded; one too many ends at once.
+pub(super) fn watch(mut store: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
+    let call = &mut store.data_mut().call;
+    let ran = call.started.elapsed();
+    if ran >= call.deadline {
+        return Err(Overrun::Deadline(call.deadline).into());
+    }
+    if ran >= WORKER_SHARE && call.slow.is_none() {
+        call.slow = Some(call.slow_calls.enter().ok_or(Overrun::TooManySlow(call.slow_calls.max))?);
+        leave_worker();
+    }
+    Ok(UpdateDeadline::Continue(1))
+}
+
+/// Lets another thread take over the tasks that wait for this worker. Elsewhere than on a worker it does nothing.
+fn leave_worker() {
+    let on_worker = tokio::runtime::Handle::try_current()
+        .is_ok_and(|runtime| runtime.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread);
+    if on_worker {
+        tokio::task::block_in_place(|| std::thread::sleep(HAND_OVER));
+    }
+}
+
+/// The calls of all handlers that have outgrown their worker.
+#[derive(Clone)]
+pub(super) struct SlowCalls {
+    running: Arc<AtomicUsize>,
+    max: usize,
+}
+
+/// A place among the slow calls, given back when dropped.
+struct SlowCall(Arc<AtomicUsize>);
+
+impl SlowCalls {
+    /// Room for `max` at once.
+    pub(super) fn new(max: usize) -> Self {
+        Self { running: Arc::default(), max }
+    }
+
+    fn enter(&self) -> Option<SlowCall> {
+        let place = |running| (running < self.max).then_some(running + 1);
+        self.running.fetch_update(Ordering::AcqRel, Ordering::Acquire, place).ok()?;
+        Some(SlowCall(Arc::clone(&self.running)))
+    }
+}
+
+impl Drop for SlowCall {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// The linear memory of one instance, in bytes.
+pub(super) struct Memory {
+    /// What it has now. It never shrinks, so this is also the most that it had.
+    pub(super) bytes: usize,
+    bytes_max: usize,
+}
+
+impl ResourceLimiter for Memory {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let bytes = self.bytes.saturating_add(desired.saturating_sub(current));
+        if bytes > self.bytes_max {
+            return Err(Overrun::Memory(self.bytes_max).into());
+        }
+        self.bytes = bytes;
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        if desired > TABLE_ELEMENTS_MAX {
+            return Err(Overrun::Table(TABLE_ELEMENTS_MAX).into());
+        }
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slow_calls_are_bounded_and_give_their_place_back() {
+        let calls = SlowCalls::new(2);
+        let (first, second) = (calls.enter(), calls.enter());
+        assert!(first.is_some() && second.is_some());
+        assert!(calls.enter().is_none());
+        drop(first);
+        assert!(calls.enter().is_some());
+    }
+
+    #[test]
+    fn memory_counts_every_memory_of_an_instance() {
+        let mut memory = Memory { bytes: 0, bytes_max: 100 };
+        assert!(memory.memory_growing(0, 60, None).is_ok());
+        assert!(memory.memory_growing(0, 50, None).is_err());
+        assert!(memory.memory_growing(60, 100, None).is_ok());
+        assert_eq!(memory.bytes, 100);
+    }
+}

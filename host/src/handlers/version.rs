@@ -1,0 +1,100 @@
+//! One version of a handler: its linked component and the instances that are kept for it. Knows nothing of which version
+//! is active.
+//!
+//! A fresh instance costs twenty times what a call does, so an instance answers a bounded number of calls and rests here
+//! in between. One that trapped or ran late is dropped: nobody knows in what state its memory is.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use wasmtime::component::InstancePre;
+
+use super::SettingsMap;
+use super::exports::Exports;
+use super::fault::{Cause, Fault};
+use super::kind::VersionId;
+use super::sandbox::{Running, Sandbox};
+use super::state::State;
+
+type Store = wasmtime::Store<State>;
+
+/// A component under its settings, ready to be called from many threads.
+pub(super) struct Version<E> {
+    pub(super) id: VersionId,
+    linked: InstancePre<State>,
+    settings: Arc<SettingsMap>,
+    sandbox: Arc<Sandbox>,
+    resting: Mutex<Vec<Kept<E>>>,
+}
+
+/// An instance at rest.
+struct Kept<E> {
+    running: Running,
+    exports: E,
+    calls: usize,
+}
+
+impl<E: Exports> Version<E> {
+    pub(super) fn new(
+        id: VersionId,
+        linked: InstancePre<State>,
+        settings: Arc<SettingsMap>,
+        sandbox: Arc<Sandbox>,
+    ) -> Self {
+        Self { id, linked, settings, sandbox, resting: Mutex::default() }
+    }
+
+    /// Makes one call, in an instance that nobody else uses meanwhile.
+    pub(super) fn call<R>(
+        &self,
+        function: &'static str,
+        call: impl FnOnce(&E, &mut Store) -> wasmtime::Result<R>,
+    ) -> Result<R, Fault> {
+        let mut kept = match self.wake() {
+            Some(kept) => kept,
+            None => self.instantiate().map_err(|error| {
+                self.fault(function, Cause::Instantiate(self.sandbox.cause(&error).to_string()), None)
+            })?,
+        };
+        let Kept { running, exports, .. } = &mut kept;
+        let (outcome, _) = running.call(|store, _| call(exports, store));
+        let printed = running.store.data().output.take();
+        match outcome {
+            Ok(answer) => {
+                for line in printed.iter().flat_map(|text| text.lines()) {
+                    tracing::info!(handler = %E::KIND, version = %self.id, function, "{line}");
+                }
+                self.rest(kept);
+                Ok(answer)
+            }
+            Err(error) => Err(self.fault(function, self.sandbox.cause(&error), printed)),
+        }
+    }
+
+    /// A fault of this version.
+    pub(super) fn fault(&self, function: &'static str, cause: Cause, printed: Option<String>) -> Fault {
+        Fault { handler: E::KIND, version: self.id, function, cause, printed }
+    }
+
+    fn instantiate(&self) -> wasmtime::Result<Kept<E>> {
+        let mut running = self.sandbox.instantiate(&self.linked, &self.settings)?;
+        let exports = E::find(&running.instance, &mut running.store)?;
+        Ok(Kept { running, exports, calls: 0 })
+    }
+
+    /// The instance that rested last: its memory is the warmest.
+    fn wake(&self) -> Option<Kept<E>> {
+        self.resting.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    fn rest(&self, mut kept: Kept<E>) {
+        let limits = self.sandbox.limits();
+        kept.calls += 1;
+        if kept.calls >= limits.handler_calls_per_instance_max {
+            return;
+        }
+        let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        if resting.len() < limits.handler_instances_max {
+            resting.push(kept);
+        }
+    }
+}

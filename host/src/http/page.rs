@@ -1,0 +1,41 @@
+//! The chat page, embedded. Knows nothing of the chat: the page is a client like any other.
+
+use bytes::Bytes;
+use hyper::StatusCode;
+use hyper::header::{self, HeaderValue};
+
+use super::answer::{self, Answer};
+
+/// The page runs nothing and loads nothing but its own files and the users' pictures.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src * data:; \
+                      connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+macro_rules! files {
+    ($($path:literal => $type:literal, $file:literal;)+) => {
+        /// The file of the page at a path, if there is one.
+        pub(super) fn file(path: &str) -> Option<Answer> {
+            let (content_type, body): (&'static str, &'static [u8]) = match path {
+                $($path => ($type, include_bytes!(concat!("page/", $file))),)+
+                _ => return None,
+            };
+            let mut answer = answer::bytes(StatusCode::OK, content_type, Bytes::from_static(body));
+            let headers = answer.headers_mut();
+            headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+            headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+            Some(answer)
+        }
+    };
+}
+
+files! {
+    "/" => "text/html; charset=utf-8", "index.html";
+    "/page.css" => "text/css; charset=utf-8", "page.css";
+    "/page.js" => "text/javascript; charset=utf-8", "page.js";
+    "/page/identity.js" => "text/javascript; charset=utf-8", "identity.js";
+    "/page/log.js" => "text/javascript; charset=utf-8", "log.js";
+    "/page/room.js" => "text/javascript; charset=utf-8", "room.js";
+    "/page/rooms.js" => "text/javascript; charset=utf-8", "rooms.js";
+    "/page/server.js" => "text/javascript; charset=utf-8", "server.js";
+    "/page/session.js" => "text/javascript; charset=utf-8", "session.js";
+}

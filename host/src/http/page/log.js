@@ -1,0 +1,216 @@
+// How messages, events and what is not sent yet are drawn. All that users wrote goes in as text, never as markup.
+// Knows nothing of where they come from.
+
+const TOGETHER_MS = 3 * 60_000;
+const SHOWN_MAX = 1_000;
+const NEAR_END_PX = 80;
+
+const dayFormat = new Intl.DateTimeFormat(undefined, { dateStyle: "full" });
+const timeFormat = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+
+export class Log {
+  #frame = document.getElementById("log");
+  #list = document.getElementById("messages");
+  #pending = document.getElementById("pending");
+  #newer = document.getElementById("newer");
+  #older = document.getElementById("older");
+  #items = new Map(); // what is not sent yet, by client id
+  #following = true; // the end is in view, and stays there when the window or the status line changes the height
+
+  #resized = new ResizeObserver(() => {
+    if (this.#following) this.toEnd();
+  });
+
+  // `actions` are what a failed message offers: `{retry, edit, discard}`, each called with the item.
+  constructor(me, actions) {
+    this.me = me;
+    this.actions = actions;
+    this.#newer.onclick = () => this.toEnd();
+    this.#frame.onscroll = () => {
+      this.#following = this.#atEnd();
+      if (this.#following) this.#newer.hidden = true;
+    };
+    this.#resized.observe(this.#frame);
+    this.#list.replaceChildren();
+    this.#pending.replaceChildren();
+    this.#newer.hidden = this.#older.hidden = true;
+  }
+
+  // Lets go of the screen.
+  close() {
+    this.#resized.disconnect();
+  }
+
+  // The seq of the oldest message that is shown, or null.
+  get first() {
+    const oldest = [...this.#list.children].find((row) => row.dataset.seq);
+    return oldest ? Number(oldest.dataset.seq) : null;
+  }
+
+  // Fills an empty log. It is read out as one, not message by message.
+  fill(messages) {
+    this.#frame.setAttribute("aria-busy", "true");
+    this.#list.replaceChildren(...messages.map((message) => this.#row(message)));
+    for (const row of this.#list.children) arrange(row);
+    this.#offerOlder();
+    this.toEnd();
+    requestAnimationFrame(() => this.#frame.removeAttribute("aria-busy"));
+  }
+
+  // Puts older ones above; what is being read stays where it is.
+  prepend(messages) {
+    const fromEnd = this.#frame.scrollHeight - this.#frame.scrollTop;
+    const seam = this.#list.firstElementChild;
+    this.#frame.setAttribute("aria-busy", "true");
+    this.#list.prepend(...messages.map((message) => this.#row(message)));
+    for (let row = this.#list.firstElementChild; row && row !== seam; row = row.nextElementSibling) arrange(row);
+    if (seam) arrange(seam);
+    this.#offerOlder();
+    this.#frame.scrollTop = this.#frame.scrollHeight - fromEnd;
+    requestAnimationFrame(() => this.#frame.removeAttribute("aria-busy"));
+  }
+
+  add(message) {
+    const row = this.#row(message);
+    const mine = row.classList.contains("mine");
+    if (!mine) row.classList.add("fresh");
+    this.#append(row, mine);
+  }
+
+  // A line in the middle: who came, who left, what went wrong.
+  event(text, bad = false) {
+    const row = make("li", bad ? "event bad" : "event");
+    row.append(make("p", "what", text));
+    row.dataset.at = Date.now();
+    this.#append(row);
+  }
+
+  // One of our own on its way.
+  outgoing(item) {
+    const old = this.#items.get(item.clientId);
+    if (item.state === "done") {
+      old?.remove();
+      this.#items.delete(item.clientId);
+      return;
+    }
+    const row = make("li", `said mine ${item.state}`);
+    const body = make("div", "body");
+    body.append(words(item.text), make("p", "state", item.problem ?? "Sending…"));
+    if (item.state === "failed") {
+      row.setAttribute("role", "alert");
+      body.append(this.#offers(item));
+    }
+    row.append(body);
+    if (old) old.replaceWith(row);
+    else this.#pending.append(row);
+    this.#items.set(item.clientId, row);
+    this.toEnd();
+  }
+
+  toEnd() {
+    this.#following = true;
+    this.#frame.scrollTop = this.#frame.scrollHeight;
+    this.#newer.hidden = true;
+  }
+
+  #offers(item) {
+    const offers = make("div", "actions");
+    const offer = (label, action) => {
+      const button = make("button", "quiet", label);
+      button.type = "button";
+      button.onclick = () => action(item);
+      offers.append(button);
+    };
+    if (item.worthRetrying) offer("Send again", this.actions.retry);
+    offer("Edit", this.actions.edit);
+    offer("Discard", this.actions.discard);
+    return offers;
+  }
+
+  #offerOlder() {
+    this.#older.hidden = !(this.first > 1);
+  }
+
+  #atEnd() {
+    return this.#frame.scrollHeight - this.#frame.scrollTop - this.#frame.clientHeight < NEAR_END_PX;
+  }
+
+  #append(row, follow = false) {
+    const stay = !follow && !this.#following;
+    this.#list.append(row);
+    arrange(row);
+    if (stay) {
+      this.#newer.hidden = !row.dataset.seq && this.#newer.hidden;
+      return;
+    }
+    // A tab that stays open for days does not grow without end; the button above brings back what was let go.
+    if (this.#list.childElementCount > SHOWN_MAX) {
+      while (this.#list.childElementCount > SHOWN_MAX) this.#list.firstElementChild.remove();
+      this.#offerOlder();
+    }
+    this.toEnd();
+  }
+
+  #row(message) {
+    const mine = message.sender === this.me.email;
+    const at = new Date(message.created_at ?? Date.now());
+    const row = make("li", mine ? "said mine" : "said");
+    if (message.seq) row.dataset.seq = message.seq;
+    row.dataset.by = `${message.sender}\n${message.nickname}`;
+    row.dataset.at = at.getTime();
+    const by = make("p", "by");
+    by.append(make("bdi", "", mine ? "You" : message.nickname));
+    const time = make("time", "", timeFormat.format(at));
+    time.dateTime = at.toISOString();
+    time.title = at.toLocaleString();
+    const body = make("div", "body");
+    body.append(by, words(message.message), time);
+    row.append(face(message.nickname, message.profile_picture_url, message.sender), body);
+    return row;
+  }
+}
+
+// A user's picture, or the first letter of the name where there is none or it does not load.
+export function face(name, address, key) {
+  const letter = [...String(name ?? "")][0] ?? "·";
+  const round = make("span", `face tone-${tone(String(key))}`, letter.toUpperCase());
+  round.setAttribute("aria-hidden", "true");
+  if (address) {
+    const picture = new Image();
+    picture.alt = "";
+    picture.referrerPolicy = "no-referrer";
+    picture.onload = () => round.replaceChildren(picture);
+    picture.src = address;
+  }
+  return round;
+}
+
+// Says whether a row opens a day or a turn, by the row above it.
+function arrange(row) {
+  const above = row.previousElementSibling;
+  const next = above && row.dataset.by && above.dataset.by === row.dataset.by && row.dataset.at - above.dataset.at < TOGETHER_MS;
+  const today = dayFormat.format(Number(row.dataset.at));
+  const newDay = !above || dayFormat.format(Number(above.dataset.at)) !== today;
+  row.querySelector(".day")?.remove();
+  if (newDay) row.prepend(make("p", "day", today));
+  row.classList.toggle("first", newDay || !next);
+}
+
+function words(text) {
+  const shown = make("div", "text", String(text));
+  shown.dir = "auto";
+  return shown;
+}
+
+function make(tag, className, text) {
+  const element = document.createElement(tag);
+  if (className) element.className = className;
+  if (text !== undefined) element.textContent = text;
+  return element;
+}
+
+function tone(key) {
+  let sum = 0;
+  for (const letter of key) sum = (sum * 31 + letter.codePointAt(0)) % 9973;
+  return sum % 7;
+}

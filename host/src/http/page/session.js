@@ -1,0 +1,292 @@
+// One user in one room, over as many sockets as it takes. Messages come out in the order of their `seq`, each once,
+// whether they arrive over the socket or are fetched after a gap; what is said is sent until it is answered.
+// Knows nothing of the screen: it tells `on` what happened.
+//
+// on.entered(room, messages)  the first time, and again when too much was missed to fetch it all
+// on.message(message)         the next one, live or made up for
+// on.event(kind, name)        "join" or "leave"
+// on.outgoing(item)           one of our own has changed: {clientId, text, state, problem}
+// on.problem(sentence)        the server has said no to something that is not in `outgoing`
+// on.link(state, sentence)    "connecting", "up", "down" (will try again), "ended" (will not)
+
+import { Refused, messages, room, socketAddress, whyRefused } from "./server.js";
+
+const FIRST_WAIT_MS = 500;
+const LONGEST_WAIT_MS = 20_000;
+const ANSWER_MS = 10_000;
+const OPEN_MS = 15_000;
+const PAGE = 200;
+const PAGES_MISSED_MAX = 5;
+const OUTGOING_MAX = 50;
+
+const NO_ROOM = "There is no such room.";
+const OVER = { 4001: "The server does not take you for who you say you are.", 4003: NO_ROOM };
+const AGAIN = { 1001: "The server is restarting.", 1008: "This connection was too slow.", 4008: "The server is full." };
+
+export class Session {
+  #room;
+  #me;
+  #on;
+  #socket = null;
+  #live = false; // history is read: events go straight through
+  #held = []; // events that wait for it
+  #last = null; // the seq of the newest message shown
+  #outgoing = new Map(); // by client id, in the order in which they were said
+  #asked = null; // the one that waits for its answer: an error names no message, so there is one at a time
+  #asking; // its timer
+  #attempt = 0;
+  #again; // the timer of the next attempt
+  #ended = false;
+
+  constructor(room, me, on) {
+    this.#room = room;
+    this.#me = me;
+    this.#on = on;
+    window.addEventListener("online", this.reconnect);
+    window.addEventListener("offline", this.#offline);
+    window.addEventListener("pagehide", this.#hidden);
+    this.#connect();
+  }
+
+  // Leaves for good.
+  stop() {
+    this.#on = {};
+    this.#end();
+  }
+
+  // Takes a message, if it can be sent now; else the text is still the caller's.
+  say(text) {
+    if (!this.#live || this.#outgoing.size >= OUTGOING_MAX) return false;
+    const item = { clientId: newId(), text, state: "waiting", problem: null };
+    this.#outgoing.set(item.clientId, item);
+    this.#tell("outgoing", item);
+    this.#send();
+    return true;
+  }
+
+  // Sends one that failed once more. Its id is the same, so the server stores it once.
+  retry(clientId) {
+    const item = this.#outgoing.get(clientId);
+    if (item?.state !== "failed") return;
+    this.#change(item, "waiting");
+    this.#send();
+  }
+
+  // Gives up one that failed.
+  discard(clientId) {
+    const item = this.#outgoing.get(clientId);
+    if (item?.state === "failed") this.#settle(item);
+  }
+
+  // The messages before `seq`, oldest first.
+  older(seq, limit) {
+    return messages(this.#room, { before: seq, limit });
+  }
+
+  // Tries now rather than at the end of the wait.
+  reconnect = () => {
+    if (!this.#ended && !this.#socket) this.#connect();
+  };
+
+  #offline = () => {
+    if (this.#socket) this.#lost("You are offline.");
+  };
+
+  // A browser may keep a page that was left, socket and all, for the Back button. Whoever left is not in the room.
+  #hidden = () => {
+    if (this.#socket) this.#lost("You were away.");
+  };
+
+  #tell(what, ...said) {
+    this.#on[what]?.(...said);
+  }
+
+  #connect() {
+    clearTimeout(this.#again);
+    this.#tell("link", "connecting", this.#attempt ? "Reconnecting…" : "Connecting…");
+    const socket = new WebSocket(socketAddress(this.#room, this.#me));
+    let opened = false;
+    this.#socket = socket;
+    this.#held = [];
+    setTimeout(() => {
+      if (socket === this.#socket && !opened) this.#lost("The server does not answer.");
+    }, OPEN_MS);
+    socket.onopen = () => {
+      opened = true;
+      this.#catchUp(socket);
+    };
+    socket.onmessage = ({ data }) => {
+      const event = parse(data);
+      if (!event || socket !== this.#socket) return;
+      if (this.#live) this.#take(event);
+      else this.#held.push(event);
+    };
+    socket.onclose = ({ code }) => this.#closed(socket, opened, code);
+  }
+
+  // Whoever opens a socket first and reads the history then misses nothing; what comes twice is told by its seq.
+  async #catchUp(socket) {
+    this.#live = false;
+    try {
+      if (this.#last === null) await this.#enter(socket);
+      else await this.#makeUp(socket);
+    } catch (error) {
+      if (socket !== this.#socket) return;
+      if (error instanceof Refused && error.status === 404) this.#end(NO_ROOM);
+      else this.#lost("The messages could not be read.");
+      return;
+    }
+    if (socket !== this.#socket) return;
+    this.#live = true;
+    for (const event of this.#held.splice(0)) this.#take(event, true);
+    this.#attempt = 0;
+    this.#tell("link", "up", "");
+    this.#send();
+  }
+
+  async #enter(socket) {
+    const { chat_messages: latest, ...found } = await room(this.#room);
+    if (socket !== this.#socket) return;
+    this.#last = latest.at(-1)?.seq ?? 0;
+    for (const message of latest) this.#answered(message);
+    this.#tell("entered", found, latest);
+  }
+
+  async #makeUp(socket) {
+    for (let page = 0; page < PAGES_MISSED_MAX; page++) {
+      const missed = await messages(this.#room, { after: this.#last, limit: PAGE });
+      if (socket !== this.#socket) return;
+      for (const message of missed) this.#show(message);
+      if (missed.length < PAGE) return;
+    }
+    await this.#enter(socket);
+  }
+
+  #take(event, gapsAreFine = false) {
+    if (event.type === "chat.message") {
+      if (event.seq > this.#last + 1 && !gapsAreFine) {
+        this.#held.push(event);
+        this.#catchUp(this.#socket);
+      } else {
+        this.#show(event);
+      }
+    } else if (event.type === "chat.user.join" || event.type === "chat.user.leave") {
+      this.#tell("event", event.type.slice("chat.user.".length), String(event.username));
+    } else if (event.type === "error") {
+      this.#refused(event);
+    }
+  }
+
+  // A message without a seq (the events handler decides what is in there) is shown as it comes.
+  #show(message) {
+    this.#answered(message);
+    if (message.seq <= this.#last) return;
+    if (message.seq) this.#last = message.seq;
+    this.#tell("message", message);
+  }
+
+  #answered({ client_id: clientId, sender }) {
+    const item = this.#outgoing.get(clientId);
+    if (item && sender === this.#me.email) this.#settle(item);
+  }
+
+  #refused({ error_type: type, message }) {
+    const item = this.#outgoing.get(this.#asked);
+    if (!item) {
+      this.#tell("problem", String(message));
+      return;
+    }
+    this.#done(item);
+    this.#change(item, "failed", String(message), type !== "invalid_request");
+    this.#send();
+  }
+
+  #send() {
+    if (!this.#live || this.#asked) return;
+    const item = [...this.#outgoing.values()].find(({ state }) => state === "waiting");
+    if (!item) return;
+    this.#asked = item.clientId;
+    this.#change(item, "sending");
+    this.#asking = setTimeout(() => {
+      this.#done(item);
+      this.#change(item, "failed", "The server has not answered.", true);
+      this.#send();
+    }, ANSWER_MS);
+    this.#socket.send(JSON.stringify({ type: "chat.message", message: item.text, client_id: item.clientId }));
+  }
+
+  #change(item, state, problem = null, worthRetrying = false) {
+    Object.assign(item, { state, problem, worthRetrying });
+    this.#tell("outgoing", item);
+  }
+
+  #settle(item) {
+    this.#outgoing.delete(item.clientId);
+    this.#done(item);
+    this.#change(item, "done");
+    this.#send();
+  }
+
+  #done(item) {
+    if (this.#asked !== item.clientId) return;
+    clearTimeout(this.#asking);
+    this.#asked = null;
+  }
+
+  async #closed(socket, opened, code) {
+    if (socket !== this.#socket) return;
+    if (OVER[code]) return this.#end(OVER[code]);
+    const refused = opened ? null : await whyRefused(this.#room, this.#me);
+    if (socket !== this.#socket) return;
+    if (refused && refused.status !== 503) return this.#end(refused.status === 404 ? NO_ROOM : refused.message);
+    this.#lost(AGAIN[code] ?? refused?.message ?? (opened ? "The connection was lost." : "The server cannot be reached."));
+  }
+
+  // What was sent and not answered is sent again: it may have been stored, and its id tells the server so.
+  #lost(why) {
+    this.#drop();
+    const item = this.#outgoing.get(this.#asked);
+    if (item) {
+      this.#done(item);
+      this.#change(item, "waiting");
+    }
+    // Waits grow, and no two tabs wait the same time: a server that comes back is not met by all at once.
+    const wait = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** this.#attempt) * (0.5 + Math.random() / 2);
+    this.#attempt += 1;
+    this.#again = setTimeout(this.reconnect, wait);
+    this.#tell("link", "down", `${why} Trying again…`);
+  }
+
+  #end(why) {
+    this.#ended = true;
+    clearTimeout(this.#again);
+    clearTimeout(this.#asking);
+    window.removeEventListener("online", this.reconnect);
+    window.removeEventListener("offline", this.#offline);
+    window.removeEventListener("pagehide", this.#hidden);
+    this.#drop();
+    this.#tell("link", "ended", why);
+  }
+
+  #drop() {
+    const socket = this.#socket;
+    this.#socket = null;
+    this.#live = false;
+    this.#held = [];
+    socket?.close();
+  }
+}
+
+// `crypto.randomUUID` is there only on https and localhost; these bits are there everywhere.
+function newId() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+function parse(text) {
+  try {
+    const value = JSON.parse(text);
+    return value && typeof value === "object" ? value : null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,252 @@
+//! Binds, accepts and drains. Knows connections and signals, and nothing of what is said on them.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing_subscriber::EnvFilter;
+
+use crate::chat::Chat;
+use crate::config::{Config, Limits};
+use crate::handlers::{HandlerKind, Handlers, Sandbox, watch as watch_handlers};
+use crate::http::{Edge, Held, Phase};
+
+/// File descriptors that are kept for everything but connections.
+const DESCRIPTORS_KEPT: usize = 64;
+
+/// Connections past the limit that are still told so, before others are dropped without a word.
+const REFUSED_AT_ONCE: usize = 32;
+
+/// How long the listener waits when the system has no descriptor for a connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves until a signal ends it.
+///
+/// # Errors
+///
+/// When something that it needs cannot be had: the data, the handlers, the address.
+pub fn run(config: &Config) -> anyhow::Result<()> {
+    let log = EnvFilter::try_new(&config.log).context("log")?;
+    tracing_subscriber::fmt()
+        .with_env_filter(log)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime")?;
+    let ended = runtime.block_on(start(config));
+    // What still runs then is a reader of the database at most.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    ended
+}
+
+async fn start(config: &Config) -> anyhow::Result<()> {
+    std::fs::create_dir_all(&config.data).with_context(|| format!("the data directory {}", config.data.display()))?;
+    let handlers = open_handlers(config).await?;
+    let chat = Arc::new(Chat::open(config, Arc::clone(&handlers)).context("the database")?);
+    let listener = TcpListener::bind(config.listen).await.with_context(|| format!("listening on {}", config.listen))?;
+    let watched = watch_handlers(&config.handlers, Arc::clone(&handlers)).context("watching the handlers")?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let ended = ended()?;
+    // Whoever reads the line may send signals.
+    announce(config, listener.local_addr()?, &handlers)?;
+    tokio::spawn(async move {
+        while hang_up.recv().await.is_some() {
+            watched.look_again();
+        }
+    });
+    serve(listener, chat, config, ended).await
+}
+
+/// Compiles and loads the handlers, beside the workers.
+async fn open_handlers(config: &Config) -> anyhow::Result<Arc<Handlers>> {
+    let config = config.clone();
+    let opened = tokio::task::spawn_blocking(move || {
+        let sandbox = Sandbox::new(&config.limits, Some(&config.cache_dir())).context("the sandbox")?;
+        Ok::<_, anyhow::Error>(Handlers::open(&config.handlers, sandbox, &config.settings)?)
+    });
+    Ok(Arc::new(opened.await?.context("the handlers")?))
+}
+
+/// The one line on standard output.
+fn announce(config: &Config, address: SocketAddr, handlers: &Handlers) -> anyhow::Result<()> {
+    let release = handlers.current();
+    let [rooms, messages, events] = HandlerKind::ALL.map(|handler| release.version(handler));
+    let data = config.data.join("ondol.db");
+    let mut out = std::io::stdout().lock();
+    writeln!(
+        out,
+        "ondol {} listening on http://{address} data={} rooms={rooms} messages={messages} events={events}",
+        env!("CARGO_PKG_VERSION"),
+        data.display(),
+    )?;
+    Ok(out.flush()?)
+}
+
+/// Returns when the process is asked to end. Asked twice, it ends without this returning.
+fn ended() -> anyhow::Result<impl Future<Output = ()>> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        let mut asked = async move || {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        };
+        asked().await;
+        tokio::spawn(async move {
+            asked().await;
+            tracing::warn!("asked to end twice: ending at once");
+            std::process::exit(1);
+        });
+    })
+}
+
+/// Accepts connections until `ended`, then finishes what was accepted, closes them all, and returns within the grace time.
+///
+/// # Errors
+///
+/// When the edge cannot be made.
+pub async fn serve(
+    listener: TcpListener,
+    chat: Arc<Chat>,
+    config: &Config,
+    ended: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    let (phase, heard) = watch::channel(Phase::Running);
+    let edge = Arc::new(Edge::new(Arc::clone(&chat), config, listener.local_addr()?, heard)?);
+    let open = Arc::new(Open::new(connections_max(&config.limits)));
+    tokio::select! {
+        () = accept(&listener, &edge, &open, &config.limits) => {}
+        () = ended => {}
+    }
+    drop(listener);
+
+    tracing::info!(connections = open.count.load(Ordering::Relaxed), "shutting down");
+    let finish = async {
+        phase.send_replace(Phase::Draining);
+        tokio::task::spawn_blocking(move || chat.close()).await.context("closing the store")?;
+        phase.send_replace(Phase::Closing);
+        open.all_closed().await;
+        anyhow::Ok(())
+    };
+    match tokio::time::timeout(Duration::from_millis(config.limits.shutdown_grace_ms), finish).await {
+        Ok(finished) => finished?,
+        Err(_) => tracing::warn!("the grace time is over, some connections are cut off"),
+    }
+    Ok(())
+}
+
+/// Accepts connections for ever.
+async fn accept(listener: &TcpListener, edge: &Arc<Edge>, open: &Arc<Open>, limits: &Limits) {
+    let http = Arc::new(http(limits));
+    loop {
+        let tcp = match listener.accept().await {
+            Ok((tcp, _)) => tcp,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let (held, place) = open.enter();
+        if place >= open.max + REFUSED_AT_ONCE {
+            continue;
+        }
+        // Small frames leave at once; what belongs together is written together.
+        if let Err(error) = tcp.set_nodelay(true) {
+            tracing::debug!(%error, "a connection was gone before it began");
+            continue;
+        }
+        let held = Held { place: held, full: (place >= open.max).then_some(open.max) };
+        tokio::spawn(converse(Arc::clone(&http), tcp, Arc::clone(edge), held));
+    }
+}
+
+/// Answers the requests of one connection, until it becomes a WebSocket or ends.
+async fn converse(http: Arc<http1::Builder>, tcp: TcpStream, edge: Arc<Edge>, held: Held) {
+    let mut phase = edge.phase();
+    let service = service_fn(|request| Arc::clone(&edge).answer(request, held.clone()));
+    let connection = http.serve_connection(TokioIo::new(tcp), service).with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    let outcome = tokio::select! {
+        outcome = connection.as_mut() => outcome,
+        () = async { drop(phase.wait_for(|phase| *phase > Phase::Running).await) } => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = outcome {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+fn http(limits: &Limits) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_millis(limits.header_ms_max))
+        // What is over the limits by less than that is answered by the edge, in words.
+        .max_buf_size((2 * limits.header_bytes_max).max(8_192));
+    http
+}
+
+/// How many connections there may be: as set, or as many as the system has descriptors for.
+fn connections_max(limits: &Limits) -> usize {
+    if limits.connections_max > 0 {
+        return limits.connections_max;
+    }
+    let descriptors = std::fs::read_to_string("/proc/self/limits")
+        .ok()
+        .and_then(|table| {
+            let line = table.lines().find(|line| line.starts_with("Max open files"))?;
+            line.split_whitespace().nth(3)?.parse::<usize>().ok()
+        })
+        .unwrap_or(1_024);
+    descriptors.saturating_sub(DESCRIPTORS_KEPT).max(1)
+}
+
+/// The connections that are open.
+struct Open {
+    count: AtomicUsize,
+    changed: watch::Sender<()>,
+    max: usize,
+}
+
+/// One of them, until dropped.
+struct Entered(Arc<Open>);
+
+impl Open {
+    fn new(max: usize) -> Self {
+        Self { count: AtomicUsize::new(0), changed: watch::Sender::new(()), max }
+    }
+
+    /// Counts one more, and says how many there were.
+    fn enter(self: &Arc<Self>) -> (Arc<Entered>, usize) {
+        let place = self.count.fetch_add(1, Ordering::AcqRel);
+        (Arc::new(Entered(Arc::clone(self))), place)
+    }
+
+    async fn all_closed(&self) {
+        let mut changed = self.changed.subscribe();
+        while self.count.load(Ordering::Acquire) > 0 {
+            if changed.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.0.count.fetch_sub(1, Ordering::AcqRel);
+        self.0.changed.send_replace(());
+    }
+}

@@ -1,0 +1,219 @@
+//! Rooms and messages in SQLite: one writer on a thread of its own, readers beside it. Knows nothing of sockets, members
+//! or wasm.
+//!
+//! The file is in WAL mode, so readers and the writer never wait for one another. What the writer has reported as stored
+//! is committed; under `synchronous = full` it is on the disk.
+
+mod readers;
+mod rows;
+mod setup;
+mod writer;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::OptionalExtension as _;
+
+pub use rows::Page;
+pub use writer::{Batch, Entry, Failed};
+
+use crate::config::{Limits, Synchronous};
+use crate::model::{Message, MessageId, Room, RoomDraft, RoomId, Seq};
+use readers::Readers;
+use rows::{read_message, read_room};
+use writer::Writer;
+
+/// The store. `T` is whatever the caller wants back with a message once its fate is known.
+pub struct Store<T> {
+    writer: Writer<T>,
+    readers: Arc<Readers>,
+    first_free_id: u64,
+}
+
+/// What went wrong with the store.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// SQLite's own error.
+    #[error("SQLite: {0}")]
+    Sqlite(Arc<rusqlite::Error>),
+    /// This server was linked with a SQLite that has a fault which it must not run with.
+    #[error("SQLite {0} is older than {needed}, which mended a fault that can lose commits in WAL mode", needed = setup::SQLITE_NEEDED)]
+    TooOld(String),
+    /// The file was written by a later version of this server.
+    #[error("the database has schema version {0}, and this server knows only up to {known}", known = setup::SCHEMA_VERSION)]
+    FromLater(i64),
+    /// Too much waits for the disk.
+    #[error("commit_queue_max = {0} messages wait for the disk")]
+    Busy(usize),
+    /// The message before it in its room was not stored, so this one has no place.
+    #[error("the message before it was not stored")]
+    OutOfTurn,
+    /// The store has been closed.
+    #[error("the store is closed")]
+    Closed,
+    /// A thread of the store could not be started, or a file or directory not be made.
+    #[error("{0}")]
+    Io(Arc<std::io::Error>),
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(Arc::new(error))
+    }
+}
+
+impl From<std::io::Error> for StoreError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Io(Arc::new(error))
+    }
+}
+
+/// What became of a request for a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RoomOutcome {
+    /// It was created.
+    Created(Room),
+    /// Its post has this room already.
+    Standing(Room),
+}
+
+impl<T: Send + 'static> Store<T> {
+    /// Opens the file, creates or brings up its schema, and starts the writer. `done` hears of every message that was
+    /// given to [`Store::append`], in that order, on the writer's thread.
+    ///
+    /// # Errors
+    ///
+    /// When SQLite is too old, the file cannot be used, or no thread can be had.
+    pub fn open(
+        path: &Path,
+        synchronous: Synchronous,
+        limits: &Limits,
+        done: impl FnMut(Batch<T>) + Send + 'static,
+    ) -> Result<Self, StoreError> {
+        let connection = setup::open(path, synchronous)?;
+        let first_free_id = connection
+            .query_row("SELECT coalesce(max(id), 0) + 1 FROM message", [], |row| row.get::<_, i64>(0))?
+            .unsigned_abs();
+        let writer = Writer::start(connection, limits, done)?;
+        Ok(Self { writer, readers: Arc::new(Readers::new(path)), first_free_id })
+    }
+
+    /// The least number that no message of the file had when it was opened.
+    #[must_use]
+    pub fn first_free_id(&self) -> MessageId {
+        MessageId(self.first_free_id)
+    }
+
+    /// Hands messages to the writer, without waiting. Within a room their `seq` has to go on from the last one stored;
+    /// one that does not is reported as [`StoreError::OutOfTurn`].
+    ///
+    /// # Errors
+    ///
+    /// The entry itself comes back when too much waits or the store is closed.
+    pub fn append(&self, entry: Entry<T>) -> Result<(), (Entry<T>, StoreError)> {
+        self.writer.append(entry)
+    }
+
+    /// Creates a room, or finds the one that its post has.
+    ///
+    /// # Errors
+    ///
+    /// SQLite's error, or that the store is closed.
+    pub async fn create_room(
+        &self,
+        draft: RoomDraft,
+        post_id: Option<u64>,
+        owner: Option<String>,
+    ) -> Result<RoomOutcome, StoreError> {
+        self.writer.create_room(draft, post_id, owner).await
+    }
+
+    /// A room by its number.
+    ///
+    /// # Errors
+    ///
+    /// SQLite's error.
+    pub async fn room(&self, id: RoomId) -> Result<Option<Room>, StoreError> {
+        self.readers
+            .read(move |connection| {
+                let mut statement = connection.prepare_cached(concat!(rows::room_columns!(), " WHERE id = ?1"))?;
+                statement.query_row([rows::stored(id.0)], read_room).optional()
+            })
+            .await
+    }
+
+    /// Rooms after a number, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// SQLite's error.
+    pub async fn rooms(&self, after: RoomId, limit: usize) -> Result<Vec<Room>, StoreError> {
+        self.readers
+            .read(move |connection| {
+                let sql = concat!(rows::room_columns!(), " WHERE id > ?1 ORDER BY id LIMIT ?2");
+                let mut statement = connection.prepare_cached(sql)?;
+                statement.query_map((rows::stored(after.0), rows::stored(limit as u64)), read_room)?.collect()
+            })
+            .await
+    }
+
+    /// Messages of a room, oldest first: those of a page.
+    ///
+    /// # Errors
+    ///
+    /// SQLite's error.
+    pub async fn messages(&self, room: RoomId, page: Page, limit: usize) -> Result<Vec<Message>, StoreError> {
+        self.readers.read(move |connection| rows::messages(connection, room, page, limit)).await
+    }
+
+    /// The `seq` of the last message of a room, 0 when it has none.
+    ///
+    /// # Errors
+    ///
+    /// SQLite's error.
+    pub async fn last_seq(&self, room: RoomId) -> Result<Seq, StoreError> {
+        self.readers.read(move |connection| rows::last_seq(connection, room)).await
+    }
+
+    /// The message of a sender in a room that has this client's id.
+    ///
+    /// # Errors
+    ///
+    /// SQLite's error.
+    pub async fn by_client_id(
+        &self,
+        room: RoomId,
+        sender: String,
+        client_id: String,
+    ) -> Result<Option<Message>, StoreError> {
+        self.readers
+            .read(move |connection| {
+                let sql = concat!(rows::message_columns!(), " WHERE room = ?1 AND sender = ?2 AND client_id = ?3");
+                let mut statement = connection.prepare_cached(sql)?;
+                statement.query_row((rows::stored(room.0), sender, client_id), read_message).optional()
+            })
+            .await
+    }
+
+    /// Whether a message stands in a room.
+    ///
+    /// # Errors
+    ///
+    /// SQLite's error.
+    pub async fn has_message(&self, room: RoomId, id: MessageId) -> Result<bool, StoreError> {
+        self.readers
+            .read(move |connection| {
+                let mut statement = connection.prepare_cached("SELECT 1 FROM message WHERE id = ?1 AND room = ?2")?;
+                statement.exists((rows::stored(id.0), rows::stored(room.0)))
+            })
+            .await
+    }
+
+    /// Commits what was handed over, and takes nothing more. For the end of the process; waits for the disk.
+    pub fn close(&self) {
+        self.writer.close();
+    }
+}
+
+#[cfg(test)]
+mod tests;

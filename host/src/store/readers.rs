@@ -1,0 +1,53 @@
+//! Connections for reading, kept for the next one who asks. A read runs on a thread for blocking work, because it may
+//! wait for the disk.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::Connection;
+
+use super::StoreError;
+use super::setup::open_reader;
+
+/// How many connections are kept while nobody reads.
+const KEPT_MAX: usize = 8;
+
+pub(super) struct Readers {
+    path: PathBuf,
+    resting: Mutex<Vec<Connection>>,
+}
+
+impl Readers {
+    pub(super) fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), resting: Mutex::default() }
+    }
+
+    /// Runs `read` on a connection that sees all that was committed before.
+    pub(super) async fn read<R: Send + 'static>(
+        self: &Arc<Self>,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<R> + Send + 'static,
+    ) -> Result<R, StoreError> {
+        let readers = Arc::clone(self);
+        let outcome = tokio::task::spawn_blocking(move || {
+            let connection = match readers.wake() {
+                Some(connection) => connection,
+                None => open_reader(&readers.path)?,
+            };
+            let outcome = read(&connection)?;
+            readers.rest(connection);
+            Ok(outcome)
+        });
+        outcome.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    fn wake(&self) -> Option<Connection> {
+        self.resting.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    fn rest(&self, connection: Connection) {
+        let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        if resting.len() < KEPT_MAX {
+            resting.push(connection);
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Opening the file: the version of SQLite, the schema, and the settings of a connection.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::StoreError;
+use crate::config::Synchronous;
+
+/// The first SQLite without the fault of <https://sqlite.org/wal.html#walresetbug>, which could lose commits when a
+/// checkpoint and a writer met.
+pub(super) const SQLITE_NEEDED: &str = "3.51.3";
+const SQLITE_NEEDED_NUMBER: i32 = 3_051_003;
+
+/// The schema that this server writes.
+pub(super) const SCHEMA_VERSION: i64 = 1;
+
+/// How many statements a connection keeps prepared.
+const STATEMENTS: usize = 32;
+
+/// The writer's connection, on a file whose schema is up to date.
+pub(super) fn open(path: &Path, synchronous: Synchronous) -> Result<Connection, StoreError> {
+    if rusqlite::version_number() < SQLITE_NEEDED_NUMBER {
+        return Err(StoreError::TooOld(rusqlite::version().to_owned()));
+    }
+    let mut connection = Connection::open(path)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    let synchronous = match synchronous {
+        Synchronous::Full => "full",
+        Synchronous::Normal => "normal",
+    };
+    connection.pragma_update(None, "synchronous", synchronous)?;
+    connection.pragma_update(None, "foreign_keys", "on")?;
+    migrate(&mut connection)?;
+    Ok(connection)
+}
+
+/// A connection for reading.
+pub(super) fn open_reader(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(connection)
+}
+
+/// Brings the schema up, a version at a time, all in one transaction.
+fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    match version {
+        SCHEMA_VERSION => {}
+        0 => transaction.execute_batch(include_str!("schema.sql"))?,
+        later => return Err(StoreError::FromLater(later)),
+    }
+    transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    transaction.commit()?;
+    Ok(())
+}
