@@ -1,0 +1,70 @@
+# Ondol. `make help` lists what there is to make.
+
+CARGO        ?= cargo
+WASM         := wasm32-wasip2
+HANDLERS     := rooms messages events
+GUESTS       := $(notdir $(patsubst %/,%,$(wildcard tests/guests/*/)))
+BUILT        := target/$(WASM)/handler
+# The crates that run natively. Guests exist for the sandbox alone.
+NATIVE       := -p ondol -p ondol-rooms -p ondol-messages -p ondol-events -p ondol-tests -p ondol-bench
+COMPONENTS   := $(HANDLERS:%=-p ondol-%) $(GUESTS:%=-p guest-%)
+
+.DEFAULT_GOAL := help
+.PHONY: help run build host handlers guests test unit cases stories lint fmt bench bench-quick clean target
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: build ## Build everything and serve on http://127.0.0.1:8000
+	target/release/ondol serve
+
+build: host handlers ## Build target/release/ondol and target/handlers/*.wasm
+
+host:
+	$(CARGO) build --release -p ondol
+
+handlers: target ## Build the three handlers into target/handlers (a running server takes them)
+	$(CARGO) build --profile handler --target $(WASM) $(HANDLERS:%=-p ondol-%)
+	@mkdir -p target/handlers
+	@for handler in $(HANDLERS); do \
+		cmp -s $(BUILT)/ondol_$$handler.wasm target/handlers/$$handler.wasm || { \
+			cp $(BUILT)/ondol_$$handler.wasm target/handlers/.$$handler.new && \
+			mv target/handlers/.$$handler.new target/handlers/$$handler.wasm; \
+		} || exit 1; \
+	done
+
+guests: target
+	$(CARGO) build --profile handler --target $(WASM) $(GUESTS:%=-p guest-%)
+
+target:
+	@test -d "$$(rustc --print target-libdir --target $(WASM))" || rustup target add $(WASM)
+
+test: unit cases stories ## Run every test
+
+unit: ## The tests beside the code
+	$(CARGO) test --release $(filter-out ondol-tests,$(NATIVE)) --lib --bins
+
+cases: build ## The handlers' own tables of cases, in the real sandbox
+	@for handler in $(HANDLERS); do \
+		target/release/ondol test target/handlers/$$handler.wasm --cases handlers/$$handler/cases.toml || exit 1; \
+	done
+
+stories: build guests ## The black-box tests, over real sockets
+	$(CARGO) test --release -p ondol-tests
+
+lint: target ## Formatting and clippy, native and for WebAssembly, warnings denied
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release $(NATIVE) --all-targets -- -D warnings
+	$(CARGO) clippy --profile handler --target $(WASM) $(COMPONENTS) -- -D warnings
+
+fmt: ## Format everything
+	$(CARGO) fmt --all
+
+bench: build ## Deliveries per server CPU beside a plain broadcast server
+	$(CARGO) run --release -p ondol-bench -- run
+
+bench-quick: build ## The same in under two minutes
+	$(CARGO) run --release -p ondol-bench -- run --quick
+
+clean: ## Remove what was built
+	$(CARGO) clean

@@ -1,0 +1,118 @@
+//! What can be asked of the benchmark.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::load::Spans;
+use crate::server::{Elsewhere, OndolSetup};
+
+/// All that can be measured: the loads of `shapes`, and what has a file of its own.
+const NAMES: [&str; 10] = ["1x2", "1x50", "20x50", "20x50-open", "1x1000", "200x2", "idle", "durable", "start", "swap"];
+
+/// Measures what a delivery costs: Ondol beside a plain WebSocket server, under the same load.
+#[derive(Parser)]
+#[command(version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Verb {
+    /// Drive the servers in turn, check every delivery, print a table; exit 1 when a delivery is missing or doubled
+    Run(Run),
+    /// Be the plain server
+    Plain(Plain),
+}
+
+#[derive(Args)]
+pub(crate) struct Plain {
+    /// Where to listen; port 0 takes a free one and prints it
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS:PORT")]
+    pub(crate) listen: SocketAddr,
+}
+
+#[derive(Args)]
+pub(crate) struct Run {
+    /// Short measurements: all of it in less than two minutes
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// How often each server is measured with each load; the order changes from round to round
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rounds: u32,
+    /// What to measure, separated by commas [default: all]
+    #[arg(long, value_delimiter = ',', value_name = "NAMES", value_parser = NAMES)]
+    pub(crate) shapes: Vec<String>,
+    /// When Ondol's messages count as stored
+    #[arg(long, value_enum, default_value_t = Synchronous::Full)]
+    pub(crate) synchronous: Synchronous,
+    /// Another server to compare, already running; give it again for more
+    #[arg(long = "target", value_name = "NAME=HOST:PORT:PID")]
+    pub(crate) targets: Vec<Elsewhere>,
+    /// Leave Ondol out
+    #[arg(long)]
+    pub(crate) no_ondol: bool,
+    /// The server's binary
+    #[arg(long, default_value = "target/release/ondol", value_name = "FILE")]
+    pub(crate) ondol: PathBuf,
+    /// The directory of its handlers
+    #[arg(long, default_value = "target/handlers", value_name = "DIR")]
+    pub(crate) handlers: PathBuf,
+    /// Where databases are put while measuring: on the disk that counts, not in memory
+    #[arg(long, default_value = "target/bench", value_name = "DIR")]
+    pub(crate) scratch: PathBuf,
+    /// Messages in a transaction of the plain loop of inserts that `durable` compares with
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) durable_batch: u32,
+    /// Also write every measurement here
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Synchronous {
+    /// On the disk
+    Full,
+    /// In the operating system's hands
+    Normal,
+}
+
+impl Synchronous {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Normal => "normal",
+        }
+    }
+}
+
+impl Run {
+    /// How long each measurement takes.
+    pub(crate) fn spans(&self) -> Spans {
+        let (warm_up, measured) = if self.quick { (150, 600) } else { (500, 2000) };
+        Spans { warm_up: Duration::from_millis(warm_up), measured: Duration::from_millis(measured) }
+    }
+
+    /// Connections that `idle` opens.
+    pub(crate) fn idle_connections(&self) -> usize {
+        if self.quick { 1_000 } else { 10_000 }
+    }
+
+    /// How Ondol is to be started.
+    pub(crate) fn setup(&self) -> OndolSetup {
+        OndolSetup {
+            binary: self.ondol.clone(),
+            handlers: self.handlers.clone(),
+            synchronous: self.synchronous.name().to_owned(),
+            scratch: self.scratch.clone(),
+        }
+    }
+
+    /// Whether this is to be measured: all is, unless some are named.
+    pub(crate) fn wants(&self, name: &str) -> bool {
+        self.shapes.is_empty() || self.shapes.iter().any(|shape| shape == name)
+    }
+}

@@ -1,0 +1,33 @@
+//! The benchmark: the same load on Ondol and on a plain server, side by side. Knows both only from outside: a port to
+//! talk to, and what the kernel says of the process.
+//!
+//! In reading order: `cli` says what can be asked, `run` puts the servers and the loads together, `shapes` and `load`
+//! are the loads, `crowd` their clients, `ear` what each checks, `wire` and `echo` the bytes; `plain` is the server that Ondol is compared to.
+
+mod cli;
+mod clock;
+mod crowd;
+mod durable;
+mod ear;
+mod echo;
+mod histogram;
+mod idle;
+mod kernel;
+mod load;
+mod plain;
+mod report;
+mod run;
+mod server;
+mod shapes;
+mod start;
+mod swap;
+mod wire;
+
+use clap::Parser as _;
+
+fn main() -> anyhow::Result<()> {
+    match cli::Cli::parse().verb {
+        cli::Verb::Plain(plain) => plain::main(plain.listen),
+        cli::Verb::Run(run) => run::main(&run),
+    }
+}

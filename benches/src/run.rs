@@ -1,0 +1,118 @@
+//! Puts servers and loads together: who is measured, in which order, how often. Each server is measured with each load
+//! once a round, and the order turns from round to round, so that what the machine does besides falls on all alike.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use crate::cli::Run;
+use crate::crowd::Crowd;
+use crate::kernel::raise_files_max;
+use crate::load::{Measured, measure};
+use crate::report::{Figure, Load, Report};
+use crate::server::{OndolSetup, Server};
+use crate::shapes::{SHAPES, Shape};
+use crate::{durable, idle, start, swap};
+
+/// Measures all that is asked for and prints it.
+///
+/// Errors at the first delivery that is missing, doubled or out of order.
+pub(crate) fn main(run: &Run) -> anyhow::Result<()> {
+    raise_files_max()?;
+    let mut report = Report::new(run);
+    if SHAPES.iter().any(|shape| run.wants(shape.name)) {
+        let mut servers = servers(run)?;
+        for shape in SHAPES.iter().filter(|shape| run.wants(shape.name)) {
+            eprintln!("{}: {}", shape.name, shape.tells);
+            report.loads.push(load(run, shape, &mut servers)?);
+        }
+    }
+    let setup = run.setup();
+    measure_more(run, &setup, &mut report.figures)?;
+    println!("{report}");
+    run.json.as_deref().map_or(Ok(()), |path| write_json(path, &report))
+}
+
+fn measure_more(run: &Run, setup: &OndolSetup, figures: &mut Vec<Figure>) -> anyhow::Result<()> {
+    if run.wants("idle") {
+        eprintln!("idle: {} connections", run.idle_connections());
+        for mut server in servers(run)? {
+            let figure = idle::measure(&mut server, run.idle_connections());
+            figures.push(figure.with_context(|| told(&server, "idle"))?);
+        }
+    }
+    if run.no_ondol {
+        return Ok(());
+    }
+    if run.wants("durable") {
+        eprintln!("durable: messages stored, beside a loop of inserts");
+        figures.extend(durable::measure(run, setup)?);
+    }
+    if run.wants("start") {
+        eprintln!("start: from exec to the first message");
+        figures.extend(start::measure(run, setup)?);
+    }
+    if run.wants("swap") {
+        eprintln!("swap: a handler replaced under traffic");
+        figures.extend(swap::measure(run, setup)?);
+    }
+    Ok(())
+}
+
+/// The servers to compare, the plain one first.
+fn servers(run: &Run) -> anyhow::Result<Vec<Server>> {
+    let setup = run.setup();
+    let mut servers = vec![Server::plain(&setup)?];
+    if !run.no_ondol {
+        servers.push(Server::ondol(&setup)?);
+    }
+    servers.extend(run.targets.iter().map(Server::elsewhere));
+    Ok(servers)
+}
+
+/// One load on every server, round by round.
+fn load(run: &Run, shape: &Shape, servers: &mut [Server]) -> anyhow::Result<Load> {
+    let mut crowds = Vec::new();
+    for server in &mut *servers {
+        crowds.push(gather(server, shape).with_context(|| told(server, shape.name))?);
+    }
+    let mut rounds = Vec::new();
+    for round in 0..run.rounds {
+        let mut measured: Vec<Option<Measured>> = servers.iter().map(|_| None).collect();
+        let mut turns: Vec<_> = servers.iter().zip(&mut crowds).zip(&mut measured).collect();
+        if round % 2 == 1 {
+            turns.reverse();
+        }
+        for ((server, crowd), measured) in turns {
+            let taken = measure(crowd, server.pid, shape.pace, run.spans());
+            let taken = taken.with_context(|| told(server, shape.name))?;
+            eprintln!("  round {}: {:<8} {:.2} µs a delivery", round + 1, server.name, taken.cpu_us());
+            *measured = Some(taken);
+        }
+        rounds.push(measured.into_iter().flatten().collect());
+    }
+    let names = servers.iter().map(|server| server.name.clone());
+    Ok(Load::new(shape, names, rounds))
+}
+
+fn gather(server: &mut Server, shape: &Shape) -> anyhow::Result<Crowd> {
+    let rooms = server.new_rooms(shape.rooms)?;
+    let mut crowd = Crowd::gather(server.address, &rooms, shape.members, shape.senders)?;
+    crowd.settle()?;
+    Ok(crowd)
+}
+
+/// Which server failed with which load, and the end of what it logged.
+pub(crate) fn told(server: &Server, load: &str) -> String {
+    const LINES: usize = 12;
+    let log = server.log();
+    let lines: Vec<_> = log.lines().collect();
+    let end = lines.get(lines.len().saturating_sub(LINES)..).unwrap_or_default().join("\n    ");
+    let told = format!("{load} on {}", server.name);
+    if end.is_empty() { told } else { format!("{told}, which logged:\n    {end}") }
+}
+
+fn write_json(path: &Path, report: &Report) -> anyhow::Result<()> {
+    let json = serde_json::to_string_pretty(report)?;
+    std::fs::write(path, json + "\n").with_context(|| format!("cannot write {}", path.display()))
+}

@@ -1,0 +1,28 @@
+//! A messages handler that takes memory, and touches it, until there is none, at a message that contains "hungry".
+//! Everything else is the default handler's.
+#![cfg(target_arch = "wasm32")]
+
+use std::hint::black_box;
+
+use default_messages::bindings::exports::ondol::chat::messages::{Action, Frame, Guest};
+use default_messages::bindings::ondol::chat::types::{Refusal, RoomId, User};
+
+#[path = "../../default_messages.rs"]
+pub mod default_messages;
+
+/// What `default_messages` exports.
+struct Component;
+
+impl Guest for Component {
+    fn receive(_sender: User, _room: RoomId, frame: Frame) -> Result<Action, Refusal> {
+        let action = default_messages::receive(&frame)?;
+        if default_messages::says(&action, "hungry") {
+            let mut held = Vec::new();
+            loop {
+                held.push(vec![0x5a_u8; 1 << 20]);
+                black_box(&held);
+            }
+        }
+        Ok(action)
+    }
+}

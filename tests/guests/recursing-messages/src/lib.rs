@@ -1,0 +1,33 @@
+//! A messages handler that calls itself without end at a message that contains "deep". Everything else is the default
+//! handler's.
+#![cfg(target_arch = "wasm32")]
+
+use std::hint::black_box;
+
+use default_messages::bindings::exports::ondol::chat::messages::{Action, Frame, Guest};
+use default_messages::bindings::ondol::chat::types::{Refusal, RoomId, User};
+
+#[path = "../../default_messages.rs"]
+pub mod default_messages;
+
+/// What `default_messages` exports.
+struct Component;
+
+impl Guest for Component {
+    fn receive(_sender: User, _room: RoomId, frame: Frame) -> Result<Action, Refusal> {
+        let action = default_messages::receive(&frame)?;
+        if default_messages::says(&action, "deep") {
+            black_box(dig(0));
+        }
+        Ok(action)
+    }
+}
+
+/// Has an end that it never reaches and uses what the call below returns, so that no optimiser can make a loop of it.
+#[inline(never)]
+fn dig(depth: u64) -> u64 {
+    if black_box(depth) == u64::MAX {
+        return depth;
+    }
+    black_box(dig(depth + 1) ^ depth)
+}

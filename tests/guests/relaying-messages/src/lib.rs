@@ -1,0 +1,39 @@
+//! A messages handler that relays `{"type":"chat.typing"}` to the room with the nickname of whoever types, ignores
+//! `{"type":"chat.silence"}`, and leaves everything else to the default handler.
+#![cfg(target_arch = "wasm32")]
+
+use default_messages::bindings::exports::ondol::chat::messages::{Action, Frame, Guest};
+use default_messages::bindings::ondol::chat::types::{Refusal, RoomId, User};
+use default_messages::json::{self, Document, Fields, Value};
+
+#[path = "../../default_messages.rs"]
+pub mod default_messages;
+
+/// What `default_messages` exports.
+struct Component;
+
+impl Guest for Component {
+    fn receive(sender: User, _room: RoomId, frame: Frame) -> Result<Action, Refusal> {
+        let Frame::Text(text) = &frame else {
+            return default_messages::receive(&frame);
+        };
+        let Ok(Document::Object(Fields {
+            kind: Value::Text(kind),
+            repeated: None,
+            ..
+        })) = json::parse(text)
+        else {
+            return default_messages::receive(&frame);
+        };
+        match kind.as_ref() {
+            "chat.typing" => {
+                let name = serde_json::Value::String(sender.nickname);
+                Ok(Action::Relay(format!(
+                    r#"{{"type":"chat.typing","username":{name}}}"#
+                )))
+            }
+            "chat.silence" => Ok(Action::Ignore),
+            _ => default_messages::receive(&frame),
+        }
+    }
+}

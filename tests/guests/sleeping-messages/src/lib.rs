@@ -1,0 +1,41 @@
+//! A messages handler that sleeps ten seconds at a message that contains "sleep", and at one that contains "snoop" looks
+//! for a file, the environment and its arguments, and posts what it found instead of the text. Everything else is the
+//! default handler's.
+#![cfg(target_arch = "wasm32")]
+
+use std::time::Duration;
+
+use default_messages::bindings::exports::ondol::chat::messages::{Action, Frame, Guest};
+use default_messages::bindings::ondol::chat::types::{Refusal, RoomId, User};
+
+#[path = "../../default_messages.rs"]
+pub mod default_messages;
+
+/// What `default_messages` exports.
+struct Component;
+
+impl Guest for Component {
+    fn receive(_sender: User, _room: RoomId, frame: Frame) -> Result<Action, Refusal> {
+        let mut action = default_messages::receive(&frame)?;
+        if default_messages::says(&action, "sleep") {
+            std::thread::sleep(Duration::from_secs(10));
+        }
+        if let Action::Post(draft) = &mut action
+            && draft.text.contains("snoop")
+        {
+            draft.text = snoop();
+        }
+        Ok(action)
+    }
+}
+
+/// What can be found out about the machine: nothing, in a sandbox that holds.
+fn snoop() -> String {
+    let file = match std::fs::read_to_string("/etc/hostname") {
+        Ok(name) => format!("read {name:?}"),
+        Err(why) => format!("refused ({why})"),
+    };
+    let variables = std::env::vars_os().count();
+    let arguments = std::env::args_os().count();
+    format!("file: {file}; variables: {variables}; arguments: {arguments}")
+}

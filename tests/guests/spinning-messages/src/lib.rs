@@ -1,0 +1,26 @@
+//! A messages handler that loops for ever at a message that contains "spin". Everything else is the default handler's.
+#![cfg(target_arch = "wasm32")]
+
+use std::hint::black_box;
+
+use default_messages::bindings::exports::ondol::chat::messages::{Action, Frame, Guest};
+use default_messages::bindings::ondol::chat::types::{Refusal, RoomId, User};
+
+#[path = "../../default_messages.rs"]
+pub mod default_messages;
+
+/// What `default_messages` exports.
+struct Component;
+
+impl Guest for Component {
+    fn receive(_sender: User, _room: RoomId, frame: Frame) -> Result<Action, Refusal> {
+        let action = default_messages::receive(&frame)?;
+        if default_messages::says(&action, "spin") {
+            let mut turns = 0_u64;
+            loop {
+                turns = black_box(turns.wrapping_add(1));
+            }
+        }
+        Ok(action)
+    }
+}

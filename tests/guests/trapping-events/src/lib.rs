@@ -1,0 +1,65 @@
+//! An events handler that panics at a message that contains "trap", and prints a line to each of stdout and stderr at
+//! one that contains "print". For anything else it writes what the default handler writes.
+#![cfg(target_arch = "wasm32")]
+
+use bindings::exports::ondol::chat::events::Guest;
+use bindings::ondol::chat::types;
+use payload::{Announce, Message};
+
+#[path = "../../../../handlers/events/src/payload.rs"]
+pub mod payload;
+
+struct Trapping;
+
+impl Guest for Trapping {
+    #[allow(clippy::panic, reason = "it is what this guest is for")]
+    fn message(message: types::Message) -> types::Payload {
+        if message.text.contains("print") {
+            println!("a line for stdout");
+            eprintln!("a line for stderr");
+        }
+        if message.text.contains("trap") {
+            panic!("the trap that was asked for");
+        }
+        payload::message(&Message {
+            id: message.id,
+            room: message.room,
+            seq: message.seq,
+            email: &message.sender.email,
+            nickname: &message.sender.nickname,
+            profile_url: message.sender.profile_url.as_deref(),
+            text: &message.text,
+            client_id: message.client_id.as_deref(),
+            parent: message.parent,
+            extra: message.extra.as_deref(),
+            created_at: &message.created_at,
+        })
+    }
+
+    fn join(_room: types::RoomId, user: types::User) -> Option<types::Payload> {
+        payload::join(Announce::JoinsAndLeaves, &user.nickname)
+    }
+
+    fn leave(_room: types::RoomId, user: types::User) -> Option<types::Payload> {
+        payload::leave(Announce::JoinsAndLeaves, &user.nickname)
+    }
+
+    fn refusal(refusal: types::Refusal) -> types::Payload {
+        payload::refusal(&refusal.code, &refusal.message, refusal.field.as_deref())
+    }
+}
+
+mod bindings {
+    #![allow(
+        unsafe_code,
+        missing_docs,
+        unreachable_pub,
+        clippy::all,
+        clippy::allow_attributes_without_reason,
+        reason = "written by wit-bindgen"
+    )]
+    use super::Trapping;
+
+    wit_bindgen::generate!({ path: "../../../wit", world: "event-handler" });
+    export!(Trapping);
+}

@@ -1,0 +1,76 @@
+//! The binary, run to its end: for the commands that are not `serve`.
+
+use std::{
+    env,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::handlers::{target, workspace};
+
+/// What a command left behind.
+#[derive(Debug)]
+pub struct Output {
+    /// Its exit status.
+    pub status: i32,
+    /// What it printed.
+    pub stdout: String,
+    /// What it complained of.
+    pub stderr: String,
+}
+
+/// Where the binary is: `$ONDOL_BIN`, or what `make build` leaves.
+#[must_use]
+pub fn binary() -> PathBuf {
+    env::var_os("ONDOL_BIN").map_or_else(|| target().join("release/ondol"), PathBuf::from)
+}
+
+/// Runs `ondol` with these words, in the root of the workspace, to its end.
+///
+/// # Errors
+/// When it cannot be started, or was killed.
+pub fn ondol<W: AsRef<std::ffi::OsStr>>(words: &[W]) -> Result<Output> {
+    ondol_with(words, &[])
+}
+
+/// The same, with environment variables.
+///
+/// # Errors
+/// When it cannot be started, or was killed.
+pub fn ondol_with<W: AsRef<std::ffi::OsStr>>(words: &[W], environment: &[(&str, &str)]) -> Result<Output> {
+    let mut command = Command::new(binary());
+    command.args(words).env("NO_COLOR", "1").env("ONDOL_CACHE", target().join("test-cache"));
+    command.envs(environment.iter().copied()).current_dir(workspace()).stdin(Stdio::null());
+    let output = command.output().context("the binary does not start")?;
+    Ok(Output {
+        status: output.status.code().context("the command was killed")?,
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    })
+}
+
+impl Output {
+    /// Holds the exit status, and gives all that was written.
+    ///
+    /// # Errors
+    /// When the status is another.
+    pub fn expect(&self, status: i32) -> Result<String> {
+        let all = format!("{}{}", self.stdout, self.stderr);
+        ensure!(self.status == status, "expected the exit status {status}, got {}:\n{all}", self.status);
+        Ok(all)
+    }
+
+    /// Holds the exit status, and that every one of `parts` was written.
+    ///
+    /// # Errors
+    /// When one is missing.
+    pub fn expect_parts(&self, status: i32, parts: &[&str]) -> Result<()> {
+        let all = self.expect(status)?;
+        for part in parts {
+            ensure!(all.contains(part), "expected {part:?} in:\n{all}");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,56 @@
+//! Where the built components are, and putting one into a watched directory as an operator would. Knows nothing of what is
+//! in them.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+
+/// The names of the three handlers.
+pub const HANDLERS: [&str; 3] = ["rooms", "messages", "events"];
+
+/// The target directory of the workspace.
+#[must_use]
+pub fn target() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target")
+}
+
+/// The root of the workspace.
+#[must_use]
+pub fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// A handler as it is shipped: `rooms`, `messages` or `events`.
+#[must_use]
+pub fn standard(handler: &str) -> PathBuf {
+    target().join("handlers").join(format!("{handler}.wasm"))
+}
+
+/// One of the components of `tests/guests`.
+#[must_use]
+pub fn guest(name: &str) -> PathBuf {
+    target().join("wasm32-wasip2/handler").join(format!("guest_{name}.wasm"))
+}
+
+/// The bytes of a built component.
+///
+/// # Errors
+/// When it was not built.
+pub fn read(file: &Path) -> Result<Vec<u8>> {
+    fs::read(file)
+        .with_context(|| format!("{} is not built: `make test` builds all that the stories need", file.display()))
+}
+
+/// Puts `bytes` in place of `directory/handler.wasm` with a rename, so that nobody sees half of it.
+///
+/// # Errors
+/// When the file system refuses.
+pub fn place(directory: &Path, handler: &str, bytes: &[u8]) -> Result<()> {
+    let beside = directory.join(format!(".{handler}.wasm.new"));
+    fs::write(&beside, bytes)?;
+    fs::rename(&beside, directory.join(format!("{handler}.wasm")))?;
+    Ok(())
+}

@@ -1,0 +1,35 @@
+//! The harness that the stories are told with: it starts the real binary on port 0 in a directory of its own, and speaks
+//! HTTP and WebSocket to it. It knows the wire, the command line and the log, and nothing of the host's insides.
+//!
+//! In reading order: [`TestServer`] and its [`Setup`], the [`Client`] of the stories, the [`http`] client that shows an
+//! answer as it came, the [`RawSocket`] for what no library would send, and [`handlers`] to deploy.
+
+#![allow(
+    clippy::indexing_slicing,
+    reason = "JSON is indexed by key, and a key that is missing is null"
+)]
+
+pub mod browser;
+pub mod client;
+pub mod command;
+pub mod deadline;
+pub mod handlers;
+pub mod http;
+pub mod log;
+pub mod raw;
+pub mod server;
+pub mod setup;
+pub mod user;
+
+pub use client::{Client, Heard};
+pub use command::ondol;
+pub use deadline::{DEADLINE, until, within};
+pub use handlers::{guest, standard};
+pub use http::{Answer, Request};
+pub use raw::{Frame, RawSocket};
+pub use server::TestServer;
+pub use setup::Setup;
+pub use user::User;
+
+/// What a story ends with: nothing, or the sentence that says what was expected and what came.
+pub type TestResult<T = ()> = anyhow::Result<T>;

@@ -1,0 +1,304 @@
+//! A server that runs: the real binary, in directories of its own, on a port of its own. Knows its startup line, its log
+//! and its signals. It is killed when the story ends, and its log is printed, which the test runner shows of a story
+//! that failed.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use rusqlite::{Connection, OpenFlags};
+use serde_json::{Value, json};
+
+use crate::{
+    client::{Client, Knock},
+    command::binary,
+    deadline::until,
+    handlers,
+    http::{Answer, Request},
+    log::Log,
+    raw::RawSocket,
+    setup::{Home, Setup},
+    user::User,
+};
+
+/// A server of a story.
+#[derive(Debug)]
+pub struct TestServer {
+    process: Child,
+    address: String,
+    startup: String,
+    log: Log,
+    setup: Setup,
+    home: Home,
+}
+
+impl TestServer {
+    /// Starts one as it comes out of the box.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn start() -> Result<Self> {
+        Setup::default().start().await
+    }
+
+    /// One to be set up first.
+    #[must_use]
+    pub fn setup() -> Setup {
+        Setup::default()
+    }
+
+    pub(crate) async fn launch(setup: Setup, home: Home) -> Result<Self> {
+        let (process, startup, log) = launch("127.0.0.1:0", &setup, &home).await?;
+        let address = startup.split("http://").nth(1).and_then(|rest| rest.split(' ').next()).context("no address")?;
+        Ok(Self { process, address: address.to_owned(), startup: startup.clone(), log, setup, home })
+    }
+
+    /// Host and port.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The one line that it printed when it was ready.
+    #[must_use]
+    pub fn startup(&self) -> &str {
+        &self.startup
+    }
+
+    /// The process's id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    // ── chat ──
+
+    /// Creates a room without a post and gives its id.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn create_room(&self, name: &str) -> Result<u64> {
+        let answer = self.post("/chat/v1/create-room/", &json!({"name": name})).await?;
+        answer.expect(201)?["id"].as_u64().with_context(|| format!("no id in {answer}"))
+    }
+
+    /// Joins a room with a user's first tab, and awaits the user's own join.
+    ///
+    /// # Errors
+    /// When the server keeps the user out.
+    pub async fn join(&self, room: u64, user: impl Into<User>) -> Result<Client> {
+        let user = user.into();
+        let mut client = self.open_tab(room, &user).await?;
+        client.expect_join(&user.nickname).await?;
+        Ok(client)
+    }
+
+    /// Opens one more tab of a user, whom nobody announces again.
+    ///
+    /// # Errors
+    /// When the server keeps the user out.
+    pub async fn open_tab(&self, room: u64, user: impl Into<User>) -> Result<Client> {
+        Client::open(&self.address, room, &user.into()).await
+    }
+
+    /// Tries a handshake with a target and headers of one's own.
+    ///
+    /// # Errors
+    /// When nobody answers.
+    pub async fn knock(&self, target: &str, headers: &[(&str, &str)]) -> Result<Knock> {
+        Client::knock(&self.address, target, "whoever knocks", headers).await
+    }
+
+    /// A bare connection.
+    ///
+    /// # Errors
+    /// When nobody listens.
+    pub async fn raw(&self) -> Result<RawSocket> {
+        RawSocket::connect(&self.address).await
+    }
+
+    // ── HTTP ──
+
+    /// A request to be put together.
+    #[must_use]
+    pub fn request(&self, method: &str, target: &str) -> Request {
+        Request::new(&self.address, method, target)
+    }
+
+    /// Gets a target.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn get(&self, target: &str) -> Result<Answer> {
+        self.request("GET", target).send().await
+    }
+
+    /// Posts JSON.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn post(&self, target: &str, body: &Value) -> Result<Answer> {
+        self.request("POST", target).json(body.to_string()).send().await
+    }
+
+    // ── handlers ──
+
+    /// The directory that it watches.
+    #[must_use]
+    pub fn handlers(&self) -> PathBuf {
+        self.home.handlers()
+    }
+
+    /// Deploys a component as an operator would, and awaits that it is active. Gives its version.
+    ///
+    /// # Errors
+    /// When it is not taken in time.
+    pub async fn deploy(&self, handler: &str, file: impl AsRef<Path>) -> Result<String> {
+        let bytes = handlers::read(file.as_ref())?;
+        let mark = self.log.mark();
+        handlers::place(&self.handlers(), handler, &bytes)?;
+        self.active_since(mark, handler).await
+    }
+
+    /// Awaits that a version of `handler` became active since `mark`, and gives it.
+    ///
+    /// # Errors
+    /// When none did in time.
+    pub async fn active_since(&self, mark: usize, handler: &str) -> Result<String> {
+        let named = format!("handler={handler}");
+        let line = self.log.line_since(mark, &["handler is active", &named]).await?;
+        let version = line.split("version=").nth(1).map(|rest| rest.chars().take(12).collect::<String>());
+        let version = version.with_context(|| format!("no version in {line}"))?;
+        ensure!(version.len() == 12 && version.chars().all(|c| c.is_ascii_hexdigit()), "no version in {line}");
+        Ok(version)
+    }
+
+    /// Places bytes that the server must not take, and gives the line that says why.
+    ///
+    /// # Errors
+    /// When no such line comes.
+    pub async fn deploy_in_vain(&self, handler: &str, bytes: &[u8]) -> Result<String> {
+        let mark = self.log.mark();
+        handlers::place(&self.handlers(), handler, bytes)?;
+        self.log.line_since(mark, &["handler was not taken", &format!("handler={handler}")]).await
+    }
+
+    // ── the operator ──
+
+    /// The log so far.
+    #[must_use]
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// Awaits a log line, from the start on, that holds `part`.
+    ///
+    /// # Errors
+    /// When none comes in time.
+    pub async fn wait_for_log(&self, part: &str) -> Result<String> {
+        self.log.line_since(0, &[part]).await
+    }
+
+    /// The database's file.
+    #[must_use]
+    pub fn database_file(&self) -> PathBuf {
+        self.home.data().join("ondol.db")
+    }
+
+    /// The database, to read.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn database(&self) -> Result<Connection> {
+        Ok(Connection::open_with_flags(self.database_file(), OpenFlags::SQLITE_OPEN_READ_ONLY)?)
+    }
+
+    /// Sends a signal by its short name: `TERM`, `INT`, `HUP`, `KILL`.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        let status = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.pid())]).status()?;
+        ensure!(status.success(), "no process to send {name} to");
+        Ok(())
+    }
+
+    /// Lets no file of the process grow or change beyond its first byte; or, once again, lets all of them.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn fill_disk(&self, full: bool) -> Result<()> {
+        let limit = if full { "--fsize=1:unlimited" } else { "--fsize=unlimited:unlimited" };
+        let status = Command::new("prlimit").args(["--pid", &self.pid().to_string(), limit]).status()?;
+        ensure!(status.success(), "prlimit refused");
+        Ok(())
+    }
+
+    /// Awaits the process's end.
+    ///
+    /// # Errors
+    /// When it lives on.
+    pub async fn exit(&mut self) -> Result<ExitStatus> {
+        let process = &mut self.process;
+        until("the server's end", async || process.try_wait().ok().flatten()).await
+    }
+
+    /// Kills the process as a power cut would, and starts it again on the same data and the same port.
+    ///
+    /// # Errors
+    /// When it does not come up again.
+    pub async fn restart(&mut self) -> Result<()> {
+        let _ = self.process.kill();
+        self.process.wait()?;
+        let log = self.log.since(0).join("\n");
+        eprintln!("── log of the server at {} before its restart ──\n{log}", self.address);
+        let (process, startup, log) = launch(&self.address, &self.setup, &self.home).await?;
+        (self.process, self.startup, self.log) = (process, startup, log);
+        Ok(())
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        eprintln!("── log of the server at {} ──\n{}", self.address, self.log.since(0).join("\n"));
+    }
+}
+
+/// Starts the process and awaits its startup line.
+async fn launch(listen: &str, setup: &Setup, home: &Home) -> Result<(Child, String, Log)> {
+    let mut process = command(listen, setup, home).spawn().context("the binary does not start")?;
+    let log = Log::follow(process.stderr.take().context("no standard error")?);
+    let output = Log::follow(process.stdout.take().context("no standard output")?);
+    match output.line_since(0, &["listening on http://"]).await {
+        Ok(startup) => Ok((process, startup, log)),
+        Err(error) => {
+            let _ = process.kill();
+            let _ = process.wait();
+            let _ = log.end().await;
+            bail!("{error}; the log:\n{}", log.since(0).join("\n"))
+        }
+    }
+}
+
+/// The command line, under a shell where the system is to set limits first.
+fn command(listen: &str, setup: &Setup, home: &Home) -> Command {
+    let mut before = String::new();
+    if let Some(count) = setup.open_files {
+        before.push_str(&format!("ulimit -n {count}; "));
+    }
+    if setup.survives_full_disk {
+        before.push_str("trap '' XFSZ; ");
+    }
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("{before}exec \"$@\""), "sh"]).arg(binary());
+    command.args(["serve", "--listen", listen, "--config"]).arg(home.config());
+    command.arg("--data").arg(home.data()).arg("--handlers").arg(home.handlers()).args(&setup.flags);
+    command.env("ONDOL_CACHE", handlers::target().join("test-cache")).env("NO_COLOR", "1");
+    command.envs(setup.environment.iter().map(|(name, value)| (name, value)));
+    command.current_dir(home.root()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}

@@ -1,0 +1,143 @@
+//! How a server of a story is set up: what its config file, environment and flags say, which handlers it finds, and what
+//! the system lets it have. Knows nothing of what runs.
+
+use std::{
+    fmt::{Display, Write as _},
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+
+use crate::{
+    handlers::{self, HANDLERS},
+    server::TestServer,
+};
+
+/// A server to be. [`Setup::start`] starts it.
+#[derive(Debug, Default)]
+pub struct Setup {
+    top: String,
+    limits: String,
+    settings: String,
+    handlers: Vec<(String, PathBuf)>,
+    pub(crate) environment: Vec<(String, String)>,
+    pub(crate) flags: Vec<String>,
+    pub(crate) open_files: Option<u64>,
+    pub(crate) survives_full_disk: bool,
+}
+
+/// The directories of a server, which outlive a restart.
+#[derive(Debug)]
+pub struct Home {
+    root: TempDir,
+}
+
+impl Setup {
+    /// A line for the top of the config file, such as `refusal = "close"`.
+    #[must_use]
+    pub fn config(mut self, line: &str) -> Self {
+        self.top.push_str(line);
+        self.top.push('\n');
+        self
+    }
+
+    /// A limit, by its name.
+    #[must_use]
+    pub fn limit(mut self, name: &str, value: u64) -> Self {
+        let _ = writeln!(self.limits, "{name} = {value}");
+        self
+    }
+
+    /// What the operator sets for a handler.
+    #[must_use]
+    pub fn setting(mut self, handler: &str, key: &str, value: impl Display) -> Self {
+        let _ = writeln!(self.settings, "[settings.{handler}]\n{key} = \"{value}\"");
+        self
+    }
+
+    /// Another component in place of the one that is shipped.
+    #[must_use]
+    pub fn handler(mut self, name: &str, file: impl Into<PathBuf>) -> Self {
+        self.handlers.push((name.into(), file.into()));
+        self
+    }
+
+    /// An environment variable.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: impl Display) -> Self {
+        self.environment.push((name.into(), value.to_string()));
+        self
+    }
+
+    /// One more word on the command line.
+    #[must_use]
+    pub fn flag(mut self, word: impl Into<String>) -> Self {
+        self.flags.push(word.into());
+        self
+    }
+
+    /// How many files the process may have open.
+    #[must_use]
+    pub fn open_files(mut self, count: u64) -> Self {
+        self.open_files = Some(count);
+        self
+    }
+
+    /// Ignores the signal for files that grow too large, so that a story may fill its disk.
+    #[must_use]
+    pub fn survives_full_disk(mut self) -> Self {
+        self.survives_full_disk = true;
+        self
+    }
+
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When it does not come up; with what it wrote.
+    pub async fn start(self) -> Result<TestServer> {
+        let home = self.furnish()?;
+        TestServer::launch(self, home).await
+    }
+
+    /// Writes the directories and the config file.
+    fn furnish(&self) -> Result<Home> {
+        let home = Home { root: TempDir::with_prefix("ondol-story-")? };
+        fs::create_dir(home.handlers())?;
+        for name in HANDLERS {
+            let other = self.handlers.iter().find(|(handler, _)| handler == name).map(|(_, file)| file.clone());
+            let bytes = handlers::read(&other.unwrap_or_else(|| handlers::standard(name)))?;
+            fs::write(home.handlers().join(format!("{name}.wasm")), bytes)?;
+        }
+        let config = format!("{}\n[limits]\n{}\n{}", self.top, self.limits, self.settings);
+        fs::write(home.config(), config).context("the config file")?;
+        Ok(home)
+    }
+}
+
+impl Home {
+    /// The directory over the others.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        self.root.path()
+    }
+
+    /// The directory that the server watches.
+    #[must_use]
+    pub fn handlers(&self) -> PathBuf {
+        self.root().join("handlers")
+    }
+
+    /// The directory of the database.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.root().join("data")
+    }
+
+    /// The config file.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.root().join("ondol.toml")
+    }
+}

@@ -1,0 +1,226 @@
+//! Handlers that fail: whoever asked is told, nothing is left half done, and nobody else notices.
+
+use futures_util::future::join_all;
+use ondol_tests::{Client, TestResult, TestServer, guest};
+use serde_json::json;
+
+/// A server with the messages handler `name`, and a member of its one room.
+async fn with(name: &str) -> TestResult<(TestServer, Client)> {
+    let server = TestServer::setup().handler("messages", guest(name)).start().await?;
+    let room = server.create_room("lobby").await?;
+    let ann = server.join(room, "ann").await?;
+    Ok((server, ann))
+}
+
+/// Holds that `text` is answered with a fault, again and again, and that between and after it all is well.
+async fn faulty(server: &TestServer, ann: &mut Client, text: &str) -> TestResult {
+    let mut ben = server.join(1, "ben").await?;
+    ann.expect_join("ben").await?;
+    for seq in 1..=3 {
+        ann.say(text).await?;
+        let error = ann.expect_error("handler_fault").await?;
+        assert_eq!(error["error_type"], "server_error", "{error}");
+        let told = ann.expect_nothing_before("all is well").await?;
+        assert_eq!(told["seq"], seq, "a number was used up");
+        let heard = ben.expect_event("chat.message").await?;
+        assert_eq!(heard["seq"], seq, "somebody else heard of it");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_handler_that_spins_is_stopped_at_its_deadline() -> TestResult {
+    let (server, mut ann) = with("spinning_messages").await?;
+    faulty(&server, &mut ann, "spin").await?;
+    server.wait_for_log("handler_deadline_ms").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_handler_that_takes_all_memory_is_stopped() -> TestResult {
+    let (server, mut ann) = with("hungry_messages").await?;
+    faulty(&server, &mut ann, "hungry").await?;
+    server.wait_for_log("handler_memory_bytes_max").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_handler_that_recurses_without_end_is_stopped() -> TestResult {
+    let (server, mut ann) = with("recursing_messages").await?;
+    faulty(&server, &mut ann, "deep").await
+}
+
+#[tokio::test]
+async fn a_handler_that_answers_too_much_is_stopped() -> TestResult {
+    let (server, mut ann) = with("huge_messages").await?;
+    faulty(&server, &mut ann, "huge").await
+}
+
+#[tokio::test]
+async fn a_handler_has_no_way_to_wait() -> TestResult {
+    let (server, mut ann) = with("sleeping_messages").await?;
+    faulty(&server, &mut ann, "sleep").await
+}
+
+#[tokio::test]
+async fn a_handler_sees_nothing_of_the_machine() -> TestResult {
+    let (_server, mut ann) = with("sleeping_messages").await?;
+    ann.say("snoop").await?;
+    let found = ann.next_message().await?;
+    let found = found["message"].as_str().unwrap_or_default();
+    assert!(found.starts_with("file: refused") && found.ends_with("variables: 0; arguments: 0"), "{found}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_trap_in_events_stores_nothing_and_uses_up_no_number() -> TestResult {
+    let server = TestServer::setup().handler("events", guest("trapping_events")).start().await?;
+    let room = server.create_room("lobby").await?;
+    let mut ann = server.join(room, "ann").await?;
+    for seq in 1..=3 {
+        ann.say("trap").await?;
+        ann.expect_error("handler_fault").await?;
+        assert_eq!(ann.expect_nothing_before("fine").await?["seq"], seq);
+    }
+    let stored = server.get("/chat/v1/room/1/messages/").await?.json();
+    assert_eq!(stored.as_array().map(Vec::len), Some(3));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_panics_own_words_reach_the_operator_and_nobody_else() -> TestResult {
+    let server = TestServer::setup().handler("events", guest("trapping_events")).start().await?;
+    let room = server.create_room("lobby").await?;
+    let mut ann = server.join(room, "ann").await?;
+    ann.say("trap").await?;
+    let error = ann.expect_error("handler_fault").await?;
+    assert!(!error.to_string().contains("asked for"), "{error}");
+    let line = server.wait_for_log("the trap that was asked for").await?;
+    assert!(line.contains("events"), "{line}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_handler_prints_is_logged_under_its_name() -> TestResult {
+    let server = TestServer::setup().handler("events", guest("trapping_events")).start().await?;
+    let room = server.create_room("lobby").await?;
+    let mut ann = server.join(room, "ann").await?;
+    ann.say("print").await?;
+    ann.expect_message("print").await?;
+    for line in ["a line for stdout", "a line for stderr"] {
+        let logged = server.wait_for_log(line).await?;
+        assert!(logged.contains("events") && logged.contains("version="), "{logged}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_trap_answers_a_post_as_well() -> TestResult {
+    let server = TestServer::setup().handler("events", guest("trapping_events")).start().await?;
+    let room = server.create_room("lobby").await?;
+    let body = json!({"room": room, "message": "trap"}).to_string();
+    let answer = server.request("POST", "/chat/v1/message/").identity("ann").json(body).send().await?;
+    answer.expect_detail(503, "handler_fault")?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn another_room_stays_quick_while_one_spins() -> TestResult {
+    let server = TestServer::setup()
+        .handler("messages", guest("spinning_messages"))
+        .limit("handler_deadline_ms", 6_000)
+        .start()
+        .await?;
+    let (here, there) = (server.create_room("here").await?, server.create_room("there").await?);
+    let mut ann = server.join(here, "ann").await?;
+    let mut ben = server.join(there, "ben").await?;
+    ann.say("spin").await?;
+    let chat = async {
+        for number in 0..20 {
+            ben.say(&format!("{number}")).await?;
+            ben.expect_message(&format!("{number}")).await?;
+        }
+        TestResult::Ok(())
+    };
+    tokio::select! {
+        biased;
+        done = chat => done?,
+        error = ann.expect_error("handler_fault") => panic!("the other room waited: {error:?}"),
+    }
+    ann.expect_error("handler_fault").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn not_even_many_who_spin_hold_up_the_others() -> TestResult {
+    let server = TestServer::setup()
+        .handler("messages", guest("spinning_messages"))
+        .limit("handler_deadline_ms", 500)
+        .start()
+        .await?;
+    let mut spinners = Vec::new();
+    for number in 0..12 {
+        let room = server.create_room(&format!("room {number}")).await?;
+        spinners.push(server.join(room, &*format!("spinner{number}")).await?);
+    }
+    let quiet = server.create_room("quiet").await?;
+    let mut ben = server.join(quiet, "ben").await?;
+    for spinner in &mut spinners {
+        for _ in 0..3 {
+            spinner.say("spin").await?;
+        }
+    }
+    let faults = join_all(spinners.iter_mut().map(async |spinner| {
+        for _ in 0..3 {
+            spinner.expect_error("handler_fault").await?;
+        }
+        TestResult::Ok(())
+    }));
+    let chat = async {
+        for number in 0..20 {
+            ben.say(&format!("{number}")).await?;
+            ben.expect_message(&format!("{number}")).await?;
+        }
+        TestResult::Ok(())
+    };
+    let (faults, chat) = tokio::join!(faults, chat);
+    chat?;
+    faults.into_iter().collect::<TestResult<Vec<_>>>()?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_fresh_instance_for_each_call_works_as_well() -> TestResult {
+    let server = TestServer::setup().limit("handler_calls_per_instance_max", 1).start().await?;
+    let room = server.create_room("lobby").await?;
+    let mut ann = server.join(room, "ann").await?;
+    for number in 0..20 {
+        ann.say(&format!("{number}")).await?;
+        ann.expect_message(&format!("{number}")).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_fault_is_mended_by_a_swap() -> TestResult {
+    let (server, mut ann) = with("spinning_messages").await?;
+    ann.say("spin").await?;
+    ann.expect_error("handler_fault").await?;
+    server.deploy("messages", ondol_tests::standard("messages")).await?;
+    ann.expect_nothing_before("spin").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_message_that_failed_may_be_said_again_under_its_id() -> TestResult {
+    let server = TestServer::setup().handler("events", guest("trapping_events")).start().await?;
+    let room = server.create_room("lobby").await?;
+    let mut ann = server.join(room, "ann").await?;
+    let frame = json!({"type": "chat.message", "message": "trap", "client_id": "c-1"}).to_string();
+    ann.send(frame.clone()).await?;
+    ann.expect_error("handler_fault").await?;
+    server.deploy("events", ondol_tests::standard("events")).await?;
+    ann.send(frame).await?;
+    ann.expect_message("trap").await?;
+    Ok(())
+}

@@ -1,0 +1,189 @@
+//! What clients send and hear, through a library: the frames of the API, and the errors that leave a socket open.
+
+use ondol_tests::{Heard, TestResult, TestServer, User};
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn a_message_is_heard_by_all_as_the_guide_writes_it() -> TestResult {
+    let server = TestServer::start().await?;
+    let room = server.create_room("lobby").await?;
+    let mut ann = server.join(room, User::named("u1").called("사용자명").pictured("/media/profile.jpg")).await?;
+    let mut ben = server.join(room, "ben").await?;
+    ann.expect_join("ben").await?;
+
+    ann.send(r#"{"type": "chat.message", "message": "안녕하세요!"}"#).await?;
+
+    let heard = ann.next_text().await?;
+    let at = serde_json::from_str::<Value>(&heard)?["created_at"].clone();
+    let expected = format!(
+        r#"{{"type":"chat.message","message":"안녕하세요!","sender":"u1@example.com","nickname":"사용자명","profile_picture_url":"/media/profile.jpg","id":1,"room":{room},"seq":1,"created_at":{at},"client_id":null,"parent":null}}"#
+    );
+    assert_eq!(heard, expected);
+    ben.expect_exactly(&expected).await?;
+    crate::create_room::assert_moment(&at);
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_a_picture_there_is_null() -> TestResult {
+    let server = TestServer::start().await?;
+    let room = server.create_room("lobby").await?;
+    let mut ann = server.join(room, "ann").await?;
+    ann.say("hi").await?;
+    assert_eq!(ann.expect_message("hi").await?["profile_picture_url"], Value::Null);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_said_is_text_and_never_changed_but_trimmed() -> TestResult {
+    let server = TestServer::start().await?;
+    let room = server.create_room("lobby").await?;
+    let mut ann = server.join(room, "ann").await?;
+    for text in ["<b>hi</b>", "\"quoted\" \\ back", "two\nlines\tand a tab", "👩‍👩‍👧‍👦 가족", "e\u{301}", "\u{202e}right"]
+    {
+        ann.say(&format!("  {text} \n")).await?;
+        ann.expect_message(text).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_id_and_a_parent_come_back() -> TestResult {
+    let server = TestServer::start().await?;
+    let room = server.create_room("lobby").await?;
+    let mut ann = server.join(room, "ann").await?;
+    ann.say("question").await?;
+    let question = ann.expect_message("question").await?["id"].clone();
+    ann.send(json!({"type": "chat.message", "message": "answer", "client_id": "c-1", "parent": question}).to_string())
+        .await?;
+    let answer = ann.expect_message("answer").await?;
+    assert_eq!((&answer["client_id"], &answer["parent"]), (&json!("c-1"), &question));
+    Ok(())
+}
+
+#[tokio::test]
+async fn keys_that_nobody_knows_are_ignored() -> TestResult {
+    let server = TestServer::start().await?;
+    let room = server.create_room("lobby").await?;
+    let mut ann = server.join(room, "ann").await?;
+    ann.send(r#"{"x":[1,{"y":null}],"message":"hi","type":"chat.message","sender":"mallory","seq":99}"#).await?;
+    let heard = ann.expect_message("hi").await?;
+    assert_eq!((&heard["sender"], &heard["seq"]), (&json!("ann@example.com"), &json!(1)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_cannot_be_said_is_told_to_the_sender_alone() -> TestResult {
+    let server = TestServer::start().await?;
+    let room = server.create_room("lobby").await?;
+    let mut ann = server.join(room, "ann").await?;
+    let mut ben = server.join(room, "ben").await?;
+    ann.expect_join("ben").await?;
+    let long = json!({"type": "chat.message", "message": "가".repeat(2_001)}).to_string();
+    for (frame, code) in [
+        ("hello", "invalid_json"),
+        ("", "invalid_json"),
+        ("{\"type\":\"chat.message\"", "invalid_json"),
+        (r#"{"type":"chat.message","message":"\ud800"}"#, "invalid_json"),
+        ("[]", "not_an_object"),
+        ("null", "not_an_object"),
+        (r#"{"message":"hi"}"#, "missing_type"),
+        (r#"{"type":"chat.shout","message":"hi"}"#, "unknown_type"),
+        (r#"{"type":7,"message":"hi"}"#, "wrong_type"),
+        (r#"{"type":"chat.message"}"#, "missing"),
+        (r#"{"type":"chat.message","message":7}"#, "wrong_type"),
+        (r#"{"type":"chat.message","message":null}"#, "wrong_type"),
+        (r#"{"type":"chat.message","message":"   "}"#, "blank"),
+        (r#"{"type":"chat.message","message":"a","message":"b"}"#, "duplicate_key"),
+        (r#"{"type":"chat.message","message":"a\u0000b"}"#, "invalid"),
+        (r#"{"type":"chat.message","message":"a","client_id":""}"#, "invalid_client_id"),
+        (r#"{"type":"chat.message","message":"a","client_id":7}"#, "invalid_client_id"),
+        (r#"{"type":"chat.message","message":"a","parent":"1"}"#, "invalid_parent"),
+        (r#"{"type":"chat.message","message":"a","parent":1e999}"#, "invalid_json"),
+        (r#"{"type":"chat.message","message":"a","parent":-1}"#, "invalid_parent"),
+        (&long, "too_long"),
+    ] {
+        ann.send(frame).await?;
+        let heard = ann.next_json().await?;
+        let told = (&heard["type"], &heard["error_type"], heard["code"].as_str());
+        if frame.contains("1e999") {
+            // Which of the two it is depends on how numbers are read.
+            assert_eq!(heard["type"], "error", "{frame}: {heard}");
+            continue;
+        }
+        assert_eq!(told, (&json!("error"), &json!("invalid_request"), Some(code)), "{frame}: {heard}");
+        assert!(heard["message"].as_str().is_some_and(|text| !text.is_empty()), "{heard}");
+    }
+    ann.expect_nothing_before("still here").await?;
+    ben.expect_message("still here").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_error_is_written_as_the_guide_writes_it() -> TestResult {
+    let server = TestServer::start().await?;
+    let room = server.create_room("lobby").await?;
+    let mut ann = server.join(room, "ann").await?;
+    ann.send("[]").await?;
+    let text = ann.next_text().await?;
+    assert!(text.starts_with(r#"{"type":"error","error_type":"invalid_request","message":""#), "{text}");
+    assert!(text.ends_with(r#","code":"not_an_object"}"#), "{text}");
+    ann.say(" ").await?;
+    assert!(ann.next_text().await?.ends_with(r#","code":"blank","field":"message"}"#));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_binary_frame_is_an_error_and_no_end() -> TestResult {
+    let server = TestServer::start().await?;
+    let room = server.create_room("lobby").await?;
+    let mut ann = server.join(room, "ann").await?;
+    ann.send_binary(b"\x00\xff").await?;
+    ann.expect_error("binary").await?;
+    ann.send_binary(b"").await?;
+    ann.expect_error("binary").await?;
+    ann.expect_nothing_before("still here").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn two_thousand_characters_fit_whatever_their_bytes() -> TestResult {
+    let server = TestServer::start().await?;
+    let room = server.create_room("lobby").await?;
+    let mut ann = server.join(room, "ann").await?;
+    for text in ["a".repeat(2_000), "가".repeat(2_000), "😀".repeat(2_000)] {
+        ann.say(&text).await?;
+        ann.expect_message(&text).await?;
+        ann.say(&format!("{text}!")).await?;
+        ann.expect_error("too_long").await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_deep_or_huge_json_harms_nobody() -> TestResult {
+    let server = TestServer::start().await?;
+    let room = server.create_room("lobby").await?;
+    let mut ann = server.join(room, "ann").await?;
+    let digits = format!(r#"{{"type":"chat.message","message":"x","parent":{}}}"#, "9".repeat(60_000));
+    for frame in ["[".repeat(60_000), digits] {
+        ann.send(frame).await?;
+        assert_eq!(ann.expect_event("error").await?["error_type"], "invalid_request");
+    }
+    // What stands under a key that nobody knows is not looked into.
+    let nested = format!(r#"{{"type":"chat.message","message":"x","y":{}{}}}"#, "[".repeat(30_000), "]".repeat(30_000));
+    ann.send(nested).await?;
+    ann.expect_message("x").await?;
+    ann.expect_nothing_before("still here").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_ping_is_answered_with_what_it_carried() -> TestResult {
+    let server = TestServer::start().await?;
+    let room = server.create_room("lobby").await?;
+    let mut ann = server.join(room, "ann").await?;
+    ann.ping(b"are you there").await?;
+    assert_eq!(ann.next().await?, Heard::Pong(b"are you there".to_vec()));
+    Ok(())
+}

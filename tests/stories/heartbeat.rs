@@ -1,0 +1,94 @@
+//! Peers that are silent, and peers that do not read: who is closed, and that nobody else waits for them.
+
+use ondol_tests::{Frame, Heard, RawSocket, TestResult, TestServer};
+
+#[tokio::test]
+async fn the_server_pings_and_keeps_whoever_answers() -> TestResult {
+    let server = TestServer::setup().limit("ping_interval_ms", 50).limit("pong_ms_max", 1_000).start().await?;
+    let room = server.create_room("lobby").await?;
+    let mut ann = server.join(room, "ann").await?;
+    // More pings than fit into the time that one answer may take.
+    for _ in 0..25 {
+        assert_eq!(ann.next().await?, Heard::Ping);
+    }
+    ann.say("still here").await?;
+    ann.expect_message("still here").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_answer_is_closed() -> TestResult {
+    let server = TestServer::setup().limit("ping_interval_ms", 100).limit("pong_ms_max", 100).start().await?;
+    let room = server.create_room("lobby").await?;
+    let mut silent = server.raw().await?;
+    silent.upgrade(room, "silent").await?;
+    silent.expect_text("chat.user.join").await?;
+    let ping = silent.read_frame().await?.expect("the connection ended");
+    assert_eq!(ping.opcode, Frame::PING);
+    let reason = silent.expect_close(1008).await?;
+    assert!(reason.contains("pong_ms_max"), "{reason}");
+    silent.expect_end().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_peer_that_fell_silent_leaves_the_room() -> TestResult {
+    let server = TestServer::setup().limit("ping_interval_ms", 100).limit("pong_ms_max", 1_000).start().await?;
+    let room = server.create_room("lobby").await?;
+    let mut silent = server.raw().await?;
+    silent.upgrade(room, "silent").await?;
+    silent.expect_text("chat.user.join").await?;
+    let mut ann = server.join(room, "ann").await?;
+    ann.expect_leave("silent").await
+}
+
+#[tokio::test]
+async fn a_peer_that_is_too_slow_is_closed_with_1008_and_a_reason() -> TestResult {
+    let server = TestServer::start().await?;
+    let room = server.create_room("lobby").await?;
+    let mut slow = RawSocket::connect_narrow(server.address(), 4_096).await?;
+    slow.upgrade(room, "slow").await?;
+    slow.expect_text("chat.user.join").await?;
+    let mut ann = server.join(room, "ann").await?;
+    let mut ben = server.join(room, "ben").await?;
+    ann.expect_join("ben").await?;
+
+    let flood = "😀".repeat(2_000);
+    let (mut said, mut left) = (0, false);
+    // Until the room hears that it left: however much the system's own buffers hold.
+    while !left {
+        assert!(said < 5_000, "nobody was dropped");
+        for _ in 0..20 {
+            ann.say(&flood).await?;
+        }
+        for seq in said + 1..=said + 20 {
+            assert_eq!(ben.next_message().await?["seq"], seq);
+            let mut heard = ann.next_json().await?;
+            if heard["type"] == "chat.user.leave" {
+                left = true;
+                heard = ann.next_json().await?;
+            }
+            assert_eq!(heard["seq"], seq);
+        }
+        said += 20;
+    }
+    let reason = slow.expect_close(1008).await?;
+    assert!(!reason.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_that_only_sends_is_heard_all_the_same() -> TestResult {
+    let server = TestServer::start().await?;
+    let room = server.create_room("lobby").await?;
+    let mut ann = server.join(room, "ann").await?;
+    let mut chatty = server.raw().await?;
+    chatty.upgrade(room, "chatty").await?;
+    for number in 1..=200 {
+        chatty.send_frame(&Frame::saying(&format!("n{number}"))).await?;
+    }
+    for number in 1..=200 {
+        ann.expect_message(&format!("n{number}")).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,35 @@
+//! What Ondol does, told as stories. Each starts a server of its own, so they run side by side and in any order.
+//!
+//! HTTP first, then the socket by a library and byte by byte, then rooms full of people, then handlers, then the
+//! operator: limits, durability, shutdown, the command line. `layers` alone reads the source.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a story that is not as it was told has to fail"
+)]
+
+mod create_room;
+mod durability;
+mod faults;
+mod frames;
+mod handshake;
+mod heartbeat;
+mod identity;
+mod layers;
+mod limits;
+mod membership;
+mod messages;
+mod order;
+mod page;
+mod post_message;
+mod raw_frames;
+mod refusals;
+mod rooms;
+mod settings;
+mod shutdown;
+mod swap;
+mod tools;
+mod turned_away;
+mod watching;

@@ -1,0 +1,102 @@
+//! The end of a server: in order, in time, and at once when asked twice.
+
+use ondol_tests::{TestResult, TestServer, until};
+use tokio::net::TcpStream;
+
+#[tokio::test]
+async fn a_signal_closes_every_socket_with_1001_and_ends_well() -> TestResult {
+    for signal in ["TERM", "INT"] {
+        let mut server = TestServer::start().await?;
+        let room = server.create_room("lobby").await?;
+        let mut ann = server.join(room, "ann").await?;
+        let mut ben = server.join(room, "ben").await?;
+
+        server.signal(signal)?;
+
+        ann.expect_close(1001).await?;
+        ben.expect_close(1001).await?;
+        assert_eq!(server.exit().await?.code(), Some(0), "{signal}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_idle_server_ends_at_once() -> TestResult {
+    let mut server = TestServer::setup().limit("shutdown_grace_ms", 60_000).start().await?;
+    let _idle = server.raw().await?;
+    server.signal("TERM")?;
+    assert_eq!(server.exit().await?.code(), Some(0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn nobody_comes_in_once_it_is_ending() -> TestResult {
+    let mut server =
+        TestServer::setup().limit("close_ms_max", 60_000).limit("shutdown_grace_ms", 60_000).start().await?;
+    let room = server.create_room("lobby").await?;
+    let mut stubborn = server.raw().await?;
+    stubborn.upgrade(room, "stubborn").await?;
+    server.signal("TERM")?;
+    stubborn.expect_close(1001).await?;
+    until("a closed door", async || TcpStream::connect(server.address()).await.is_err().then_some(())).await?;
+    drop(stubborn);
+    assert_eq!(server.exit().await?.code(), Some(0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn whoever_does_not_let_go_is_let_go_after_the_grace_time() -> TestResult {
+    let mut server = TestServer::setup().limit("close_ms_max", 60_000).limit("shutdown_grace_ms", 200).start().await?;
+    let room = server.create_room("lobby").await?;
+    let mut stubborn = server.raw().await?;
+    stubborn.upgrade(room, "stubborn").await?;
+    server.signal("TERM")?;
+    stubborn.expect_close(1001).await?;
+    assert_eq!(server.exit().await?.code(), Some(0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once() -> TestResult {
+    let mut server =
+        TestServer::setup().limit("close_ms_max", 60_000).limit("shutdown_grace_ms", 60_000).start().await?;
+    let room = server.create_room("lobby").await?;
+    let mut stubborn = server.raw().await?;
+    stubborn.upgrade(room, "stubborn").await?;
+    server.signal("TERM")?;
+    stubborn.expect_close(1001).await?;
+    server.signal("TERM")?;
+    assert_ne!(server.exit().await?.code(), Some(0), "a forced end is no good one");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_was_heard_before_the_end_is_stored() -> TestResult {
+    let mut server = TestServer::start().await?;
+    let room = server.create_room("lobby").await?;
+    let mut ann = server.join(room, "ann").await?;
+    for number in 0..100 {
+        ann.say(&format!("{number}")).await?;
+    }
+    ann.expect_message("0").await?;
+    server.signal("TERM")?;
+    let mut heard = 1;
+    while ann.next_message().await.is_ok() {
+        heard += 1;
+    }
+    server.exit().await?;
+    let stored: i64 = server.database()?.query_row("SELECT count(*) FROM message", [], |row| row.get(0))?;
+    assert!(stored >= heard, "{heard} were heard and {stored} are stored");
+    Ok(())
+}
+
+#[tokio::test]
+async fn it_starts_again_where_it_ended() -> TestResult {
+    let mut server = TestServer::start().await?;
+    let room = server.create_room("lobby").await?;
+    server.signal("TERM")?;
+    server.exit().await?;
+    server.restart().await?;
+    server.join(room, "ann").await?;
+    Ok(())
+}

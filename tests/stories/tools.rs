@@ -1,0 +1,220 @@
+//! The command line: each command, what it prints, and what it exits with.
+
+use std::{fs, path::Path};
+
+use ondol_tests::{TestResult, command::ondol_with, guest, handlers, ondol, standard};
+use serde_json::Value;
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// The words of `ondol check` on the handlers that are shipped, with a config of these lines.
+fn check(config: &str, environment: &[(&str, &str)]) -> TestResult<ondol_tests::command::Output> {
+    let home = tempfile::tempdir()?;
+    let file = home.path().join("ondol.toml");
+    fs::write(&file, config)?;
+    let data = text(&home.path().join("data"));
+    let shipped = text(&handlers::target().join("handlers"));
+    ondol_with(&["check", "--config", &text(&file), "--data", &data, "--handlers", &shipped], environment)
+}
+
+#[test]
+fn help_shows_every_command() -> TestResult {
+    let help = ondol(&["--help"])?;
+    help.expect_parts(0, &["serve", "check", "inspect", "call", "test", "--help", "--version"])?;
+    assert!(help.stderr.is_empty(), "{}", help.stderr);
+    ondol(&["--version"])?.expect_parts(0, &[concat!("ondol ", env!("CARGO_PKG_VERSION"))])
+}
+
+#[test]
+fn every_command_helps() -> TestResult {
+    ondol(&["serve", "--help"])?.expect_parts(0, &["--listen", "--data", "--handlers", "--config", "--limit"])?;
+    ondol(&["check", "--help"])?.expect_parts(0, &["--handlers", "--config"])?;
+    ondol(&["inspect", "--help"])?.expect_parts(0, &["--output", "json"])?;
+    ondol(&["call", "--help"])?.expect_parts(0, &["--setting", "messages.receive"])?;
+    ondol(&["test", "--help"])?.expect_parts(0, &["--cases", "--filter", "--output"])
+}
+
+#[test]
+fn wrong_usage_exits_with_two() -> TestResult {
+    for words in [&["nonsense"][..], &["serve", "--nonsense"], &["inspect"], &["call", "x.wasm"]] {
+        let output = ondol(words)?;
+        output.expect(2)?;
+        assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{words:?}: {output:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn check_is_content_with_what_is_shipped() -> TestResult {
+    check("", &[])?.expect_parts(0, &["rooms", "messages", "events"])
+}
+
+#[test]
+fn check_names_the_nearest_key_and_where_it_stands() -> TestResult {
+    let output = check("lisen = \"127.0.0.1:1\"\n\n[limits]\nframe_byte_max = 1\n", &[])?;
+    output.expect_parts(1, &["lisen", "listen", "frame_byte_max", "frame_bytes_max", "ondol.toml"])
+}
+
+#[test]
+fn check_names_what_a_key_takes_and_what_it_got() -> TestResult {
+    check("refusal = \"shout\"", &[])?.expect_parts(1, &["refusal", "http", "close", "shout"])?;
+    check("[limits]\nframe_bytes_max = \"many\"", &[])?.expect_parts(1, &["frame_bytes_max", "many"])?;
+    check("[limits]\nframe_bytes_max = 0", &[])?.expect_parts(1, &["frame_bytes_max"])?;
+    check("nonsense", &[])?.expect_parts(1, &["ondol.toml"])
+}
+
+#[test]
+fn check_reads_the_environment_too() -> TestResult {
+    check("", &[("ONDOL_FRAME_BYTES_MAX", "many")])?.expect_parts(1, &["ONDOL_FRAME_BYTES_MAX", "many"])?;
+    check("", &[("ONDOL_FRAME_BYTE_MAX", "1")])?.expect_parts(1, &["ONDOL_FRAME_BYTE_MAX", "ONDOL_FRAME_BYTES_MAX"])
+}
+
+#[test]
+fn check_says_what_is_wrong_with_each_handler() -> TestResult {
+    let home = tempfile::tempdir()?;
+    fs::copy(standard("rooms"), home.path().join("rooms.wasm"))?;
+    fs::copy(guest("needy"), home.path().join("messages.wasm"))?;
+    let output = ondol(&["check", "--handlers", &text(home.path()), "--data", &text(&home.path().join("data"))])?;
+    output.expect_parts(1, &["example:missing/one", "example:missing/two", "events.wasm"])
+}
+
+#[test]
+fn check_leaves_nothing_behind() -> TestResult {
+    let home = tempfile::tempdir()?;
+    let data = home.path().join("data");
+    let shipped = text(&handlers::target().join("handlers"));
+    ondol(&["check", "--handlers", &shipped, "--data", &text(&data)])?.expect(0)?;
+    assert!(!data.join("ondol.db").exists());
+    Ok(())
+}
+
+#[test]
+fn inspect_says_what_a_component_is_for() -> TestResult {
+    let output = ondol(&["inspect", &text(&standard("messages"))])?;
+    output.expect_parts(0, &["ondol:chat/messages@0.1.0", "ondol:chat/settings@0.1.0", "message-handler"])
+}
+
+#[test]
+fn inspect_names_all_that_is_lacking() -> TestResult {
+    let output = ondol(&["inspect", &text(&guest("needy"))])?;
+    let all = format!("{}{}", output.stdout, output.stderr);
+    for part in ["example:missing/one", "example:missing/two"] {
+        assert!(all.contains(part), "no {part:?} in {all}");
+    }
+    Ok(())
+}
+
+#[test]
+fn inspect_speaks_json_to_programs() -> TestResult {
+    let output = ondol(&["inspect", &text(&standard("rooms")), "--output", "json"])?;
+    output.expect(0)?;
+    let value: Value = serde_json::from_str(&output.stdout)?;
+    assert!(value.is_object() && output.stdout.contains("ondol:chat/rooms@0.1.0"), "{}", output.stdout);
+    Ok(())
+}
+
+#[test]
+fn inspect_tells_what_is_no_component() -> TestResult {
+    let home = tempfile::tempdir()?;
+    for (bytes, part) in [
+        (&b"\0asm\x01\0\0\0"[..], "core module"),
+        (b"(component)", "text"),
+        (b"", "empty"),
+        (b"\x7fELF\x02\x01\x01\0", "compiled"),
+    ] {
+        let file = home.path().join("file.wasm");
+        fs::write(&file, bytes)?;
+        let all = ondol(&["inspect", &text(&file)])?.expect(1)?;
+        assert!(all.contains(part), "no {part:?} in {all}");
+    }
+    ondol(&["inspect", &text(&home.path().join("nowhere.wasm"))])?.expect_parts(2, &["nowhere.wasm"])
+}
+
+const ANN: &str = r#"{"id": "u1", "nickname": "민지", "email": "minji@example.com", "profile-url": null}"#;
+
+/// One call of the messages handler that is shipped.
+fn receive(frame: &str, more: &[&str]) -> TestResult<ondol_tests::command::Output> {
+    let arguments = format!("[{ANN}, 1, {frame}]");
+    let file = text(&standard("messages"));
+    let words = [&["call", &file, "messages.receive", &arguments][..], more].concat();
+    ondol(&words)
+}
+
+#[test]
+fn call_prints_an_answer_and_what_it_cost() -> TestResult {
+    let output = receive(r#"{"text": "{\"type\":\"chat.message\",\"message\":\"안녕\"}"}"#, &[])?;
+    output.expect(0)?;
+    let answer: Value = serde_json::from_str(&output.stdout)?;
+    assert!(answer.to_string().contains(r#""text":"안녕""#), "{answer}");
+    assert!(output.stderr.contains("µs") || output.stderr.contains("ms"), "{}", output.stderr);
+    assert!(output.stderr.contains("KiB") || output.stderr.contains("MiB"), "{}", output.stderr);
+    Ok(())
+}
+
+#[test]
+fn call_prints_a_refusal_as_an_answer() -> TestResult {
+    receive(r#"{"text": "[]"}"#, &[])?.expect_parts(0, &["not_an_object"])
+}
+
+#[test]
+fn call_takes_settings_as_the_server_does() -> TestResult {
+    let frame = r#"{"text": "{\"type\":\"chat.message\",\"message\":\"여섯 글자!\"}"}"#;
+    receive(frame, &["--setting", "text_length_max=5"])?.expect_parts(0, &["too_long"])
+}
+
+#[test]
+fn call_exits_with_one_for_a_trap_and_with_two_for_nonsense() -> TestResult {
+    let frame = r#"{"text": "{\"type\":\"chat.message\",\"message\":\"spin\"}"}"#;
+    let arguments = format!("[{ANN}, 1, {frame}]");
+    let spin = ondol(&["call", &text(&guest("spinning_messages")), "messages.receive", &arguments])?;
+    spin.expect_parts(1, &["handler_deadline_ms"])?;
+    receive("not json", &[])?.expect(2)?;
+    receive(r#"{"text": 5}"#, &[])?.expect(2)?;
+    ondol(&["call", &text(&standard("messages")), "messages.nothing", "[]"])?.expect_parts(2, &["receive"])
+}
+
+#[test]
+fn call_takes_a_single_argument_without_brackets() -> TestResult {
+    let output = ondol(&["call", &text(&standard("rooms")), "rooms.create", r#"{"name": " 거실 "}"#])?;
+    output.expect_parts(0, &["거실"])
+}
+
+#[test]
+fn the_handlers_that_are_shipped_pass_their_cases() -> TestResult {
+    for handler in handlers::HANDLERS {
+        let cases = handlers::workspace().join(format!("handlers/{handler}/cases.toml"));
+        ondol(&["test", &text(&standard(handler)), "--cases", &text(&cases)])?.expect(0)?;
+    }
+    Ok(())
+}
+
+const CASES: &str = r#"
+[[case]]
+name = "a name is trimmed"
+call = "rooms.create"
+args = [{ name = " lobby " }]
+returns = { name = "lobby", standing = "reuse" }
+
+[[case]]
+name = "a blank one is taken"
+call = "rooms.create"
+args = [{ name = " " }]
+returns = { name = "blank", standing = "reuse" }
+"#;
+
+#[test]
+fn test_shows_how_a_case_differs_and_exits_with_one() -> TestResult {
+    let home = tempfile::tempdir()?;
+    let cases = home.path().join("cases.toml");
+    fs::write(&cases, CASES)?;
+    let (file, cases) = (text(&standard("rooms")), text(&cases));
+    let output = ondol(&["test", &file, "--cases", &cases])?;
+    output.expect_parts(1, &["a blank one is taken", "blank", "1 passed", "1 failed"])?;
+    ondol(&["test", &file, "--cases", &cases, "--filter", "trimmed"])?.expect_parts(0, &["1 passed"])?;
+    let json = ondol(&["test", &file, "--cases", &cases, "--output", "json"])?;
+    json.expect(1)?;
+    serde_json::from_str::<Value>(&json.stdout)?;
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! Who is turned away at the door: a full house, a foreign origin; and the other way to say no, `refusal = "close"`.
+
+use ondol_tests::{TestResult, TestServer, User, until};
+
+fn door(room: u64, name: &str) -> String {
+    format!("/ws/chat/{room}/chat/?{}", User::named(name).query())
+}
+
+#[tokio::test]
+async fn any_origin_may_come_unless_the_operator_says_which() -> TestResult {
+    let server = TestServer::start().await?;
+    let room = server.create_room("lobby").await?;
+    server.knock(&door(room, "ann"), &[("Origin", "https://anywhere.example")]).await?.opened()?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_foreign_origin_is_forbidden() -> TestResult {
+    let server = TestServer::setup().config(r#"origins = ["https://chat.example.com"]"#).start().await?;
+    let room = server.create_room("lobby").await?;
+    for origin in ["https://evil.example", "http://chat.example.com", "https://chat.example.com.evil.example", "null"] {
+        let answer = server.knock(&door(room, "ann"), &[("Origin", origin)]).await?.refused()?;
+        answer.expect_detail(403, "origin_not_allowed")?;
+    }
+    server.knock(&door(room, "ann"), &[("Origin", "https://chat.example.com")]).await?.opened()?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_that_is_no_browser_has_no_origin() -> TestResult {
+    let server = TestServer::setup().config(r#"origins = ["https://chat.example.com"]"#).start().await?;
+    let room = server.create_room("lobby").await?;
+    server.join(room, "ann").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_full_house_is_told_to_come_again() -> TestResult {
+    let server = TestServer::setup().limit("connections_max", 2).start().await?;
+    let room = server.create_room("lobby").await?;
+    // The request that made the room may still hold a seat.
+    let mut ann = until("the first seat", async || server.join(room, "ann").await.ok()).await?;
+    let _ben = until("the second seat", async || server.join(room, "ben").await.ok()).await?;
+
+    let answer = server.knock(&door(room, "cho"), &[]).await?.refused()?;
+    answer.expect_detail(503, "unavailable")?;
+    assert!(answer.header("retry-after").is_some_and(|after| after.parse::<u32>().is_ok()), "{answer}");
+
+    ann.expect_join("ben").await?;
+    ann.leave().await?;
+    until("a free seat", async || server.join(room, "cho").await.ok()).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_user_has_only_so_many_connections() -> TestResult {
+    let server = TestServer::setup().limit("connections_per_user_max", 2).start().await?;
+    let (here, there) = (server.create_room("here").await?, server.create_room("there").await?);
+    let _one = server.join(here, "ann").await?;
+    let two = server.join(there, "ann").await?;
+
+    let answer = server.knock(&door(here, "ann"), &[]).await?.refused()?;
+    answer.expect_detail(503, "unavailable")?;
+    assert!(answer.header("retry-after").is_some(), "{answer}");
+    server.join(here, "ben").await?;
+
+    two.leave().await?;
+    until("a free seat", async || server.open_tab(here, "ann").await.ok()).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn behind_a_gateway_a_no_is_a_close_code() -> TestResult {
+    let server =
+        TestServer::setup().config(r#"refusal = "close""#).limit("connections_per_user_max", 1).start().await?;
+    let room = server.create_room("lobby").await?;
+    let _ann = server.join(room, "ann").await?;
+    for (target, code) in [
+        ("/ws/chat/1/chat/".to_owned(), 4001),
+        ("/ws/chat/1/chat/?user_id=ann&user_id=ben&nickname=a&email=a".to_owned(), 4001),
+        (door(2, "ben"), 4003),
+        ("/ws/chat/abc/chat/?".to_owned() + &User::named("ben").query(), 4003),
+        (door(room, "ann"), 4008),
+    ] {
+        let mut kept_out = server.knock(&target, &[]).await?.opened()?;
+        let reason = kept_out.expect_close(code).await?;
+        assert!(!reason.is_empty(), "{target}: no reason");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn behind_a_gateway_a_full_house_closes_with_4008() -> TestResult {
+    let server = TestServer::setup().config(r#"refusal = "close""#).limit("connections_max", 1).start().await?;
+    let room = server.create_room("lobby").await?;
+    let _ann = until("the only seat", async || server.join(room, "ann").await.ok()).await?;
+    let mut kept_out = server.knock(&door(room, "ben"), &[]).await?.opened()?;
+    kept_out.expect_close(4008).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_foreign_origin_is_forbidden_before_any_upgrade() -> TestResult {
+    let server = TestServer::setup()
+        .config(r#"refusal = "close""#)
+        .config(r#"origins = ["https://chat.example.com"]"#)
+        .start()
+        .await?;
+    let room = server.create_room("lobby").await?;
+    let answer = server.knock(&door(room, "ann"), &[("Origin", "https://evil.example")]).await?.refused()?;
+    assert_eq!(answer.status, 403, "{answer}");
+    Ok(())
+}

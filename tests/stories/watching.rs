@@ -1,0 +1,218 @@
+//! What an operator may do to the directory of handlers: all the ways to put a file there, and all the files that are none.
+
+use std::{fs, os::unix::fs::symlink};
+
+use ondol_tests::{Client, TestResult, TestServer, guest, handlers, standard};
+
+/// A server, and a member of its one room.
+async fn talking() -> TestResult<(TestServer, Client)> {
+    let server = TestServer::start().await?;
+    let room = server.create_room("lobby").await?;
+    let ann = server.join(room, "ann").await?;
+    Ok((server, ann))
+}
+
+/// Holds that the standing events handler answers.
+async fn unshaken(ann: &mut Client) -> TestResult {
+    ann.expect_nothing_before("as before").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn text_in_place_of_a_component_is_told_from_one() -> TestResult {
+    let (server, mut ann) = talking().await?;
+    let line = server.deploy_in_vain("events", b"(module)").await?;
+    assert!(line.to_lowercase().contains("text"), "{line}");
+    unshaken(&mut ann).await
+}
+
+#[tokio::test]
+async fn a_core_module_is_told_from_a_component() -> TestResult {
+    let (server, mut ann) = talking().await?;
+    let line = server.deploy_in_vain("events", b"\0asm\x01\0\0\0").await?;
+    assert!(line.contains("core module") && line.contains("wasm32-wasip2"), "{line}");
+    unshaken(&mut ann).await
+}
+
+#[tokio::test]
+async fn precompiled_code_is_never_run() -> TestResult {
+    let (server, mut ann) = talking().await?;
+    let line = server.deploy_in_vain("events", b"\x7fELF\x02\x01\x01\0 compiled elsewhere").await?;
+    assert!(line.to_lowercase().contains("compiled"), "{line}");
+    unshaken(&mut ann).await
+}
+
+#[tokio::test]
+async fn an_empty_file_and_a_broken_one_are_refused() -> TestResult {
+    let (server, mut ann) = talking().await?;
+    let line = server.deploy_in_vain("events", b"").await?;
+    assert!(line.contains("empty"), "{line}");
+    let mut broken = handlers::read(&standard("events"))?;
+    broken[2_000..2_100].fill(0xff);
+    server.deploy_in_vain("events", &broken).await?;
+    unshaken(&mut ann).await
+}
+
+#[tokio::test]
+async fn a_file_half_written_waits_for_its_other_half() -> TestResult {
+    let (server, mut ann) = talking().await?;
+    let whole = handlers::read(&guest("shouting_events"))?;
+    let (one, _) = whole.split_at(whole.len() / 2);
+    let file = server.handlers().join("events.wasm");
+    let mark = server.log().mark();
+    fs::write(&file, one)?;
+    server.log().line_since(mark, &["handler was not taken", "handler=events"]).await?;
+    unshaken(&mut ann).await?;
+
+    fs::write(&file, &whole)?;
+    server.active_since(mark, "events").await?;
+    ann.say("hi").await?;
+    ann.expect_message("HI").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn all_that_a_handler_lacks_is_named_at_once() -> TestResult {
+    let (server, mut ann) = talking().await?;
+    let line = server.deploy_in_vain("messages", &handlers::read(&guest("needy"))?).await?;
+    for missing in ["example:missing/one", "example:missing/two"] {
+        assert!(line.contains(missing), "{missing:?} is not in {line}");
+    }
+    unshaken(&mut ann).await
+}
+
+#[tokio::test]
+async fn a_handler_of_another_world_is_refused() -> TestResult {
+    let (server, mut ann) = talking().await?;
+    let line = server.deploy_in_vain("messages", &handlers::read(&standard("rooms"))?).await?;
+    assert!(line.contains("ondol:chat/messages"), "{line}");
+    unshaken(&mut ann).await
+}
+
+#[tokio::test]
+async fn a_file_that_is_too_large_is_refused_by_the_limits_name() -> TestResult {
+    let (server, mut ann) = talking().await?;
+    let line = server.deploy_in_vain("events", &vec![0; 16_777_217]).await?;
+    assert!(line.contains("handler_file_bytes_max"), "{line}");
+    unshaken(&mut ann).await
+}
+
+#[tokio::test]
+async fn a_touch_and_the_same_bytes_again_do_nothing() -> TestResult {
+    let (server, mut ann) = talking().await?;
+    let mark = server.log().mark();
+    let standing = handlers::read(&standard("events"))?;
+    handlers::place(&server.handlers(), "events", &standing)?;
+    fs::write(server.handlers().join("events.wasm"), &standing)?;
+    fs::File::options()
+        .append(true)
+        .open(server.handlers().join("events.wasm"))?
+        .set_modified(std::time::SystemTime::now())?;
+    // Another handler's swap shows that the watcher has come this far.
+    server.deploy("messages", guest("relaying_messages")).await?;
+    let about_events: Vec<_> =
+        server.log().since(mark).into_iter().filter(|line| line.contains("handler=events")).collect();
+    assert_eq!(about_events, [""; 0]);
+    unshaken(&mut ann).await
+}
+
+#[tokio::test]
+async fn an_editors_rename_is_a_change() -> TestResult {
+    let (server, mut ann) = talking().await?;
+    let file = server.handlers().join("events.wasm");
+    let mark = server.log().mark();
+    fs::rename(&file, server.handlers().join("events.wasm~"))?;
+    unshaken(&mut ann).await?;
+    fs::write(&file, handlers::read(&guest("shouting_events"))?)?;
+    server.active_since(mark, "events").await?;
+    ann.say("hi").await?;
+    ann.expect_message("HI").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_symbolic_link_that_flips_is_a_change() -> TestResult {
+    let (server, mut ann) = talking().await?;
+    let next = server.handlers().join("next");
+    let mark = server.log().mark();
+    symlink(guest("shouting_events").canonicalize()?, &next)?;
+    fs::rename(&next, server.handlers().join("events.wasm"))?;
+    server.active_since(mark, "events").await?;
+    ann.say("hi").await?;
+    ann.expect_message("HI").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_link_to_a_directory_that_flips_is_seen_on_sighup_at_the_latest() -> TestResult {
+    let (server, mut ann) = talking().await?;
+    let directory = server.handlers();
+    let releases = directory.join("releases");
+    for (name, file) in [("1", standard("events")), ("2", guest("shouting_events"))] {
+        fs::create_dir_all(releases.join(name))?;
+        fs::copy(file, releases.join(name).join("events.wasm"))?;
+    }
+    let mark = server.log().mark();
+    symlink("releases/1", directory.join("current"))?;
+    fs::remove_file(directory.join("events.wasm"))?;
+    symlink("current/events.wasm", directory.join("events.wasm"))?;
+    symlink("releases/2", directory.join("flipped"))?;
+    fs::rename(directory.join("flipped"), directory.join("current"))?;
+    server.signal("HUP")?;
+    server.active_since(mark, "events").await?;
+    ann.say("hi").await?;
+    ann.expect_message("HI").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_file_changed_behind_a_link_is_taken_on_sighup() -> TestResult {
+    let (server, mut ann) = talking().await?;
+    let elsewhere = tempfile::tempdir()?;
+    let far = elsewhere.path().join("far.wasm");
+    fs::copy(standard("events"), &far)?;
+    fs::remove_file(server.handlers().join("events.wasm"))?;
+    symlink(&far, server.handlers().join("events.wasm"))?;
+    let mark = server.log().mark();
+    fs::copy(guest("shouting_events"), &far)?;
+    server.signal("HUP")?;
+    server.active_since(mark, "events").await?;
+    ann.say("hi").await?;
+    ann.expect_message("HI").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_sighup_without_a_change_ends_nothing() -> TestResult {
+    let (server, mut ann) = talking().await?;
+    server.signal("HUP")?;
+    unshaken(&mut ann).await?;
+    server.deploy("events", guest("shouting_events")).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_handler_that_vanishes_goes_on_standing() -> TestResult {
+    let (server, mut ann) = talking().await?;
+    for handler in handlers::HANDLERS {
+        fs::remove_file(server.handlers().join(format!("{handler}.wasm")))?;
+    }
+    unshaken(&mut ann).await?;
+    let mark = server.log().mark();
+    handlers::place(&server.handlers(), "events", &handlers::read(&guest("shouting_events"))?)?;
+    server.active_since(mark, "events").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_bad_file_after_another_leaves_one_line_each() -> TestResult {
+    let (server, mut ann) = talking().await?;
+    let mark = server.log().mark();
+    for number in 0..5 {
+        server.deploy_in_vain("events", format!("nonsense {number}").as_bytes()).await?;
+    }
+    let lines = server.log().since(mark);
+    let told = lines.iter().filter(|line| line.contains("handler was not taken")).count();
+    assert_eq!(told, 5, "{lines:#?}");
+    unshaken(&mut ann).await
+}
