@@ -41,7 +41,7 @@ target:
 
 test: unit cases stories ## Run every test
 
-unit: ## The tests beside the code
+unit: handlers ## The tests beside the code
 	$(CARGO) test --release $(filter-out ondol-tests,$(NATIVE)) --lib --bins
 
 cases: build ## The handlers' own tables of cases, in the real sandbox

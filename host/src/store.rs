@@ -110,7 +110,7 @@ impl<T: Send + 'static> Store<T> {
     /// # Errors
     ///
     /// The entry itself comes back when too much waits or the store is closed.
-    pub fn append(&self, entry: Entry<T>) -> Result<(), (Entry<T>, StoreError)> {
+    pub fn append(&self, entry: Entry<T>) -> Result<(), Box<Failed<T>>> {
         self.writer.append(entry)
     }
 

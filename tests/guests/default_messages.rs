@@ -23,12 +23,9 @@ pub fn receive(frame: &Frame) -> Result<Action, Refusal> {
         Frame::Body(body) => frame::Frame::Body(body),
     };
     match frame::read(&frame::Limits::default(), &frame) {
-        Ok(draft) => Ok(Action::Post(Draft {
-            text: draft.text,
-            client_id: draft.client_id,
-            parent: draft.parent,
-            extra: None,
-        })),
+        Ok(draft) => {
+            Ok(Action::Post(Draft { text: draft.text, client_id: draft.client_id, parent: draft.parent, extra: None }))
+        }
         Err(refusal) => Err(Refusal {
             code: refusal.code.to_owned(),
             message: refusal.message.into_owned(),

@@ -2,10 +2,7 @@
 //! the protocol and nothing of the page.
 //!
 //! <https://chromedevtools.github.io/devtools-protocol/> names the calls.
-#![allow(
-    clippy::indexing_slicing,
-    reason = "a JSON value without the key gives null, which the next step refuses"
-)]
+#![allow(clippy::indexing_slicing, reason = "a JSON value without the key gives null, which the next step refuses")]
 
 use std::{
     env, fs,
@@ -71,10 +68,7 @@ impl Browser {
     /// When it does not start, or is missing where it must not be.
     pub async fn start(story: &str) -> Result<Option<Self>> {
         let Some(program) = find() else {
-            ensure!(
-                env::var_os("CI").is_none(),
-                "{story}: no chromium on PATH, and CI is set"
-            );
+            ensure!(env::var_os("CI").is_none(), "{story}: no chromium on PATH, and CI is set");
             eprintln!("skipped: {story}: no chromium on PATH");
             return Ok(None);
         };
@@ -93,20 +87,13 @@ impl Browser {
         let home = Home { process, profile };
         let port_file = home.profile.path().join("DevToolsActivePort");
         let told = until("the browser's port", async || {
-            fs::read_to_string(&port_file)
-                .ok()
-                .filter(|text| text.lines().count() == 2)
+            fs::read_to_string(&port_file).ok().filter(|text| text.lines().count() == 2)
         })
         .await?;
         let (port, path) = told.split_once('\n').context("no port")?;
         let address = format!("127.0.0.1:{port}");
         let wire = Wire::open(&address, path.trim()).await?;
-        Ok(Some(Self {
-            _home: home,
-            address,
-            wire,
-            _turn: turn,
-        }))
+        Ok(Some(Self { _home: home, address, wire, _turn: turn }))
     }
 
     /// Opens an address in a new tab, and awaits that it is loaded.
@@ -114,21 +101,14 @@ impl Browser {
     /// # Errors
     /// When it cannot be loaded.
     pub async fn open(&mut self, url: &str) -> Result<Tab> {
-        let made = self
-            .wire
-            .call("Target.createTarget", json!({"url": "about:blank"}))
-            .await?;
+        let made = self.wire.call("Target.createTarget", json!({"url": "about:blank"})).await?;
         let target = made["targetId"].as_str().context("no target")?;
-        let mut tab = Tab {
-            wire: Wire::open(&self.address, &format!("/devtools/page/{target}")).await?,
-        };
+        let mut tab = Tab { wire: Wire::open(&self.address, &format!("/devtools/page/{target}")).await? };
         for domain in ["Page", "Runtime", "Log", "Network"] {
             tab.wire.call(&format!("{domain}.enable"), json!({})).await?;
         }
         // A tab behind another believes that it is in front.
-        tab.wire
-            .call("Emulation.setFocusEmulationEnabled", json!({"enabled": true}))
-            .await?;
+        tab.wire.call("Emulation.setFocusEmulationEnabled", json!({"enabled": true})).await?;
         tab.go(url).await?;
         Ok(tab)
     }
@@ -142,11 +122,7 @@ impl Tab {
     pub async fn go(&mut self, url: &str) -> Result<()> {
         let went = self.wire.call("Page.navigate", json!({"url": url})).await?;
         ensure!(went.get("errorText").is_none(), "{url}: {}", went["errorText"]);
-        self.until(&format!(
-            "location.href.startsWith({}) && document.readyState === 'complete'",
-            json!(url)
-        ))
-        .await
+        self.until(&format!("location.href.startsWith({}) && document.readyState === 'complete'", json!(url))).await
     }
 
     /// Loads the page anew.
@@ -185,10 +161,7 @@ impl Tab {
         .await;
         if let Err(error) = came {
             let shown = self.evaluate("document.body.innerText").await.unwrap_or_default();
-            bail!(
-                "{error}; the page shows: {shown}; complaints: {:?}",
-                self.wire.complaints
-            );
+            bail!("{error}; the page shows: {shown}; complaints: {:?}", self.wire.complaints);
         }
         Ok(())
     }
@@ -199,10 +172,7 @@ impl Tab {
     /// When the selector is none.
     pub async fn texts(&mut self, selector: &str) -> Result<Vec<String>> {
         let found = self
-            .evaluate(&format!(
-                "[...document.querySelectorAll({})].map((e) => e.textContent)",
-                json!(selector)
-            ))
+            .evaluate(&format!("[...document.querySelectorAll({})].map((e) => e.textContent)", json!(selector)))
             .await?;
         Ok(serde_json::from_value(found)?)
     }
@@ -218,10 +188,7 @@ impl Tab {
             json!(selector)
         );
         let place = self.evaluate(&find).await?;
-        ensure!(
-            place[2].as_f64().is_some_and(|width| width > 0.0),
-            "{selector} is not in view"
-        );
+        ensure!(place[2].as_f64().is_some_and(|width| width > 0.0), "{selector} is not in view");
         for kind in ["mousePressed", "mouseReleased"] {
             let event = json!({"type": kind, "x": place[0], "y": place[1], "button": "left", "clickCount": 1});
             self.wire.call("Input.dispatchMouseEvent", event).await?;
@@ -234,15 +201,9 @@ impl Tab {
     /// # Errors
     /// When there is no such field.
     pub async fn fill(&mut self, selector: &str, text: &str) -> Result<()> {
-        self.evaluate(&format!(
-            "(e => {{ e.focus(); e.select(); }})(document.querySelector({}))",
-            json!(selector)
-        ))
-        .await?;
-        self.wire
-            .call("Input.insertText", json!({"text": text}))
-            .await
-            .map(drop)
+        self.evaluate(&format!("(e => {{ e.focus(); e.select(); }})(document.querySelector({}))", json!(selector)))
+            .await?;
+        self.wire.call("Input.insertText", json!({"text": text})).await.map(drop)
     }
 
     /// Presses and lets go of Enter.
@@ -285,10 +246,7 @@ impl Tab {
     /// # Errors
     /// When the browser refuses.
     pub async fn finish_composing(&mut self, syllable: &str) -> Result<()> {
-        self.wire
-            .call("Input.insertText", json!({"text": syllable}))
-            .await
-            .map(drop)
+        self.wire.call("Input.insertText", json!({"text": syllable})).await.map(drop)
     }
 
     /// Gives the window a size in CSS pixels; a narrow one is a phone's.
@@ -297,10 +255,7 @@ impl Tab {
     /// When the browser refuses.
     pub async fn resize(&mut self, width: u32, height: u32) -> Result<()> {
         let metrics = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600});
-        self.wire
-            .call("Emulation.setDeviceMetricsOverride", metrics)
-            .await
-            .map(drop)
+        self.wire.call("Emulation.setDeviceMetricsOverride", metrics).await.map(drop)
     }
 
     /// Pulls out the network, or puts it back.
@@ -309,10 +264,7 @@ impl Tab {
     /// When the browser refuses.
     pub async fn offline(&mut self, offline: bool) -> Result<()> {
         let network = json!({"offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1});
-        self.wire
-            .call("Network.emulateNetworkConditions", network)
-            .await
-            .map(drop)
+        self.wire.call("Network.emulateNetworkConditions", network).await.map(drop)
     }
 
     /// Draws the tab into a PNG file.
@@ -320,10 +272,7 @@ impl Tab {
     /// # Errors
     /// When it cannot be written.
     pub async fn screenshot(&mut self, file: &Path) -> Result<()> {
-        let drawn = self
-            .wire
-            .call("Page.captureScreenshot", json!({"format": "png"}))
-            .await?;
+        let drawn = self.wire.call("Page.captureScreenshot", json!({"format": "png"})).await?;
         fs::write(file, unbase64(drawn["data"].as_str().context("no picture")?)?)?;
         Ok(())
     }
@@ -333,11 +282,7 @@ impl Tab {
     /// # Errors
     /// With each complaint.
     pub fn expect_no_complaint(&self) -> Result<()> {
-        ensure!(
-            self.wire.complaints.is_empty(),
-            "the page complains: {:?}",
-            self.wire.complaints
-        );
+        ensure!(self.wire.complaints.is_empty(), "the page complains: {:?}", self.wire.complaints);
         Ok(())
     }
 }
@@ -355,11 +300,7 @@ impl Wire {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let (socket, _) = within("the browser", client_async(format!("ws://{address}{path}"), stream)).await??;
-        Ok(Self {
-            socket,
-            calls: 0,
-            complaints: Vec::new(),
-        })
+        Ok(Self { socket, calls: 0, complaints: Vec::new() })
     }
 
     async fn call(&mut self, method: &str, params: Value) -> Result<Value> {
@@ -369,11 +310,7 @@ impl Wire {
         self.socket.send(Message::text(question.to_string())).await?;
         within(method, async {
             loop {
-                let said = self
-                    .socket
-                    .next()
-                    .await
-                    .ok_or_else(|| anyhow!("the browser is gone"))??;
+                let said = self.socket.next().await.ok_or_else(|| anyhow!("the browser is gone"))??;
                 let Message::Text(text) = said else { continue };
                 let mut said: Value = serde_json::from_str(&text)?;
                 if said["id"] == id {
@@ -408,9 +345,7 @@ struct Home {
 
 impl Drop for Home {
     fn drop(&mut self) {
-        let _ = Command::new("sh")
-            .args(["-c", &format!("kill -KILL -- -{}", self.process.id())])
-            .status();
+        let _ = Command::new("sh").args(["-c", &format!("kill -KILL -- -{}", self.process.id())]).status();
         let _ = self.process.kill();
         let _ = self.process.wait();
         let _ = (0..100).any(|_| fs::remove_dir_all(self.profile.path()).is_ok());
@@ -422,10 +357,7 @@ fn find() -> Option<PathBuf> {
         return Some(named.into());
     }
     let path = env::var_os("PATH")?;
-    NAMES
-        .iter()
-        .flat_map(|name| env::split_paths(&path).map(move |place| place.join(name)))
-        .find(|file| file.is_file())
+    NAMES.iter().flat_map(|name| env::split_paths(&path).map(move |place| place.join(name))).find(|file| file.is_file())
 }
 
 /// Base64 as RFC 4648 has it, which is how DevTools wraps a picture.

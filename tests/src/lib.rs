@@ -4,10 +4,7 @@
 //! In reading order: [`TestServer`] and its [`Setup`], the [`Client`] of the stories, the [`http`] client that shows an
 //! answer as it came, the [`RawSocket`] for what no library would send, and [`handlers`] to deploy.
 
-#![allow(
-    clippy::indexing_slicing,
-    reason = "JSON is indexed by key, and a key that is missing is null"
-)]
+#![allow(clippy::indexing_slicing, reason = "JSON is indexed by key, and a key that is missing is null")]
 
 pub mod browser;
 pub mod client;

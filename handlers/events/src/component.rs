@@ -43,10 +43,7 @@ impl Guest for Events {
 }
 
 /// What the operator wants announced, read by the first call and kept: it never changes while an instance lives.
-#[allow(
-    clippy::panic,
-    reason = "a trap at the host's trial call is how a handler turns settings down"
-)]
+#[allow(clippy::panic, reason = "a trap at the host's trial call is how a handler turns settings down")]
 fn announce() -> Announce {
     static ANNOUNCE: OnceLock<Announce> = OnceLock::new();
     *ANNOUNCE.get_or_init(|| Announce::read(settings::get).unwrap_or_else(|why| panic!("{why}")))

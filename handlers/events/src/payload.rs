@@ -91,28 +91,19 @@ pub fn message(message: &Message<'_>) -> String {
 /// The event for a user who has come; none where the operator wants none.
 #[must_use]
 pub fn join(announce: Announce, nickname: &str) -> Option<String> {
-    presence(
-        announce,
-        r#"{"type":"chat.user.join","username":"#,
-        nickname,
-    )
+    presence(announce, r#"{"type":"chat.user.join","username":"#, nickname)
 }
 
 /// The event for a user who has gone; none where the operator wants none.
 #[must_use]
 pub fn leave(announce: Announce, nickname: &str) -> Option<String> {
-    presence(
-        announce,
-        r#"{"type":"chat.user.leave","username":"#,
-        nickname,
-    )
+    presence(announce, r#"{"type":"chat.user.leave","username":"#, nickname)
 }
 
 /// The event for a no, to the client whose frame was refused.
 #[must_use]
 pub fn refusal(code: &str, sentence: &str, field: Option<&str>) -> String {
-    let mut out =
-        String::with_capacity(128 + sentence.len() + code.len() + field.map_or(0, str::len));
+    let mut out = String::with_capacity(128 + sentence.len() + code.len() + field.map_or(0, str::len));
     out.push_str(r#"{"type":"error","error_type":"invalid_request","message":"#);
     push_string(&mut out, sentence);
     out.push_str(r#","code":"#);
@@ -134,9 +125,7 @@ impl Announce {
         match get("announce").as_deref() {
             None | Some("joins_and_leaves") => Ok(Self::JoinsAndLeaves),
             Some("nothing") => Ok(Self::Nothing),
-            Some(value) => Err(format!(
-                "The setting announce takes joins_and_leaves or nothing, not {value:?}."
-            )),
+            Some(value) => Err(format!("The setting announce takes joins_and_leaves or nothing, not {value:?}.")),
         }
     }
 }
@@ -156,10 +145,7 @@ fn presence(announce: Announce, start: &str, nickname: &str) -> Option<String> {
 fn push_string(out: &mut String, text: &str) {
     out.push('"');
     let mut rest = text;
-    while let Some(at) = rest
-        .bytes()
-        .position(|byte| byte < b' ' || byte == b'"' || byte == b'\\')
-    {
+    while let Some(at) = rest.bytes().position(|byte| byte < b' ' || byte == b'"' || byte == b'\\') {
         // What is escaped is ASCII, so `at` and the byte after it are both where a character starts.
         let (clean, from) = rest.split_at(at);
         let (escaped, after) = from.split_at(1);
@@ -172,9 +158,7 @@ fn push_string(out: &mut String, text: &str) {
             "\t" => out.push_str("\\t"),
             "\u{8}" => out.push_str("\\b"),
             "\u{c}" => out.push_str("\\f"),
-            other => other
-                .bytes()
-                .for_each(|byte| push(out, format_args!("\\u{byte:04x}"))),
+            other => other.bytes().for_each(|byte| push(out, format_args!("\\u{byte:04x}"))),
         }
         rest = after;
     }

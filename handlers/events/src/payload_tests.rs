@@ -33,10 +33,7 @@ fn a_message_is_written_as_the_api_has_it() {
 
 #[test]
 fn what_a_message_lacks_is_null_and_extra_is_left_out() {
-    let bare = message(&Message {
-        profile_url: None,
-        ..greeting()
-    });
+    let bare = message(&Message { profile_url: None, ..greeting() });
     assert!(bare.contains(r#""profile_picture_url":null,"#));
     assert!(!bare.contains("extra"));
     let full = message(&Message {
@@ -51,22 +48,8 @@ fn what_a_message_lacks_is_null_and_extra_is_left_out() {
 
 #[test]
 fn every_character_is_written_as_serde_json_writes_it() {
-    let everything: String = (0..=0x2fff)
-        .filter_map(char::from_u32)
-        .chain("😀👩\u{200d}👧".chars())
-        .collect();
-    let hostile = [
-        "",
-        "\"",
-        "\\",
-        "\\\"\\",
-        "\n",
-        "a\nb",
-        "</script>",
-        "끝\"",
-        "\"가",
-        "\0",
-    ];
+    let everything: String = (0..=0x2fff).filter_map(char::from_u32).chain("😀👩\u{200d}👧".chars()).collect();
+    let hostile = ["", "\"", "\\", "\\\"\\", "\n", "a\nb", "</script>", "끝\"", "\"가", "\0"];
     for text in hostile.into_iter().chain([everything.as_str()]) {
         let mut out = String::new();
         push_string(&mut out, text);
@@ -87,14 +70,7 @@ fn a_hostile_message_stays_one_json_object() {
         ..greeting()
     });
     let read: serde_json::Value = serde_json::from_str(&written).unwrap();
-    for key in [
-        "message",
-        "sender",
-        "nickname",
-        "profile_picture_url",
-        "client_id",
-        "extra",
-    ] {
+    for key in ["message", "sender", "nickname", "profile_picture_url", "client_id", "extra"] {
         assert_eq!(read.get(key).unwrap(), hostile, "{key}");
     }
 }
@@ -102,14 +78,8 @@ fn a_hostile_message_stays_one_json_object() {
 #[test]
 fn joins_and_leaves_name_the_user() {
     let both = Announce::JoinsAndLeaves;
-    assert_eq!(
-        join(both, "민지").unwrap(),
-        r#"{"type":"chat.user.join","username":"민지"}"#
-    );
-    assert_eq!(
-        leave(both, "a\"b").unwrap(),
-        r#"{"type":"chat.user.leave","username":"a\"b"}"#
-    );
+    assert_eq!(join(both, "민지").unwrap(), r#"{"type":"chat.user.join","username":"민지"}"#);
+    assert_eq!(leave(both, "a\"b").unwrap(), r#"{"type":"chat.user.leave","username":"a\"b"}"#);
     assert_eq!(join(Announce::Nothing, "민지"), None);
     assert_eq!(leave(Announce::Nothing, "민지"), None);
 }
@@ -133,8 +103,5 @@ fn a_setting_that_makes_no_sense_names_its_key_and_what_it_takes() {
     assert_eq!(set("joins_and_leaves"), Ok(Announce::JoinsAndLeaves));
     assert_eq!(Announce::read(|_| None), Ok(Announce::JoinsAndLeaves));
     let why = set("joins").unwrap_err();
-    assert!(
-        why.contains("announce") && why.contains("joins_and_leaves or nothing"),
-        "{why}"
-    );
+    assert!(why.contains("announce") && why.contains("joins_and_leaves or nothing"), "{why}");
 }

@@ -37,10 +37,7 @@ impl Guest for Messages {
 }
 
 /// The operator's limits, read by the first call and kept: they never change while an instance lives.
-#[allow(
-    clippy::panic,
-    reason = "a trap at the host's trial call is how a handler turns settings down"
-)]
+#[allow(clippy::panic, reason = "a trap at the host's trial call is how a handler turns settings down")]
 fn limits() -> &'static Limits {
     static LIMITS: OnceLock<Limits> = OnceLock::new();
     LIMITS.get_or_init(|| Limits::read(settings::get).unwrap_or_else(|why| panic!("{why}")))

@@ -66,11 +66,7 @@ pub fn read(limits: &Limits, frame: &Frame<'_>) -> Result<Draft, Refusal> {
         Frame::Text(text) => (text, false),
         Frame::Body(body) => (body, true),
         Frame::Binary => {
-            return refuse(
-                "binary",
-                None,
-                "A message must be sent as text, not as binary data.",
-            );
+            return refuse("binary", None, "A message must be sent as text, not as binary data.");
         }
     };
     let fields = match json::parse(json) {
@@ -80,19 +76,9 @@ pub fn read(limits: &Limits, frame: &Frame<'_>) -> Result<Draft, Refusal> {
         }
         Err(why) => return refuse("invalid_json", None, format!("This is not JSON: {why}.")),
     };
-    let Fields {
-        kind,
-        message,
-        client_id,
-        parent,
-        repeated,
-    } = fields;
+    let Fields { kind, message, client_id, parent, repeated } = fields;
     if let Some(key) = repeated {
-        return refuse(
-            "duplicate_key",
-            Some(key),
-            format!("The key {key} must not be given twice."),
-        );
+        return refuse("duplicate_key", Some(key), format!("The key {key} must not be given twice."));
     }
     check_kind(&kind, is_body)?;
     Ok(Draft {
@@ -123,9 +109,7 @@ impl Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            text_length_max: 2000,
-        }
+        Self { text_length_max: 2000 }
     }
 }
 
@@ -133,16 +117,8 @@ fn check_kind(kind: &Value<'_>, may_be_missing: bool) -> Result<(), Refusal> {
     match kind {
         Value::Text(kind) if kind == CHAT_MESSAGE => Ok(()),
         Value::Missing if may_be_missing => Ok(()),
-        Value::Missing => refuse(
-            "missing_type",
-            Some("type"),
-            "The type is missing; it must be \"chat.message\".",
-        ),
-        Value::Text(_) => refuse(
-            "unknown_type",
-            Some("type"),
-            "The type is unknown; it must be \"chat.message\".",
-        ),
+        Value::Missing => refuse("missing_type", Some("type"), "The type is missing; it must be \"chat.message\"."),
+        Value::Text(_) => refuse("unknown_type", Some("type"), "The type is unknown; it must be \"chat.message\"."),
         _ => refuse("wrong_type", Some("type"), "The type must be a string."),
     }
 }
@@ -170,17 +146,9 @@ fn read_text(message: Value<'_>, length_max: usize) -> Result<String, Refusal> {
         length += 1;
     }
     if length > length_max {
-        return refuse(
-            "too_long",
-            FIELD,
-            format!("The message must have at most {length_max} characters."),
-        );
+        return refuse("too_long", FIELD, format!("The message must have at most {length_max} characters."));
     }
-    if text.len() == whole.len() {
-        Ok(whole.into_owned())
-    } else {
-        Ok(text.to_owned())
-    }
+    if text.len() == whole.len() { Ok(whole.into_owned()) } else { Ok(text.to_owned()) }
 }
 
 /// A client that echoes an event says null where it has no id, so null is the same as nothing.
@@ -188,8 +156,7 @@ fn read_client_id(client_id: Value<'_>) -> Result<Option<String>, Refusal> {
     match client_id {
         Value::Missing | Value::Null => Ok(None),
         Value::Text(id)
-            if (1..=CLIENT_ID_LENGTH_MAX).contains(&id.chars().count())
-                && !id.contains(char::is_control) =>
+            if (1..=CLIENT_ID_LENGTH_MAX).contains(&id.chars().count()) && !id.contains(char::is_control) =>
         {
             Ok(Some(id.into_owned()))
         }
@@ -207,11 +174,7 @@ fn read_parent(parent: &Value<'_>) -> Result<Option<u64>, Refusal> {
     match *parent {
         Value::Missing | Value::Null => Ok(None),
         Value::Whole(id @ 1..) => Ok(Some(id)),
-        _ => refuse(
-            "invalid_parent",
-            Some("parent"),
-            "The parent must be the id of a message: a whole number from 1.",
-        ),
+        _ => refuse("invalid_parent", Some("parent"), "The parent must be the id of a message: a whole number from 1."),
     }
 }
 
@@ -221,11 +184,7 @@ fn refuse<T>(
     field: Option<&'static str>,
     message: impl Into<Cow<'static, str>>,
 ) -> Result<T, Refusal> {
-    Err(Refusal {
-        code,
-        message: message.into(),
-        field,
-    })
+    Err(Refusal { code, message: message.into(), field })
 }
 
 #[cfg(test)]

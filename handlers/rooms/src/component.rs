@@ -12,13 +12,11 @@ struct Rooms;
 impl Guest for Rooms {
     fn create(request: rooms::Request) -> Result<rooms::RoomDraft, types::Refusal> {
         let rules = rules();
-        let name = rules
-            .name(request.name.as_deref())
-            .map_err(|refusal| types::Refusal {
-                code: refusal.code.to_owned(),
-                message: refusal.message,
-                field: Some("name".to_owned()),
-            })?;
+        let name = rules.name(request.name.as_deref()).map_err(|refusal| types::Refusal {
+            code: refusal.code.to_owned(),
+            message: refusal.message,
+            field: Some("name".to_owned()),
+        })?;
         let standing = match rules.standing {
             Standing::Reuse => rooms::Standing::Reuse,
             Standing::Refuse => rooms::Standing::Refuse,
@@ -28,10 +26,7 @@ impl Guest for Rooms {
 }
 
 /// The operator's rules, read by the first call and kept: they never change while an instance lives.
-#[allow(
-    clippy::panic,
-    reason = "a trap at the host's trial call is how a handler turns settings down"
-)]
+#[allow(clippy::panic, reason = "a trap at the host's trial call is how a handler turns settings down")]
 fn rules() -> &'static Rules {
     static RULES: OnceLock<Rules> = OnceLock::new();
     RULES.get_or_init(|| Rules::read(settings::get).unwrap_or_else(|why| panic!("{why}")))

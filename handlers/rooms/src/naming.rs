@@ -53,11 +53,8 @@ impl Rules {
     pub fn read(get: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
         let mut rules = Self::default();
         if let Some(value) = get("name_length_max") {
-            rules.name_length_max = value
-                .parse()
-                .ok()
-                .filter(|length| (1..=CONTRACT_LENGTH_MAX).contains(length))
-                .ok_or_else(|| {
+            rules.name_length_max =
+                value.parse().ok().filter(|length| (1..=CONTRACT_LENGTH_MAX).contains(length)).ok_or_else(|| {
                     format!(
                         "The setting name_length_max takes a whole number of characters from 1 to \
                          {CONTRACT_LENGTH_MAX}, not {value:?}."
@@ -79,9 +76,7 @@ impl Rules {
                 "reuse" => Standing::Reuse,
                 "refuse" => Standing::Refuse,
                 _ => {
-                    return Err(format!(
-                        "The setting post_has_room takes reuse or refuse, not {value:?}."
-                    ));
+                    return Err(format!("The setting post_has_room takes reuse or refuse, not {value:?}."));
                 }
             };
         }
@@ -106,15 +101,9 @@ fn checked(name: &str, length_max: usize) -> Result<&str, Refusal> {
     if name.is_empty() {
         refuse("blank", "The name must not be blank.".to_owned())
     } else if name.contains(char::is_control) {
-        refuse(
-            "invalid",
-            "The name must not contain line breaks or other control characters.".to_owned(),
-        )
+        refuse("invalid", "The name must not contain line breaks or other control characters.".to_owned())
     } else if name.chars().count() > length_max {
-        refuse(
-            "too_long",
-            format!("The name must have at most {length_max} characters."),
-        )
+        refuse("too_long", format!("The name must have at most {length_max} characters."))
     } else {
         Ok(name)
     }
@@ -143,31 +132,18 @@ mod tests {
     #[test]
     fn a_room_without_a_name_gets_the_default_one() {
         assert_eq!(Rules::default().name(None).unwrap(), "새로운 채팅방");
-        assert_eq!(
-            set("default_name", " 방 ").unwrap().name(None).unwrap(),
-            "방"
-        );
+        assert_eq!(set("default_name", " 방 ").unwrap().name(None).unwrap(), "방");
     }
 
     #[test]
     fn the_limit_counts_characters_after_trimming() {
         let rules = Rules::default();
-        assert_eq!(
-            rules.name(Some(&"가".repeat(100))).unwrap().chars().count(),
-            100
-        );
-        assert!(
-            rules
-                .name(Some(&format!("  {}  ", "가".repeat(100))))
-                .is_ok()
-        );
+        assert_eq!(rules.name(Some(&"가".repeat(100))).unwrap().chars().count(), 100);
+        assert!(rules.name(Some(&format!("  {}  ", "가".repeat(100)))).is_ok());
         assert_eq!(code(&"가".repeat(101)), "too_long");
         let short = set("name_length_max", "2").unwrap();
         assert!(short.name(Some("둘둘")).is_ok());
-        assert_eq!(
-            short.name(Some("셋셋셋")).unwrap_err().message,
-            "The name must have at most 2 characters."
-        );
+        assert_eq!(short.name(Some("셋셋셋")).unwrap_err().message, "The name must have at most 2 characters.");
         assert_eq!(short.name(None).unwrap(), "새로운 채팅방");
     }
 
@@ -185,25 +161,11 @@ mod tests {
     fn a_setting_that_makes_no_sense_names_its_key_and_what_it_takes() {
         for value in ["", "0", "101", "-1", "many", "1.5", " 5"] {
             let why = set("name_length_max", value).unwrap_err();
-            assert!(
-                why.contains("name_length_max") && why.contains("1 to 100"),
-                "{why}"
-            );
+            assert!(why.contains("name_length_max") && why.contains("1 to 100"), "{why}");
         }
-        assert!(
-            set("default_name", "  ")
-                .unwrap_err()
-                .contains("default_name")
-        );
-        assert!(
-            set("post_has_room", "Reuse")
-                .unwrap_err()
-                .contains("reuse or refuse")
-        );
-        assert_eq!(
-            set("post_has_room", "refuse").unwrap().standing,
-            Standing::Refuse
-        );
+        assert!(set("default_name", "  ").unwrap_err().contains("default_name"));
+        assert!(set("post_has_room", "Reuse").unwrap_err().contains("reuse or refuse"));
+        assert_eq!(set("post_has_room", "refuse").unwrap().standing, Standing::Refuse);
         assert_eq!(Rules::read(|_| None).unwrap(), Rules::default());
     }
 }

@@ -182,7 +182,8 @@ impl Place {
             desk.next = desk.next.map(|_| seq.next());
         }
         let then = Posted { place: Arc::clone(self), payload, reply: Some(reply) };
-        if let Err((entry, error)) = work.store.append(Entry { message: Some(message), then }) {
+        if let Err(failed) = work.store.append(Entry { message: Some(message), then }) {
+            let Failed { entry, error } = *failed;
             let mut desk = self.desk();
             desk.under_way -= 1;
             desk.next = desk.next.map(|_| seq);
@@ -201,10 +202,10 @@ impl Place {
         drop(desk);
         if !quiet {
             let then = Posted { place: Arc::clone(self), payload, reply: None };
-            let Err((entry, _)) = work.store.append(Entry { message: None, then }) else { return };
+            let Err(failed) = work.store.append(Entry { message: None, then }) else { return };
             // The store takes nothing more. It is not needed for this one.
             self.desk().under_way -= 1;
-            self.room.put(&entry.then.payload);
+            self.room.put(&failed.entry.then.payload);
         } else {
             self.room.put(&payload);
         }

@@ -104,6 +104,7 @@ pub(super) struct Request<'a> {
 #[derive(Clone, Copy, ComponentType, Lift)]
 #[component(enum)]
 #[repr(u8)]
+#[allow(dead_code, reason = "only `Lift` makes one")]
 pub(super) enum StandingOut {
     #[component(name = "reuse")]
     Reuse,

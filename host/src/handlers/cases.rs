@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use serde_json::Value as Json;
 
-pub use table::CasesError;
+pub(super) use table::CasesError;
 use table::{Case, Expected};
 
 use super::value::{Called, Outcome, Trial};

@@ -14,7 +14,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 use wasmtime::component::types::{ComponentInstance, ComponentItem};
 
-pub use file::{FileKind, kind};
+pub(super) use file::{FileKind, kind};
 use shape::Signature;
 
 use super::SettingsMap;
@@ -24,7 +24,7 @@ use super::sandbox::Sandbox;
 
 /// One reason why a component does not fit a world.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Misfit {
+pub(super) enum Misfit {
     /// It imports what no handler is given.
     Import {
         /// The interface or function, with its version.

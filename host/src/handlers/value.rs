@@ -12,7 +12,7 @@ use serde_json::Value as Json;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{Component, InstancePre, Type, Val};
 
-pub use read::Unreadable;
+pub(super) use read::Unreadable;
 
 use super::SettingsMap;
 use super::fault::Cause;

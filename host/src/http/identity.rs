@@ -181,9 +181,10 @@ fn encoded(text: &str) -> bool {
         .all(|rest| rest.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)))
 }
 
-/// Percent-decodes text, as a form's when `form` (a plus is a space).
+/// Percent-decodes text, as a form's when `form` (a plus is a space). Strictly, where `form_urlencoded` would put
+/// replacement characters into somebody's name.
 fn decode(text: &str, form: bool) -> Result<Cow<'_, str>, ()> {
-    if !text.contains('%') && !(form && text.contains('+')) {
+    if text.bytes().all(|byte| byte != b'%' && (byte != b'+' || !form)) {
         return Ok(Cow::Borrowed(text));
     }
     let mut bytes = Vec::with_capacity(text.len());

@@ -100,7 +100,7 @@ async fn a_message_for_a_room_that_is_not_there_fails_alone() {
     let batches: Vec<_> = done.iter().collect();
     assert_eq!(batches.iter().map(|batch| batch.stored.len()).sum::<usize>(), 1);
     assert_eq!(batches.iter().map(|batch| batch.failed.len()).sum::<usize>(), 1);
-    assert!(matches!(store.append(entry(3, room, 2)), Err((_, StoreError::Closed))));
+    assert!(matches!(store.append(entry(3, room, 2)).unwrap_err().error, StoreError::Closed));
 }
 
 #[tokio::test]

@@ -94,13 +94,13 @@ impl<T: Send + 'static> Writer<T> {
         Ok(Self { shared, queue_max: limits.commit_queue_max, thread: Mutex::new(Some(thread)) })
     }
 
-    pub(super) fn append(&self, entry: Entry<T>) -> Result<(), (Entry<T>, StoreError)> {
+    pub(super) fn append(&self, entry: Entry<T>) -> Result<(), Box<Failed<T>>> {
         let mut queue = self.shared.queue();
         if queue.closed {
-            return Err((entry, StoreError::Closed));
+            return Err(Box::new(Failed { entry, error: StoreError::Closed }));
         }
         if queue.entries.len() >= self.queue_max {
-            return Err((entry, StoreError::Busy(self.queue_max)));
+            return Err(Box::new(Failed { entry, error: StoreError::Busy(self.queue_max) }));
         }
         queue.entries.push_back(entry);
         drop(queue);

@@ -7,7 +7,7 @@ const MAGIC: &[u8; 4] = b"\0asm";
 
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FileKind {
+pub(in crate::handlers) enum FileKind {
     /// A component in the binary format.
     Component,
     /// A core module.
@@ -59,7 +59,7 @@ fn hexadecimal(bytes: &[u8]) -> String {
 
 /// What `bytes` are. A component that this takes for one may still be broken inside.
 #[must_use]
-pub fn kind(bytes: &[u8]) -> FileKind {
+pub(in crate::handlers) fn kind(bytes: &[u8]) -> FileKind {
     let mut first = [0; 4];
     for (to, from) in first.iter_mut().zip(bytes) {
         *to = *from;

@@ -98,7 +98,8 @@ pub(super) fn setting() -> Signature {
 
 /// What the contract calls a type, if it is one of its own.
 pub(super) fn name_of(shape: &Shape) -> Option<&'static str> {
-    let named: [(&str, fn() -> Shape); 9] = [
+    type Make = fn() -> Shape;
+    let named: [(&str, Make); 9] = [
         ("user", user),
         ("message", message),
         ("refusal", refusal),

@@ -17,20 +17,13 @@ impl Guest for Component {
         let Frame::Text(text) = &frame else {
             return default_messages::receive(&frame);
         };
-        let Ok(Document::Object(Fields {
-            kind: Value::Text(kind),
-            repeated: None,
-            ..
-        })) = json::parse(text)
-        else {
+        let Ok(Document::Object(Fields { kind: Value::Text(kind), repeated: None, .. })) = json::parse(text) else {
             return default_messages::receive(&frame);
         };
         match kind.as_ref() {
             "chat.typing" => {
                 let name = serde_json::Value::String(sender.nickname);
-                Ok(Action::Relay(format!(
-                    r#"{{"type":"chat.typing","username":{name}}}"#
-                )))
+                Ok(Action::Relay(format!(r#"{{"type":"chat.typing","username":{name}}}"#)))
             }
             "chat.silence" => Ok(Action::Ignore),
             _ => default_messages::receive(&frame),
