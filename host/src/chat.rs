@@ -7,9 +7,9 @@
 mod place;
 mod reply;
 mod seats;
+mod work;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::runtime::Handle;
@@ -22,13 +22,14 @@ pub use seats::Seat;
 pub use crate::rooms::{Outbox, OutboxState, Why, Wire};
 pub use crate::store::Page;
 
-use crate::config::{Config, Limits};
+use crate::config::Config;
 use crate::handlers::{Handlers, Release};
-use crate::model::{Action, Draft, Frame, Message, MessageId, Refusal, Room, RoomId, RoomRequest, Standing, User};
+use crate::model::{Action, Draft, Frame, Message, Refusal, Room, RoomId, RoomRequest, Standing, User};
 use crate::store::{RoomOutcome, Store, StoreError};
 use place::{Place, Post};
 use reply::Reply;
 use seats::Seats;
+use work::Work;
 
 /// The chat. One for a process.
 pub struct Chat {
@@ -36,22 +37,6 @@ pub struct Chat {
     work: Arc<Work>,
     places: Mutex<HashMap<RoomId, Weak<Place>>>,
     seats: Arc<Seats>,
-}
-
-/// What every room works with.
-struct Work {
-    store: Store<Posted>,
-    next_id: AtomicU64,
-    limits: Limits,
-    runtime: Handle,
-}
-
-/// What comes back from the store with each message.
-struct Posted {
-    place: Arc<Place>,
-    payload: String,
-    /// None for what nobody waits to hear of.
-    reply: Option<Reply>,
 }
 
 /// Why a request of the edge's failed. Each is one answer there.
@@ -119,15 +104,9 @@ impl Chat {
     ///
     /// When the store cannot be opened.
     pub fn open(config: &Config, handlers: Arc<Handlers>) -> Result<Self, StoreError> {
-        let runtime = Handle::current();
-        let publishing = runtime.clone();
-        let path = config.data.join("ondol.db");
-        let store =
-            Store::open(&path, config.synchronous, &config.limits, move |batch| place::publish(batch, &publishing))?;
-        let next_id = AtomicU64::new(store.first_free_id().0);
-        let limits = config.limits.clone();
-        let seats = Arc::new(Seats::new(limits.connections_per_user_max));
-        let work = Arc::new(Work { store, next_id, limits, runtime });
+        let store = Store::open(&config.data.join("ondol.db"), config.synchronous, &config.limits)?;
+        let work = Arc::new(Work::new(store, config.limits.clone(), Handle::current()));
+        let seats = Arc::new(Seats::new(config.limits.connections_per_user_max));
         Ok(Self { handlers, work, places: Mutex::default(), seats })
     }
 
@@ -241,7 +220,7 @@ impl Chat {
 
     /// Commits what was accepted, and takes nothing more. Waits for the disk.
     pub fn close(&self) {
-        self.work.store.close();
+        self.work.close();
     }
 
     /// What becomes of a frame. The reply hears of it, unless the frame was relayed or ignored.
@@ -348,11 +327,5 @@ impl Member {
 impl Drop for Member {
     fn drop(&mut self) {
         self.place.leave(&self.user, &self.outbox, self.chat.handlers.current());
-    }
-}
-
-impl Work {
-    fn next_id(&self) -> MessageId {
-        MessageId(self.next_id.fetch_add(1, Ordering::Relaxed))
     }
 }

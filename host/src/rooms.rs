@@ -68,9 +68,14 @@ impl Room {
         self.lock().leave(user, outbox)
     }
 
-    /// Puts a payload after all that was put before. [`Room::publish`] sends it.
-    pub fn put(&self, payload: &str) {
-        frame::text(&mut self.lock().outgoing, payload);
+    /// Puts a payload after all that was put before. True: the caller has to see to it that [`Room::publish`] is called.
+    /// Otherwise somebody does already.
+    #[must_use]
+    pub fn put(&self, payload: &str) -> bool {
+        let mut inner = self.lock();
+        let due = inner.outgoing.is_empty() && !inner.publishing;
+        frame::text(&mut inner.outgoing, payload);
+        due
     }
 
     /// How many bytes have been put and not yet sent.

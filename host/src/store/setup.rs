@@ -33,7 +33,6 @@ pub(super) fn open(path: &Path, synchronous: Synchronous) -> Result<Connection, 
         Synchronous::Normal => "normal",
     };
     connection.pragma_update(None, "synchronous", synchronous)?;
-    connection.pragma_update(None, "foreign_keys", "on")?;
     migrate(&mut connection)?;
     Ok(connection)
 }
