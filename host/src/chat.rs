@@ -10,7 +10,7 @@ mod seats;
 mod work;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -196,9 +196,10 @@ impl Chat {
         let (answer, answered) = oneshot::channel();
         self.say(&place, &sender, Frame::Body(body), Reply::Waiting(answer)).await;
         match answered.await {
-            Ok(Ok(message)) => Ok(Said::Stored(Box::new(message))),
+            Ok(Ok(Some(message))) => Ok(Said::Stored(Box::new(message))),
+            Ok(Ok(None)) => Ok(Said::NotStored),
             Ok(Err(error)) => Err(error.into()),
-            Err(_) => Ok(Said::NotStored),
+            Err(_) => Err(SayError::NotStored.into()),
         }
     }
 
@@ -218,9 +219,14 @@ impl Chat {
         Ok(Member { chat: Arc::clone(self), place, user, outbox })
     }
 
-    /// Commits what was accepted, and takes nothing more. Waits for the disk.
+    /// Takes nothing more, commits and publishes what was accepted, then closes every connection with 1001. Waits for the
+    /// disk.
     pub fn close(&self) {
         self.work.close();
+        let places: Vec<_> = self.places().values().filter_map(Weak::upgrade).collect();
+        for place in places {
+            place.room.close(1001, "the server is shutting down");
+        }
     }
 
     /// What becomes of a frame. The reply hears of it, unless the frame was relayed or ignored.
@@ -229,11 +235,13 @@ impl Chat {
         match release.receive(sender, place.id, frame) {
             Ok(Ok(Action::Post(draft))) => self.post(place, sender, draft, release, reply).await,
             Ok(Ok(Action::Relay(payload))) => {
-                if !place.relay(payload) {
+                if place.relay(payload) {
+                    reply.done();
+                } else {
                     reply.failed(place.id, SayError::Busy);
                 }
             }
-            Ok(Ok(Action::Ignore)) => {}
+            Ok(Ok(Action::Ignore)) => reply.done(),
             Ok(Err(refusal)) => reply.refused(&release, place.id, refusal),
             Err(fault) => reply.faulted(place.id, &fault),
         }
@@ -253,24 +261,18 @@ impl Chat {
             }
         }
         if let Some(client_id) = &draft.client_id {
-            if !place.claim(sender, client_id) {
+            let Some(claim) = place.claim(sender, client_id) else {
                 // The first one is on its way to the disk, and its event answers both.
                 return match reply {
                     Reply::Socket(_) => {}
                     Reply::Waiting(_) => reply.failed(place.id, SayError::Busy),
                 };
-            }
+            };
             // Claimed first and looked up then: whatever is not under way any more is in the database by now.
             match self.work.store.by_client_id(place.id, sender.id.clone(), client_id.clone()).await {
-                Ok(None) => {}
-                Ok(Some(first)) => {
-                    place.give_back(sender, &draft);
-                    return repeat(place, first, &release, reply);
-                }
-                Err(error) => {
-                    place.give_back(sender, &draft);
-                    return unread(place, &error, reply);
-                }
+                Ok(None) => claim.pass_on(),
+                Ok(Some(first)) => return repeat(place, first, &release, reply),
+                Err(error) => return unread(place, &error, reply),
             }
         }
         place.post(Post { sender: Arc::clone(sender), draft, release, reply });
@@ -282,21 +284,24 @@ impl Chat {
             return Ok(place);
         }
         self.room(room).await?;
-        let last = self.work.store.last_seq(room).await?;
-        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut places = self.places();
         if let Some(place) = places.get(&room).and_then(Weak::upgrade) {
             return Ok(place);
         }
         if places.len() == places.capacity() {
             places.retain(|_, place| place.strong_count() > 0);
         }
-        let place = Arc::new(Place::new(room, last, &self.work));
+        let place = Arc::new(Place::new(room, &self.work));
         places.insert(room, Arc::downgrade(&place));
         Ok(place)
     }
 
     fn standing_place(&self, room: RoomId) -> Option<Arc<Place>> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner).get(&room)?.upgrade()
+        self.places().get(&room)?.upgrade()
+    }
+
+    fn places(&self) -> MutexGuard<'_, HashMap<RoomId, Weak<Place>>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -83,6 +83,11 @@ impl Room {
         self.lock().outgoing.len()
     }
 
+    /// How many connections are in it.
+    pub fn connections(&self) -> usize {
+        self.lock().connections.len()
+    }
+
     /// Sends what was put to every connection in the room, at once, unless somebody is sending already, who then sends
     /// this too.
     pub fn publish(&self) -> Rest {
@@ -111,6 +116,14 @@ impl Room {
             }
         }
         Rest::More
+    }
+
+    /// Closes every connection that is in the room.
+    pub fn close(&self, code: u16, reason: &str) {
+        let connections = self.lock().snapshot();
+        for connection in connections.iter() {
+            connection.close(code, reason);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -28,6 +28,8 @@ pub struct Store<T> {
     writer: Arc<Writer<T>>,
     readers: Arc<Readers>,
     first_free_id: u64,
+    /// Keeps other servers off the file.
+    _lock: std::fs::File,
 }
 
 /// What went wrong with the store.
@@ -45,6 +47,9 @@ pub enum StoreError {
     /// Too much waits for the disk.
     #[error("commit_queue_max = {0} messages wait for the disk")]
     Busy(usize),
+    /// The data is not this server's alone.
+    #[error("the lock on the data could not be had: {0}")]
+    Locked(String),
     /// There is no such room.
     #[error("there is no such room")]
     NoRoom,
@@ -78,12 +83,13 @@ impl<T: Send + 'static> Store<T> {
     ///
     /// When SQLite is too old, or the file cannot be used.
     pub fn open(path: &Path, synchronous: Synchronous, limits: &Limits) -> Result<Self, StoreError> {
+        let lock = setup::lock(path)?;
         let connection = setup::open(path, synchronous)?;
         let first_free_id = connection
             .query_row("SELECT coalesce(max(id), 0) + 1 FROM message", [], |row| row.get::<_, i64>(0))?
             .unsigned_abs();
         let writer = Arc::new(Writer::new(connection, limits));
-        Ok(Self { writer, readers: Arc::new(Readers::new(path)), first_free_id })
+        Ok(Self { writer, readers: Arc::new(Readers::new(path)), first_free_id, _lock: lock })
     }
 
     /// The least number that no message of the file had when it was opened.

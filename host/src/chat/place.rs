@@ -59,15 +59,10 @@ pub(super) struct Post {
 }
 
 impl Place {
-    /// A room whose last message has the number `last`.
-    pub(super) fn new(id: RoomId, last: Seq, work: &Arc<Work>) -> Self {
-        let desk = Desk {
-            inbox: VecDeque::new(),
-            working: false,
-            next: Some(last.next()),
-            under_way: 0,
-            claimed: HashSet::new(),
-        };
+    /// A room that exists. Its first message takes the number from the database: only a place that all can find may read
+    /// it, or another one could have used it up.
+    pub(super) fn new(id: RoomId, work: &Arc<Work>) -> Self {
+        let desk = Desk { inbox: VecDeque::new(), working: false, next: None, under_way: 0, claimed: HashSet::new() };
         Self { id, room: Room::default(), work: Arc::downgrade(work), desk: Mutex::new(desk) }
     }
 
@@ -114,10 +109,11 @@ impl Place {
         true
     }
 
-    /// Claims a sender's own id for a message, until that message is stored or has failed. False: one with the same id is
+    /// Claims a sender's own id for a message, until that message is stored or has failed. None: one with the same id is
     /// under way.
-    pub(super) fn claim(&self, sender: &User, client_id: &str) -> bool {
-        self.desk().claimed.insert((sender.id.clone(), client_id.to_owned()))
+    pub(super) fn claim(self: &Arc<Self>, sender: &User, client_id: &str) -> Option<Claim> {
+        let id = (sender.id.clone(), client_id.to_owned());
+        self.desk().claimed.insert(id.clone()).then(|| Claim { place: Arc::clone(self), id: Some(id) })
     }
 
     /// Gives a claim back.
@@ -303,6 +299,27 @@ impl Place {
 
     fn desk(&self) -> MutexGuard<'_, Desk> {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A sender's own id for a message that is being looked up. Given back when dropped, be it because whoever asked is gone.
+pub(super) struct Claim {
+    place: Arc<Place>,
+    id: Option<(String, String)>,
+}
+
+impl Claim {
+    /// Leaves the id claimed: the message has it now.
+    pub(super) fn pass_on(mut self) {
+        self.id = None;
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if let Some(id) = self.id.take() {
+            self.place.desk().claimed.remove(&id);
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 //! quiet it is nothing and costs nothing. While the leader waits for the disk or writes to sockets, the next batch gathers.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
@@ -21,6 +21,15 @@ use crate::store::{Batch, Entry, Failed, Store, Turn};
 /// answers in less.
 const SLOW_COMMIT: Duration = Duration::from_millis(5);
 
+/// How many commits after a slow one leave their worker too.
+const SLOW_FOR: usize = 64;
+
+/// A room of at most so many connections is written to by whoever committed; others by a task of their own.
+const SMALL_ROOM: usize = 64;
+
+/// How often the end of a process looks whether all is done.
+const SETTLE_LOOK: Duration = Duration::from_millis(1);
+
 /// How many times the leader lets others bring more before it commits.
 const GATHER_MAX: usize = 8;
 
@@ -30,7 +39,10 @@ pub(super) struct Work {
     pub(super) limits: Limits,
     pub(super) runtime: Handle,
     next_id: AtomicU64,
-    slow_disk: AtomicBool,
+    /// Commits that are still to leave their worker to others.
+    slow_commits: AtomicUsize,
+    /// Batches that are being committed or published.
+    under_way: AtomicUsize,
 }
 
 /// What comes back from the store with each message.
@@ -44,7 +56,8 @@ pub(super) struct Posted {
 impl Work {
     pub(super) fn new(store: Store<Posted>, limits: Limits, runtime: Handle) -> Self {
         let next_id = AtomicU64::new(store.first_free_id().0);
-        Self { store, limits, runtime, next_id, slow_disk: AtomicBool::new(false) }
+        let (slow_commits, under_way) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Self { store, limits, runtime, next_id, slow_commits, under_way }
     }
 
     pub(super) fn next_id(&self) -> MessageId {
@@ -79,30 +92,70 @@ impl Work {
         }
     }
 
-    /// Takes nothing more, and commits what was taken.
-    pub(super) fn close(&self) {
+    /// Commits and publishes what was taken, then takes nothing more. Blocks until that is done.
+    pub(super) fn close(self: &Arc<Self>) {
+        self.settle();
         self.store.close();
-        while self.commit() == Turn::Yours {}
+        self.settle();
+    }
+
+    /// Waits until nothing is on its way to the disk or from there to the sockets.
+    fn settle(self: &Arc<Self>) {
+        loop {
+            match (self.under_way.load(Ordering::Acquire), self.store.waiting()) {
+                (0, 0) => return,
+                (0, _) => while self.commit() == Turn::Yours {},
+                _ => std::thread::sleep(SETTLE_LOOK),
+            }
+        }
     }
 
     /// Commits what has gathered and publishes it.
-    fn commit(&self) -> Turn {
-        if self.slow_disk.load(Ordering::Relaxed) {
-            tokio::task::block_in_place(|| self.commit_here())
-        } else {
-            self.commit_here()
+    fn commit(self: &Arc<Self>) -> Turn {
+        if self.slow_commits.load(Ordering::Relaxed) == 0 {
+            return self.commit_here();
         }
+        self.slow_commits.fetch_sub(1, Ordering::Relaxed);
+        tokio::task::block_in_place(|| self.commit_here())
     }
 
-    fn commit_here(&self) -> Turn {
+    fn commit_here(self: &Arc<Self>) -> Turn {
+        let batch = Arc::new(UnderWay::begin(self));
         let started = Instant::now();
         let mut rooms = Vec::new();
         let turn = self.store.commit(|batch| rooms = report(batch));
-        self.slow_disk.store(started.elapsed() > SLOW_COMMIT, Ordering::Relaxed);
+        if started.elapsed() > SLOW_COMMIT {
+            self.slow_commits.store(SLOW_FOR, Ordering::Relaxed);
+        }
         for place in rooms {
-            place.publish(&self.runtime);
+            if place.room.connections() <= SMALL_ROOM {
+                place.publish(&self.runtime);
+                continue;
+            }
+            // The next batch does not wait for a large room's sockets.
+            let (runtime, batch) = (self.runtime.clone(), Arc::clone(&batch));
+            self.runtime.spawn(async move {
+                place.publish(&runtime);
+                drop(batch);
+            });
         }
         turn
+    }
+}
+
+/// A batch from before its commit until it is published.
+struct UnderWay(Arc<Work>);
+
+impl UnderWay {
+    fn begin(work: &Arc<Work>) -> Self {
+        work.under_way.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(work))
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

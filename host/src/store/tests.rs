@@ -57,6 +57,9 @@ async fn what_is_stored_is_there_after_opening_again() {
     let batch = store_all(&store, (1..=5).map(|seq| entry(seq, room, seq)));
     assert_eq!(batch.stored.len(), 5);
 
+    let again = Store::<()>::open(&directory.path().join("ondol.db"), Synchronous::Full, &Limits::default());
+    assert!(matches!(again, Err(StoreError::Locked(_))), "one server at a time");
+    drop(store);
     let store = open(directory.path());
     assert_eq!(store.first_free_id(), MessageId(6));
     assert_eq!(store.last_seq(room).await.unwrap(), Seq(5));

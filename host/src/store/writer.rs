@@ -97,6 +97,7 @@ impl<T> Writer<T> {
     }
 
     pub(super) fn commit(&self, report: impl FnOnce(Batch<T>)) -> Turn {
+        let lead = Lead(self);
         let mut desk = self.desk();
         let entries = {
             let mut queue = self.queue();
@@ -107,9 +108,7 @@ impl<T> Writer<T> {
             report(desk.store(entries));
         }
         drop(desk);
-        let mut queue = self.queue();
-        queue.led = !queue.entries.is_empty();
-        if queue.led { Turn::Yours } else { Turn::Theirs }
+        lead.end()
     }
 
     pub(super) fn create_room(
@@ -132,8 +131,35 @@ impl<T> Writer<T> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The desk, as it has to be found: whoever panicked at it may have left a transaction open.
     fn desk(&self) -> MutexGuard<'_, Desk> {
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+        self.desk.lock().unwrap_or_else(|poisoned| {
+            let mut desk = poisoned.into_inner();
+            desk.start_over();
+            self.desk.clear_poison();
+            desk
+        })
+    }
+}
+
+/// The lead over what has gathered, given up even by a panic: the next who brings a message takes it.
+struct Lead<'a, T>(&'a Writer<T>);
+
+impl<T> Lead<'_, T> {
+    /// Keeps it when more has gathered.
+    fn end(self) -> Turn {
+        let mut queue = self.0.queue();
+        queue.led = !queue.entries.is_empty();
+        let turn = if queue.led { Turn::Yours } else { Turn::Theirs };
+        drop(queue);
+        std::mem::forget(self);
+        turn
+    }
+}
+
+impl<T> Drop for Lead<'_, T> {
+    fn drop(&mut self) {
+        self.0.queue().led = false;
     }
 }
 
@@ -151,13 +177,8 @@ impl Desk {
         let outcome = self.transaction(entries, &mut batch);
         if let Err(error) = outcome {
             let error = StoreError::from(error);
+            self.start_over();
             tracing::error!(%error, messages = batch.stored.len(), "messages could not be stored");
-            if !self.connection.is_autocommit()
-                && let Err(error) = self.connection.execute_batch("ROLLBACK")
-            {
-                tracing::error!(%error, "the transaction could not be rolled back");
-            }
-            self.last.clear();
             for entry in std::mem::take(&mut batch.stored) {
                 if entry.message.is_none() {
                     batch.stored.push(entry);
@@ -167,6 +188,16 @@ impl Desk {
             }
         }
         batch
+    }
+
+    /// Leaves nothing begun, and trusts nothing remembered.
+    fn start_over(&mut self) {
+        self.last.clear();
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.connection.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "a transaction could not be rolled back");
+        }
     }
 
     /// Moves every entry into the batch, whatever happens: the first error is kept, and the caller tells all.
@@ -247,6 +278,7 @@ fn insert_next(
         None => return Ok(Some(StoreError::NoRoom)),
     };
     if message.seq != before.next() {
+        last.remove(&message.room);
         return Ok(Some(StoreError::OutOfTurn));
     }
     match insert_message(insert, message) {
@@ -254,7 +286,10 @@ fn insert_next(
             last.insert(message.room, message.seq);
             Ok(None)
         }
-        Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => Ok(Some(error.into())),
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+            last.remove(&message.room);
+            Ok(Some(error.into()))
+        }
         Err(error) => Err(error),
     }
 }
