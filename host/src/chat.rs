@@ -233,7 +233,12 @@ impl Chat {
     async fn say(&self, place: &Arc<Place>, sender: &Arc<User>, frame: Frame<'_>, reply: Reply) {
         let release = self.handlers.current();
         match release.receive(sender, place.id, frame) {
-            Ok(Ok(Action::Post(draft))) => self.post(place, sender, draft, release, reply).await,
+            Ok(Ok(Action::Post(draft))) => {
+                if let Reply::Socket(outbox) = &reply {
+                    place.room.promote(outbox);
+                }
+                self.post(place, sender, draft, release, reply).await;
+            }
             Ok(Ok(Action::Relay(payload))) => {
                 if place.relay(payload) {
                     reply.done();

@@ -47,6 +47,9 @@ pub enum Presence {
 /// How many rounds of writing a publisher does for others before it lets go of its own work.
 const ROUNDS_MAX: usize = 16;
 
+/// The connections that are in front and need not move there.
+const FRONT: usize = 16;
+
 /// What is left when a publisher has done its share.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +69,12 @@ impl Room {
     /// Takes it out again. One that is not in it changes nothing.
     pub fn leave(&self, user: &str, outbox: &Outbox) -> Presence {
         self.lock().leave(user, outbox)
+    }
+
+    /// Moves a connection towards the front of those that are written to: whoever speaks is the first to hear that they were
+    /// heard, and what they say next comes along in the next run.
+    pub fn promote(&self, outbox: &Outbox) {
+        self.lock().promote(outbox);
     }
 
     /// Puts a payload after all that was put before. True: the caller has to see to it that [`Room::publish`] is called.
@@ -155,6 +164,22 @@ impl Inner {
         }
         self.members.remove(user);
         Presence::Changed
+    }
+
+    fn promote(&mut self, outbox: &Outbox) {
+        let Some(&place) = self.places.get(&outbox.id) else { return };
+        if place < FRONT {
+            return;
+        }
+        // Half the way: who speaks often stays in front, and nobody who does is sent far back.
+        let ahead = place / 2;
+        self.connections.swap(place, ahead);
+        for place in [place, ahead] {
+            if let Some(moved) = self.connections.get(place) {
+                self.places.insert(moved.id, place);
+            }
+        }
+        self.snapshot = None;
     }
 
     /// Joins and leaves between two runs cost one copy of the list together, not one each.

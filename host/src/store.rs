@@ -4,6 +4,7 @@
 //! The file is in WAL mode, so readers and the writer never wait for one another. What the writer has reported as stored
 //! is committed; under `synchronous = full` it is on the disk.
 
+mod checkpoint;
 mod readers;
 mod rows;
 mod setup;
@@ -50,6 +51,9 @@ pub enum StoreError {
     /// The data is not this server's alone.
     #[error("the lock on the data could not be had: {0}")]
     Locked(String),
+    /// A thread could not be had.
+    #[error("no thread for checkpoints: {0}")]
+    Thread(String),
     /// There is no such room.
     #[error("there is no such room")]
     NoRoom,
@@ -88,7 +92,10 @@ impl<T: Send + 'static> Store<T> {
         let first_free_id = connection
             .query_row("SELECT coalesce(max(id), 0) + 1 FROM message", [], |row| row.get::<_, i64>(0))?
             .unsigned_abs();
-        let writer = Arc::new(Writer::new(connection, limits));
+        let (watch, asked) = checkpoint::watch(path);
+        let writer = Arc::new(Writer::new(connection, limits, watch));
+        checkpoint::start(setup::open_for_checkpoints(path, synchronous)?, &writer, asked)
+            .map_err(|error| StoreError::Thread(error.to_string()))?;
         Ok(Self { writer, readers: Arc::new(Readers::new(path)), first_free_id, _lock: lock })
     }
 

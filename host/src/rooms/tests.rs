@@ -85,6 +85,24 @@ fn who_has_left_receives_nothing_more() {
 }
 
 #[test]
+fn who_speaks_moves_to_the_front_and_nobody_is_lost() {
+    let room = Room::default();
+    let pipes: Vec<Pipe> = (0..100).map(|_| Pipe::with_room(100)).collect();
+    let outboxes: Vec<_> = pipes.iter().map(|pipe| outbox(pipe, 10)).collect();
+    for (index, outbox) in outboxes.iter().enumerate() {
+        room.join(&index.to_string(), outbox);
+    }
+    for index in [99, 98, 99, 98, 99, 98, 5] {
+        room.promote(&outboxes[index]);
+    }
+    room.leave("98", &outboxes[98]);
+    assert!(room.put("hi"));
+    assert_eq!(room.publish(), Rest::Nothing);
+    let heard: Vec<usize> = (0..100).filter(|index| pipes[*index].taken() == b"\x81\x02hi").collect();
+    assert_eq!(heard, (0..100).filter(|index| *index != 98).collect::<Vec<_>>());
+}
+
+#[test]
 fn what_a_full_socket_does_not_take_waits_and_goes_out_in_order() {
     let pipe = Pipe::with_room(3);
     let outbox = outbox(&pipe, 100);

@@ -29,13 +29,25 @@ pub(super) fn open(path: &Path, synchronous: Synchronous) -> Result<Connection, 
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.pragma_update(None, "journal_mode", "wal")?;
-    let synchronous = match synchronous {
-        Synchronous::Full => "full",
-        Synchronous::Normal => "normal",
-    };
-    connection.pragma_update(None, "synchronous", synchronous)?;
+    connection.pragma_update(None, "synchronous", name_of(synchronous))?;
+    // See `checkpoint.rs`.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     migrate(&mut connection)?;
     Ok(connection)
+}
+
+/// A connection for checkpoints. It waits for nobody: there is always a next time.
+pub(super) fn open_for_checkpoints(path: &Path, synchronous: Synchronous) -> Result<Connection, StoreError> {
+    let connection = Connection::open(path)?;
+    connection.pragma_update(None, "synchronous", name_of(synchronous))?;
+    Ok(connection)
+}
+
+fn name_of(synchronous: Synchronous) -> &'static str {
+    match synchronous {
+        Synchronous::Full => "full",
+        Synchronous::Normal => "normal",
+    }
 }
 
 /// Takes the file for this process alone, until the lock is dropped. Two servers on one file would give the same numbers

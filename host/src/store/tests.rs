@@ -121,6 +121,28 @@ async fn what_comes_while_one_commits_is_the_next_batch() {
     assert_eq!(stored, 1);
 }
 
+#[tokio::test]
+async fn the_log_stays_small_while_commits_go_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ondol.db");
+    let store: Store<()> = Store::open(&path, Synchronous::Normal, &Limits::default()).unwrap();
+    let room = room(&store).await;
+    let mut seq = 0;
+    for _ in 0..600 {
+        store_all(
+            &store,
+            (0..128).map(|_| {
+                seq += 1;
+                entry(seq, room, seq)
+            }),
+        );
+    }
+    let length = |file: &str| std::fs::metadata(directory.path().join(file)).unwrap().len();
+    assert!(length("ondol.db") > 1 << 20, "the log has been copied");
+    assert!(length("ondol.db-wal") < 32 << 20, "{}", length("ondol.db-wal"));
+    assert_eq!(store.last_seq(room).await.unwrap(), Seq(600 * 128));
+}
+
 #[test]
 fn a_file_of_a_later_server_is_left_alone() {
     let directory = tempfile::tempdir().unwrap();

@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension as _};
 
+use super::checkpoint;
 use super::rows::{last_seq, read_room, room_columns, stored};
 use super::{RoomOutcome, StoreError};
 use crate::config::Limits;
@@ -59,6 +60,7 @@ pub enum Turn {
 pub(super) struct Writer<T> {
     queue: Mutex<Queue<T>>,
     desk: Mutex<Desk>,
+    door: Mutex<()>,
     queue_max: usize,
     batch_max: usize,
 }
@@ -71,10 +73,11 @@ struct Queue<T> {
 }
 
 impl<T> Writer<T> {
-    pub(super) fn new(connection: Connection, limits: &Limits) -> Self {
+    pub(super) fn new(connection: Connection, limits: &Limits, log: checkpoint::Watch) -> Self {
         Self {
             queue: Mutex::new(Queue { entries: VecDeque::new(), led: false, closed: false }),
-            desk: Mutex::new(Desk { connection, last: HashMap::new() }),
+            desk: Mutex::new(Desk { connection, last: HashMap::new(), log }),
+            door: Mutex::default(),
             queue_max: limits.commit_queue_max,
             batch_max: limits.commit_batch_max,
         }
@@ -123,6 +126,12 @@ impl<T> Writer<T> {
         self.desk().create_room(draft, post_id, owner)
     }
 
+    /// Does something while nobody commits.
+    pub(super) fn hold<R>(&self, meanwhile: impl FnOnce() -> R) -> R {
+        let _desk = self.desk();
+        meanwhile()
+    }
+
     pub(super) fn close(&self) {
         self.queue().closed = true;
     }
@@ -131,8 +140,10 @@ impl<T> Writer<T> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The desk, as it has to be found: whoever panicked at it may have left a transaction open.
+    /// The desk, as it has to be found: whoever panicked at it may have left a transaction open. By way of a door, so that
+    /// the leader who comes again at once does not pass by whoever waits.
     fn desk(&self) -> MutexGuard<'_, Desk> {
+        let _door = self.door.lock().unwrap_or_else(PoisonError::into_inner);
         self.desk.lock().unwrap_or_else(|poisoned| {
             let mut desk = poisoned.into_inner();
             desk.start_over();
@@ -168,6 +179,8 @@ struct Desk {
     connection: Connection,
     /// The last `seq` stored in each room.
     last: HashMap<RoomId, Seq>,
+    /// Asks for a checkpoint in time.
+    log: checkpoint::Watch,
 }
 
 impl Desk {
@@ -206,7 +219,7 @@ impl Desk {
             batch.stored = entries;
             return Ok(());
         }
-        let Self { connection, last } = self;
+        let Self { connection, last, log } = self;
         let mut begun = begin(connection);
         for entry in entries {
             if let (Some(message), Ok(insert)) = (&entry.message, &mut begun) {
@@ -223,6 +236,7 @@ impl Desk {
         }
         begun?;
         connection.prepare_cached("COMMIT")?.execute([])?;
+        log.committed();
         Ok(())
     }
 
