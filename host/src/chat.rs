@@ -4,13 +4,16 @@
 //! A message: [`Chat::say`] asks `messages.receive`; the room's [`place`] numbers it and asks `events.message`; the store
 //! commits it with whatever else has gathered; what is durable is published to the room.
 
+mod ask;
 mod place;
 mod reply;
 mod seats;
 mod work;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -24,10 +27,10 @@ pub use crate::store::Page;
 
 use crate::config::Config;
 use crate::handlers::{Handlers, Release};
-use crate::model::{Action, Draft, Frame, Message, Refusal, Room, RoomId, RoomRequest, Standing, User};
+use crate::model::{Action, Draft, Frame, Message, Refusal, RequestId, Room, RoomId, RoomRequest, Standing, User};
 use crate::store::{RoomOutcome, Store, StoreError};
 use place::{Place, Post};
-use reply::Reply;
+use reply::{Pause, Reply};
 use seats::Seats;
 use work::Work;
 
@@ -95,6 +98,8 @@ pub struct Member {
     place: Arc<Place>,
     user: Arc<User>,
     outbox: Arc<Outbox>,
+    frames: AtomicU64,
+    pause: Arc<Pause>,
 }
 
 impl Chat {
@@ -121,19 +126,17 @@ impl Chat {
     /// # Errors
     ///
     /// A refusal, a handler's fault, or the store's error.
-    pub async fn create_room(&self, request: RoomRequest, creator: Option<&User>) -> Result<Creation, ChatError> {
+    pub async fn create_room(
+        &self,
+        request: RoomRequest,
+        creator: Option<&User>,
+        id: &RequestId,
+    ) -> Result<Creation, ChatError> {
         let release = self.handlers.current();
         let draft = match release.create(&request, creator) {
             Ok(draft) => draft.map_err(ChatError::Refused)?,
             Err(fault) => {
-                tracing::error!(
-                    handler = %fault.handler,
-                    version = %fault.version,
-                    function = fault.function,
-                    cause = %fault.cause,
-                    printed = fault.printed.as_deref().unwrap_or_default(),
-                    "handler failed, no room is created"
-                );
+                fault.log(None, Some(id), "no room is created");
                 return Err(ChatError::HandlerFault);
             }
         };
@@ -191,10 +194,16 @@ impl Chat {
     /// # Errors
     ///
     /// [`ChatError::NotFound`], or why it came to nothing.
-    pub async fn say_once(&self, room: RoomId, sender: Arc<User>, body: &str) -> Result<Said, ChatError> {
+    pub async fn say_once(
+        &self,
+        room: RoomId,
+        sender: Arc<User>,
+        body: &str,
+        id: RequestId,
+    ) -> Result<Said, ChatError> {
         let place = self.place(room).await?;
         let (answer, answered) = oneshot::channel();
-        self.say(&place, &sender, Frame::Body(body), Reply::Waiting(answer)).await;
+        self.say(&place, &sender, Frame::Body(body), Reply::waiting(answer, id)).await;
         match answered.await {
             Ok(Ok(Some(message))) => Ok(Said::Stored(Box::new(message))),
             Ok(Ok(None)) => Ok(Said::NotStored),
@@ -216,7 +225,8 @@ impl Chat {
     ) -> Result<Member, ChatError> {
         let place = self.place(room).await?;
         place.join(&user, &outbox, self.handlers.current());
-        Ok(Member { chat: Arc::clone(self), place, user, outbox })
+        let (frames, pause) = (AtomicU64::new(0), Arc::default());
+        Ok(Member { chat: Arc::clone(self), place, user, outbox, frames, pause })
     }
 
     /// Takes nothing more, commits and publishes what was accepted, then closes every connection with 1001. Waits for the
@@ -232,18 +242,18 @@ impl Chat {
     /// What becomes of a frame. The reply hears of it, unless the frame was relayed or ignored.
     async fn say(&self, place: &Arc<Place>, sender: &Arc<User>, frame: Frame<'_>, reply: Reply) {
         let release = self.handlers.current();
-        match release.receive(sender, place.id, frame) {
+        match ask::receive(&release, &reply.request, sender, place.id, frame) {
             Ok(Ok(Action::Post(draft))) => self.post(place, sender, draft, release, reply).await,
             Ok(Ok(Action::Relay(payload))) => {
                 if place.relay(payload) {
                     reply.done();
                 } else {
-                    reply.failed(place.id, SayError::Busy);
+                    reply.failed(SayError::Busy);
                 }
             }
             Ok(Ok(Action::Ignore)) => reply.done(),
             Ok(Err(refusal)) => reply.refused(&release, place.id, refusal),
-            Err(fault) => reply.faulted(place.id, &fault),
+            Err(fault) => reply.faulted(place.id, &fault, self.work.limits.handler_overrun_pause_ms),
         }
     }
 
@@ -263,15 +273,17 @@ impl Chat {
         if let Some(client_id) = &draft.client_id {
             let Some(claim) = place.claim(sender, client_id) else {
                 // The first one is on its way to the disk, and its event answers both.
-                return match reply {
-                    Reply::Socket(_) => {}
-                    Reply::Waiting(_) => reply.failed(place.id, SayError::Busy),
-                };
+                if reply.outbox().is_none() {
+                    reply.failed(SayError::Busy);
+                }
+                return;
             };
             // Claimed first and looked up then: whatever is not under way any more is in the database by now.
             match self.work.store.by_client_id(place.id, sender.id.clone(), client_id.clone()).await {
                 Ok(None) => claim.pass_on(),
-                Ok(Some(first)) => return repeat(place, first, &release, reply),
+                Ok(Some(first)) => {
+                    return repeat(place, first, &release, reply, self.work.limits.handler_overrun_pause_ms);
+                }
                 Err(error) => return unread(place, &error, reply),
             }
         }
@@ -306,26 +318,31 @@ impl Chat {
 }
 
 /// Answers a repeated message with the first one's event.
-fn repeat(place: &Place, first: Message, release: &Release, reply: Reply) {
-    match &reply {
-        Reply::Waiting(_) => reply.stored(first),
-        Reply::Socket(outbox) => match release.message(&first) {
-            Ok(payload) => reply::send(outbox, &payload),
-            Err(fault) => reply.faulted(place.id, &fault),
-        },
+fn repeat(place: &Place, first: Message, release: &Release, reply: Reply, pause_ms: u64) {
+    let Some(outbox) = reply.outbox() else { return reply.stored(first) };
+    match ask::message(release, &reply.request, &first) {
+        Ok(payload) => reply::send(outbox, &payload),
+        Err(fault) => reply.faulted(place.id, &fault, pause_ms),
     }
 }
 
 /// The database did not answer.
 fn unread(place: &Place, error: &StoreError, reply: Reply) {
     tracing::error!(room = place.id.0, %error, "a message was not taken: what it refers to could not be read");
-    reply.failed(place.id, SayError::NotStored);
+    reply.failed(SayError::NotStored);
 }
 
 impl Member {
     /// Takes a frame that this connection's client sent. Returns when it may send the next.
     pub async fn say(&self, frame: Frame<'_>) {
-        self.chat.say(&self.place, &self.user, frame, Reply::Socket(Arc::clone(&self.outbox))).await;
+        let number = self.frames.fetch_add(1, Ordering::Relaxed) + 1;
+        let request = RequestId::Frame(self.outbox.id, number);
+        let reply = Reply::socket(Arc::clone(&self.outbox), Arc::clone(&self.pause), request);
+        self.chat.say(&self.place, &self.user, frame, reply).await;
+        let pause_ms = self.pause.take();
+        if pause_ms > 0 {
+            tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+        }
     }
 }
 

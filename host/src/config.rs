@@ -36,6 +36,8 @@ macro_rules! options {
             pub limits: Limits,
             /// What the handlers read through the `settings` interface.
             pub settings: Settings,
+            /// Who answers when a handler does not.
+            pub failure: Failure,
         }
 
         impl Default for Config {
@@ -44,6 +46,7 @@ macro_rules! options {
                     $($name: $default,)+
                     limits: Limits::default(),
                     settings: Settings::default(),
+                    failure: Failure::default(),
                 }
             }
         }
@@ -110,6 +113,44 @@ pub enum Synchronous {
     Normal,
 }
 
+/// Who answers in the place of a handler that fails. For `rooms` nobody does: a room that is created wrongly stays.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Failure {
+    /// For the `messages` handler.
+    pub messages: OnFault,
+    /// For the `events` handler.
+    pub events: OnFault,
+}
+
+/// What becomes of a call that a handler failed at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnFault {
+    /// Whoever asked is told that it failed.
+    #[default]
+    Refuse,
+    /// The default handler that is built into the host answers.
+    Default,
+}
+
+impl Failure {
+    /// None: there is no such handler. An error says what it takes.
+    fn set(&mut self, handler: &str, given: &Given) -> Option<Result<(), String>> {
+        let place = match handler {
+            "rooms" if given.as_str() == Some("refuse") => return Some(Ok(())),
+            "rooms" => return Some(Err("\"refuse\"".to_owned())),
+            "messages" => &mut self.messages,
+            "events" => &mut self.events,
+            _ => return None,
+        };
+        *place = match given.as_str() {
+            Some("refuse") => OnFault::Refuse,
+            Some("default") => OnFault::Default,
+            _ => return Some(Err("\"refuse\" or \"default\"".to_owned())),
+        };
+        Some(Ok(()))
+    }
+}
+
 /// What the operator has set for each handler: text by key. Which keys there are is the handler's business.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
@@ -166,9 +207,13 @@ pub struct ConfigFlags {
     /// What is logged, such as debug or info,ondol::store=debug [default: info]
     #[arg(long, value_name = "FILTER")]
     pub log: Option<String>,
-    /// Set a limit; give it again for more. `ondol check --limits` lists them
+    /// Set a limit, for one handler as messages.handler_deadline_ms=50; give it again for more. `ondol check --limits`
+    /// lists them
     #[arg(long = "limit", value_name = "NAME=VALUE")]
     pub limits: Vec<String>,
+    /// Who answers when messages or events fails: refuse (nobody) or default (the built-in handler) [default: refuse]
+    #[arg(long = "failure", value_name = "HANDLER=WHAT")]
+    pub failures: Vec<String>,
     /// Set what a handler reads, such as messages.text_length_max=500; give it again for more
     #[arg(long = "setting", value_name = "HANDLER.KEY=VALUE")]
     pub settings: Vec<String>,
@@ -221,6 +266,7 @@ impl Config {
         let set = match &key {
             Key::Option(name) => self.set_option(name, &given),
             Key::Limit(name) => self.limits.set(name, &given),
+            Key::Failure(handler) => self.failure.set(handler, &given),
             Key::Setting { handler, key } => self.settings.of_mut(handler).map(|settings| match given.as_text() {
                 Some(text) => {
                     settings.insert(key.clone(), text);

@@ -14,6 +14,7 @@ mod load;
 mod output;
 mod release;
 mod sandbox;
+mod standin;
 mod state;
 mod value;
 mod version;

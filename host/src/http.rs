@@ -19,7 +19,7 @@ use tokio::sync::watch;
 
 use crate::chat::Chat;
 use crate::config::{Config, Limits, RefusalStyle};
-use crate::model::RoomId;
+use crate::model::{RequestId, RoomId};
 use answer::{Answer, HttpError, refuse};
 
 /// Everything that the edge answers with. One for a listener.
@@ -128,8 +128,11 @@ impl Edge {
     /// # Errors
     ///
     /// None.
-    pub async fn answer(self: Arc<Self>, request: Request<Incoming>, held: Held) -> Result<Answer, Infallible> {
-        Ok(self.route(request, held).await.unwrap_or_else(|error| refuse(&error)))
+    pub async fn answer(self: Arc<Self>, mut request: Request<Incoming>, held: Held) -> Result<Answer, Infallible> {
+        let given = request.headers().get("x-request-id").and_then(|given| given.to_str().ok());
+        let id = RequestId::of_request(given);
+        request.extensions_mut().insert(id.clone());
+        Ok(self.route(request, held).await.unwrap_or_else(|error| refuse(&error, &id)))
     }
 
     async fn route(self: Arc<Self>, request: Request<Incoming>, held: Held) -> Result<Answer, HttpError> {

@@ -72,7 +72,8 @@ async fn start(config: &Config) -> anyhow::Result<()> {
 async fn open_handlers(config: &Config) -> anyhow::Result<Arc<Handlers>> {
     let config = config.clone();
     let opened = tokio::task::spawn_blocking(move || {
-        let sandbox = Sandbox::new(&config.limits, Some(&config.cache_dir())).context("the sandbox")?;
+        let sandbox =
+            Sandbox::new(&config.limits, Some(&config.cache_dir())).context("the sandbox")?.failing(config.failure);
         Ok::<_, anyhow::Error>(Handlers::open(&config.handlers, sandbox, &config.settings)?)
     });
     Ok(Arc::new(opened.await?.context("the handlers")?))

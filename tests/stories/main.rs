@@ -16,6 +16,7 @@ mod faults;
 mod frames;
 mod handshake;
 mod heartbeat;
+mod hostile;
 mod identity;
 mod layers;
 mod limits;

@@ -170,10 +170,14 @@ impl Trial<'_> {
     }
 
     fn run(&self, export: &Export, arguments: &[Val], settings: &SettingsMap) -> Called {
-        let fault = |error: &wasmtime::Error, cost| Called { outcome: Outcome::Fault(self.sandbox.cause(error)), cost };
-        let mut running = match self.sandbox.instantiate(&self.linked, &Arc::new(settings.clone())) {
+        let handler = export.name.split('.').next().and_then(|interface| interface.parse().ok());
+        let limits = self.sandbox.limits_of(handler);
+        let mut running = match self.sandbox.instantiate(&self.linked, &Arc::new(settings.clone()), limits) {
             Ok(running) => running,
-            Err(error) => return fault(&error, Cost { took: Duration::ZERO, memory_bytes: 0, printed: None }),
+            Err(error) => {
+                let cost = Cost { took: Duration::ZERO, memory_bytes: 0, printed: None };
+                return Called { outcome: Outcome::Fault(Cause::read(&error, limits)), cost };
+            }
         };
         let mut answers = vec![Val::Bool(false); export.function.results().len()];
         let (outcome, took) = running.call(|store, instance| {
@@ -190,7 +194,7 @@ impl Trial<'_> {
         let cost = running.cost(took);
         match outcome {
             Ok(()) => Called { outcome: outcome_of(answers.pop()), cost },
-            Err(error) => fault(&error, cost),
+            Err(failed) => Called { outcome: Outcome::Fault(failed.cause(limits)), cost },
         }
     }
 }

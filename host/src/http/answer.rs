@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::identity::IdentityError;
 use crate::chat::{ChatError, SayError};
-use crate::model::Refusal;
+use crate::model::{Refusal, RequestId};
 
 /// What every route answers.
 pub(super) type Answer = Response<Full<Bytes>>;
@@ -145,8 +145,8 @@ impl HttpError {
     }
 }
 
-/// The one function that turns an error into an answer.
-pub(super) fn refuse(error: &HttpError) -> Answer {
+/// The one function that turns an error into an answer. A handler's fault is told with the request's name, as the log has it.
+pub(super) fn refuse(error: &HttpError, id: &RequestId) -> Answer {
     if let HttpError::Chat(ChatError::Store(error)) = error {
         tracing::error!(%error, "a request failed");
     }
@@ -157,6 +157,9 @@ pub(super) fn refuse(error: &HttpError) -> Answer {
         None => body.insert("detail".to_owned(), message.into()),
     };
     body.insert("code".to_owned(), error.code().into());
+    if matches!(error, HttpError::Chat(ChatError::HandlerFault | ChatError::Say(SayError::HandlerFault))) {
+        body.insert("request_id".to_owned(), id.to_string().into());
+    }
     let mut answer = json(error.status(), &body);
     if error.ends_connection() {
         answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
