@@ -55,6 +55,9 @@ struct CreateRoom {
     answer: oneshot::Sender<Result<RoomOutcome, StoreError>>,
 }
 
+/// Anything else that is to be written, with transactions of its own.
+type Errand = Box<dyn FnOnce(&mut Connection) + Send>;
+
 /// The way to the writer's thread.
 pub(super) struct Writer<T> {
     shared: Arc<Shared<T>>,
@@ -70,6 +73,7 @@ struct Shared<T> {
 struct Queue<T> {
     entries: VecDeque<Entry<T>>,
     rooms: Vec<CreateRoom>,
+    errands: Vec<Errand>,
     closed: bool,
 }
 
@@ -85,7 +89,7 @@ impl<T: Send + 'static> Writer<T> {
         limits: &Limits,
         done: impl FnMut(Batch<T>) + Send + 'static,
     ) -> Result<Self, StoreError> {
-        let queue = Queue { entries: VecDeque::new(), rooms: Vec::new(), closed: false };
+        let queue = Queue { entries: VecDeque::new(), rooms: Vec::new(), errands: Vec::new(), closed: false };
         let shared = Arc::new(Shared { queue: Mutex::new(queue), filled: Condvar::new() });
         let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn({
             let (shared, batch_max) = (Arc::clone(&shared), limits.commit_batch_max);
@@ -129,6 +133,26 @@ impl<T: Send + 'static> Writer<T> {
         answered.await.unwrap_or(Err(StoreError::Closed))
     }
 
+    /// Does something on the writer's connection, between two batches, and waits for it. For what is rare: it takes no
+    /// part in a batch. Not for a worker.
+    pub(super) fn run<R: Send + 'static>(
+        &self,
+        errand: impl FnOnce(&mut Connection) -> Result<R, StoreError> + Send + 'static,
+    ) -> Result<R, StoreError> {
+        let (answer, answered) = std::sync::mpsc::channel();
+        {
+            let mut queue = self.shared.queue();
+            if queue.closed {
+                return Err(StoreError::Closed);
+            }
+            queue.errands.push(Box::new(move |connection| {
+                let _ = answer.send(errand(connection));
+            }));
+        }
+        self.shared.filled.notify_one();
+        answered.recv().unwrap_or(Err(StoreError::Closed))
+    }
+
     pub(super) fn close(&self) {
         self.shared.queue().closed = true;
         self.shared.filled.notify_one();
@@ -149,17 +173,21 @@ struct Desk {
 impl Desk {
     fn work<T>(mut self, shared: &Shared<T>, batch_max: usize, mut done: impl FnMut(Batch<T>)) {
         loop {
-            let (entries, rooms) = {
+            let (entries, rooms, errands) = {
                 let mut queue = shared.queue();
-                while queue.entries.is_empty() && queue.rooms.is_empty() {
+                while queue.entries.is_empty() && queue.rooms.is_empty() && queue.errands.is_empty() {
                     if queue.closed {
                         return;
                     }
                     queue = shared.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
                 }
                 let count = queue.entries.len().min(batch_max);
-                (queue.entries.drain(..count).collect::<Vec<_>>(), std::mem::take(&mut queue.rooms))
+                let entries = queue.entries.drain(..count).collect::<Vec<_>>();
+                (entries, std::mem::take(&mut queue.rooms), std::mem::take(&mut queue.errands))
             };
+            for errand in errands {
+                errand(&mut self.connection);
+            }
             for room in rooms {
                 let outcome = self.create_room(&room);
                 let _ = room.answer.send(outcome);
