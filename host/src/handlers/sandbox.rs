@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use wasmtime::Store;
@@ -20,6 +21,7 @@ pub struct Sandbox {
     linker: Linker<State>,
     limits: Limits,
     slow_calls: SlowCalls,
+    overdue: AtomicBool,
 }
 
 /// What a call cost.
@@ -43,12 +45,17 @@ impl Sandbox {
         let compiler = Compiler::start(limits.handler_stack_bytes_max, cache)?;
         let linker = super::wasi::linker(compiler.engine())?;
         let slow_calls = SlowCalls::new(limits.handler_slow_calls_max);
-        Ok(Self { compiler, linker, limits: limits.clone(), slow_calls })
+        Ok(Self { compiler, linker, limits: limits.clone(), slow_calls, overdue: AtomicBool::new(false) })
     }
 
     /// Compiles a component.
     pub(super) fn compile(&self, bytes: &[u8]) -> wasmtime::Result<Component> {
         self.compiler.compile(bytes)
+    }
+
+    /// Whether something is being compiled that has taken longer than it may.
+    pub(super) fn overdue(&self) -> &AtomicBool {
+        &self.overdue
     }
 
     pub(super) fn engine(&self) -> &wasmtime::Engine {

@@ -33,10 +33,7 @@ impl Readers {
     }
 
     /// The same on this thread, which is no worker.
-    pub(super) fn read_here<R>(
-        &self,
-        read: impl FnOnce(&Connection) -> rusqlite::Result<R>,
-    ) -> Result<R, StoreError> {
+    pub(super) fn read_here<R>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<R>) -> Result<R, StoreError> {
         let connection = match self.wake() {
             Some(connection) => connection,
             None => open_reader(&self.path)?,

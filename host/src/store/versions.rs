@@ -146,8 +146,10 @@ impl<T: Send + 'static> Store<T> {
             )?;
             let number = insert(&transaction, &release, "active", None)?;
             for id in &release.versions {
-                transaction
-                    .execute("UPDATE version SET last_active = ?1 WHERE id = ?2", params![stored(Timestamp::now().0), id])?;
+                transaction.execute(
+                    "UPDATE version SET last_active = ?1 WHERE id = ?2",
+                    params![stored(Timestamp::now().0), id],
+                )?;
             }
             forget(&transaction, &release.versions, kept)?;
             transaction.commit()?;

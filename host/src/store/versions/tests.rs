@@ -114,6 +114,9 @@ fn a_file_of_version_one_is_brought_up_with_its_rooms() {
     assert_eq!(store.active_release().unwrap(), None);
     keep(&store, "events", "a");
     assert_eq!(store.record_release(release("a"), KEPT).unwrap(), 1);
-    let rooms: i64 = rusqlite::Connection::open(&path).unwrap().query_row("SELECT count(*) FROM room", [], |row| row.get(0)).unwrap();
+    let rooms: i64 = rusqlite::Connection::open(&path)
+        .unwrap()
+        .query_row("SELECT count(*) FROM room", [], |row| row.get(0))
+        .unwrap();
     assert_eq!(rooms, 1);
 }
