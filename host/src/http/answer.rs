@@ -177,6 +177,9 @@ pub(super) fn refuse(error: &HttpError) -> Answer {
     if let HttpError::Chat(ChatError::Store(error)) = error {
         tracing::error!(%error, "a request failed");
     }
+    if let HttpError::Release(ReleaseError::Store(error)) = error {
+        tracing::error!(%error, "a request of the operator failed");
+    }
     let (field, message) = error.about();
     let mut body = Map::new();
     match field {

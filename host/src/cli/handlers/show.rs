@@ -120,7 +120,8 @@ fn release(row: &Value) {
         println!("    {line}");
     }
     let versions = fields(row.get("versions")).into_iter();
-    let versions = versions.map(|(handler, version)| format!("{handler} {}", short(version.as_str().unwrap_or_default())));
+    let versions =
+        versions.map(|(handler, version)| format!("{handler} {}", short(version.as_str().unwrap_or_default())));
     println!("    {}", versions.collect::<Vec<_>>().join("  "));
 }
 
