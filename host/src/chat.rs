@@ -5,38 +5,53 @@
 //! commits it with whatever else has gathered; what is durable is published to the room.
 
 mod ask;
+mod ledger;
+mod opening;
 mod place;
+mod releases;
 mod reply;
+mod report;
 mod seats;
 mod work;
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+pub use releases::{Changed, Order, Part, ReleaseError, Target};
 pub use reply::SayError;
+pub use report::{Diff, ReleaseRow, Status, VersionRow};
 pub use seats::Seat;
 
 // What the edge needs of the two below: it knows them by these names alone.
+pub use crate::handlers::{ActivateError, HandlerKind, LoadError, Stage};
 pub use crate::rooms::{Outbox, OutboxState, Why, Wire};
 pub use crate::store::Page;
 
 use crate::config::Config;
-use crate::handlers::{Handlers, Release};
+use crate::handlers::{Handlers, Known, Release, Sandbox, VersionId, Watch};
 use crate::model::{Action, Draft, Frame, Message, Refusal, RequestId, Room, RoomId, RoomRequest, Standing, User};
 use crate::store::{RoomOutcome, Store, StoreError};
 use place::{Place, Post};
+use releases::Releases;
 use reply::{Pause, Reply};
+use report::Ready;
 use seats::Seats;
 use work::Work;
 
 /// The chat. One for a process.
 pub struct Chat {
     handlers: Arc<Handlers>,
+    releases: Arc<Releases>,
+    ready: Ready,
+    /// The handlers' files as they were when it opened.
+    known: [Known; 3],
     work: Arc<Work>,
     places: Mutex<HashMap<RoomId, Weak<Place>>>,
     seats: Arc<Seats>,
@@ -103,16 +118,34 @@ pub struct Member {
 }
 
 impl Chat {
-    /// Opens the store and brings the chat up. On a runtime.
+    /// Opens the store, brings up the handlers and then the chat. On a runtime, beside its workers: it may compile.
     ///
     /// # Errors
     ///
-    /// When the store cannot be opened.
-    pub fn open(config: &Config, handlers: Arc<Handlers>) -> Result<Self, StoreError> {
-        let store = Store::open(&config.data.join("ondol.db"), config.synchronous, &config.limits)?;
+    /// When the store cannot be opened, or there are no three handlers that work: every reason.
+    pub fn open(config: &Config, sandbox: Sandbox) -> anyhow::Result<Self> {
+        let path = config.data.join("ondol.db");
+        let store = Store::open(&path, config.synchronous, &config.limits).context("the database")?;
         let work = Arc::new(Work::new(store, config.limits.clone(), Handle::current()));
         let seats = Arc::new(Seats::new(config.limits.connections_per_user_max));
-        Ok(Self { handlers, work, places: Mutex::default(), seats })
+        let (releases, known) = opening::open(&work, sandbox, config).context("the handlers")?;
+        let (handlers, releases) = (Arc::clone(&releases.handlers), Arc::new(releases));
+        Ok(Self { handlers, releases, ready: Ready::new(), known, work, places: Mutex::default(), seats })
+    }
+
+    /// Watches the directory of handlers for as long as what is returned lives.
+    ///
+    /// # Errors
+    ///
+    /// When no thread can be had.
+    pub fn watch(&self, directory: &Path) -> std::io::Result<Watch> {
+        opening::follow(&self.releases, directory, self.known)
+    }
+
+    /// The versions that answer now, in the order of [`HandlerKind::ALL`].
+    #[must_use]
+    pub fn answering(&self) -> [VersionId; 3] {
+        self.handlers.current().versions()
     }
 
     /// A place for one more connection of a user, or none when they have as many as they may.

@@ -3,6 +3,7 @@
 //! Four layers, each over the one before: the defaults, a TOML file, the environment, the command line. Knows nothing
 //! of what a setting leads to; a value that stands here has the right type and is within its range.
 
+mod admin;
 mod error;
 mod layers;
 mod limits;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+pub use admin::{AdminAddress, Token};
 pub use error::{ConfigError, Problem};
 use layers::{Entry, Given, Key};
 pub use limits::{Limit, Limits};
@@ -82,6 +84,13 @@ options! {
     handlers: PathBuf = PathBuf::from("target/handlers"), read::path, "a path";
     /// Where compiled handlers are kept, for this user alone. None: `cache` in the data directory.
     cache: Option<PathBuf> = None, read::some_path, "a path";
+    /// Where the operator's API listens. None: nowhere.
+    admin: Option<AdminAddress> = None, read::admin,
+        "an address and a port, such as 127.0.0.1:8001, or a socket's path after unix:, such as unix:/run/ondol.sock";
+    /// A file that holds the operator's token.
+    admin_token_file: Option<PathBuf> = None, read::some_path, "a path";
+    /// The operator's token itself; for the environment, where no file is at hand.
+    admin_token: Option<Token> = None, read::token, "a text that is not empty";
     /// The origins that may open a WebSocket, as a browser writes them. Empty: any.
     origins: Vec<String> = Vec::new(), read::origins,
         "origins as a browser sends them, such as https://chat.example.com: a scheme, a host, no path";
@@ -195,6 +204,12 @@ pub struct ConfigFlags {
     /// Where compiled handlers are kept [default: cache in the data directory]
     #[arg(long, value_name = "DIR")]
     pub cache: Option<String>,
+    /// Where the operator's API listens: an address and a port, or unix:PATH [default: nowhere]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub admin: Option<String>,
+    /// A file that holds the operator's token
+    #[arg(long, value_name = "FILE")]
+    pub admin_token_file: Option<String>,
     /// An origin that may open a WebSocket; give it again for more [default: any]
     #[arg(long = "origin", value_name = "ORIGIN")]
     pub origins: Vec<String>,

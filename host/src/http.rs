@@ -1,6 +1,9 @@
 //! The edge: which path is which call, and who may call it. Knows the chat and nothing below it.
 
+mod admin;
 mod answer;
+pub mod client;
+mod health;
 mod identity;
 mod page;
 mod rest;
@@ -16,6 +19,8 @@ use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use matchit::Router;
 use tokio::sync::watch;
+
+pub use admin::{Admin, Caller};
 
 use crate::chat::Chat;
 use crate::config::{Config, Limits, RefusalStyle};
@@ -144,6 +149,9 @@ impl Edge {
                 Method::OPTIONS => Ok(options("GET, HEAD, OPTIONS")),
                 _ => Err(HttpError::Method { allow: "GET, HEAD, OPTIONS" }),
             };
+        }
+        if let Some(answer) = health::answer(&self.chat, *self.phase.borrow(), &request) {
+            return answer;
         }
         if let (Some(max), false) = (held.full, path.starts_with("/ws/")) {
             return Err(HttpError::Crowded(max));

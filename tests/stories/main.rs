@@ -10,6 +10,7 @@
     reason = "a story that is not as it was told has to fail"
 )]
 
+mod admin;
 mod create_room;
 mod durability;
 mod faults;
@@ -33,4 +34,5 @@ mod shutdown;
 mod swap;
 mod tools;
 mod turned_away;
+mod versions;
 mod watching;

@@ -109,6 +109,8 @@ pub(super) fn flags(flags: &ConfigFlags, problems: &mut Vec<Problem>) -> Vec<Ent
         ("data", "--data", &flags.data),
         ("handlers", "--handlers", &flags.handlers),
         ("cache", "--cache", &flags.cache),
+        ("admin", "--admin", &flags.admin),
+        ("admin_token_file", "--admin-token-file", &flags.admin_token_file),
         ("refusal", "--refusal", &flags.refusal),
         ("synchronous", "--synchronous", &flags.synchronous),
         ("log", "--log", &flags.log),

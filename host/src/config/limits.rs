@@ -147,6 +147,16 @@ limits! {
     handler_file_bytes_max: usize = 16_777_216, "bytes", 1_024 => GIB;
     /// How long compiling a handler may take.
     handler_compile_ms_max: u64 = 30_000, "ms", 100 => DAY_MS;
+    /// The versions of each handler that are kept whole, the active one among them.
+    versions_kept_max: usize = 20, "versions, a handler", 2 => 1_000;
+    /// The releases that the history shows, refused ones among them.
+    releases_kept_max: usize = 1_000, "releases", 10 => 1_000_000;
+    /// The cases that a version is deployed with, as text.
+    handler_cases_bytes_max: usize = 1_048_576, "bytes", 0 => 64 * MIB;
+    /// The connections of the operator's API; more wait.
+    admin_connections_max: usize = 16, "connections", 1 => 1_024;
+    /// From the head of a request of the operator's API to the end of its body; longer is answered with 408.
+    admin_body_ms_max: u64 = 60_000, "ms", 1 => DAY_MS;
     /// A user's id.
     user_id_chars_max: usize = 128, "characters", 1 => 4_096;
     /// A nickname.

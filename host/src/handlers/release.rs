@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::de::IgnoredAny;
 use wasmtime::Store;
 
+use super::SettingsMap;
 use super::bindings::{FrameIn, Message as MessageIn, RefusalIn, Request, User as UserIn};
 use super::exports::{EventExports, MessageExports, RoomExports};
 use super::fault::{Cause, Fault};
@@ -39,6 +40,22 @@ impl Release {
             HandlerKind::Rooms => self.rooms.id,
             HandlerKind::Messages => self.messages.id,
             HandlerKind::Events => self.events.id,
+        }
+    }
+
+    /// The versions of all three, in the order of [`HandlerKind::ALL`].
+    #[must_use]
+    pub fn versions(&self) -> [VersionId; 3] {
+        HandlerKind::ALL.map(|handler| self.version(handler))
+    }
+
+    /// What the operator has set for one handler in it.
+    #[must_use]
+    pub fn settings(&self, handler: HandlerKind) -> &Arc<SettingsMap> {
+        match handler {
+            HandlerKind::Rooms => self.rooms.settings(),
+            HandlerKind::Messages => self.messages.settings(),
+            HandlerKind::Events => self.events.settings(),
         }
     }
 
@@ -173,11 +190,11 @@ impl Version<EventExports> {
         self.payload("events.message", |events, store| events.message(store, message))
     }
 
-    fn join(&self, room: RoomId, user: &User) -> Result<Option<String>, Fault> {
+    pub(super) fn join(&self, room: RoomId, user: &User) -> Result<Option<String>, Fault> {
         self.announcement("events.join", |events, store| events.join(store, room.0, UserIn::from(user)))
     }
 
-    fn leave(&self, room: RoomId, user: &User) -> Result<Option<String>, Fault> {
+    pub(super) fn leave(&self, room: RoomId, user: &User) -> Result<Option<String>, Fault> {
         self.announcement("events.leave", |events, store| events.leave(store, room.0, UserIn::from(user)))
     }
 

@@ -5,6 +5,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use wasmtime::Store;
@@ -26,6 +27,7 @@ pub struct Sandbox {
     limits_of: [Limits; 3],
     failure: Failure,
     slow_calls: SlowCalls,
+    overdue: AtomicBool,
 }
 
 /// What a call cost.
@@ -50,7 +52,15 @@ impl Sandbox {
         let linker = super::wasi::linker(compiler.engine())?;
         let slow_calls = SlowCalls::new(limits.handler_slow_calls_max);
         let limits_of = HandlerKind::ALL.map(|handler| limits.of(handler.name()));
-        Ok(Self { compiler, linker, limits: limits.clone(), limits_of, failure: Failure::default(), slow_calls })
+        Ok(Self {
+            compiler,
+            linker,
+            limits: limits.clone(),
+            limits_of,
+            failure: Failure::default(),
+            slow_calls,
+            overdue: AtomicBool::new(false),
+        })
     }
 
     /// The same, with somebody else to answer for handlers that fail.
@@ -62,6 +72,11 @@ impl Sandbox {
     /// Compiles a component.
     pub(super) fn compile(&self, bytes: &[u8]) -> wasmtime::Result<Component> {
         self.compiler.compile(bytes)
+    }
+
+    /// Whether something is being compiled that has taken longer than it may.
+    pub(super) fn overdue(&self) -> &AtomicBool {
+        &self.overdue
     }
 
     pub(super) fn engine(&self) -> &wasmtime::Engine {

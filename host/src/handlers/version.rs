@@ -45,6 +45,11 @@ impl<E: Exports> Version<E> {
         Self { id, linked, settings, sandbox, resting: Mutex::default() }
     }
 
+    /// What the operator has set for it.
+    pub(super) fn settings(&self) -> &Arc<SettingsMap> {
+        &self.settings
+    }
+
     /// Makes one call, in an instance that nobody else uses meanwhile.
     pub(super) fn call<R>(
         &self,
