@@ -4,36 +4,54 @@
 //! A message: [`Chat::say`] asks `messages.receive`; the room's [`place`] numbers it and asks `events.message`; the store
 //! commits it with whatever else has gathered; what is durable is published to the room.
 
+mod ask;
+mod ledger;
+mod opening;
 mod place;
+mod releases;
 mod reply;
+mod report;
 mod seats;
 mod work;
 
 use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
+use anyhow::Context as _;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+pub use releases::{Changed, Order, Part, ReleaseError, Target};
 pub use reply::SayError;
+pub use report::{Diff, ReleaseRow, Status, VersionRow};
 pub use seats::Seat;
 
 // What the edge needs of the two below: it knows them by these names alone.
+pub use crate::handlers::{ActivateError, HandlerKind, LoadError, Stage};
 pub use crate::rooms::{Outbox, OutboxState, Why, Wire};
 pub use crate::store::Page;
 
 use crate::config::Config;
-use crate::handlers::{Handlers, Release};
-use crate::model::{Action, Draft, Frame, Message, Refusal, Room, RoomId, RoomRequest, Standing, User};
+use crate::handlers::{Handlers, Known, Release, Sandbox, VersionId, Watch};
+use crate::model::{Action, Draft, Frame, Message, Refusal, RequestId, Room, RoomId, RoomRequest, Standing, User};
 use crate::store::{RoomOutcome, Store, StoreError};
 use place::{Place, Post};
-use reply::Reply;
+use releases::Releases;
+use reply::{Pause, Reply};
+use report::Ready;
 use seats::Seats;
 use work::Work;
 
 /// The chat. One for a process.
 pub struct Chat {
     handlers: Arc<Handlers>,
+    releases: Arc<Releases>,
+    ready: Ready,
+    /// The handlers' files as they were when it opened.
+    known: [Known; 3],
     work: Arc<Work>,
     places: Mutex<HashMap<RoomId, Weak<Place>>>,
     seats: Arc<Seats>,
@@ -95,19 +113,39 @@ pub struct Member {
     place: Arc<Place>,
     user: Arc<User>,
     outbox: Arc<Outbox>,
+    frames: AtomicU64,
+    pause: Arc<Pause>,
 }
 
 impl Chat {
-    /// Opens the store and brings the chat up. On a runtime.
+    /// Opens the store, brings up the handlers and then the chat. On a runtime, beside its workers: it may compile.
     ///
     /// # Errors
     ///
-    /// When the store cannot be opened.
-    pub fn open(config: &Config, handlers: Arc<Handlers>) -> Result<Self, StoreError> {
-        let store = Store::open(&config.data.join("ondol.db"), config.synchronous, &config.limits)?;
+    /// When the store cannot be opened, or there are no three handlers that work: every reason.
+    pub fn open(config: &Config, sandbox: Sandbox) -> anyhow::Result<Self> {
+        let path = config.data.join("ondol.db");
+        let store = Store::open(&path, config.synchronous, &config.limits).context("the database")?;
         let work = Arc::new(Work::new(store, config.limits.clone(), Handle::current()));
         let seats = Arc::new(Seats::new(config.limits.connections_per_user_max));
-        Ok(Self { handlers, work, places: Mutex::default(), seats })
+        let (releases, known) = opening::open(&work, sandbox, config).context("the handlers")?;
+        let (handlers, releases) = (Arc::clone(&releases.handlers), Arc::new(releases));
+        Ok(Self { handlers, releases, ready: Ready::new(), known, work, places: Mutex::default(), seats })
+    }
+
+    /// Watches the directory of handlers for as long as what is returned lives.
+    ///
+    /// # Errors
+    ///
+    /// When no thread can be had.
+    pub fn watch(&self, directory: &Path) -> std::io::Result<Watch> {
+        opening::follow(&self.releases, directory, self.known)
+    }
+
+    /// The versions that answer now, in the order of [`HandlerKind::ALL`].
+    #[must_use]
+    pub fn answering(&self) -> [VersionId; 3] {
+        self.handlers.current().versions()
     }
 
     /// A place for one more connection of a user, or none when they have as many as they may.
@@ -121,19 +159,17 @@ impl Chat {
     /// # Errors
     ///
     /// A refusal, a handler's fault, or the store's error.
-    pub async fn create_room(&self, request: RoomRequest, creator: Option<&User>) -> Result<Creation, ChatError> {
+    pub async fn create_room(
+        &self,
+        request: RoomRequest,
+        creator: Option<&User>,
+        id: &RequestId,
+    ) -> Result<Creation, ChatError> {
         let release = self.handlers.current();
         let draft = match release.create(&request, creator) {
             Ok(draft) => draft.map_err(ChatError::Refused)?,
             Err(fault) => {
-                tracing::error!(
-                    handler = %fault.handler,
-                    version = %fault.version,
-                    function = fault.function,
-                    cause = %fault.cause,
-                    printed = fault.printed.as_deref().unwrap_or_default(),
-                    "handler failed, no room is created"
-                );
+                fault.log(None, Some(id), "no room is created");
                 return Err(ChatError::HandlerFault);
             }
         };
@@ -191,10 +227,16 @@ impl Chat {
     /// # Errors
     ///
     /// [`ChatError::NotFound`], or why it came to nothing.
-    pub async fn say_once(&self, room: RoomId, sender: Arc<User>, body: &str) -> Result<Said, ChatError> {
+    pub async fn say_once(
+        &self,
+        room: RoomId,
+        sender: Arc<User>,
+        body: &str,
+        id: RequestId,
+    ) -> Result<Said, ChatError> {
         let place = self.place(room).await?;
         let (answer, answered) = oneshot::channel();
-        self.say(&place, &sender, Frame::Body(body), Reply::Waiting(answer)).await;
+        self.say(&place, &sender, Frame::Body(body), Reply::waiting(answer, id)).await;
         match answered.await {
             Ok(Ok(Some(message))) => Ok(Said::Stored(Box::new(message))),
             Ok(Ok(None)) => Ok(Said::NotStored),
@@ -216,7 +258,8 @@ impl Chat {
     ) -> Result<Member, ChatError> {
         let place = self.place(room).await?;
         place.join(&user, &outbox, self.handlers.current());
-        Ok(Member { chat: Arc::clone(self), place, user, outbox })
+        let (frames, pause) = (AtomicU64::new(0), Arc::default());
+        Ok(Member { chat: Arc::clone(self), place, user, outbox, frames, pause })
     }
 
     /// Takes nothing more, commits and publishes what was accepted, then closes every connection with 1001. Waits for the
@@ -232,9 +275,9 @@ impl Chat {
     /// What becomes of a frame. The reply hears of it, unless the frame was relayed or ignored.
     async fn say(&self, place: &Arc<Place>, sender: &Arc<User>, frame: Frame<'_>, reply: Reply) {
         let release = self.handlers.current();
-        match release.receive(sender, place.id, frame) {
+        match ask::receive(&release, &reply.request, sender, place.id, frame) {
             Ok(Ok(Action::Post(draft))) => {
-                if let Reply::Socket(outbox) = &reply {
+                if let Some(outbox) = reply.outbox() {
                     place.room.promote(outbox);
                 }
                 self.post(place, sender, draft, release, reply).await;
@@ -243,12 +286,12 @@ impl Chat {
                 if place.relay(payload) {
                     reply.done();
                 } else {
-                    reply.failed(place.id, SayError::Busy);
+                    reply.failed(SayError::Busy);
                 }
             }
             Ok(Ok(Action::Ignore)) => reply.done(),
             Ok(Err(refusal)) => reply.refused(&release, place.id, refusal),
-            Err(fault) => reply.faulted(place.id, &fault),
+            Err(fault) => reply.faulted(place.id, &fault, self.work.limits.handler_overrun_pause_ms),
         }
     }
 
@@ -268,15 +311,17 @@ impl Chat {
         if let Some(client_id) = &draft.client_id {
             let Some(claim) = place.claim(sender, client_id) else {
                 // The first one is on its way to the disk, and its event answers both.
-                return match reply {
-                    Reply::Socket(_) => {}
-                    Reply::Waiting(_) => reply.failed(place.id, SayError::Busy),
-                };
+                if reply.outbox().is_none() {
+                    reply.failed(SayError::Busy);
+                }
+                return;
             };
             // Claimed first and looked up then: whatever is not under way any more is in the database by now.
             match self.work.store.by_client_id(place.id, sender.id.clone(), client_id.clone()).await {
                 Ok(None) => claim.pass_on(),
-                Ok(Some(first)) => return repeat(place, first, &release, reply),
+                Ok(Some(first)) => {
+                    return repeat(place, first, &release, reply, self.work.limits.handler_overrun_pause_ms);
+                }
                 Err(error) => return unread(place, &error, reply),
             }
         }
@@ -311,26 +356,31 @@ impl Chat {
 }
 
 /// Answers a repeated message with the first one's event.
-fn repeat(place: &Place, first: Message, release: &Release, reply: Reply) {
-    match &reply {
-        Reply::Waiting(_) => reply.stored(first),
-        Reply::Socket(outbox) => match release.message(&first) {
-            Ok(payload) => reply::send(outbox, &payload),
-            Err(fault) => reply.faulted(place.id, &fault),
-        },
+fn repeat(place: &Place, first: Message, release: &Release, reply: Reply, pause_ms: u64) {
+    let Some(outbox) = reply.outbox() else { return reply.stored(first) };
+    match ask::message(release, &reply.request, &first) {
+        Ok(payload) => reply::send(outbox, &payload),
+        Err(fault) => reply.faulted(place.id, &fault, pause_ms),
     }
 }
 
 /// The database did not answer.
 fn unread(place: &Place, error: &StoreError, reply: Reply) {
     tracing::error!(room = place.id.0, %error, "a message was not taken: what it refers to could not be read");
-    reply.failed(place.id, SayError::NotStored);
+    reply.failed(SayError::NotStored);
 }
 
 impl Member {
     /// Takes a frame that this connection's client sent. Returns when it may send the next.
     pub async fn say(&self, frame: Frame<'_>) {
-        self.chat.say(&self.place, &self.user, frame, Reply::Socket(Arc::clone(&self.outbox))).await;
+        let number = self.frames.fetch_add(1, Ordering::Relaxed) + 1;
+        let request = RequestId::Frame(self.outbox.id, number);
+        let reply = Reply::socket(Arc::clone(&self.outbox), Arc::clone(&self.pause), request);
+        self.chat.say(&self.place, &self.user, frame, reply).await;
+        let pause_ms = self.pause.take();
+        if pause_ms > 0 {
+            tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+        }
     }
 }
 

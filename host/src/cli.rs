@@ -3,6 +3,7 @@
 
 mod call;
 mod check;
+mod handlers;
 mod inspect;
 mod serve;
 mod test;
@@ -35,6 +36,7 @@ Examples:
   ondol inspect my-events.wasm
   ondol call my-rooms.wasm rooms.create '{\"name\": \"안녕\"}'
   ondol test my-messages.wasm --cases cases.toml
+  ondol handlers deploy events=my-events.wasm --admin 127.0.0.1:8001
 
 Every setting also stands in a TOML file (--config) and in the environment (ONDOL_LISTEN,
 ONDOL_FRAME_BYTES_MAX, …). A flag beats the environment, and that the file.";
@@ -43,6 +45,8 @@ ONDOL_FRAME_BYTES_MAX, …). A flag beats the environment, and that the file.";
 enum Verb {
     /// Run the server
     Serve(serve::Serve),
+    /// Ask a running server which handlers answer, deploy others, go back
+    Handlers(handlers::Handlers),
     /// Check the config and the handlers, without serving
     Check(check::Check),
     /// Say what a .wasm file exports and imports, for which world it fits, and why not
@@ -71,6 +75,7 @@ pub fn run() -> ExitCode {
     let done = match Cli::parse().verb {
         Verb::Serve(serve) => serve.run(),
         Verb::Check(check) => check.run(),
+        Verb::Handlers(handlers) => handlers.run(),
         Verb::Inspect(inspect) => inspect.run(),
         Verb::Call(call) => call.run(),
         Verb::Test(test) => test.run(),

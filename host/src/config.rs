@@ -3,6 +3,7 @@
 //! Four layers, each over the one before: the defaults, a TOML file, the environment, the command line. Knows nothing
 //! of what a setting leads to; a value that stands here has the right type and is within its range.
 
+mod admin;
 mod error;
 mod layers;
 mod limits;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+pub use admin::{AdminAddress, Token};
 pub use error::{ConfigError, Problem};
 use layers::{Entry, Given, Key};
 pub use limits::{Limit, Limits};
@@ -36,6 +38,8 @@ macro_rules! options {
             pub limits: Limits,
             /// What the handlers read through the `settings` interface.
             pub settings: Settings,
+            /// Who answers when a handler does not.
+            pub failure: Failure,
         }
 
         impl Default for Config {
@@ -44,6 +48,7 @@ macro_rules! options {
                     $($name: $default,)+
                     limits: Limits::default(),
                     settings: Settings::default(),
+                    failure: Failure::default(),
                 }
             }
         }
@@ -79,6 +84,13 @@ options! {
     handlers: PathBuf = PathBuf::from("target/handlers"), read::path, "a path";
     /// Where compiled handlers are kept, for this user alone. None: `cache` in the data directory.
     cache: Option<PathBuf> = None, read::some_path, "a path";
+    /// Where the operator's API listens. None: nowhere.
+    admin: Option<AdminAddress> = None, read::admin,
+        "an address and a port, such as 127.0.0.1:8001, or a socket's path after unix:, such as unix:/run/ondol.sock";
+    /// A file that holds the operator's token.
+    admin_token_file: Option<PathBuf> = None, read::some_path, "a path";
+    /// The operator's token itself; for the environment, where no file is at hand.
+    admin_token: Option<Token> = None, read::token, "a text that is not empty";
     /// The origins that may open a WebSocket, as a browser writes them. Empty: any.
     origins: Vec<String> = Vec::new(), read::origins,
         "origins as a browser sends them, such as https://chat.example.com: a scheme, a host, no path";
@@ -108,6 +120,44 @@ pub enum Synchronous {
     Full,
     /// A commit survives a crash of the server; a power failure may take the last ones.
     Normal,
+}
+
+/// Who answers in the place of a handler that fails. For `rooms` nobody does: a room that is created wrongly stays.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Failure {
+    /// For the `messages` handler.
+    pub messages: OnFault,
+    /// For the `events` handler.
+    pub events: OnFault,
+}
+
+/// What becomes of a call that a handler failed at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnFault {
+    /// Whoever asked is told that it failed.
+    #[default]
+    Refuse,
+    /// The default handler that is built into the host answers.
+    Default,
+}
+
+impl Failure {
+    /// None: there is no such handler. An error says what it takes.
+    fn set(&mut self, handler: &str, given: &Given) -> Option<Result<(), String>> {
+        let place = match handler {
+            "rooms" if given.as_str() == Some("refuse") => return Some(Ok(())),
+            "rooms" => return Some(Err("\"refuse\"".to_owned())),
+            "messages" => &mut self.messages,
+            "events" => &mut self.events,
+            _ => return None,
+        };
+        *place = match given.as_str() {
+            Some("refuse") => OnFault::Refuse,
+            Some("default") => OnFault::Default,
+            _ => return Some(Err("\"refuse\" or \"default\"".to_owned())),
+        };
+        Some(Ok(()))
+    }
 }
 
 /// What the operator has set for each handler: text by key. Which keys there are is the handler's business.
@@ -154,6 +204,12 @@ pub struct ConfigFlags {
     /// Where compiled handlers are kept [default: cache in the data directory]
     #[arg(long, value_name = "DIR")]
     pub cache: Option<String>,
+    /// Where the operator's API listens: an address and a port, or unix:PATH [default: nowhere]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub admin: Option<String>,
+    /// A file that holds the operator's token
+    #[arg(long, value_name = "FILE")]
+    pub admin_token_file: Option<String>,
     /// An origin that may open a WebSocket; give it again for more [default: any]
     #[arg(long = "origin", value_name = "ORIGIN")]
     pub origins: Vec<String>,
@@ -166,9 +222,13 @@ pub struct ConfigFlags {
     /// What is logged, such as debug or info,ondol::store=debug [default: info]
     #[arg(long, value_name = "FILTER")]
     pub log: Option<String>,
-    /// Set a limit; give it again for more. `ondol check --limits` lists them
+    /// Set a limit, for one handler as messages.handler_deadline_ms=50; give it again for more. `ondol check --limits`
+    /// lists them
     #[arg(long = "limit", value_name = "NAME=VALUE")]
     pub limits: Vec<String>,
+    /// Who answers when messages or events fails: refuse (nobody) or default (the built-in handler) [default: refuse]
+    #[arg(long = "failure", value_name = "HANDLER=WHAT")]
+    pub failures: Vec<String>,
     /// Set what a handler reads, such as messages.text_length_max=500; give it again for more
     #[arg(long = "setting", value_name = "HANDLER.KEY=VALUE")]
     pub settings: Vec<String>,
@@ -221,6 +281,7 @@ impl Config {
         let set = match &key {
             Key::Option(name) => self.set_option(name, &given),
             Key::Limit(name) => self.limits.set(name, &given),
+            Key::Failure(handler) => self.failure.set(handler, &given),
             Key::Setting { handler, key } => self.settings.of_mut(handler).map(|settings| match given.as_text() {
                 Some(text) => {
                     settings.insert(key.clone(), text);

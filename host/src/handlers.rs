@@ -1,9 +1,12 @@
 //! The handlers: the only door to wasmtime. Knows the model and nothing of sockets, rooms or storage.
 //!
-//! [`Handlers::current`] gives the release that is active; a message takes it once and asks it everything. [`Handlers::offer`]
-//! takes new bytes for one handler, and makes them active for the next message when they prove good.
+//! [`Handlers::current`] gives the release that is active; a message takes it once and asks it everything. A
+//! [`Candidate`] is brought through the gate, and [`Handlers::activate`] makes it active for the next message. There is no
+//! other way to become active, and nothing becomes active before the [`Ledger`] has it on the disk: so whenever the
+//! process ends, it comes back with a whole release, the one before or this one.
 
 mod bindings;
+mod candidate;
 mod cases;
 mod engine;
 mod exports;
@@ -14,30 +17,29 @@ mod load;
 mod output;
 mod release;
 mod sandbox;
+mod smoke;
+mod standin;
 mod state;
 mod value;
 mod version;
 mod wasi;
 mod watch;
 
-use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 
+pub use candidate::{Candidate, Source};
 pub use cases::{CaseReport, Cases};
 pub use fault::{Cause, Fault, Overrun};
 pub use inspect::{Item, Report};
 pub use kind::{HandlerKind, VersionId};
-pub use load::LoadError;
+pub use load::{LoadError, Stage};
 pub use release::Release;
 pub use sandbox::{Cost, Sandbox};
 pub use value::Outcome;
-pub use watch::watch;
-
-use crate::config::Settings;
-use load::Loaded;
+pub use watch::{Known, Watch, content, watch};
 
 /// What an operator has set for one handler.
 pub type SettingsMap = BTreeMap<String, String>;
@@ -46,37 +48,140 @@ pub type SettingsMap = BTreeMap<String, String>;
 pub struct Handlers {
     active: ArcSwap<Release>,
     sandbox: Arc<Sandbox>,
-    settings: [Arc<SettingsMap>; 3],
-    changing: Mutex<()>,
+    ledger: Ledger,
+    changing: Mutex<Changing>,
+}
+
+/// What changes with the active release. Held for as long as the ledger takes, and never while anything compiles.
+struct Changing {
+    number: u64,
+    before: Option<Standing>,
+    bad: HashMap<VersionId, String>,
+}
+
+/// A release and its number.
+#[derive(Clone)]
+pub struct Standing {
+    /// Its number in the ledger.
+    pub number: u64,
+    /// The release itself.
+    pub release: Arc<Release>,
+}
+
+/// Who wants a release to be active, and why.
+#[derive(Clone, Debug)]
+pub struct Why {
+    /// Who.
+    pub who: String,
+    /// In which way.
+    pub how: How,
+    /// In their words.
+    pub why: String,
+    /// The release that this goes back to.
+    pub back_to: Option<u64>,
+    /// Versions that were marked as bad are taken all the same, and forgiven.
+    pub forced: bool,
+}
+
+/// In which way a release comes to be active.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// Nothing was active before.
+    First,
+    /// By the watched directory, or by the config at a start.
+    Directory,
+    /// By an operator.
+    Deploy,
+    /// By an operator, back to what was active once.
+    Rollback,
+    /// At a start, because the release that was active is broken.
+    Fallback,
+}
+
+impl How {
+    /// Its name in the history.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Directory => "directory",
+            Self::Deploy => "deploy",
+            Self::Rollback => "rollback",
+            Self::Fallback => "fallback",
+        }
+    }
+}
+
+/// What is to be on the disk before it counts.
+pub struct Activation<'a> {
+    /// The ids of the three versions.
+    pub versions: [VersionId; 3],
+    /// What those were made of that are not kept yet.
+    pub fresh: &'a [Source],
+    /// Who wants it, and why.
+    pub why: &'a Why,
+}
+
+/// Where releases and marks are kept. Both calls return once that is durable.
+pub struct Ledger {
+    /// Records an activation and gives its number.
+    pub record: Box<dyn Fn(&Activation<'_>) -> Result<u64, String> + Send + Sync>,
+    /// Marks a version as bad, with the evidence, or forgives it.
+    pub mark: Box<dyn Fn(VersionId, Option<&str>) -> Result<(), String> + Send + Sync>,
+}
+
+/// Why a candidate did not become active.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ActivateError {
+    /// Something speaks against one of its versions.
+    #[error("version {version} of {handler} is marked as bad: {evidence}")]
+    Bad {
+        /// Whose version it is.
+        handler: HandlerKind,
+        /// Which.
+        version: VersionId,
+        /// What speaks against it.
+        evidence: String,
+    },
+    /// It could not be recorded, so it does not count.
+    #[error("it could not be recorded: {0}")]
+    Ledger(String),
 }
 
 impl Handlers {
-    /// Loads the three handlers from `directory`. Compiles, so not for a worker.
+    /// Begins with a release that the ledger has under `number` as the active one.
     ///
     /// # Errors
     ///
-    /// Every reason, of all three, each with the file that it is about.
-    pub fn open(directory: &Path, sandbox: Sandbox, settings: &Settings) -> Result<Self, LoadError> {
-        let sandbox = Arc::new(sandbox);
-        let settings = [&settings.rooms, &settings.messages, &settings.events].map(|map| Arc::new(map.clone()));
-        let mut reasons = Vec::new();
-        let (mut rooms, mut messages, mut events) = (None, None, None);
-        for (handler, settings) in HandlerKind::ALL.into_iter().zip(&settings) {
-            let path = directory.join(handler.file_name());
-            match read(&path).and_then(|bytes| load::load(&sandbox, handler, &bytes, settings)) {
-                Ok(Loaded::Rooms(version)) => rooms = Some(Arc::new(version)),
-                Ok(Loaded::Messages(version)) => messages = Some(Arc::new(version)),
-                Ok(Loaded::Events(version)) => events = Some(Arc::new(version)),
-                Err(error) => reasons.extend(error.0.into_iter().map(|reason| format!("{}: {reason}", path.display()))),
-            }
-        }
-        match (rooms, messages, events) {
-            (Some(rooms), Some(messages), Some(events)) => {
-                let active = ArcSwap::from_pointee(Release { rooms, messages, events });
-                Ok(Self { active, sandbox, settings, changing: Mutex::default() })
-            }
-            _ => Err(LoadError(reasons)),
-        }
+    /// When the candidate has not all three versions.
+    pub fn resume(
+        sandbox: Arc<Sandbox>,
+        ledger: Ledger,
+        candidate: &Candidate,
+        number: u64,
+        bad: HashMap<VersionId, String>,
+    ) -> Result<Self, ActivateError> {
+        let release = candidate.whole().ok_or_else(incomplete)?;
+        let changing = Mutex::new(Changing { number, before: None, bad });
+        Ok(Self { active: ArcSwap::from_pointee(release), sandbox, ledger, changing })
+    }
+
+    /// Begins with a release that is new to the ledger.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be recorded, or has not all three versions.
+    pub fn begin(
+        sandbox: Arc<Sandbox>,
+        ledger: Ledger,
+        candidate: &Candidate,
+        why: &Why,
+        bad: HashMap<VersionId, String>,
+    ) -> Result<Self, ActivateError> {
+        let release = candidate.whole().ok_or_else(incomplete)?;
+        let activation = Activation { versions: release.versions(), fresh: candidate.fresh(), why };
+        let number = (ledger.record)(&activation).map_err(ActivateError::Ledger)?;
+        Self::resume(sandbox, ledger, candidate, number, bad)
     }
 
     /// The release that the next message begins with.
@@ -85,40 +190,96 @@ impl Handlers {
         self.active.load_full()
     }
 
-    /// Makes `bytes` the active version of `handler`, once they have proved good. Messages in flight finish on the
-    /// release that they began with. None when that version is active already. Compiles, so not for a worker.
+    /// The active release with its number.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        let changing = self.changing();
+        Standing { number: changing.number, release: self.current() }
+    }
+
+    /// The release that was active before, if one was since the start: ready to answer at once.
+    #[must_use]
+    pub fn before(&self) -> Option<Standing> {
+        self.changing().before.clone()
+    }
+
+    /// Where versions are compiled and run.
+    #[must_use]
+    pub fn sandbox(&self) -> &Arc<Sandbox> {
+        &self.sandbox
+    }
+
+    /// Makes the candidate's versions active for the next message. Messages in flight finish on the release that they
+    /// began with. None when they are active already. Waits for the disk, so not for a worker.
     ///
     /// # Errors
     ///
-    /// Every reason why not. The standing version stays.
-    pub fn offer(&self, handler: HandlerKind, bytes: &[u8]) -> Result<Option<VersionId>, LoadError> {
-        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let settings = self.settings_of(handler);
-        let id = self.version_of(handler, bytes);
+    /// When one of them is marked as bad, or the ledger does not take it. The standing release stays.
+    pub fn activate(&self, candidate: &Candidate, why: &Why) -> Result<Option<Standing>, ActivateError> {
+        let mut changing = self.changing();
         let standing = self.current();
-        if standing.version(handler) == id {
+        let next = candidate.over(&standing);
+        let changed: Vec<(HandlerKind, VersionId)> = HandlerKind::ALL
+            .into_iter()
+            .map(|handler| (handler, next.version(handler)))
+            .filter(|(handler, version)| standing.version(*handler) != *version)
+            .collect();
+        if changed.is_empty() {
             return Ok(None);
         }
-        let loaded = load::load(&self.sandbox, handler, bytes, settings)?;
-        self.active.store(Arc::new(loaded.into(&standing)));
-        Ok(Some(id))
-    }
-
-    /// The version that `bytes` would be of `handler`.
-    fn version_of(&self, handler: HandlerKind, bytes: &[u8]) -> VersionId {
-        VersionId::of(bytes, self.settings_of(handler))
-    }
-
-    fn settings_of(&self, handler: HandlerKind) -> &Arc<SettingsMap> {
-        let [rooms, messages, events] = &self.settings;
-        match handler {
-            HandlerKind::Rooms => rooms,
-            HandlerKind::Messages => messages,
-            HandlerKind::Events => events,
+        for &(handler, version) in &changed {
+            if let Some(evidence) = changing.bad.get(&version) {
+                if !why.forced {
+                    return Err(ActivateError::Bad { handler, version, evidence: evidence.clone() });
+                }
+                (self.ledger.mark)(version, None).map_err(ActivateError::Ledger)?;
+                changing.bad.remove(&version);
+            }
         }
+        let activation = Activation { versions: next.versions(), fresh: candidate.fresh(), why };
+        let number = (self.ledger.record)(&activation).map_err(ActivateError::Ledger)?;
+        changing.before = Some(Standing { number: changing.number, release: standing });
+        changing.number = number;
+        let release = Arc::new(next);
+        self.active.store(Arc::clone(&release));
+        for (handler, version) in changed {
+            let (who, how) = (&why.who, why.how.name());
+            tracing::info!(%handler, %version, release = number, who, how, why = why.why, "handler is active");
+        }
+        Ok(Some(Standing { number, release }))
+    }
+
+    /// Marks a version that is not to be active again unless somebody insists, with what speaks against it. Waits for the
+    /// disk.
+    ///
+    /// # Errors
+    ///
+    /// When it could not be recorded: the mark then holds until the process ends.
+    pub fn mark_bad(&self, version: VersionId, evidence: &str) -> Result<(), ActivateError> {
+        self.changing().bad.insert(version, evidence.to_owned());
+        (self.ledger.mark)(version, Some(evidence)).map_err(ActivateError::Ledger)
+    }
+
+    /// What speaks against a version, if anything.
+    #[must_use]
+    pub fn evidence(&self, version: VersionId) -> Option<String> {
+        self.changing().bad.get(&version).cloned()
+    }
+
+    /// Asks each of the three something, and gives the first fault.
+    ///
+    /// # Errors
+    ///
+    /// The fault.
+    pub fn answering(&self) -> Result<(), Fault> {
+        smoke::answers(&self.current())
+    }
+
+    fn changing(&self) -> MutexGuard<'_, Changing> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
-    std::fs::read(path).map_err(|error| LoadError::because(format!("it cannot be read: {error}")))
+fn incomplete() -> ActivateError {
+    ActivateError::Ledger("a first release has all three versions".to_owned())
 }

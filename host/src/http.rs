@@ -1,6 +1,9 @@
 //! The edge: which path is which call, and who may call it. Knows the chat and nothing below it.
 
+mod admin;
 mod answer;
+pub mod client;
+mod health;
 mod identity;
 mod page;
 mod rest;
@@ -17,9 +20,11 @@ use hyper::{Method, Request, StatusCode};
 use matchit::Router;
 use tokio::sync::watch;
 
+pub use admin::{Admin, Caller};
+
 use crate::chat::Chat;
 use crate::config::{Config, Limits, RefusalStyle};
-use crate::model::RoomId;
+use crate::model::{RequestId, RoomId};
 use answer::{Answer, HttpError, refuse};
 
 /// Everything that the edge answers with. One for a listener.
@@ -128,8 +133,11 @@ impl Edge {
     /// # Errors
     ///
     /// None.
-    pub async fn answer(self: Arc<Self>, request: Request<Incoming>, held: Held) -> Result<Answer, Infallible> {
-        Ok(self.route(request, held).await.unwrap_or_else(|error| refuse(&error)))
+    pub async fn answer(self: Arc<Self>, mut request: Request<Incoming>, held: Held) -> Result<Answer, Infallible> {
+        let given = request.headers().get("x-request-id").and_then(|given| given.to_str().ok());
+        let id = RequestId::of_request(given);
+        request.extensions_mut().insert(id.clone());
+        Ok(self.route(request, held).await.unwrap_or_else(|error| refuse(&error, &id)))
     }
 
     async fn route(self: Arc<Self>, request: Request<Incoming>, held: Held) -> Result<Answer, HttpError> {
@@ -141,6 +149,9 @@ impl Edge {
                 Method::OPTIONS => Ok(options("GET, HEAD, OPTIONS")),
                 _ => Err(HttpError::Method { allow: "GET, HEAD, OPTIONS" }),
             };
+        }
+        if let Some(answer) = health::answer(&self.chat, *self.phase.borrow(), &request) {
+            return answer;
         }
         if let (Some(max), false) = (held.full, path.starts_with("/ws/")) {
             return Err(HttpError::Crowded(max));

@@ -1,8 +1,12 @@
 //! The words of the chat as plain data: rooms, users, messages, refusals. Knows nothing of sockets, storage or wasm, does
 //! no IO and decides nothing.
 
+mod request;
+
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+pub use request::RequestId;
 
 /// A room's number, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,5 +1,7 @@
 //! Binds, accepts and drains. Knows connections and signals, and nothing of what is said on them.
 
+mod admin;
+
 use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,9 +18,11 @@ use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
 use crate::chat::Chat;
-use crate::config::{Config, Limits};
-use crate::handlers::{HandlerKind, Handlers, Sandbox, watch as watch_handlers};
-use crate::http::{Edge, Held, Phase};
+use crate::config::{AdminAddress, Config, Limits, Token};
+use crate::handlers::Sandbox;
+use crate::http::{Admin, Edge, Held, Phase};
+use admin::AdminListener;
+pub(crate) use admin::read_token;
 
 /// File descriptors that are kept for everything but connections.
 const DESCRIPTORS_KEPT: usize = 64;
@@ -52,44 +56,49 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
 
 async fn start(config: &Config) -> anyhow::Result<()> {
     std::fs::create_dir_all(&config.data).with_context(|| format!("the data directory {}", config.data.display()))?;
-    let handlers = open_handlers(config).await?;
-    let chat = Arc::new(Chat::open(config, Arc::clone(&handlers)).context("the database")?);
+    let chat = Arc::new(open(config).await?);
     let listener = TcpListener::bind(config.listen).await.with_context(|| format!("listening on {}", config.listen))?;
-    let watched = watch_handlers(&config.handlers, Arc::clone(&handlers)).context("watching the handlers")?;
+    let admin = match &config.admin {
+        Some(address) => Some((AdminListener::bind(address).await?, admin::token(config, address)?)),
+        None => None,
+    };
+    let watched = chat.watch(&config.handlers).context("watching the handlers")?;
     let mut hang_up = signal(SignalKind::hangup())?;
     let ended = ended()?;
     // Whoever reads the line may send signals.
-    announce(config, listener.local_addr()?, &handlers)?;
+    let admin_address = admin.as_ref().map(|(listener, _)| listener.address()).transpose()?;
+    announce(config, listener.local_addr()?, admin_address.as_ref(), &chat)?;
     tokio::spawn(async move {
         while hang_up.recv().await.is_some() {
             watched.look_again();
         }
     });
-    serve(listener, chat, config, ended).await
+    serve(listener, admin, chat, config, ended).await
 }
 
-/// Compiles and loads the handlers, beside the workers.
-async fn open_handlers(config: &Config) -> anyhow::Result<Arc<Handlers>> {
+/// Opens the chat, beside the workers.
+async fn open(config: &Config) -> anyhow::Result<Chat> {
     let config = config.clone();
     let opened = tokio::task::spawn_blocking(move || {
-        let sandbox = Sandbox::new(&config.limits, Some(&config.cache_dir())).context("the sandbox")?;
-        Ok::<_, anyhow::Error>(Handlers::open(&config.handlers, sandbox, &config.settings)?)
+        let sandbox =
+            Sandbox::new(&config.limits, Some(&config.cache_dir())).context("the sandbox")?.failing(config.failure);
+        Chat::open(&config, sandbox)
     });
-    Ok(Arc::new(opened.await?.context("the handlers")?))
+    opened.await?
 }
 
 /// The one line on standard output.
-fn announce(config: &Config, address: SocketAddr, handlers: &Handlers) -> anyhow::Result<()> {
-    let release = handlers.current();
-    let [rooms, messages, events] = HandlerKind::ALL.map(|handler| release.version(handler));
+fn announce(config: &Config, address: SocketAddr, admin: Option<&AdminAddress>, chat: &Chat) -> anyhow::Result<()> {
+    let [rooms, messages, events] = chat.answering();
     let data = config.data.join("ondol.db");
     let mut out = std::io::stdout().lock();
-    writeln!(
+    write!(
         out,
         "ondol {} listening on http://{address} data={} rooms={rooms} messages={messages} events={events}",
         env!("CARGO_PKG_VERSION"),
         data.display(),
     )?;
+    writeln!(out, "{}", admin.map(|admin| format!(" admin={admin}")).unwrap_or_default())?;
     Ok(out.flush()?)
 }
 
@@ -117,20 +126,28 @@ fn ended() -> anyhow::Result<impl Future<Output = ()>> {
 /// # Errors
 ///
 /// When the edge cannot be made.
-pub async fn serve(
+async fn serve(
     listener: TcpListener,
+    admin: Option<(AdminListener, Option<Token>)>,
     chat: Arc<Chat>,
     config: &Config,
     ended: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let (phase, heard) = watch::channel(Phase::Running);
     let edge = Arc::new(Edge::new(Arc::clone(&chat), config, listener.local_addr()?, heard)?);
+    let operate = async {
+        let Some((listener, token)) = &admin else { return std::future::pending().await };
+        let edge = Admin::new(Arc::clone(&chat), config.limits.clone(), token.as_ref(), edge.phase())?;
+        listener.serve(&Arc::new(edge), &config.limits).await;
+        anyhow::Ok(())
+    };
     let open = Arc::new(Open::new(connections_max(&config.limits)));
     tokio::select! {
         () = accept(&listener, &edge, &open, &config.limits) => {}
+        operated = operate => operated?,
         () = ended => {}
     }
-    drop(listener);
+    drop((listener, admin));
 
     tracing::info!(connections = open.count.load(Ordering::Relaxed), "shutting down");
     let finish = async {

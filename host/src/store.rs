@@ -1,5 +1,5 @@
-//! Rooms and messages in SQLite: one writer at a time, readers beside it. Knows nothing of sockets, members or wasm, nor
-//! who calls it when.
+//! Rooms, messages and the handlers' versions in SQLite: one writer at a time, readers beside it. Knows nothing of sockets
+//! or members, nor who calls it when; a version is bytes to it.
 //!
 //! The file is in WAL mode, so readers and the writer never wait for one another. What the writer has reported as stored
 //! is committed; under `synchronous = full` it is on the disk.
@@ -8,6 +8,7 @@ mod checkpoint;
 mod readers;
 mod rows;
 mod setup;
+mod versions;
 mod writer;
 
 use std::path::Path;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use rusqlite::OptionalExtension as _;
 
 pub use rows::Page;
+pub use versions::{AboutVersion, Kept, NewRelease, Seen, StoredRelease, StoredVersion};
 pub use writer::{Batch, Entry, Failed, Turn};
 
 use crate::config::{Limits, Synchronous};

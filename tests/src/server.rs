@@ -187,6 +187,33 @@ impl TestServer {
 
     // ── the operator ──
 
+    /// Where the operator's API is, as `--admin` takes it. Set up with [`Setup::admin`].
+    ///
+    /// # Errors
+    /// When it has none.
+    pub fn admin_address(&self) -> Result<&str> {
+        let address = self.startup.split(" admin=").nth(1).context("no operator's API")?;
+        Ok(address.trim())
+    }
+
+    /// A request to the operator's API on a port.
+    ///
+    /// # Errors
+    /// When it has none there.
+    pub fn admin(&self, method: &str, target: &str) -> Result<Request> {
+        let address = self.admin_address()?.strip_prefix("http://").context("it is on no port")?;
+        Ok(Request::new(address, method, target))
+    }
+
+    /// Deploys a component by the operator's API.
+    ///
+    /// # Errors
+    /// When it is not answered.
+    pub async fn upload(&self, handler: &str, file: impl AsRef<Path>) -> Result<Answer> {
+        let bytes = handlers::read(file.as_ref())?;
+        self.admin("POST", &format!("/v1/handlers/{handler}"))?.body("application/wasm", bytes).send().await
+    }
+
     /// The log so far.
     #[must_use]
     pub fn log(&self) -> &Log {

@@ -78,6 +78,12 @@ impl Setup {
         self
     }
 
+    /// With the operator's API on a port of its own.
+    #[must_use]
+    pub fn admin(self) -> Self {
+        self.flag("--admin").flag("127.0.0.1:0")
+    }
+
     /// How many files the process may have open.
     #[must_use]
     pub fn open_files(mut self, count: u64) -> Self {

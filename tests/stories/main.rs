@@ -10,12 +10,14 @@
     reason = "a story that is not as it was told has to fail"
 )]
 
+mod admin;
 mod create_room;
 mod durability;
 mod faults;
 mod frames;
 mod handshake;
 mod heartbeat;
+mod hostile;
 mod identity;
 mod layers;
 mod limits;
@@ -32,4 +34,5 @@ mod shutdown;
 mod swap;
 mod tools;
 mod turned_away;
+mod versions;
 mod watching;

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::runtime::Handle;
 
+use super::ask;
 use super::reply::{Reply, SayError};
 use super::work::{Posted, Work};
 use crate::handlers::{Fault, Release};
@@ -86,12 +87,12 @@ impl Place {
 
     /// Takes a draft. What becomes of it, the reply hears.
     pub(super) fn post(self: &Arc<Self>, post: Post) {
-        let Some(work) = self.work.upgrade() else { return post.reply.failed(self.id, SayError::NotStored) };
+        let Some(work) = self.work.upgrade() else { return post.reply.failed(SayError::NotStored) };
         let mut desk = self.desk();
         if desk.inbox.len() >= work.limits.room_inbox_max {
             desk.give_back(&post.sender, &post.draft);
             drop(desk);
-            return post.reply.failed(self.id, SayError::Busy);
+            return post.reply.failed(SayError::Busy);
         }
         desk.inbox.push_back(Job::Post(post));
         self.work_on(desk);
@@ -150,10 +151,10 @@ impl Place {
             drop(desk);
             match (job, next) {
                 (Job::Post(post), Some(seq)) => self.hand_over(&work, post, seq),
-                (Job::Post(post), None) => post.reply.failed(self.id, SayError::NotStored),
+                (Job::Post(post), None) => post.reply.failed(SayError::NotStored),
                 (Job::Relay(payload), _) => self.send_in_turn(&work, payload),
-                (Job::Joined(user, release), _) => self.announce(&work, "join", release.join(self.id, &user)),
-                (Job::Left(user, release), _) => self.announce(&work, "leave", release.leave(self.id, &user)),
+                (Job::Joined(user, release), _) => self.announce(&work, "join", ask::join(&release, self.id, &user)),
+                (Job::Left(user, release), _) => self.announce(&work, "leave", ask::leave(&release, self.id, &user)),
             }
         }
         let place = Arc::clone(self);
@@ -164,11 +165,11 @@ impl Place {
     fn hand_over(self: &Arc<Self>, work: &Arc<Work>, post: Post, seq: Seq) {
         let Post { sender, draft, release, reply } = post;
         let message = Message { id: work.next_id(), room: self.id, seq, sender, draft, created_at: Timestamp::now() };
-        let payload = match release.message(&message) {
+        let payload = match ask::message(&release, &reply.request, &message) {
             Ok(payload) => payload,
             Err(fault) => {
                 self.give_back(&message.sender, &message.draft);
-                return reply.faulted(self.id, &fault);
+                return reply.faulted(self.id, &fault, work.limits.handler_overrun_pause_ms);
             }
         };
         {
@@ -219,7 +220,7 @@ impl Place {
             self.give_back(&message.sender, &message.draft);
         }
         if let Some(reply) = entry.then.reply {
-            reply.failed(self.id, error.clone());
+            reply.failed(error.clone());
         }
     }
 
@@ -228,7 +229,7 @@ impl Place {
         match payload {
             Ok(Some(payload)) => self.send_in_turn(work, payload),
             Ok(None) => {}
-            Err(fault) => super::reply::log_fault(self.id, &fault, &format!("nobody hears of a {what}")),
+            Err(fault) => fault.log(Some(self.id), None, &format!("nobody hears of a {what}")),
         }
     }
 
@@ -275,7 +276,7 @@ impl Place {
                 }
                 for post in posts {
                     self.give_back(&post.sender, &post.draft);
-                    post.reply.failed(self.id, SayError::NotStored);
+                    post.reply.failed(SayError::NotStored);
                 }
             }
         }

@@ -1,13 +1,15 @@
 //! What the one who said something hears back, when it is not simply its event: a refusal, or that it failed.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::BytesMut;
 use tokio::sync::oneshot;
 
+use super::ask;
 use crate::frame;
 use crate::handlers::{Fault, Release};
-use crate::model::{Message, Refusal, RoomId};
+use crate::model::{Message, Refusal, RequestId, RoomId};
 use crate::rooms::Outbox;
 
 /// Why something that was said has come to nothing.
@@ -40,54 +42,97 @@ impl SayError {
     }
 }
 
-/// Where an answer goes.
-pub(super) enum Reply {
-    /// To a connection, as an event. What is stored it hears with the room.
-    Socket(Arc<Outbox>),
-    /// To somebody who waits for it.
+/// Where an answer goes, and what it answers.
+pub(super) struct Reply {
+    to: To,
+    pub(super) request: RequestId,
+}
+
+enum To {
+    /// A connection, as an event. What is stored it hears with the room.
+    Socket(Arc<Outbox>, Arc<Pause>),
+    /// Somebody who waits for it.
     Waiting(oneshot::Sender<Result<Option<Message>, SayError>>),
 }
 
+/// How long a connection is to wait before its next frame is taken, in milliseconds.
+#[derive(Default)]
+pub(super) struct Pause(AtomicU64);
+
+impl Pause {
+    /// What it is now; it is none from here on.
+    pub(super) fn take(&self) -> u64 {
+        self.0.swap(0, Ordering::Relaxed)
+    }
+}
+
 impl Reply {
+    /// To a connection.
+    pub(super) fn socket(outbox: Arc<Outbox>, pause: Arc<Pause>, request: RequestId) -> Self {
+        Self { to: To::Socket(outbox, pause), request }
+    }
+
+    /// To somebody who waits for it.
+    pub(super) fn waiting(answer: oneshot::Sender<Result<Option<Message>, SayError>>, request: RequestId) -> Self {
+        Self { to: To::Waiting(answer), request }
+    }
+
+    /// The connection that it goes to, if it is one.
+    pub(super) fn outbox(&self) -> Option<&Arc<Outbox>> {
+        match &self.to {
+            To::Socket(outbox, _) => Some(outbox),
+            To::Waiting(_) => None,
+        }
+    }
+
     /// The message is on the disk.
     pub(super) fn stored(self, message: Message) {
-        if let Self::Waiting(waiting) = self {
+        if let To::Waiting(waiting) = self.to {
             let _ = waiting.send(Ok(Some(message)));
         }
     }
 
     /// There was nothing to store, and what there was is done.
     pub(super) fn done(self) {
-        if let Self::Waiting(waiting) = self {
+        if let To::Waiting(waiting) = self.to {
             let _ = waiting.send(Ok(None));
         }
     }
 
     /// It was refused by the host or a handler.
     pub(super) fn refused(self, release: &Release, room: RoomId, refusal: Refusal) {
-        match self {
-            Self::Waiting(waiting) => drop(waiting.send(Err(SayError::Refused(refusal)))),
-            Self::Socket(outbox) => match release.refusal(&refusal) {
+        match self.to {
+            To::Waiting(waiting) => drop(waiting.send(Err(SayError::Refused(refusal)))),
+            To::Socket(outbox, _) => match ask::refusal(release, &self.request, room, &refusal) {
                 Ok(payload) => send(&outbox, &payload),
                 Err(fault) => {
-                    log_fault(room, &fault, "its sender hears the host's own words of a refusal");
-                    send(&outbox, &error_event("invalid_request", &refusal.message, &refusal.code));
+                    fault.log(Some(room), Some(&self.request), "its sender hears the host's own words of a refusal");
+                    send(&outbox, &error_event("invalid_request", &refusal.message, &refusal.code, None));
                 }
             },
         }
     }
 
-    /// A handler failed at it.
-    pub(super) fn faulted(self, room: RoomId, fault: &Fault) {
-        log_fault(room, fault, "its sender hears of an error");
-        self.failed(room, SayError::HandlerFault);
+    /// A handler failed at it. A connection whose frames cost that much time is read more slowly: its next one is taken
+    /// after `pause_ms`.
+    pub(super) fn faulted(self, room: RoomId, fault: &Fault, pause_ms: u64) {
+        fault.log(Some(room), Some(&self.request), "its sender hears of an error");
+        if let To::Socket(_, pause) = &self.to
+            && fault.cause.was_slow()
+        {
+            pause.0.store(pause_ms, Ordering::Relaxed);
+        }
+        self.failed(SayError::HandlerFault);
     }
 
     /// It failed.
-    pub(super) fn failed(self, _: RoomId, error: SayError) {
-        match self {
-            Self::Waiting(waiting) => drop(waiting.send(Err(error))),
-            Self::Socket(outbox) => send(&outbox, &error_event("server_error", &error.to_string(), error.code())),
+    pub(super) fn failed(self, error: SayError) {
+        match self.to {
+            To::Waiting(waiting) => drop(waiting.send(Err(error))),
+            To::Socket(outbox, _) => {
+                let event = error_event("server_error", &error.to_string(), error.code(), Some(&self.request));
+                send(&outbox, &event);
+            }
         }
     }
 }
@@ -99,29 +144,20 @@ pub(super) fn send(outbox: &Outbox, payload: &str) {
     outbox.send(&run.freeze());
 }
 
-/// The one place where a fault in a room is told to the operator.
-pub(super) fn log_fault(room: RoomId, fault: &Fault, outcome: &str) {
-    tracing::error!(
-        room = room.0,
-        handler = %fault.handler,
-        version = %fault.version,
-        function = fault.function,
-        cause = %fault.cause,
-        printed = fault.printed.as_deref().unwrap_or_default(),
-        "handler failed, {outcome}"
-    );
-}
-
-/// The error event in the host's own words, for when no handler can write it.
-fn error_event(error_type: &str, message: &str, code: &str) -> String {
+/// The error event in the host's own words, for when no handler can write it. With the request's name, where the
+/// operator's log has it too.
+fn error_event(error_type: &str, message: &str, code: &str, request: Option<&RequestId>) -> String {
     #[derive(serde::Serialize)]
     struct Event<'a> {
         r#type: &'a str,
         error_type: &'a str,
         message: &'a str,
         code: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
     }
-    serde_json::to_string(&Event { r#type: "error", error_type, message, code }).unwrap_or_default()
+    let request_id = request.map(ToString::to_string);
+    serde_json::to_string(&Event { r#type: "error", error_type, message, code, request_id }).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -131,8 +167,13 @@ mod tests {
     #[test]
     fn the_hosts_error_event_has_the_keys_of_the_api_in_its_order() {
         assert_eq!(
-            error_event("server_error", "no \"luck\"", "busy"),
-            r#"{"type":"error","error_type":"server_error","message":"no \"luck\"","code":"busy"}"#
+            error_event("invalid_request", "no \"luck\"", "blank", None),
+            r#"{"type":"error","error_type":"invalid_request","message":"no \"luck\"","code":"blank"}"#
+        );
+        let request = RequestId::of_request(Some("a-1"));
+        assert_eq!(
+            error_event("server_error", "no", "busy", Some(&request)),
+            r#"{"type":"error","error_type":"server_error","message":"no","code":"busy","request_id":"a-1"}"#
         );
     }
 }

@@ -69,6 +69,9 @@ impl Call {
             }
             Outcome::Fault(cause) => (format!("failed: {cause};"), ExitCode::FAILURE),
         };
+        if let Outcome::Fault(cause) = &called.outcome {
+            cause.backtrace().iter().for_each(|function| eprintln!("  in {function}"));
+        }
         eprintln!(
             "{what} in {} µs with {} of memory",
             called.cost.took.as_micros(),

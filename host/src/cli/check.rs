@@ -53,7 +53,7 @@ impl Check {
                 Ok(version) => println!("fine   {handler}: {} is version {version}", path.display()),
                 Err(error) => {
                     all_fine = false;
-                    error.0.iter().for_each(|reason| println!("wrong  {handler}: {}: {reason}", path.display()));
+                    error.reasons.iter().for_each(|reason| println!("wrong  {handler}: {}: {reason}", path.display()));
                 }
             }
         }
@@ -67,6 +67,6 @@ fn version(
     path: &Path,
     settings: &SettingsMap,
 ) -> Result<String, LoadError> {
-    let bytes = fs::read(path).map_err(|error| LoadError(vec![format!("cannot be read: {error}")]))?;
+    let bytes = fs::read(path).map_err(|error| LoadError::unread(&error))?;
     sandbox.check(handler, &bytes, settings).map(|version| version.to_string())
 }

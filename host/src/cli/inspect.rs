@@ -34,9 +34,11 @@ impl Inspect {
             Ok(report) => report,
             Err(error) => {
                 match self.output {
-                    Output::Json => super::print_json(&serde_json::json!({ "bytes": bytes.len(), "wrong": error.0 }))?,
+                    Output::Json => {
+                        super::print_json(&serde_json::json!({ "bytes": bytes.len(), "wrong": error.reasons }))?
+                    }
                     Output::Text => {
-                        error.0.iter().for_each(|reason| eprintln!("{}: {reason}", self.file.display()));
+                        error.reasons.iter().for_each(|reason| eprintln!("{}: {reason}", self.file.display()));
                     }
                 }
                 return Ok(ExitCode::FAILURE);

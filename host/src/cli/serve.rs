@@ -19,6 +19,7 @@ const EXAMPLES: &str = "\
 Examples:
   ondol serve
   ondol serve --listen 127.0.0.1:0 --data /tmp/chat
+  ondol serve --admin 127.0.0.1:8001      the operator's API: see `ondol handlers`
   ondol serve --config ondol.toml --limit frame_bytes_max=16384 --setting messages.text_length_max=500";
 
 impl Serve {

@@ -25,6 +25,7 @@ pub(super) enum Key {
     Option(String),
     Limit(String),
     Setting { handler: String, key: String },
+    Failure(String),
 }
 
 /// A value as it was given.
@@ -89,8 +90,14 @@ fn variable(name: &str) -> Option<Key> {
         let known = Settings::HANDLERS.contains(&handler) && !key.is_empty();
         return known.then(|| Key::Setting { handler: handler.to_owned(), key: key.to_owned() });
     }
+    if let Some(handler) = name.strip_prefix("failure_") {
+        return Settings::HANDLERS.contains(&handler).then(|| Key::Failure(handler.to_owned()));
+    }
     if OPTIONS.contains(&name.as_str()) {
         return Some(Key::Option(name));
+    }
+    if let Some(limit) = Limits::names_of_handlers().find(|limit| limit.replace('.', "_") == name) {
+        return Some(Key::Limit(limit));
     }
     Limits::TABLE.iter().any(|limit| limit.name == name).then_some(Key::Limit(name))
 }
@@ -102,6 +109,8 @@ pub(super) fn flags(flags: &ConfigFlags, problems: &mut Vec<Problem>) -> Vec<Ent
         ("data", "--data", &flags.data),
         ("handlers", "--handlers", &flags.handlers),
         ("cache", "--cache", &flags.cache),
+        ("admin", "--admin", &flags.admin),
+        ("admin_token_file", "--admin-token-file", &flags.admin_token_file),
         ("refusal", "--refusal", &flags.refusal),
         ("synchronous", "--synchronous", &flags.synchronous),
         ("log", "--log", &flags.log),
@@ -126,6 +135,17 @@ pub(super) fn flags(flags: &ConfigFlags, problems: &mut Vec<Problem>) -> Vec<Ent
                 origin,
             }),
             None => problems.push(Problem::Malformed { origin, why: format!("takes NAME=VALUE; got `{limit}`") }),
+        }
+    }
+    for failure in &flags.failures {
+        let origin = Origin::Flag("--failure");
+        match failure.split_once('=') {
+            Some((handler, value)) => entries.push(Entry {
+                key: Key::Failure(handler.trim().to_owned()),
+                given: Given::Word(value.trim().to_owned()),
+                origin,
+            }),
+            None => problems.push(Problem::Malformed { origin, why: format!("takes HANDLER=WHAT; got `{failure}`") }),
         }
     }
     for setting in &flags.settings {
@@ -175,7 +195,19 @@ pub(super) fn file(path: &Path, problems: &mut Vec<Problem>) -> Vec<Entry> {
         match (key, value.get_ref()) {
             ("limits", DeValue::Table(table)) => {
                 for (name, value) in table {
-                    entry(Key::Limit(name.get_ref().to_string()), value, name.span().start);
+                    let DeValue::Table(of_handler) = value.get_ref() else {
+                        entry(Key::Limit(name.get_ref().to_string()), value, name.span().start);
+                        continue;
+                    };
+                    let handler = name.get_ref();
+                    for (name, value) in of_handler {
+                        entry(Key::Limit(format!("{handler}.{}", name.get_ref())), value, name.span().start);
+                    }
+                }
+            }
+            ("failure", DeValue::Table(table)) => {
+                for (handler, value) in table {
+                    entry(Key::Failure(handler.get_ref().to_string()), value, handler.span().start);
                 }
             }
             ("settings", DeValue::Table(handlers)) => {
@@ -205,8 +237,13 @@ impl Key {
             Self::Option(name) => match nearest(name, names()) {
                 Some(near) if OPTIONS.contains(&near) => Some(near.to_owned()),
                 Some(near) => Some(format!("limits.{near}")),
-                None => nearest(name, ["limits", "settings"]).map(str::to_owned),
+                None => nearest(name, ["limits", "settings", "failure"]).map(str::to_owned),
             },
+            Self::Limit(name) if name.contains('.') => {
+                let known: Vec<String> = Limits::names_of_handlers().collect();
+                nearest(name, known.iter().map(String::as_str)).map(|near| format!("limits.{near}"))
+            }
+            Self::Failure(handler) => nearest(handler, Settings::HANDLERS).map(|near| format!("failure.{near}")),
             Self::Limit(name) => nearest(name, Limits::TABLE.iter().map(|limit| limit.name))
                 .map(|near| format!("limits.{near}"))
                 .or_else(|| nearest(name, OPTIONS.iter().copied()).map(str::to_owned)),
@@ -227,6 +264,7 @@ impl fmt::Display for Key {
         match self {
             Self::Option(name) => write!(f, "{name}"),
             Self::Limit(name) => write!(f, "limits.{name}"),
+            Self::Failure(handler) => write!(f, "failure.{handler}"),
             Self::Setting { handler, key } if key.is_empty() => write!(f, "settings.{handler}"),
             Self::Setting { handler, key } => write!(f, "settings.{handler}.{key}"),
         }

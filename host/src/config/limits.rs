@@ -1,7 +1,9 @@
 //! Every limit: its name, default, unit, range, and what it bounds. The README's table is printed from this one.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::Settings;
 use super::layers::Given;
 
 /// A day. No time limit is longer, so that adding one to a moment cannot overflow.
@@ -34,11 +36,13 @@ macro_rules! limits {
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub struct Limits {
             $($(#[doc = $doc])+ pub $name: $type,)+
+            /// What holds for one handler instead, by handler and limit. Read with [`Limits::of`].
+            pub(super) of_handlers: BTreeMap<(&'static str, &'static str), u64>,
         }
 
         impl Default for Limits {
             fn default() -> Self {
-                Self { $($name: $default,)+ }
+                Self { $($name: $default,)+ of_handlers: BTreeMap::new() }
             }
         }
 
@@ -53,14 +57,36 @@ macro_rules! limits {
                 doc: concat!($($doc),+),
             }),+];
 
-            /// Sets the limit `name`. None: there is no such limit. An error says what it takes.
+            /// Sets the limit `name`, or `HANDLER.NAME` for one handler alone. None: there is no such limit. An error
+            /// says what it takes.
             pub(super) fn set(&mut self, name: &str, given: &Given) -> Option<Result<(), String>> {
+                let (handler, name) = match name.split_once('.') {
+                    Some((handler, name)) => (Some(handler), name),
+                    None => (None, name),
+                };
                 let limit = Self::TABLE.iter().find(|limit| limit.name == name)?;
                 let value = given.as_number().filter(|value| (limit.min..=limit.max).contains(value));
+                let value = match value {
+                    Some(value) => value,
+                    None => return Some(Err(limit.takes())),
+                };
+                match handler {
+                    None => self.put(name, value),
+                    Some(handler) => {
+                        let handler = Settings::HANDLERS.into_iter().find(|known| *known == handler)?;
+                        Self::OF_EACH_HANDLER.contains(&name).then_some(())?;
+                        self.of_handlers.insert((handler, limit.name), value);
+                        Some(Ok(()))
+                    }
+                }
+            }
+
+            /// Sets a limit to a value within its range.
+            fn put(&mut self, name: &str, value: u64) -> Option<Result<(), String>> {
                 match name {
-                    $(stringify!($name) => match value.and_then(|value| <$type>::try_from(value).ok()) {
-                        Some(value) => self.$name = value,
-                        None => return Some(Err(limit.takes())),
+                    $(stringify!($name) => match <$type>::try_from(value) {
+                        Ok(value) => self.$name = value,
+                        Err(error) => return Some(Err(error.to_string())),
                     },)+
                     _ => return None,
                 }
@@ -110,7 +136,10 @@ limits! {
     /// The instances that are kept for each handler while they have nothing to do.
     handler_instances_max: usize = 64, "instances, a handler", 1 => 4_096;
     /// The calls that may run past their first milliseconds at once.
-    handler_slow_calls_max: usize = 4, "calls", 1 => 1_024;
+    // Each holds a thread, of which the runtime has 512 beside its workers.
+    handler_slow_calls_max: usize = 4, "calls", 1 => 256;
+    /// How long a client whose frame a handler ran out of time on waits before its next frame is taken.
+    handler_overrun_pause_ms: u64 = 400, "ms", 0 => 60_000;
     /// The stack of a call.
     // It lies on the stack of the thread that calls, which has 2 MiB.
     handler_stack_bytes_max: usize = 524_288, "bytes, a call", 65_536 => MIB;
@@ -118,6 +147,16 @@ limits! {
     handler_file_bytes_max: usize = 16_777_216, "bytes", 1_024 => GIB;
     /// How long compiling a handler may take.
     handler_compile_ms_max: u64 = 30_000, "ms", 100 => DAY_MS;
+    /// The versions of each handler that are kept whole, the active one among them.
+    versions_kept_max: usize = 20, "versions, a handler", 2 => 1_000;
+    /// The releases that the history shows, refused ones among them.
+    releases_kept_max: usize = 1_000, "releases", 10 => 1_000_000;
+    /// The cases that a version is deployed with, as text.
+    handler_cases_bytes_max: usize = 1_048_576, "bytes", 0 => 64 * MIB;
+    /// The connections of the operator's API; more wait.
+    admin_connections_max: usize = 16, "connections", 1 => 1_024;
+    /// From the head of a request of the operator's API to the end of its body; longer is answered with 408.
+    admin_body_ms_max: u64 = 60_000, "ms", 1 => DAY_MS;
     /// A user's id.
     user_id_chars_max: usize = 128, "characters", 1 => 4_096;
     /// A nickname.
@@ -148,13 +187,41 @@ impl Limit {
 }
 
 impl Limits {
+    /// The limits that each handler may have of its own: `messages.handler_deadline_ms` is over `handler_deadline_ms`,
+    /// wherever either was set.
+    pub const OF_EACH_HANDLER: [&'static str; 5] = [
+        "handler_deadline_ms",
+        "handler_memory_bytes_max",
+        "handler_answer_bytes_max",
+        "handler_log_bytes_max",
+        "handler_calls_per_instance_max",
+    ];
+
+    /// The limits that hold for one handler, by its name.
+    #[must_use]
+    pub fn of(&self, handler: &str) -> Self {
+        let mut limits = self.clone();
+        for ((_, name), value) in self.of_handlers.iter().filter(|((of, _), _)| *of == handler) {
+            // It was within its range when it was set.
+            let _ = limits.put(name, *value);
+        }
+        limits
+    }
+
+    /// The names of all limits of single handlers: `messages.handler_deadline_ms`.
+    pub(super) fn names_of_handlers() -> impl Iterator<Item = String> {
+        let of = |handler| Self::OF_EACH_HANDLER.into_iter().map(move |name| format!("{handler}.{name}"));
+        Settings::HANDLERS.into_iter().flat_map(of)
+    }
+
     /// The table of limits as the README shows it.
     #[must_use]
     pub fn markdown() -> String {
         let mut table = String::from("| limit | default | unit | what it bounds |\n|---|---:|---|---|\n");
         for Limit { name, default, unit, doc, .. } in Self::TABLE {
+            let also = if Self::OF_EACH_HANDLER.contains(name) { " Also for one handler alone." } else { "" };
             // Writing to a String cannot fail.
-            let _ = writeln!(table, "| `{name}` | {} | {unit} | {} |", grouped(*default), doc.trim());
+            let _ = writeln!(table, "| `{name}` | {} | {unit} | {}{also} |", grouped(*default), doc.trim());
         }
         table
     }

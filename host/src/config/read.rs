@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use tracing_subscriber::EnvFilter;
 
 use super::layers::Given;
-use super::{RefusalStyle, Synchronous};
+use super::{AdminAddress, RefusalStyle, Synchronous, Token};
 
 pub(super) fn address(given: &Given) -> Option<SocketAddr> {
     given.as_str()?.parse().ok()
@@ -20,6 +20,16 @@ pub(super) fn path(given: &Given) -> Option<PathBuf> {
 /// For a path that has none as its default: the answer is never `Some(None)`.
 pub(super) fn some_path(given: &Given) -> Option<Option<PathBuf>> {
     path(given).map(Some)
+}
+
+/// Never `Some(None)`, like [`some_path`].
+pub(super) fn admin(given: &Given) -> Option<Option<AdminAddress>> {
+    AdminAddress::read(given.as_str()?).map(Some)
+}
+
+/// Never `Some(None)`, like [`some_path`].
+pub(super) fn token(given: &Given) -> Option<Option<Token>> {
+    Token::new(given.as_str()?).map(Some)
 }
 
 /// A list, or in the environment one text with commas between.

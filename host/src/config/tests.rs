@@ -84,6 +84,47 @@ fn limits_and_origins_come_by_flag_as_well() {
 }
 
 #[test]
+fn a_limit_of_one_handler_is_over_that_of_all() {
+    let file = "[limits]\nhandler_deadline_ms = 70\n[limits.messages]\nhandler_deadline_ms = 50\n";
+    let environment = [("ONDOL_EVENTS_HANDLER_LOG_BYTES_MAX", "9"), ("ONDOL_HANDLER_DEADLINE_MS", "80")];
+    let limits = vec!["rooms.handler_calls_per_instance_max=1".to_owned()];
+    let flags = ConfigFlags { limits, ..ConfigFlags::default() };
+    let limits = load(file, &environment, flags).unwrap().limits;
+    assert_eq!(["rooms", "messages", "events"].map(|of| limits.of(of).handler_deadline_ms), [80, 50, 80]);
+    assert_eq!(limits.of("events").handler_log_bytes_max, 9);
+    assert_eq!(limits.of("rooms").handler_calls_per_instance_max, 1);
+    assert_eq!(limits.of("messages").handler_log_bytes_max, Limits::default().handler_log_bytes_max);
+}
+
+#[test]
+fn a_limit_of_one_handler_that_is_none_is_told_so() {
+    assert_eq!(
+        wrong("[limits.message]\nhandler_deadline_ms = 1"),
+        "ondol.toml:2: there is no setting `limits.message.handler_deadline_ms`; \
+         did you mean `limits.messages.handler_deadline_ms`?"
+    );
+    assert!(wrong("[limits.messages]\nframe_bytes_max = 1").contains("there is no setting"));
+    assert!(wrong("[limits.messages]\nhandler_deadline_ms = 0").contains("takes a whole number from 1"));
+    assert!(Limits::markdown().contains("Also for one handler alone. |"));
+}
+
+#[test]
+fn who_answers_for_a_handler_that_fails_can_be_set() {
+    let environment = [("ONDOL_FAILURE_EVENTS", "default")];
+    let config =
+        load("[failure]\nmessages = 'default'\nrooms = 'refuse'", &environment, ConfigFlags::default()).unwrap();
+    assert_eq!(config.failure, Failure { messages: OnFault::Default, events: OnFault::Default });
+    let flags = ConfigFlags { failures: vec!["messages=refuse".to_owned()], ..ConfigFlags::default() };
+    let config = load("[failure]\nmessages = 'default'", &[], flags).unwrap();
+    assert_eq!(config.failure, Failure::default());
+    assert!(
+        wrong("[failure]\nrooms = 'default'").ends_with("`failure.rooms` takes \"refuse\"; got the string \"default\"")
+    );
+    assert!(wrong("[failure]\nmessages = 'panic'").contains("takes \"refuse\" or \"default\""));
+    assert!(wrong("[failure]\nmessage = 'refuse'").contains("did you mean `failure.messages`?"));
+}
+
+#[test]
 fn an_unknown_key_names_its_line_and_the_nearest() {
     assert_eq!(wrong("\nlisten_ = 1"), "ondol.toml:2: there is no setting `listen_`; did you mean `listen`?");
     assert_eq!(

@@ -19,7 +19,7 @@ use shape::Signature;
 
 use super::SettingsMap;
 use super::kind::{HandlerKind, VersionId};
-use super::load::{LoadError, load};
+use super::load::{LoadError, Stage, load};
 use super::sandbox::Sandbox;
 
 /// One reason why a component does not fit a world.
@@ -139,7 +139,8 @@ fn unmet_settings(interface: &ComponentInstance, engine: &Engine) -> Vec<Misfit>
     misfits
 }
 
-fn unmet_exports(component: &Component, engine: &Engine, handler: HandlerKind) -> Vec<Misfit> {
+/// Every export of the handler's world that the component does not have as it is there.
+pub(super) fn unmet_exports(component: &Component, engine: &Engine, handler: HandlerKind) -> Vec<Misfit> {
     let ty = component.component_type();
     let wanted = wanted::interface(handler.name());
     let found = ty.exports(engine).find_map(|(name, item)| match item.ty {
@@ -239,7 +240,7 @@ impl Sandbox {
         bytes: &[u8],
         settings: &SettingsMap,
     ) -> Result<VersionId, LoadError> {
-        load(self, handler, bytes, &Arc::new(settings.clone()))?;
+        load(self, handler, bytes, &Arc::new(settings.clone()), None)?;
         Ok(VersionId::of(bytes, settings))
     }
 
@@ -247,9 +248,10 @@ impl Sandbox {
     pub(super) fn component(&self, bytes: &[u8]) -> Result<Component, LoadError> {
         match kind(bytes) {
             FileKind::Component => {}
-            other => return Err(LoadError::because(other.to_string())),
+            other => return Err(LoadError::because(Stage::Kind, other.to_string())),
         }
-        self.compile(bytes).map_err(|error| LoadError::because(format!("it does not compile: {error:#}")))
+        self.compile(bytes)
+            .map_err(|error| LoadError::because(Stage::Compile, format!("it does not compile: {error:#}")))
     }
 }
 

@@ -90,6 +90,19 @@ impl VersionId {
         Self(hash.finalize().into())
     }
 
+    /// Reads all 64 digits.
+    #[must_use]
+    pub fn read(digits: &str) -> Option<Self> {
+        let mut bytes = [0; 32];
+        if digits.len() != 64 || !digits.is_ascii() {
+            return None;
+        }
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(digits.get(2 * index..2 * index + 2)?, 16).ok()?;
+        }
+        Some(Self(bytes))
+    }
+
     /// All 64 digits.
     #[must_use]
     pub fn whole(&self) -> String {

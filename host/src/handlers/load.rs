@@ -1,138 +1,226 @@
-//! From a file's bytes to a version that can answer: what it is, whether it fits its world, compiled, tried with one
-//! call. Whatever is wrong is told as a sentence and changes nothing.
+//! The gate: from a file's bytes to a version that can answer, step by step. Whatever is wrong is told with the step that
+//! found it, as sentences, and changes nothing.
+//!
+//! The steps, in their order: size, kind of file, compiling within a time limit, every import, every export, an instance,
+//! the cases that came with it, the built-in calls. (Types are known only once a component is compiled, so that comes
+//! before the imports; it runs nothing of the guest's.)
 
+use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
 
+use serde::Serialize;
+use wasmtime::component::Component;
+
+use super::cases::Cases;
 use super::exports::{EventExports, Exports, MessageExports, RoomExports};
-use super::inspect::{self, FileKind};
+use super::fault::{Cause, Fault};
+use super::inspect::{self, FileKind, Misfit};
 use super::kind::{HandlerKind, VersionId};
 use super::sandbox::Sandbox;
 use super::version::Version;
-use super::{Release, SettingsMap};
-use crate::model::{Draft, Frame, Message, MessageId, Refusal, RoomId, RoomRequest, Seq, Timestamp, User};
+use super::{SettingsMap, smoke};
 
-/// Why a file was not taken: a reason each, all of them.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}", .0.join("; "))]
-pub struct LoadError(pub Vec<String>);
+/// How many cases are told of when many fail.
+const CASES_TOLD_MAX: usize = 10;
+
+/// Why a file was not taken: the step that found it wrong, and every reason that the step found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+#[error("{}", .reasons.join("; "))]
+pub struct LoadError {
+    /// The step.
+    pub stage: Stage,
+    /// A reason each.
+    pub reasons: Vec<String>,
+}
+
+/// A step of the gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// The file cannot be read.
+    File,
+    /// It is larger than it may be.
+    Size,
+    /// It is no component.
+    Kind,
+    /// It does not compile, or not in time.
+    Compile,
+    /// It imports what no handler is given.
+    Imports,
+    /// It does not export what its world has.
+    Exports,
+    /// No instance of it can be made under the limits.
+    Instantiate,
+    /// A case that came with it came to something else.
+    Cases,
+    /// A built-in call failed.
+    Smoke,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::File => "file",
+            Self::Size => "size",
+            Self::Kind => "kind",
+            Self::Compile => "compile",
+            Self::Imports => "imports",
+            Self::Exports => "exports",
+            Self::Instantiate => "instantiate",
+            Self::Cases => "cases",
+            Self::Smoke => "smoke",
+        })
+    }
+}
 
 impl LoadError {
     /// A single reason.
-    pub(super) fn because(reason: impl Into<String>) -> Self {
-        Self(vec![reason.into()])
+    pub(super) fn because(stage: Stage, reason: impl Into<String>) -> Self {
+        Self { stage, reasons: vec![reason.into()] }
+    }
+
+    /// The file could not be read.
+    #[must_use]
+    pub fn unread(error: &std::io::Error) -> Self {
+        Self::because(Stage::File, format!("it cannot be read: {error}"))
     }
 }
 
 /// A version of whichever handler.
 pub(super) enum Loaded {
-    Rooms(Version<RoomExports>),
-    Messages(Version<MessageExports>),
-    Events(Version<EventExports>),
+    Rooms(Arc<Version<RoomExports>>),
+    Messages(Arc<Version<MessageExports>>),
+    Events(Arc<Version<EventExports>>),
 }
 
-impl Loaded {
-    /// The release that differs from `release` in this version.
-    pub(super) fn into(self, release: &Release) -> Release {
-        let mut release = release.clone();
-        match self {
-            Self::Rooms(version) => release.rooms = Arc::new(version),
-            Self::Messages(version) => release.messages = Arc::new(version),
-            Self::Events(version) => release.events = Arc::new(version),
-        }
-        release
-    }
-}
-
-/// Loads `bytes` as a version of `handler` and tries it. Takes as long as compiling does: not for a worker.
+/// Brings `bytes` through the gate as a version of `handler`. Takes as long as compiling does: not for a worker.
 ///
 /// # Errors
 ///
-/// Every reason why the file is not such a handler, or the fault of the trial.
+/// Every reason of the first step that found one.
 pub(super) fn load(
     sandbox: &Arc<Sandbox>,
     handler: HandlerKind,
     bytes: &[u8],
     settings: &Arc<SettingsMap>,
+    cases: Option<&str>,
 ) -> Result<Loaded, LoadError> {
-    match handler {
-        HandlerKind::Rooms => {
-            let rooms = fit(sandbox, bytes, settings)?;
-            try_rooms(&rooms)?;
-            Ok(Loaded::Rooms(rooms))
-        }
-        HandlerKind::Messages => {
-            let messages = fit(sandbox, bytes, settings)?;
-            try_messages(&messages)?;
-            Ok(Loaded::Messages(messages))
-        }
-        HandlerKind::Events => {
-            let events = fit(sandbox, bytes, settings)?;
-            try_events(&events)?;
-            Ok(Loaded::Events(events))
-        }
+    let component = fit(sandbox, handler, bytes)?;
+    let loaded = match handler {
+        HandlerKind::Rooms => Loaded::Rooms(version(sandbox, &component, bytes, settings)?),
+        HandlerKind::Messages => Loaded::Messages(version(sandbox, &component, bytes, settings)?),
+        HandlerKind::Events => Loaded::Events(version(sandbox, &component, bytes, settings)?),
+    };
+    let smoke = match &loaded {
+        Loaded::Rooms(rooms) => smoke::rooms(rooms),
+        Loaded::Messages(messages) => smoke::messages(messages),
+        Loaded::Events(events) => smoke::events(events),
+    };
+    // The first call makes the first instance; whether that can be had is a question before all cases.
+    if let Err(Fault { cause: cause @ Cause::Instantiate(_), .. }) = &smoke {
+        return Err(LoadError::because(Stage::Instantiate, cause.to_string()));
     }
+    if let Some(cases) = cases {
+        run_cases(sandbox, component, cases)?;
+    }
+    smoke.map_err(|fault| {
+        let printed = fault.printed.as_deref().map(|text| format!(" (it printed: {text})")).unwrap_or_default();
+        let reason = format!("the trial call of {} failed: {}{printed}", fault.function, fault.cause);
+        LoadError::because(Stage::Smoke, reason)
+    })?;
+    Ok(loaded)
 }
 
-/// Compiles, and holds the component against its world.
-fn fit<E: Exports>(sandbox: &Arc<Sandbox>, bytes: &[u8], settings: &Arc<SettingsMap>) -> Result<Version<E>, LoadError> {
+/// Size, kind, compiled, and held against the world.
+fn fit(sandbox: &Arc<Sandbox>, handler: HandlerKind, bytes: &[u8]) -> Result<Component, LoadError> {
     let bytes_max = sandbox.limits().handler_file_bytes_max;
     if bytes.len() > bytes_max {
-        return Err(LoadError::because(format!(
-            "the file has {} bytes, more than handler_file_bytes_max = {bytes_max}",
-            bytes.len()
-        )));
+        let reason = format!("the file has {} bytes, more than handler_file_bytes_max = {bytes_max}", bytes.len());
+        return Err(LoadError::because(Stage::Size, reason));
     }
     match inspect::kind(bytes) {
         FileKind::Component => {}
-        other => return Err(LoadError::because(other.to_string())),
+        other => return Err(LoadError::because(Stage::Kind, other.to_string())),
     }
-    let component =
-        sandbox.compile(bytes).map_err(|error| LoadError::because(format!("it does not compile: {error:#}")))?;
-    let misfits = inspect::misfits(&component, sandbox.engine(), E::KIND);
-    if !misfits.is_empty() {
-        return Err(LoadError(misfits.iter().map(ToString::to_string).collect()));
+    let component = compile(sandbox, bytes)?;
+    for (stage, misfits) in [
+        (Stage::Imports, inspect::unmet_imports(&component, sandbox.engine())),
+        (Stage::Exports, inspect::unmet_exports(&component, sandbox.engine(), handler)),
+    ] {
+        if !misfits.is_empty() {
+            return Err(LoadError { stage, reasons: misfits.iter().map(Misfit::to_string).collect() });
+        }
     }
-    let linked =
-        sandbox.link(&component).map_err(|error| LoadError::because(format!("it does not link: {error:#}")))?;
-    Ok(Version::new(VersionId::of(bytes, settings), linked, Arc::clone(settings), Arc::clone(sandbox)))
+    Ok(component)
 }
 
-fn someone() -> User {
-    User {
-        id: "trial".to_owned(),
-        nickname: "시험".to_owned(),
-        email: "trial@example.com".to_owned(),
-        profile_url: None,
+/// Compiles on a thread of its own and waits as long as may be. Nothing can interrupt a compiler, so one that takes longer
+/// runs on to its end; until then nothing else is compiled.
+fn compile(sandbox: &Arc<Sandbox>, bytes: &[u8]) -> Result<Component, LoadError> {
+    let failed = |why: String| LoadError::because(Stage::Compile, why);
+    let ms_max = sandbox.limits().handler_compile_ms_max;
+    if sandbox.overdue().load(Ordering::Acquire) {
+        return Err(failed("another file has taken longer to compile than it may, and still does".to_owned()));
+    }
+    let (answer, answered) = channel();
+    let (own, bytes) = (Arc::clone(sandbox), bytes.to_vec());
+    let thread = std::thread::Builder::new().name("handler-compile".to_owned()).spawn(move || {
+        let _ = answer.send(own.compile(&bytes));
+        own.overdue().store(false, Ordering::Release);
+    });
+    thread.map_err(|error| failed(format!("no thread to compile it on: {error}")))?;
+    match answered.recv_timeout(Duration::from_millis(ms_max)) {
+        Ok(Ok(component)) => Ok(component),
+        Ok(Err(error)) => Err(failed(format!("it does not compile: {error:#}"))),
+        Err(RecvTimeoutError::Disconnected) => Err(failed("the compiler failed".to_owned())),
+        Err(RecvTimeoutError::Timeout) => {
+            sandbox.overdue().store(true, Ordering::Release);
+            // It may have ended between the two lines.
+            if answered.try_recv().is_ok() {
+                sandbox.overdue().store(false, Ordering::Release);
+            }
+            Err(failed(format!("it takes longer to compile than handler_compile_ms_max = {ms_max}")))
+        }
     }
 }
 
-fn try_rooms(rooms: &Version<RoomExports>) -> Result<(), LoadError> {
-    let request = RoomRequest { name: Some("trial".to_owned()), post_id: None };
-    tried(rooms.create(&request, Some(&someone())).map(drop))
+fn version<E: Exports>(
+    sandbox: &Arc<Sandbox>,
+    component: &Component,
+    bytes: &[u8],
+    settings: &Arc<SettingsMap>,
+) -> Result<Arc<Version<E>>, LoadError> {
+    let linked = sandbox.link(component);
+    let linked = linked.map_err(|error| LoadError::because(Stage::Imports, format!("it does not link: {error:#}")))?;
+    let id = VersionId::of(bytes, settings);
+    Ok(Arc::new(Version::new(id, linked, Arc::clone(settings), Arc::clone(sandbox))))
 }
 
-fn try_messages(messages: &Version<MessageExports>) -> Result<(), LoadError> {
-    let frame = Frame::Text(r#"{"type":"chat.message","message":"trial"}"#);
-    tried(messages.receive(&someone(), RoomId(1), frame).map(drop))
-}
-
-fn try_events(events: &Version<EventExports>) -> Result<(), LoadError> {
-    let message = Message {
-        id: MessageId(1),
-        room: RoomId(1),
-        seq: Seq(1),
-        sender: Arc::new(someone()),
-        draft: Draft { text: "trial".to_owned(), ..Draft::default() },
-        created_at: Timestamp::now(),
-    };
-    tried(events.message(&message).map(drop))?;
-    let refusal = Refusal::new("trial", None, "a trial");
-    tried(events.refusal(&refusal).map(drop))
-}
-
-fn tried(outcome: Result<(), super::Fault>) -> Result<(), LoadError> {
-    outcome.map_err(|fault| {
-        let printed = fault.printed.as_deref().map(|text| format!(" (it printed: {text})")).unwrap_or_default();
-        LoadError::because(format!("the trial call failed: {}{printed}", fault.cause))
-    })
+/// Runs the cases that came with a version, each under its own settings, as `ondol test` does.
+fn run_cases(sandbox: &Arc<Sandbox>, component: Component, cases: &str) -> Result<(), LoadError> {
+    let bytes_max = sandbox.limits().handler_cases_bytes_max;
+    if cases.len() > bytes_max {
+        let reason = format!("the cases have {} bytes, more than handler_cases_bytes_max = {bytes_max}", cases.len());
+        return Err(LoadError::because(Stage::Cases, reason));
+    }
+    let cases = Cases::read(cases).map_err(|error| LoadError::because(Stage::Cases, format!("the cases: {error}")))?;
+    let trial = sandbox.trial_of(component)?;
+    let mut reasons = Vec::new();
+    let mut failed = 0_usize;
+    for report in cases.run(&trial, "").filter(|report| !report.passed()) {
+        failed += 1;
+        if failed <= CASES_TOLD_MAX {
+            reasons.push(format!("the case {:?}: {}", report.name, report.differences.join("; ")));
+        }
+    }
+    if failed == 0 {
+        return Ok(());
+    }
+    if failed > CASES_TOLD_MAX {
+        reasons.push(format!("and {} more cases", failed - CASES_TOLD_MAX));
+    }
+    Err(LoadError { stage: Stage::Cases, reasons })
 }

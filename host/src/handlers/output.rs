@@ -9,6 +9,11 @@ use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
+use super::kind::{HandlerKind, VersionId};
+
+/// The lines of one call that are logged.
+const LINES_MAX: usize = 20;
+
 /// How many bytes a guest is told that it may write at once.
 const WRITE_BYTES_MAX: usize = 4_096;
 
@@ -34,26 +39,63 @@ impl Output {
     /// What was printed since the last time, or none when nothing was. Bytes that are not UTF-8 are replaced.
     pub(super) fn take(&self) -> Option<String> {
         let mut tail = self.tail();
-        if tail.bytes.is_empty() {
+        tail.cut(self.bytes_max);
+        if tail.bytes.is_empty() && tail.left_out == 0 {
             return None;
         }
         let text = String::from_utf8_lossy(&tail.bytes).trim_end().to_owned();
         let left_out = std::mem::take(&mut tail.left_out);
         tail.bytes.clear();
+        // A flood leaves no memory behind in an instance that lives on.
+        tail.bytes.shrink_to(WRITE_BYTES_MAX);
         Some(if left_out == 0 { text } else { format!("({left_out} bytes left out) {text}") })
     }
 
     fn push(&self, bytes: &[u8]) {
         let mut tail = self.tail();
         tail.bytes.extend_from_slice(bytes);
-        let over = tail.bytes.len().saturating_sub(self.bytes_max);
-        tail.bytes.drain(..over);
-        tail.left_out += over;
+        // Cut once in a while, so that a flood in small writes does not move all that is kept each time.
+        if tail.bytes.len() > 2 * self.bytes_max + WRITE_BYTES_MAX {
+            tail.cut(self.bytes_max);
+        }
     }
 
     fn tail(&self) -> MutexGuard<'_, Tail> {
         self.tail.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Tail {
+    /// Leaves the last `bytes_max` bytes.
+    fn cut(&mut self, bytes_max: usize) {
+        let over = self.bytes.len().saturating_sub(bytes_max);
+        self.bytes.drain(..over);
+        self.left_out += over;
+    }
+}
+
+/// Logs what a call had printed, a line each. More than [`LINES_MAX`] are left out, and said to be.
+pub(super) fn log(printed: &str, handler: HandlerKind, version: VersionId, function: &str) {
+    for line in printed.lines().take(LINES_MAX) {
+        tracing::info!(%handler, %version, function, "{}", one_line(line));
+    }
+    let more = printed.lines().count().saturating_sub(LINES_MAX);
+    if more > 0 {
+        tracing::info!(%handler, %version, function, "({more} more lines of this call are left out)");
+    }
+}
+
+/// A handler's text as a part of a log line: what would end the line, or steer a terminal, is escaped.
+pub(super) fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            line.extend(c.escape_debug());
+        } else {
+            line.push(c);
+        }
+    }
+    line
 }
 
 impl IsTerminal for Output {
@@ -103,5 +145,18 @@ mod tests {
         output.push(b"three\n");
         assert_eq!(output.take().as_deref(), Some("(6 bytes left out) o three"));
         assert_eq!(output.take(), None);
+    }
+
+    #[test]
+    fn a_flood_in_small_writes_is_cut_as_it_comes() {
+        let output = Output::new(8);
+        (0..10_000).for_each(|_| output.push(b"0123456789"));
+        assert!(output.tail().bytes.capacity() < 20_000);
+        assert_eq!(output.take().as_deref(), Some("(99992 bytes left out) 23456789"));
+    }
+
+    #[test]
+    fn a_handlers_text_stays_in_its_line() {
+        assert_eq!(one_line("a\n\u{1b}[31m방"), "a\\n\\u{1b}[31m방");
     }
 }

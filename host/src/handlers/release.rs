@@ -3,10 +3,15 @@
 
 use std::sync::Arc;
 
+use serde::de::IgnoredAny;
+use wasmtime::Store;
+
+use super::SettingsMap;
 use super::bindings::{FrameIn, Message as MessageIn, RefusalIn, Request, User as UserIn};
 use super::exports::{EventExports, MessageExports, RoomExports};
 use super::fault::{Cause, Fault};
 use super::kind::{HandlerKind, VersionId};
+use super::state::State;
 use super::version::Version;
 use crate::model::{Action, Frame, Message, Refusal, RoomDraft, RoomId, RoomRequest, User};
 
@@ -36,6 +41,41 @@ impl Release {
             HandlerKind::Messages => self.messages.id,
             HandlerKind::Events => self.events.id,
         }
+    }
+
+    /// The versions of all three, in the order of [`HandlerKind::ALL`].
+    #[must_use]
+    pub fn versions(&self) -> [VersionId; 3] {
+        HandlerKind::ALL.map(|handler| self.version(handler))
+    }
+
+    /// What the operator has set for one handler in it.
+    #[must_use]
+    pub fn settings(&self, handler: HandlerKind) -> &Arc<SettingsMap> {
+        match handler {
+            HandlerKind::Rooms => self.rooms.settings(),
+            HandlerKind::Messages => self.messages.settings(),
+            HandlerKind::Events => self.events.settings(),
+        }
+    }
+
+    /// Tries each handler with one call, and gives the faults of those that fail: none, when all three answer.
+    #[must_use]
+    pub fn ready(&self) -> Vec<Fault> {
+        let someone = User {
+            id: "ready".to_owned(),
+            nickname: "ready".to_owned(),
+            email: "ready@example.com".to_owned(),
+            profile_url: None,
+        };
+        let request = RoomRequest { name: Some("ready".to_owned()), post_id: None };
+        let frame = Frame::Text(r#"{"type":"chat.message","message":"ready"}"#);
+        let calls = [
+            self.create(&request, Some(&someone)).map(drop),
+            self.receive(&someone, RoomId(1), frame).map(drop),
+            self.refusal(&Refusal::new("ready", None, "ready?")).map(drop),
+        ];
+        calls.into_iter().filter_map(Result::err).collect()
     }
 
     /// Asks `rooms.create` what room is to be made of a request.
@@ -132,7 +172,8 @@ impl Version<MessageExports> {
                         .client_id
                         .as_deref()
                         .map_or(Ok(()), |id| within("a client's id for a message", id, CLIENT_ID_CHARS_MAX)),
-                    Action::Relay(_) | Action::Ignore => Ok(()),
+                    Action::Relay(payload) => checked_payload(payload),
+                    Action::Ignore => Ok(()),
                 }
                 .map(|()| Ok(action))
             }
@@ -146,20 +187,47 @@ impl Version<EventExports> {
     pub(super) fn message(&self, message: &Message) -> Result<String, Fault> {
         let created_at = message.created_at.to_string();
         let message = MessageIn::new(message, &created_at);
-        self.call("events.message", |events, store| events.message(store, message))
+        self.payload("events.message", |events, store| events.message(store, message))
     }
 
-    fn join(&self, room: RoomId, user: &User) -> Result<Option<String>, Fault> {
-        self.call("events.join", |events, store| events.join(store, room.0, UserIn::from(user)))
+    pub(super) fn join(&self, room: RoomId, user: &User) -> Result<Option<String>, Fault> {
+        self.announcement("events.join", |events, store| events.join(store, room.0, UserIn::from(user)))
     }
 
-    fn leave(&self, room: RoomId, user: &User) -> Result<Option<String>, Fault> {
-        self.call("events.leave", |events, store| events.leave(store, room.0, UserIn::from(user)))
+    pub(super) fn leave(&self, room: RoomId, user: &User) -> Result<Option<String>, Fault> {
+        self.announcement("events.leave", |events, store| events.leave(store, room.0, UserIn::from(user)))
     }
 
     pub(super) fn refusal(&self, refusal: &Refusal) -> Result<String, Fault> {
-        self.call("events.refusal", |events, store| events.refusal(store, RefusalIn::from(refusal)))
+        self.payload("events.refusal", |events, store| events.refusal(store, RefusalIn::from(refusal)))
     }
+
+    fn payload(
+        &self,
+        function: &'static str,
+        call: impl FnOnce(&EventExports, &mut Store<State>) -> wasmtime::Result<String>,
+    ) -> Result<String, Fault> {
+        let payload = self.call(function, call)?;
+        checked_payload(&payload).map_err(|cause| self.fault(function, cause, None))?;
+        Ok(payload)
+    }
+
+    fn announcement(
+        &self,
+        function: &'static str,
+        call: impl FnOnce(&EventExports, &mut Store<State>) -> wasmtime::Result<Option<String>>,
+    ) -> Result<Option<String>, Fault> {
+        let payload = self.call(function, call)?;
+        let checked = payload.as_deref().map_or(Ok(()), checked_payload);
+        checked.map_err(|cause| self.fault(function, cause, None))?;
+        Ok(payload)
+    }
+}
+
+/// Holds a payload to the contract: it is one JSON value. What stands in it is the handler's business.
+fn checked_payload(payload: &str) -> Result<(), Cause> {
+    let read = serde_json::from_str::<IgnoredAny>(payload);
+    read.map(drop).map_err(|error| Cause::Answer(format!("a payload is one JSON value: {error}")))
 }
 
 /// Holds an answer to the contract: `text` has 1 to `chars_max` characters.
@@ -178,4 +246,20 @@ fn checked(refusal: Refusal) -> Result<Refusal, Cause> {
         return Ok(refusal);
     }
     Err(Cause::Answer(format!("a refusal's code has 1 to {REFUSAL_CODE_BYTES_MAX} bytes, not {bytes}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_is_one_json_value() {
+        for payload in [r#"{"type":"chat.message"}"#, "[1]", "\"방\"", " null\n"] {
+            assert!(checked_payload(payload).is_ok(), "{payload}");
+        }
+        for payload in ["", "{", "{} {}", "hello", "{\"a\":\"\n\"}", "{'a':1}"] {
+            assert!(checked_payload(payload).is_err(), "{payload}");
+        }
+        assert!(checked_payload(&"[".repeat(100_000)).is_err(), "depth is no danger");
+    }
 }

@@ -1,8 +1,11 @@
 //! Where handlers run: an engine, what they may import, and the limits of each. Knows nothing of which version is active
 //! or which functions a world has.
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use wasmtime::Store;
@@ -11,15 +14,20 @@ use wasmtime::component::{Component, Instance, InstancePre, Linker};
 use super::SettingsMap;
 use super::engine::Compiler;
 use super::fault::Cause;
-use super::state::{SlowCalls, State, watch};
-use crate::config::Limits;
+use super::kind::HandlerKind;
+use super::state::{HANDLES_MAX, SlowCalls, State, watch};
+use crate::config::{Failure, Limits};
 
 /// The one sandbox of a process.
 pub struct Sandbox {
     compiler: Compiler,
     linker: Linker<State>,
     limits: Limits,
+    /// The same with what holds for one handler alone, in the order of [`HandlerKind::ALL`].
+    limits_of: [Limits; 3],
+    failure: Failure,
     slow_calls: SlowCalls,
+    overdue: AtomicBool,
 }
 
 /// What a call cost.
@@ -43,12 +51,32 @@ impl Sandbox {
         let compiler = Compiler::start(limits.handler_stack_bytes_max, cache)?;
         let linker = super::wasi::linker(compiler.engine())?;
         let slow_calls = SlowCalls::new(limits.handler_slow_calls_max);
-        Ok(Self { compiler, linker, limits: limits.clone(), slow_calls })
+        let limits_of = HandlerKind::ALL.map(|handler| limits.of(handler.name()));
+        Ok(Self {
+            compiler,
+            linker,
+            limits: limits.clone(),
+            limits_of,
+            failure: Failure::default(),
+            slow_calls,
+            overdue: AtomicBool::new(false),
+        })
+    }
+
+    /// The same, with somebody else to answer for handlers that fail.
+    #[must_use]
+    pub fn failing(self, failure: Failure) -> Self {
+        Self { failure, ..self }
     }
 
     /// Compiles a component.
     pub(super) fn compile(&self, bytes: &[u8]) -> wasmtime::Result<Component> {
         self.compiler.compile(bytes)
+    }
+
+    /// Whether something is being compiled that has taken longer than it may.
+    pub(super) fn overdue(&self) -> &AtomicBool {
+        &self.overdue
     }
 
     pub(super) fn engine(&self) -> &wasmtime::Engine {
@@ -59,18 +87,34 @@ impl Sandbox {
         &self.limits
     }
 
+    /// The limits of one handler; those of all when it is none of the three.
+    pub(super) fn limits_of(&self, handler: Option<HandlerKind>) -> &Limits {
+        let [rooms, messages, events] = &self.limits_of;
+        match handler {
+            Some(HandlerKind::Rooms) => rooms,
+            Some(HandlerKind::Messages) => messages,
+            Some(HandlerKind::Events) => events,
+            None => &self.limits,
+        }
+    }
+
+    /// Who answers for handlers that fail.
+    pub(super) fn failure(&self) -> Failure {
+        self.failure
+    }
+
     /// Ties a component's imports to the host, once for all its instances.
     pub(super) fn link(&self, component: &Component) -> wasmtime::Result<InstancePre<State>> {
         self.linker.instantiate_pre(component)
     }
 
-    /// A fresh instance.
+    /// A fresh instance, under limits of this sandbox's.
     pub(super) fn instantiate(
         &self,
         linked: &InstancePre<State>,
         settings: &Arc<SettingsMap>,
+        limits: &Limits,
     ) -> wasmtime::Result<Running> {
-        let limits = &self.limits;
         let state = State::new(
             Arc::clone(settings),
             Duration::from_millis(limits.handler_deadline_ms),
@@ -81,17 +125,36 @@ impl Sandbox {
         let mut store = Store::new(self.compiler.engine(), state);
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(limits.handler_answer_bytes_max);
-        store.set_max_component_handles(1_000);
+        store.set_max_component_handles(HANDLES_MAX);
         store.epoch_deadline_callback(watch);
         store.set_epoch_deadline(1);
         let instance = linked.instantiate(&mut store)?;
         Ok(Running { store, instance })
     }
+}
 
-    /// Reads an error of wasmtime's.
-    pub(super) fn cause(&self, error: &wasmtime::Error) -> Cause {
-        Cause::read(error, self.limits.handler_stack_bytes_max, self.limits.handler_answer_bytes_max)
+/// Why a call has no answer.
+pub(super) enum Failed {
+    /// What wasmtime tells.
+    Guest(wasmtime::Error),
+    /// The host panicked, with these words.
+    Host(String),
+}
+
+impl Failed {
+    /// The cause, as the operator is to read it. `limits` are those in force.
+    pub(super) fn cause(&self, limits: &Limits) -> Cause {
+        match self {
+            Self::Guest(error) => Cause::read(error, limits),
+            Self::Host(words) => Cause::Host(words.clone()),
+        }
     }
+}
+
+/// What a panic said.
+fn words(panic: &(dyn Any + Send)) -> String {
+    let words = panic.downcast_ref::<&str>().map(ToString::to_string);
+    words.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no reason was given".to_owned())
 }
 
 /// An instance, and the store that it lives in.
@@ -106,10 +169,16 @@ impl Running {
     pub(super) fn call<R>(
         &mut self,
         call: impl FnOnce(&mut Store<State>, &Instance) -> wasmtime::Result<R>,
-    ) -> (wasmtime::Result<R>, Duration) {
+    ) -> (Result<R, Failed>, Duration) {
         self.store.data_mut().start_call();
         self.store.set_epoch_deadline(1);
-        let outcome = call(&mut self.store, &self.instance);
+        // A panic of the host's in the midst of a guest's call would take the task, and with it a connection or a room,
+        // along. The instance is not used again, so nothing is seen half changed.
+        let outcome = catch_unwind(AssertUnwindSafe(|| call(&mut self.store, &self.instance)));
+        let outcome = match outcome {
+            Ok(outcome) => outcome.map_err(Failed::Guest),
+            Err(panic) => Err(Failed::Host(words(&*panic))),
+        };
         (outcome, self.store.data_mut().end_call())
     }
 

@@ -23,7 +23,10 @@ const HAND_OVER: Duration = Duration::from_micros(300);
 const TABLE_ELEMENTS_MAX: usize = 100_000;
 
 /// Handles of one instance to the host's resources (streams, above all).
-const HANDLES_MAX: usize = 1_000;
+pub(super) const HANDLES_MAX: usize = 1_000;
+
+/// What one call may ask of random bytes at once. A host call cannot be interrupted, so each has to be short.
+const RANDOM_BYTES_MAX: u64 = 65_536;
 
 /// The host's side of one instance.
 pub(super) struct State {
@@ -39,6 +42,8 @@ pub(super) struct State {
 struct Call {
     started: Instant,
     deadline: Duration,
+    /// It was one of as many slow calls as there may be when the clock first found it slow.
+    crowded: bool,
     slow: Option<SlowCall>,
     slow_calls: SlowCalls,
 }
@@ -53,7 +58,8 @@ impl State {
         slow_calls: SlowCalls,
     ) -> Self {
         let output = Output::new(log_bytes_max);
-        let wasi = WasiCtx::builder().stdout(output.clone()).stderr(output.clone()).build();
+        let wasi =
+            WasiCtx::builder().stdout(output.clone()).stderr(output.clone()).max_random_size(RANDOM_BYTES_MAX).build();
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES_MAX);
         Self {
@@ -62,13 +68,14 @@ impl State {
             settings,
             memory: Memory { bytes: 0, bytes_max: memory_bytes_max },
             output,
-            call: Call { started: Instant::now(), deadline, slow: None, slow_calls },
+            call: Call { started: Instant::now(), deadline, crowded: false, slow: None, slow_calls },
         }
     }
 
     /// Marks the start of a call.
     pub(super) fn start_call(&mut self) {
         self.call.started = Instant::now();
+        self.call.crowded = false;
     }
 
     /// Marks its end, and gives up its place among the slow ones. Says how long it took.
@@ -88,7 +95,8 @@ impl WasiView for State {
 ///
 /// Calls are made on the server's workers, because handing them to other threads would cost more than they take. One that
 /// outgrows its share hands its worker's other tasks to a fresh thread and goes on alone, until its deadline: so a handler
-/// that spins holds a thread, and no worker. How many may do so at once is bounded; one too many ends at once.
+/// that spins holds a thread, and no worker. How many may do so at once is bounded; one too many ends at the next tick. It
+/// is not ended at the first: a call that the system left waiting for a CPU looks slow then as well, and is over by the next.
 pub(super) fn watch(mut store: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
     let call = &mut store.data_mut().call;
     let ran = call.started.elapsed();
@@ -96,13 +104,24 @@ pub(super) fn watch(mut store: StoreContextMut<'_, State>) -> wasmtime::Result<U
         return Err(Overrun::Deadline(call.deadline).into());
     }
     if ran >= WORKER_SHARE && call.slow.is_none() {
-        call.slow = Some(call.slow_calls.enter().ok_or(Overrun::TooManySlow(call.slow_calls.max))?);
-        leave_worker();
+        match call.slow_calls.enter() {
+            Some(slow) => {
+                call.slow = Some(slow);
+                leave_worker();
+            }
+            None if call.crowded => return Err(Overrun::TooManySlow(call.slow_calls.max).into()),
+            None => call.crowded = true,
+        }
     }
     Ok(UpdateDeadline::Continue(1))
 }
 
-/// Lets another thread take over the tasks that wait for this worker. Elsewhere than on a worker it does nothing.
+/// Lets another thread take over the tasks that wait for this worker.
+///
+/// On a worker `block_in_place` passes them on, and the pause lets the thread that gets them start: without it this one
+/// would take them back on its way out. On a thread for blocking work, on the one that runs `block_on`, or on a worker that
+/// has passed its tasks on already, nothing waits and it only pauses. It would panic on a `LocalSet`, of which there is none.
+/// Threads of no runtime, such as the store's, and a runtime of a single thread are left alone.
 fn leave_worker() {
     let on_worker = tokio::runtime::Handle::try_current()
         .is_ok_and(|runtime| runtime.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread);

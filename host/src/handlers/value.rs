@@ -17,7 +17,7 @@ pub(super) use read::Unreadable;
 use super::SettingsMap;
 use super::fault::Cause;
 use super::inspect;
-use super::load::LoadError;
+use super::load::{LoadError, Stage};
 use super::sandbox::{Cost, Sandbox};
 use super::state::State;
 
@@ -87,13 +87,19 @@ impl Sandbox {
     ///
     /// When they are no component, do not compile, or import what the host does not have: every such import.
     pub fn trial(&self, bytes: &[u8]) -> Result<Trial<'_>, LoadError> {
-        let component = self.component(bytes)?;
+        self.trial_of(self.component(bytes)?)
+    }
+
+    /// The same for a component that is compiled already.
+    pub(super) fn trial_of(&self, component: Component) -> Result<Trial<'_>, LoadError> {
         let unmet = inspect::unmet_imports(&component, self.engine());
         if !unmet.is_empty() {
-            return Err(LoadError(unmet.iter().map(ToString::to_string).collect()));
+            let reasons = unmet.iter().map(ToString::to_string).collect();
+            return Err(LoadError { stage: Stage::Imports, reasons });
         }
+        let linked = self.link(&component);
         let linked =
-            self.link(&component).map_err(|error| LoadError::because(format!("it does not link: {error:#}")))?;
+            linked.map_err(|error| LoadError::because(Stage::Imports, format!("it does not link: {error:#}")))?;
         Ok(Trial { sandbox: self, component, linked })
     }
 }
@@ -170,10 +176,14 @@ impl Trial<'_> {
     }
 
     fn run(&self, export: &Export, arguments: &[Val], settings: &SettingsMap) -> Called {
-        let fault = |error: &wasmtime::Error, cost| Called { outcome: Outcome::Fault(self.sandbox.cause(error)), cost };
-        let mut running = match self.sandbox.instantiate(&self.linked, &Arc::new(settings.clone())) {
+        let handler = export.name.split('.').next().and_then(|interface| interface.parse().ok());
+        let limits = self.sandbox.limits_of(handler);
+        let mut running = match self.sandbox.instantiate(&self.linked, &Arc::new(settings.clone()), limits) {
             Ok(running) => running,
-            Err(error) => return fault(&error, Cost { took: Duration::ZERO, memory_bytes: 0, printed: None }),
+            Err(error) => {
+                let cost = Cost { took: Duration::ZERO, memory_bytes: 0, printed: None };
+                return Called { outcome: Outcome::Fault(Cause::read(&error, limits)), cost };
+            }
         };
         let mut answers = vec![Val::Bool(false); export.function.results().len()];
         let (outcome, took) = running.call(|store, instance| {
@@ -190,7 +200,7 @@ impl Trial<'_> {
         let cost = running.cost(took);
         match outcome {
             Ok(()) => Called { outcome: outcome_of(answers.pop()), cost },
-            Err(error) => fault(&error, cost),
+            Err(failed) => Called { outcome: Outcome::Fault(failed.cause(limits)), cost },
         }
     }
 }

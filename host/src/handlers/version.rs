@@ -12,8 +12,10 @@ use super::SettingsMap;
 use super::exports::Exports;
 use super::fault::{Cause, Fault};
 use super::kind::VersionId;
+use super::output;
 use super::sandbox::{Running, Sandbox};
 use super::state::State;
+use crate::config::Limits;
 
 type Store = wasmtime::Store<State>;
 
@@ -21,8 +23,8 @@ type Store = wasmtime::Store<State>;
 pub(super) struct Version<E> {
     pub(super) id: VersionId,
     linked: InstancePre<State>,
-    settings: Arc<SettingsMap>,
-    sandbox: Arc<Sandbox>,
+    pub(super) settings: Arc<SettingsMap>,
+    pub(super) sandbox: Arc<Sandbox>,
     resting: Mutex<Vec<Kept<E>>>,
 }
 
@@ -43,6 +45,11 @@ impl<E: Exports> Version<E> {
         Self { id, linked, settings, sandbox, resting: Mutex::default() }
     }
 
+    /// What the operator has set for it.
+    pub(super) fn settings(&self) -> &Arc<SettingsMap> {
+        &self.settings
+    }
+
     /// Makes one call, in an instance that nobody else uses meanwhile.
     pub(super) fn call<R>(
         &self,
@@ -52,7 +59,8 @@ impl<E: Exports> Version<E> {
         let mut kept = match self.wake() {
             Some(kept) => kept,
             None => self.instantiate().map_err(|error| {
-                self.fault(function, Cause::Instantiate(self.sandbox.cause(&error).to_string()), None)
+                let cause = Cause::read(&error, self.limits()).to_string();
+                self.fault(function, Cause::Instantiate(cause), None)
             })?,
         };
         let Kept { running, exports, .. } = &mut kept;
@@ -60,14 +68,22 @@ impl<E: Exports> Version<E> {
         let printed = running.store.data().output.take();
         match outcome {
             Ok(answer) => {
-                for line in printed.iter().flat_map(|text| text.lines()) {
-                    tracing::info!(handler = %E::KIND, version = %self.id, function, "{line}");
+                if let Some(printed) = printed {
+                    output::log(&printed, E::KIND, self.id, function);
                 }
                 self.rest(kept);
                 Ok(answer)
             }
-            Err(error) => Err(self.fault(function, self.sandbox.cause(&error), printed)),
+            Err(failed) => {
+                let (cause, printed) = failed.cause(self.limits()).with_printed(printed);
+                Err(self.fault(function, cause, printed))
+            }
         }
+    }
+
+    /// The limits that hold for it.
+    pub(super) fn limits(&self) -> &Limits {
+        self.sandbox.limits_of(Some(E::KIND))
     }
 
     /// A fault of this version.
@@ -76,7 +92,7 @@ impl<E: Exports> Version<E> {
     }
 
     fn instantiate(&self) -> wasmtime::Result<Kept<E>> {
-        let mut running = self.sandbox.instantiate(&self.linked, &self.settings)?;
+        let mut running = self.sandbox.instantiate(&self.linked, &self.settings, self.limits())?;
         let exports = E::find(&running.instance, &mut running.store)?;
         Ok(Kept { running, exports, calls: 0 })
     }
@@ -87,7 +103,7 @@ impl<E: Exports> Version<E> {
     }
 
     fn rest(&self, mut kept: Kept<E>) {
-        let limits = self.sandbox.limits();
+        let limits = self.limits();
         kept.calls += 1;
         if kept.calls >= limits.handler_calls_per_instance_max {
             return;

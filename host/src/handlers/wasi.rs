@@ -2,7 +2,7 @@
 //! it. There are no sockets to import at all. Calls run on the server's own workers, so no import may block: where the
 //! library's would wait, these answer at once or trap.
 
-use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
+use wasmtime::component::{HasData, Linker, Resource, ResourceTable, ResourceType};
 use wasmtime::{Result, StoreContextMut, bail, format_err};
 use wasmtime_wasi::WasiView as _;
 use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
@@ -72,6 +72,9 @@ fn add_wasi(linker: &mut Linker<State>) -> Result<()> {
 
 /// Puts answers that cannot block in the place of those that could. The only streams in a sandbox are an empty standard
 /// input and the two outputs, which take whatever is written.
+///
+/// What else of the library blocks is in `wasi:filesystem`, and all of it takes a descriptor: there is none to be had where
+/// no directory is open to begin with.
 fn replace_waiting(linker: &mut Linker<State>) -> Result<()> {
     let mut poll = linker.instance("wasi:io/poll@0.2.12")?;
     poll.func_wrap("poll", |_: StoreContextMut<'_, State>, (_,): (Vec<Resource<DynPollable>>,)| {
@@ -91,6 +94,15 @@ fn replace_waiting(linker: &mut Linker<State>) -> Result<()> {
     })?;
 
     let mut streams = linker.instance("wasi:io/streams@0.2.12")?;
+    // The library's destructors block on a future, which panics on a worker. These have nothing to wait for.
+    streams.resource("input-stream", ResourceType::host::<DynInputStream>(), |mut store, handle| {
+        store.data_mut().table.delete(Resource::<DynInputStream>::new_own(handle))?;
+        Ok(())
+    })?;
+    streams.resource("output-stream", ResourceType::host::<DynOutputStream>(), |mut store, handle| {
+        store.data_mut().table.delete(Resource::<DynOutputStream>::new_own(handle))?;
+        Ok(())
+    })?;
     for name in ["[method]input-stream.blocking-read", "[method]input-stream.read"] {
         streams.func_wrap(name, |_: StoreContextMut<'_, State>, (_, _): (Resource<DynInputStream>, u64)| {
             Ok((Err::<Vec<u8>, _>(Refused::Closed),))

@@ -1,5 +1,5 @@
-//! Watches the directory of handlers and offers what has changed. Knows files; what becomes of their bytes is
-//! [`Handlers::offer`]'s business.
+//! Watches the directory of handlers and offers what has changed. Knows files; what becomes of their bytes is the business
+//! of whoever asked for the watch.
 //!
 //! Whatever happens in the directory leads to the same question: do the three files hold something that was not offered
 //! yet? So an editor's rename, a symbolic link that flips, a touch and a file that is written piece by piece need no
@@ -7,14 +7,13 @@
 //! behind a link.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant, SystemTime};
 
 use notify::{EventKind, RecursiveMode, Watcher as _};
 use sha2::{Digest as _, Sha256};
 
-use super::{HandlerKind, Handlers};
+use super::HandlerKind;
 
 /// How long the directory has to be quiet before it is looked at: files are often written in several steps.
 const QUIET: Duration = Duration::from_millis(40);
@@ -50,13 +49,26 @@ impl Drop for Watch {
     }
 }
 
-/// Starts to watch `directory` for `handlers`, on a thread of its own. Where the system offers no events, the files are
-/// still looked at every second.
+/// What is known of a file: the hash of its content when it was last offered, and whether it was taken.
+pub type Known = Option<([u8; 32], bool)>;
+
+/// The hash that tells one content from another.
+#[must_use]
+pub fn content(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
+
+/// Starts to watch `directory`, on a thread of its own. `offer` is given each file whose content is another than was
+/// `known`, and says whether it was taken. Where the system offers no events, the files are still looked at every second.
 ///
 /// # Errors
 ///
 /// When no thread can be had.
-pub fn watch(directory: &Path, handlers: Arc<Handlers>) -> std::io::Result<Watch> {
+pub fn watch(
+    directory: &Path,
+    known: [Known; 3],
+    offer: impl FnMut(HandlerKind, Vec<u8>) -> bool + Send + 'static,
+) -> std::io::Result<Watch> {
     let (signals, heard) = channel();
     let watcher = match events(directory, signals.clone()) {
         Ok(watcher) => Some(watcher),
@@ -65,8 +77,9 @@ pub fn watch(directory: &Path, handlers: Arc<Handlers>) -> std::io::Result<Watch
             None
         }
     };
-    let mut files = Files { directory: directory.to_owned(), handlers, seen: Default::default(), stamps: None };
-    files.remember_active();
+    // What changed before the watch began is seen by the first look.
+    let _ = signals.send(Signal::Changed);
+    let files = Files { directory: directory.to_owned(), offer, known, stamps: None };
     std::thread::Builder::new().name("handler-watch".to_owned()).spawn(move || files.follow(&heard))?;
     Ok(Watch { signals, _watcher: watcher })
 }
@@ -85,31 +98,20 @@ fn events(directory: &Path, signals: Sender<Signal>) -> notify::Result<notify::R
 type Stamp = Option<(u64, Option<SystemTime>)>;
 
 /// The three files, and what was in them when they were last offered.
-struct Files {
+struct Files<O> {
     directory: PathBuf,
-    handlers: Arc<Handlers>,
-    seen: [Option<[u8; 32]>; 3],
+    offer: O,
+    known: [Known; 3],
     stamps: Option<[Stamp; 3]>,
 }
 
-impl Files {
-    /// What the server started with needs no offer.
-    fn remember_active(&mut self) {
-        let active = self.handlers.current();
-        for (handler, seen) in HandlerKind::ALL.into_iter().zip(&mut self.seen) {
-            let Ok(bytes) = std::fs::read(self.directory.join(handler.file_name())) else { continue };
-            if self.handlers.version_of(handler, &bytes) == active.version(handler) {
-                *seen = Some(Sha256::digest(&bytes).into());
-            }
-        }
-    }
-
+impl<O: FnMut(HandlerKind, Vec<u8>) -> bool> Files<O> {
     fn follow(mut self, heard: &Receiver<Signal>) {
         loop {
             match heard.recv_timeout(LOOK) {
                 Ok(Signal::Changed) => self.settle(heard),
                 Ok(Signal::LookAgain) => {
-                    self.seen = Default::default();
+                    self.forget_refused();
                     self.offer();
                 }
                 Err(RecvTimeoutError::Timeout) => {
@@ -129,36 +131,29 @@ impl Files {
         while Instant::now() < end {
             match heard.recv_timeout(QUIET) {
                 Ok(Signal::Changed) => {}
-                Ok(Signal::LookAgain) => self.seen = Default::default(),
+                Ok(Signal::LookAgain) => self.forget_refused(),
                 Ok(Signal::Stop) | Err(_) => break,
             }
         }
         self.offer();
     }
 
+    /// What was not taken is worth another try. What was taken is not: another version may have been made active since, by
+    /// an operator who would not want it undone.
+    fn forget_refused(&mut self) {
+        for known in &mut self.known {
+            *known = known.filter(|(_, taken)| *taken);
+        }
+    }
+
     /// Offers each file whose content is not that of its last offer. A file that is not there says nothing: it may be
     /// in the middle of being replaced, and the standing version goes on without it.
     fn offer(&mut self) {
-        for (handler, seen) in HandlerKind::ALL.into_iter().zip(&mut self.seen) {
-            let path = self.directory.join(handler.file_name());
-            let Ok(bytes) = std::fs::read(&path) else { continue };
-            let content = Some(Sha256::digest(&bytes).into());
-            if std::mem::replace(seen, content) == content {
-                continue;
-            }
-            match self.handlers.offer(handler, &bytes) {
-                Ok(Some(version)) => tracing::info!(%handler, %version, "handler is active"),
-                Ok(None) => tracing::debug!(%handler, "the handler's file holds the active version"),
-                Err(error) => {
-                    let standing = self.handlers.current().version(handler);
-                    tracing::error!(
-                        %handler,
-                        file = %path.display(),
-                        reason = %error,
-                        %standing,
-                        "handler was not taken, the standing version goes on"
-                    );
-                }
+        for (handler, known) in HandlerKind::ALL.into_iter().zip(&mut self.known) {
+            let Ok(bytes) = std::fs::read(self.directory.join(handler.file_name())) else { continue };
+            let content = content(&bytes);
+            if known.is_none_or(|(before, _)| before != content) {
+                *known = Some((content, (self.offer)(handler, bytes)));
             }
         }
     }

@@ -10,8 +10,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::identity::IdentityError;
-use crate::chat::{ChatError, SayError};
-use crate::model::Refusal;
+use crate::chat::{ActivateError, ChatError, ReleaseError, SayError};
+use crate::model::{Refusal, RequestId};
 
 /// What every route answers.
 pub(super) type Answer = Response<Full<Bytes>>;
@@ -51,6 +51,14 @@ pub(super) enum HttpError {
     UpgradeRequired,
     #[error("{0}")]
     Handshake(&'static str),
+    #[error(transparent)]
+    Release(#[from] ReleaseError),
+    #[error("The operator's API needs its token: Authorization: Bearer …")]
+    Token,
+    #[error("The operator's API does not speak to web pages.")]
+    Browser,
+    #[error("Not ready: {0}")]
+    NotReady(String),
 }
 
 impl HttpError {
@@ -71,7 +79,16 @@ impl HttpError {
                     StatusCode::SERVICE_UNAVAILABLE
                 }
             },
-            Self::Identity(_) => StatusCode::UNAUTHORIZED,
+            Self::Release(error) => match error {
+                ReleaseError::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
+                ReleaseError::Activate(ActivateError::Bad { .. }) | ReleaseError::Broken(_) => StatusCode::CONFLICT,
+                ReleaseError::Unknown(_) => StatusCode::NOT_FOUND,
+                ReleaseError::Activate(ActivateError::Ledger(_)) | ReleaseError::Store(_) => {
+                    StatusCode::SERVICE_UNAVAILABLE
+                }
+            },
+            Self::Identity(_) | Self::Token => StatusCode::UNAUTHORIZED,
+            Self::NotReady(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Field { .. } | Self::Parse(_) | Self::Handshake(_) => StatusCode::BAD_REQUEST,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
@@ -80,7 +97,7 @@ impl HttpError {
             Self::UrlTooLong(_) => StatusCode::URI_TOO_LONG,
             Self::HeadersTooLarge(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Origin => StatusCode::FORBIDDEN,
+            Self::Origin | Self::Browser => StatusCode::FORBIDDEN,
             Self::Crowded(_) | Self::UserCrowded(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
         }
@@ -96,7 +113,16 @@ impl HttpError {
                 ChatError::Busy => "busy",
                 ChatError::Store(_) => "unavailable",
             },
-            Self::Identity(_) => "not_authenticated",
+            Self::Release(error) => match error {
+                ReleaseError::Refused(_) => "refused",
+                ReleaseError::Activate(ActivateError::Bad { .. }) => "marked_bad",
+                ReleaseError::Broken(_) => "broken",
+                ReleaseError::Unknown(_) => "not_found",
+                ReleaseError::Activate(ActivateError::Ledger(_)) | ReleaseError::Store(_) => "unavailable",
+            },
+            Self::Identity(_) | Self::Token => "not_authenticated",
+            Self::Browser => "browser",
+            Self::NotReady(_) => "not_ready",
             Self::Field { code, .. } => code,
             Self::Parse(_) => "parse_error",
             Self::NotFound => "not_found",
@@ -138,6 +164,7 @@ impl HttpError {
         match self {
             Self::Method { allow } => Some((header::ALLOW, allow)),
             Self::Identity(_) => Some((header::WWW_AUTHENTICATE, "Gateway realm=\"chat\"")),
+            Self::Token => Some((header::WWW_AUTHENTICATE, "Bearer realm=\"ondol\"")),
             Self::UpgradeRequired => Some((header::SEC_WEBSOCKET_VERSION, "13")),
             _ if self.status() == StatusCode::SERVICE_UNAVAILABLE => Some((header::RETRY_AFTER, "1")),
             _ => None,
@@ -145,10 +172,13 @@ impl HttpError {
     }
 }
 
-/// The one function that turns an error into an answer.
-pub(super) fn refuse(error: &HttpError) -> Answer {
+/// The one function that turns an error into an answer. A handler's fault is told with the request's name, as the log has it.
+pub(super) fn refuse(error: &HttpError, id: &RequestId) -> Answer {
     if let HttpError::Chat(ChatError::Store(error)) = error {
         tracing::error!(%error, "a request failed");
+    }
+    if let HttpError::Release(ReleaseError::Store(error)) = error {
+        tracing::error!(%error, "a request of the operator failed");
     }
     let (field, message) = error.about();
     let mut body = Map::new();
@@ -157,6 +187,13 @@ pub(super) fn refuse(error: &HttpError) -> Answer {
         None => body.insert("detail".to_owned(), message.into()),
     };
     body.insert("code".to_owned(), error.code().into());
+    if matches!(error, HttpError::Chat(ChatError::HandlerFault | ChatError::Say(SayError::HandlerFault))) {
+        body.insert("request_id".to_owned(), id.to_string().into());
+    }
+    if let HttpError::Release(ReleaseError::Refused(refused)) = error {
+        let each = refused.iter().map(|(handler, error)| (handler.name().to_owned(), serde_json::json!(error)));
+        body.insert("handlers".to_owned(), Value::Object(each.collect()));
+    }
     let mut answer = json(error.status(), &body);
     if error.ends_connection() {
         answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

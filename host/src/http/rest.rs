@@ -17,7 +17,7 @@ use super::answer::{Answer, HttpError, json};
 use super::{Edge, identity};
 use crate::chat::{Creation, Page, Said};
 use crate::config::Limits;
-use crate::model::{Message, Room, RoomId, RoomRequest, Seq};
+use crate::model::{Message, RequestId, Room, RoomId, RoomRequest, Seq};
 
 /// How many messages a room is shown with.
 const LATEST: usize = 50;
@@ -139,6 +139,7 @@ pub(super) async fn create_room(edge: &Edge, request: Request<Incoming>) -> Resu
     let query = request.uri().query().unwrap_or_default();
     let creator = identity::optional(query, request.headers(), &edge.limits)?;
     let host = edge.host_of(&request);
+    let id = name_of(&request);
     let body = Fields::parse(&read_json(request, &edge.limits).await?)?;
     let name = match body.get("name")? {
         None | Some(Value::Null) => None,
@@ -151,7 +152,7 @@ pub(super) async fn create_room(edge: &Edge, request: Request<Incoming>) -> Resu
             HttpError::field("post_id", "invalid", "post_id: a whole number from 0 to 9223372036854775807, or nothing.")
         })?),
     };
-    let (status, room) = match edge.chat.create_room(RoomRequest { name, post_id }, creator.as_ref()).await? {
+    let (status, room) = match edge.chat.create_room(RoomRequest { name, post_id }, creator.as_ref(), &id).await? {
         Creation::Created(room) => (StatusCode::CREATED, room),
         Creation::Standing(room) => (StatusCode::OK, room),
     };
@@ -162,6 +163,7 @@ pub(super) async fn create_room(edge: &Edge, request: Request<Incoming>) -> Resu
 pub(super) async fn message(edge: &Edge, request: Request<Incoming>) -> Result<Answer, HttpError> {
     let query = request.uri().query().unwrap_or_default();
     let sender = identity::required(query, request.headers(), &edge.limits)?;
+    let id = name_of(&request);
     let text = read_json(request, &edge.limits).await?;
     let body = Fields::parse(&text)?;
     let room = match body.get("room")? {
@@ -170,10 +172,15 @@ pub(super) async fn message(edge: &Edge, request: Request<Incoming>) -> Result<A
             value.as_u64().ok_or_else(|| HttpError::field("room", "invalid", "room: the number of a room."))?
         }
     };
-    match edge.chat.say_once(RoomId(room), Arc::new(sender), &text).await? {
+    match edge.chat.say_once(RoomId(room), Arc::new(sender), &text, id).await? {
         Said::Stored(message) => Ok(json(StatusCode::CREATED, &MessageBody::new(&message))),
         Said::NotStored => Ok(json(StatusCode::ACCEPTED, &serde_json::json!({ "detail": "Nothing was stored." }))),
     }
+}
+
+/// The request's name, which the edge has put there.
+fn name_of(request: &Request<Incoming>) -> RequestId {
+    request.extensions().get().cloned().unwrap_or_else(|| RequestId::of_request(None))
 }
 
 /// A whole number that the database can hold.

@@ -31,16 +31,19 @@ impl Readers {
     ) -> Result<R, StoreError> {
         let Ok(_turn) = self.turns.acquire().await else { return Err(StoreError::Closed) };
         let readers = Arc::clone(self);
-        let outcome = tokio::task::spawn_blocking(move || {
-            let connection = match readers.wake() {
-                Some(connection) => connection,
-                None => open_reader(&readers.path)?,
-            };
-            let outcome = read(&connection)?;
-            readers.rest(connection);
-            Ok(outcome)
-        });
+        let outcome = tokio::task::spawn_blocking(move || readers.read_here(read));
         outcome.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// The same on this thread, which is no worker.
+    pub(super) fn read_here<R>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<R>) -> Result<R, StoreError> {
+        let connection = match self.wake() {
+            Some(connection) => connection,
+            None => open_reader(&self.path)?,
+        };
+        let outcome = read(&connection)?;
+        self.rest(connection);
+        Ok(outcome)
     }
 
     fn wake(&self) -> Option<Connection> {

@@ -15,7 +15,7 @@ pub(super) const SQLITE_NEEDED: &str = "3.51.3";
 const SQLITE_NEEDED_NUMBER: i32 = 3_051_003;
 
 /// The schema that this server writes.
-pub(super) const SCHEMA_VERSION: i64 = 1;
+pub(super) const SCHEMA_VERSION: i64 = 2;
 
 /// How many statements a connection keeps prepared.
 const STATEMENTS: usize = 32;
@@ -72,14 +72,16 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, rusqlite::Error> {
     Ok(connection)
 }
 
+/// What leads from each version of the schema to the next.
+const STEPS: [&str; SCHEMA_VERSION as usize] = [include_str!("schema.sql"), include_str!("schema-2.sql")];
+
 /// Brings the schema up, a version at a time, all in one transaction.
 fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    match version {
-        SCHEMA_VERSION => {}
-        0 => transaction.execute_batch(include_str!("schema.sql"))?,
-        later => return Err(StoreError::FromLater(later)),
+    let missing = usize::try_from(version).ok().and_then(|version| STEPS.get(version..));
+    for step in missing.ok_or(StoreError::FromLater(version))? {
+        transaction.execute_batch(step)?;
     }
     transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     transaction.commit()?;

@@ -132,6 +132,18 @@ impl<T> Writer<T> {
         meanwhile()
     }
 
+    /// Does something else between two batches, with transactions of its own. For what is rare: messages wait meanwhile. Not
+    /// for a worker.
+    pub(super) fn run<R>(
+        &self,
+        errand: impl FnOnce(&mut Connection) -> Result<R, StoreError>,
+    ) -> Result<R, StoreError> {
+        if self.queue().closed {
+            return Err(StoreError::Closed);
+        }
+        errand(&mut self.desk().connection)
+    }
+
     pub(super) fn close(&self) {
         self.queue().closed = true;
     }

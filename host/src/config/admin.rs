@@ -1,0 +1,94 @@
+//! Where the operator's API listens, and the token that opens it. Knows nothing of what is asked there.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Where the operator's API listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AdminAddress {
+    /// On a port.
+    Tcp(SocketAddr),
+    /// On a socket in the file system, for this user alone.
+    Unix(PathBuf),
+}
+
+impl AdminAddress {
+    /// Reads `ADDRESS:PORT`, the same as a URL, or `unix:PATH`.
+    pub(super) fn read(text: &str) -> Option<Self> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            return (!path.is_empty() && !path.contains('\0')).then(|| Self::Unix(path.into()));
+        }
+        let address = text.strip_prefix("http://").unwrap_or(text);
+        address.strip_suffix('/').unwrap_or(address).parse().ok().map(Self::Tcp)
+    }
+
+    /// Whether only this machine can reach it.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Tcp(address) => address.ip().is_loopback(),
+            Self::Unix(_) => true,
+        }
+    }
+}
+
+impl fmt::Display for AdminAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "http://{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// A secret text. Never shown, not even when the config is.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    /// A token without the white space around it. None: nothing is left.
+    #[must_use]
+    pub fn new(text: &str) -> Option<Self> {
+        let text = text.trim();
+        (!text.is_empty()).then(|| Self(text.to_owned()))
+    }
+
+    /// The secret itself.
+    #[must_use]
+    pub fn secret(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn an_address_may_be_a_port_a_url_or_a_socket() {
+        let tcp = AdminAddress::Tcp("127.0.0.1:8001".parse().unwrap());
+        assert_eq!(AdminAddress::read("127.0.0.1:8001"), Some(tcp.clone()));
+        assert_eq!(AdminAddress::read("http://127.0.0.1:8001/"), Some(tcp.clone()));
+        assert_eq!(AdminAddress::read("unix:/run/o.sock"), Some(AdminAddress::Unix("/run/o.sock".into())));
+        assert_eq!(AdminAddress::read("unix:"), None);
+        assert_eq!(AdminAddress::read("here"), None);
+        assert!(tcp.is_local());
+        assert!(!AdminAddress::read("0.0.0.0:8001").unwrap().is_local());
+    }
+
+    #[test]
+    fn a_token_is_never_shown() {
+        assert_eq!(format!("{:?}", Token::new(" abc\n")), "Some((secret))");
+        assert_eq!(Token::new(" abc\n").unwrap().secret(), "abc");
+        assert_eq!(Token::new(" "), None);
+    }
+}

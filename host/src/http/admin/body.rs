@@ -1,0 +1,201 @@
+//! What an operator sends: a component as it is, or JSON with components in base64. Knows how it is written, not what
+//! becomes of it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::{Body as _, Incoming};
+use hyper::{Request, header};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::super::answer::HttpError;
+use crate::chat::{HandlerKind, Order, Part, Target};
+use crate::config::Limits;
+
+/// What JSON may have beside components and cases, in bytes.
+const REST_BYTES_MAX: usize = 1_048_576;
+
+/// The fewest digits that name a version.
+const VERSION_DIGITS_MIN: usize = 4;
+
+/// One handler of a deploy.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PartBody {
+    /// Base64.
+    component: Option<String>,
+    settings: Option<BTreeMap<String, Value>>,
+    /// TOML.
+    cases: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HandlerBody {
+    component: Option<String>,
+    settings: Option<BTreeMap<String, Value>>,
+    cases: Option<String>,
+    reason: Option<String>,
+    #[serde(default)]
+    force: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReleaseBody {
+    rooms: Option<PartBody>,
+    messages: Option<PartBody>,
+    events: Option<PartBody>,
+    reason: Option<String>,
+    #[serde(default)]
+    force: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RollbackBody {
+    to: Option<Value>,
+    reason: Option<String>,
+    #[serde(default)]
+    force: bool,
+}
+
+/// One handler's part: JSON by its type, else the component itself.
+pub(super) async fn part(
+    request: Request<Incoming>,
+    handler: HandlerKind,
+    limits: &Limits,
+    order: &mut Order,
+) -> Result<Part, HttpError> {
+    if !is_json(&request) {
+        let wasm = read(request, limits, limits.handler_file_bytes_max).await?;
+        return Ok(Part { handler, wasm: Some(wasm), settings: None, cases: None });
+    }
+    let body: HandlerBody = parse(&read(request, limits, json_bytes_max(limits, 1)).await?)?;
+    complete(order, body.reason, body.force);
+    let part = PartBody { component: body.component, settings: body.settings, cases: body.cases };
+    part.read(handler, limits)
+}
+
+/// The parts of a release, one at the least.
+pub(super) async fn parts(
+    request: Request<Incoming>,
+    limits: &Limits,
+    order: &mut Order,
+) -> Result<Vec<Part>, HttpError> {
+    let body: ReleaseBody = parse(&read(request, limits, json_bytes_max(limits, 3)).await?)?;
+    complete(order, body.reason, body.force);
+    let parts = HandlerKind::ALL.into_iter().zip([body.rooms, body.messages, body.events]);
+    let parts = parts.filter_map(|(handler, part)| Some(part?.read(handler, limits)));
+    let parts: Vec<Part> = parts.collect::<Result<_, _>>()?;
+    if parts.is_empty() {
+        return Err(HttpError::field("rooms", "required", "Give one of rooms, messages and events at the least."));
+    }
+    Ok(parts)
+}
+
+/// All settings of a handler: an object of texts, numbers and truth values.
+pub(super) async fn settings(
+    request: Request<Incoming>,
+    limits: &Limits,
+) -> Result<BTreeMap<String, String>, HttpError> {
+    texts(parse(&read(request, limits, REST_BYTES_MAX).await?)?)
+}
+
+/// Where to go back to. An empty body means the release before.
+pub(super) async fn target(
+    request: Request<Incoming>,
+    limits: &Limits,
+    order: &mut Order,
+) -> Result<Target, HttpError> {
+    let bytes = read(request, limits, REST_BYTES_MAX).await?;
+    if bytes.is_empty() {
+        return Ok(Target::Before);
+    }
+    let body: RollbackBody = parse(&bytes)?;
+    complete(order, body.reason, body.force);
+    match body.to {
+        None | Some(Value::Null) => Ok(Target::Before),
+        Some(Value::Number(number)) if number.is_u64() => Ok(Target::Release(number.as_u64().unwrap_or(0))),
+        Some(Value::String(digits)) if is_version(&digits) => Ok(Target::Version(digits)),
+        Some(_) => {
+            let reason = "to: a release by its number, or a version by at least four of its first digits as a string.";
+            Err(HttpError::field("to", "invalid", reason))
+        }
+    }
+}
+
+fn is_version(digits: &str) -> bool {
+    (VERSION_DIGITS_MIN..=64).contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
+}
+
+impl PartBody {
+    fn read(self, handler: HandlerKind, limits: &Limits) -> Result<Part, HttpError> {
+        let name = handler.name();
+        let cases = self.cases.filter(|cases| !cases.is_empty());
+        if cases.as_ref().is_some_and(|cases| cases.len() > limits.handler_cases_bytes_max) {
+            return Err(HttpError::BodyTooLarge(limits.handler_cases_bytes_max));
+        }
+        let wasm = self.component.map(|text| data_encoding::BASE64.decode(text.as_bytes())).transpose();
+        let wasm = wasm.map_err(|error| {
+            HttpError::field(name, "invalid", format!("{name}.component: not base64 with padding: {error}."))
+        })?;
+        let settings = self.settings.map(texts).transpose()?;
+        if wasm.is_none() && settings.is_none() && cases.is_none() {
+            return Err(HttpError::field(name, "required", format!("{name}: a component, settings or cases.")));
+        }
+        Ok(Part { handler, wasm, settings, cases })
+    }
+}
+
+/// Settings as handlers read them: numbers and truth values are taken as their texts, as in the config.
+fn texts(settings: BTreeMap<String, Value>) -> Result<BTreeMap<String, String>, HttpError> {
+    let text = |(key, value)| match value {
+        Value::String(text) => Ok((key, text)),
+        Value::Number(number) => Ok((key, number.to_string())),
+        Value::Bool(truth) => Ok((key, truth.to_string())),
+        _ => {
+            Err(HttpError::field("settings", "invalid", format!("settings.{key}: a text, a number or a truth value.")))
+        }
+    };
+    settings.into_iter().map(text).collect()
+}
+
+/// What the body says of the order beats what the query says.
+fn complete(order: &mut Order, reason: Option<String>, force: bool) {
+    if let Some(reason) = reason {
+        order.why = reason;
+    }
+    order.forced |= force;
+}
+
+/// The most that JSON with so many components may have: base64 makes four bytes of three.
+fn json_bytes_max(limits: &Limits, parts: usize) -> usize {
+    parts * (limits.handler_file_bytes_max / 3 * 4 + 2 * limits.handler_cases_bytes_max) + REST_BYTES_MAX
+}
+
+fn is_json(request: &Request<Incoming>) -> bool {
+    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let kind = kind.and_then(|kind| kind.split(';').next());
+    kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+}
+
+fn parse<'a, B: Deserialize<'a>>(bytes: &'a [u8]) -> Result<B, HttpError> {
+    serde_json::from_slice(bytes).map_err(|error| HttpError::Parse(error.to_string()))
+}
+
+async fn read(request: Request<Incoming>, limits: &Limits, bytes_max: usize) -> Result<Vec<u8>, HttpError> {
+    // What is announced as too large is not waited for.
+    if request.body().size_hint().lower() > bytes_max as u64 {
+        return Err(HttpError::BodyTooLarge(bytes_max));
+    }
+    let body = Limited::new(request.into_body(), bytes_max).collect();
+    match tokio::time::timeout(Duration::from_millis(limits.admin_body_ms_max), body).await {
+        Err(_) => Err(HttpError::BodyTimeout(limits.admin_body_ms_max)),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(HttpError::BodyTooLarge(bytes_max)),
+        Ok(Err(_)) => Err(HttpError::Parse("the body ended too early".to_owned())),
+        Ok(Ok(body)) => Ok(body.to_bytes().into()),
+    }
+}

@@ -1,0 +1,42 @@
+//! Whether the process runs, and whether it can serve: for whatever starts it and whatever sends it traffic. Tells no
+//! more than that, since anybody may ask.
+
+use hyper::body::Incoming;
+use hyper::{Method, Request, StatusCode};
+use serde_json::json;
+
+use super::answer::{self, Answer, HttpError};
+use super::{Phase, options};
+use crate::chat::Chat;
+
+/// Answers `/healthz` and `/readyz`. None: something else was asked.
+pub(super) fn answer(chat: &Chat, phase: Phase, request: &Request<Incoming>) -> Option<Result<Answer, HttpError>> {
+    let path = request.uri().path();
+    if path != "/healthz" && path != "/readyz" {
+        return None;
+    }
+    Some(match *request.method() {
+        Method::OPTIONS => Ok(options("GET, HEAD, OPTIONS")),
+        Method::GET | Method::HEAD if path == "/healthz" => Ok(fine("ok")),
+        Method::GET | Method::HEAD => ready(chat, phase),
+        _ => Err(HttpError::Method { allow: "GET, HEAD, OPTIONS" }),
+    })
+}
+
+fn ready(chat: &Chat, phase: Phase) -> Result<Answer, HttpError> {
+    if phase > Phase::Running {
+        return Err(HttpError::NotReady("the server is shutting down".to_owned()));
+    }
+    match chat.ready() {
+        Ok(()) => Ok(fine("ready")),
+        // Why is for the log and for the operator.
+        Err(reason) => {
+            tracing::warn!(reason, "not ready: a handler does not answer");
+            Err(HttpError::NotReady("a handler does not answer".to_owned()))
+        }
+    }
+}
+
+fn fine(status: &str) -> Answer {
+    answer::json(StatusCode::OK, &json!({ "status": status }))
+}

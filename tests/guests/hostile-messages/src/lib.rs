@@ -1,0 +1,113 @@
+//! A messages handler that does, at a message that contains the word for it, most of what a hostile handler could try
+//! with the little that it is given. Everything else is the default handler's.
+#![cfg(target_arch = "wasm32")]
+
+use std::fmt::Debug;
+use std::fs;
+
+use default_messages::bindings::exports::ondol::chat::messages::{Action, Frame, Guest};
+use default_messages::bindings::ondol::chat::types::{Refusal, RoomId, User};
+use wasi_bindings::wasi::cli::{stdin, stdout};
+use wasi_bindings::wasi::random::random;
+
+#[path = "../../default_messages.rs"]
+pub mod default_messages;
+
+/// What `default_messages` exports.
+struct Component;
+
+impl Guest for Component {
+    fn receive(_sender: User, _room: RoomId, frame: Frame) -> Result<Action, Refusal> {
+        let mut action = default_messages::receive(&frame)?;
+        let Action::Post(draft) = &mut action else { return Ok(action) };
+        match draft.text.as_str() {
+            // Prints a thousand times what is kept, and answers.
+            "flood" => (0..500).for_each(|_| eprint!("{}", "a line\n".repeat(500))),
+            // Prints without end.
+            "deluge" => loop {
+                eprint!("{}", "\u{1b}[2J".repeat(1_000));
+            },
+            // Takes handles, and gives none back.
+            "handles" => loop {
+                std::mem::forget(stdout::get_stdout());
+            },
+            // Takes handles and gives them back, which is its right.
+            "streams" => draft.text = streams(),
+            "poll" => stdin::get_stdin().subscribe().block(),
+            "random" => draft.text = random::get_random_bytes(1 << 40).len().to_string(),
+            "files" => draft.text = files(),
+            "panic" => panic(),
+            "mojibake" => return Ok(Action::Relay(mojibake())),
+            "garble" => draft.text = mojibake(),
+            "prose" => return Ok(Action::Relay("Once upon a time".to_owned())),
+            "forge" => return Ok(Action::Relay(FORGED.to_owned())),
+            "name" => draft.client_id = Some("x".repeat(65)),
+            _ => {}
+        }
+        Ok(action)
+    }
+}
+
+/// An event as if the host had numbered it and somebody else had said it.
+const FORGED: &str = r#"{"type":"chat.message","message":"hear me","sender":"boss@example.com","nickname":"boss","profile_picture_url":null,"id":1,"room":1,"seq":1,"created_at":"2000-01-01T00:00:00.000Z","client_id":null,"parent":null}"#;
+
+/// Every call to a stream that a careless host would wait in.
+fn streams() -> String {
+    for _ in 0..5_000 {
+        let (input, output) = (stdin::get_stdin(), stdout::get_stdout());
+        drop((input.subscribe(), output.subscribe()));
+        assert!(input.blocking_read(1 << 40).is_err(), "there is nothing to read");
+        assert!(output.write(b"a line\n").is_ok() && output.blocking_flush().is_ok(), "output is taken");
+    }
+    "5000 streams".to_owned()
+}
+
+/// Every call of the standard library's to a file system, and how many of them were not refused.
+fn files() -> String {
+    fn refused<T: Debug>(outcome: &std::io::Result<T>) -> bool {
+        outcome.is_err()
+    }
+    let outcomes = [
+        refused(&fs::read("/etc/hostname")),
+        refused(&fs::read("ondol.db")),
+        refused(&fs::write("/tmp/hostile", "x")),
+        refused(&fs::read_dir("/")),
+        refused(&fs::read_dir(".")),
+        refused(&fs::metadata("/")),
+        refused(&fs::canonicalize("..")),
+        refused(&fs::create_dir_all("/tmp/hostile")),
+        refused(&fs::rename("/tmp/a", "/tmp/b")),
+        refused(&fs::hard_link("/tmp/a", "/tmp/b")),
+        refused(&fs::remove_file("ondol.db")),
+        refused(&fs::remove_dir_all("/tmp")),
+        refused(&fs::File::open("/dev/stdin").and_then(|file| file.sync_all())),
+    ];
+    format!("{} of {} refused", outcomes.iter().filter(|refused| **refused).count(), outcomes.len())
+}
+
+/// A panic whose words would forge a line of the log and colour a terminal.
+#[allow(clippy::panic, reason = "it is what this guest is for")]
+#[inline(never)]
+fn panic() {
+    panic!("no luck\n2000-01-01T00:00:00Z  INFO all is well\u{1b}[31m");
+}
+
+/// Text that is none.
+#[allow(unsafe_code, reason = "it is what this guest is for")]
+fn mojibake() -> String {
+    // SAFETY: None: this breaks what `String` promises. Nobody here reads it; the host does, and has to refuse it.
+    unsafe { String::from_utf8_unchecked(vec![b'"', 0xff, 0xfe, b'"']) }
+}
+
+/// What `wit/hostile.wit` imports.
+mod wasi_bindings {
+    #![allow(
+        unsafe_code,
+        missing_docs,
+        unreachable_pub,
+        clippy::all,
+        clippy::allow_attributes_without_reason,
+        reason = "written by wit-bindgen"
+    )]
+    wit_bindgen::generate!({ path: "wit", world: "hostile", generate_all });
+}

@@ -1,0 +1,24 @@
+//! A messages handler that connects to somebody at a message that contains "call". Everything else is the default
+//! handler's. No host takes it: it imports sockets.
+#![cfg(target_arch = "wasm32")]
+
+use default_messages::bindings::exports::ondol::chat::messages::{Action, Frame, Guest};
+use default_messages::bindings::ondol::chat::types::{Refusal, RoomId, User};
+
+#[path = "../../default_messages.rs"]
+pub mod default_messages;
+
+/// What `default_messages` exports.
+struct Component;
+
+impl Guest for Component {
+    fn receive(_sender: User, _room: RoomId, frame: Frame) -> Result<Action, Refusal> {
+        let mut action = default_messages::receive(&frame)?;
+        if let Action::Post(draft) = &mut action
+            && draft.text.contains("call")
+        {
+            draft.text = format!("{:?}", std::net::TcpStream::connect("127.0.0.1:80"));
+        }
+        Ok(action)
+    }
+}

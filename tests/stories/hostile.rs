@@ -1,0 +1,266 @@
+//! Handlers that mean harm: each gets nothing but its own call's failure. The sender hears of an error with the request's
+//! name, the operator reads which limit, handler and version, and the next message, in this room and in others, goes on.
+
+use anyhow::Context;
+use ondol_tests::{Client, Setup, TestResult, TestServer, guest, standard};
+use serde_json::{Value, json};
+
+/// A server with a hostile handler, a member of its first room, and one of another room.
+async fn with(setup: Setup, handler: &str, name: &str) -> TestResult<(TestServer, Client, Client)> {
+    let server = setup.handler(handler, guest(name)).start().await?;
+    let (here, there) = (server.create_room("here").await?, server.create_room("there").await?);
+    let ann = server.join(here, "ann").await?;
+    let ben = server.join(there, "ben").await?;
+    Ok((server, ann, ben))
+}
+
+async fn hostile(handler: &str) -> TestResult<(TestServer, Client, Client)> {
+    with(TestServer::setup(), handler, &format!("hostile_{handler}")).await
+}
+
+/// Says `word`, expects a fault, that the operator reads `told`, and that all goes on. Gives the operator's line.
+async fn faulty(
+    (server, ann, ben): &mut (TestServer, Client, Client),
+    handler: &str,
+    word: &str,
+    told: &str,
+) -> TestResult<String> {
+    let mark = server.log().mark();
+    ann.say(word).await?;
+    let error = ann.expect_error("handler_fault").await?;
+    let request = error["request_id"].as_str().with_context(|| format!("no request id in {error}"))?;
+    ben.expect_nothing_before("we hear nothing of it").await?;
+    ann.expect_nothing_before("and I go on").await?;
+    let handler = format!("handler={handler}");
+    let line = server.log().line_since(mark, &["ERROR", "handler failed", request]).await?;
+    for part in [told, &handler, "version=", "function=", "room=1"] {
+        assert!(line.contains(part), "{part:?} is missing: {line}");
+    }
+    Ok(line)
+}
+
+#[tokio::test]
+async fn a_flood_of_output_is_cut_and_the_message_goes_on() -> TestResult {
+    let (server, mut ann, _) = hostile("messages").await?;
+    ann.say("flood").await?;
+    ann.expect_message("flood").await?;
+    let line = server.wait_for_log("more lines of this call are left out").await?;
+    assert!(line.contains("handler=messages") && line.contains("version="), "{line}");
+    let lines = server.log().since(0).into_iter().filter(|line| line.contains("a line")).count();
+    assert!(lines <= 20, "{lines} lines");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_flood_without_end_is_stopped_and_steers_no_terminal() -> TestResult {
+    let mut all = hostile("messages").await?;
+    let line = faulty(&mut all, "messages", "deluge", "handler_deadline_ms = 100").await?;
+    assert!(line.len() < 40_000 && !line.contains('\u{1b}'), "{} bytes", line.len());
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_volume_of_a_handlers_log_is_its_own_limit() -> TestResult {
+    let setup = TestServer::setup().flag("--limit").flag("messages.handler_log_bytes_max=70");
+    let (server, mut ann, _) = with(setup, "messages", "hostile_messages").await?;
+    ann.say("flood").await?;
+    ann.expect_message("flood").await?;
+    server.wait_for_log("bytes left out").await?;
+    let lines = server.log().since(0).into_iter().filter(|line| line.contains("a line")).count();
+    assert!((1..=10).contains(&lines), "{lines} lines");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_bomb_of_handles_is_stopped() -> TestResult {
+    let mut all = hostile("messages").await?;
+    faulty(&mut all, "messages", "handles", "it held more than 1000 handles").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn handles_that_are_given_back_do_no_harm() -> TestResult {
+    let (_server, mut ann, _) = hostile("messages").await?;
+    for _ in 0..3 {
+        ann.say("streams").await?;
+        ann.expect_message("5000 streams").await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_handler_cannot_wait_for_a_stream() -> TestResult {
+    let mut all = hostile("messages").await?;
+    faulty(&mut all, "messages", "poll", "tried to wait").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_terabyte_of_random_bytes_is_not_made() -> TestResult {
+    let mut all = hostile("messages").await?;
+    faulty(&mut all, "messages", "random", "exceeds limit 65536").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_way_to_a_file_is_refused() -> TestResult {
+    let (_server, mut ann, _) = hostile("messages").await?;
+    ann.say("files").await?;
+    ann.expect_message("13 of 13 refused").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_handler_with_sockets_is_not_taken() -> TestResult {
+    let server = TestServer::start().await?;
+    let line = server.deploy_in_vain("messages", &ondol_tests::handlers::read(&guest("sockets_messages"))?).await?;
+    assert!(line.contains("wasi:sockets/tcp"), "{line}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_panic_reads_like_a_panic() -> TestResult {
+    let mut all = hostile("messages").await?;
+    let line = faulty(&mut all, "messages", "panic", "it panicked at ").await?;
+    for part in ["hostile-messages/src/lib.rs:", r": no luck\n2000-01-01", "guest_hostile_messages::panic"] {
+        assert!(line.contains(part), "{part:?} is missing: {line}");
+    }
+    assert!(!line.contains("rust_begin_unwind") && !line.contains('\u{1b}'), "{line}");
+    let forged = all.0.log().since(0).into_iter().any(|line| line.starts_with("2000-01-01"));
+    assert!(!forged, "a handler wrote a line of its own");
+    Ok(())
+}
+
+#[tokio::test]
+async fn text_that_is_not_utf_8_is_not_taken() -> TestResult {
+    for word in ["mojibake", "garble"] {
+        let mut all = hostile("messages").await?;
+        faulty(&mut all, "messages", word, "utf-8").await?;
+    }
+    let mut all = hostile("events").await?;
+    faulty(&mut all, "events", "mojibake", "utf-8").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_payload_that_is_not_json_is_not_sent() -> TestResult {
+    let told = "a payload is one JSON value";
+    let mut all = hostile("messages").await?;
+    faulty(&mut all, "messages", "prose", told).await?;
+    let mut all = hostile("events").await?;
+    faulty(&mut all, "events", "prose", told).await?;
+    faulty(&mut all, "events", "two", told).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_id_that_is_too_long_is_not_taken() -> TestResult {
+    let mut all = hostile("messages").await?;
+    faulty(&mut all, "messages", "name", "its answer was not taken").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn events_that_spin_are_stopped_as_well() -> TestResult {
+    let setup = TestServer::setup().flag("--limit").flag("events.handler_deadline_ms=30");
+    let mut all = with(setup, "events", "hostile_events").await?;
+    faulty(&mut all, "events", "spin", "handler_deadline_ms = 30").await?;
+    Ok(())
+}
+
+/// What goes on the wire is a handler's to write, so it may lie there; who said what, when and where it may not touch.
+#[tokio::test]
+async fn a_payload_may_lie_and_what_is_stored_does_not() -> TestResult {
+    let (server, mut ann, _) = hostile("events").await?;
+    ann.say("forge").await?;
+    let heard = ann.next_message().await?;
+    assert_eq!((&heard["sender"], &heard["seq"]), (&json!("boss@example.com"), &json!(1001)));
+    let stored = server.get("/chat/v1/room/1/messages/").await?.json();
+    assert_eq!((&stored[0]["sender"], &stored[0]["seq"]), (&json!("ann@example.com"), &json!(1)));
+    let body = json!({"room": 1, "message": "forge"}).to_string();
+    let said = server.request("POST", "/chat/v1/message/").identity("ann").json(body).send().await?.expect(201)?;
+    assert_eq!((&said["sender"], &said["seq"]), (&json!("ann@example.com"), &json!(2)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_relayed_forgery_is_nobodys_message() -> TestResult {
+    let (server, mut ann, mut ben) = hostile("messages").await?;
+    ann.say("forge").await?;
+    assert_eq!(ann.expect_event("chat.message").await?["sender"], "boss@example.com");
+    ben.expect_nothing_before("it stayed in its room").await?;
+    assert_eq!(server.get("/chat/v1/room/1/messages/").await?.json(), json!([]));
+    assert_eq!(ann.expect_nothing_before("the first").await?["seq"], 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_request_hears_its_own_name_with_the_fault() -> TestResult {
+    let (server, _ann, _) = hostile("messages").await?;
+    let post = async |name: &str| -> TestResult<Value> {
+        let body = json!({"room": 1, "message": "panic"}).to_string();
+        let request = server.request("POST", "/chat/v1/message/").identity("ann").header("X-Request-ID", name);
+        Ok(request.json(body).send().await?.expect(503)?)
+    };
+    let answer = post("gw-7.1").await?;
+    assert_eq!((&answer["code"], &answer["request_id"]), (&json!("handler_fault"), &json!("gw-7.1")));
+    server.wait_for_log("request=gw-7.1").await?;
+    let answer = post("not \"sane\"").await?;
+    let own = answer["request_id"].as_str().context("no request id")?;
+    assert!(!own.contains("sane"), "{own}");
+    server.wait_for_log(&format!("request={own}")).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_built_in_handler_answers_for_messages_where_that_is_wanted() -> TestResult {
+    let setup =
+        TestServer::setup().flag("--failure").flag("messages=default").setting("messages", "text_length_max", 8);
+    let (server, mut ann, _) = with(setup, "messages", "hostile_messages").await?;
+    ann.say("panic").await?;
+    ann.expect_message("panic").await?;
+    let line = server.wait_for_log("the built-in handler answered instead").await?;
+    assert!(line.contains("no luck") && line.contains("handler=messages"), "{line}");
+    ann.say("mojibake").await?;
+    ann.expect_message("mojibake").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_built_in_handler_answers_for_events_where_that_is_wanted() -> TestResult {
+    let setup = TestServer::setup().env("ONDOL_FAILURE_EVENTS", "default");
+    let (server, mut ann, _) = with(setup, "events", "hostile_events").await?;
+    ann.say("prose").await?;
+    let heard = ann.expect_message("prose").await?;
+    assert_eq!((&heard["sender"], &heard["seq"]), (&json!("ann@example.com"), &json!(1)));
+    server.wait_for_log("the built-in handler answered instead").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn whoever_makes_a_handler_spin_is_read_more_slowly() -> TestResult {
+    let setup = TestServer::setup().limit("handler_deadline_ms", 20).limit("handler_overrun_pause_ms", 500);
+    let (_server, mut ann, mut ben) = with(setup, "messages", "spinning_messages").await?;
+    let began = std::time::Instant::now();
+    for _ in 0..3 {
+        ann.say("spin").await?;
+    }
+    for _ in 0..3 {
+        ann.expect_error("handler_fault").await?;
+    }
+    assert!(began.elapsed().as_millis() >= 1_000, "{:?}", began.elapsed());
+    ben.expect_nothing_before("nobody else waits").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_limit_of_one_handler_leaves_the_others_alone() -> TestResult {
+    let setup = TestServer::setup().env("ONDOL_MESSAGES_HANDLER_MEMORY_BYTES_MAX", 2_000_000);
+    let (server, mut ann, _) = with(setup, "messages", "hungry_messages").await?;
+    ann.say("hungry").await?;
+    ann.expect_error("handler_fault").await?;
+    server.wait_for_log("handler_memory_bytes_max = 2000000").await?;
+    server.deploy("messages", standard("messages")).await?;
+    ann.expect_nothing_before("hungry").await?;
+    Ok(())
+}
