@@ -2,7 +2,8 @@
 //! talk to, and what the kernel says of the process.
 //!
 //! In reading order: `cli` says what can be asked, `run` puts the servers and the loads together, `shapes` and `load`
-//! are the loads, `crowd` their clients, `ear` what each checks, `wire` and `echo` the bytes; `plain` is the server that Ondol is compared to.
+//! are the loads, `crowd` their clients, `ear` what each checks, `wire` and `echo` the bytes; `plain` is the server that Ondol is
+//! compared to. `hostile` and its `villain` are a benchmark of their own.
 
 mod cli;
 mod clock;
@@ -11,6 +12,7 @@ mod durable;
 mod ear;
 mod echo;
 mod histogram;
+mod hostile;
 mod idle;
 mod kernel;
 mod load;
@@ -21,6 +23,7 @@ mod server;
 mod shapes;
 mod start;
 mod swap;
+mod villain;
 mod wire;
 
 use clap::Parser as _;
@@ -29,5 +32,6 @@ fn main() -> anyhow::Result<()> {
     match cli::Cli::parse().verb {
         cli::Verb::Plain(plain) => plain::main(plain.listen),
         cli::Verb::Run(run) => run::main(&run),
+        cli::Verb::Hostile(hostile) => hostile::main(&hostile),
     }
 }
