@@ -52,7 +52,8 @@ impl Villain {
 
     fn say(&mut self) -> anyhow::Result<()> {
         match self.stream.write(&self.frame) {
-            Ok(written) => Ok(ensure!(written == self.frame.len(), "half a frame was taken")),
+            Ok(written) if written < self.frame.len() => bail!("half a frame was taken"),
+            Ok(_) => Ok(()),
             // It is read slowly, so it has to wait.
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
             Err(error) => Err(error).context("the villain cannot send"),

@@ -154,6 +154,13 @@ async fn a_payload_that_is_not_json_is_not_sent() -> TestResult {
 }
 
 #[tokio::test]
+async fn an_answer_of_two_megabytes_is_not_read() -> TestResult {
+    let mut all = hostile("messages").await?;
+    faulty(&mut all, "messages", "large", "handler_answer_bytes_max = 262144").await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_id_that_is_too_long_is_not_taken() -> TestResult {
     let mut all = hostile("messages").await?;
     faulty(&mut all, "messages", "name", "its answer was not taken").await?;
@@ -200,7 +207,7 @@ async fn a_request_hears_its_own_name_with_the_fault() -> TestResult {
     let post = async |name: &str| -> TestResult<Value> {
         let body = json!({"room": 1, "message": "panic"}).to_string();
         let request = server.request("POST", "/chat/v1/message/").identity("ann").header("X-Request-ID", name);
-        Ok(request.json(body).send().await?.expect(503)?)
+        request.json(body).send().await?.expect(503)
     };
     let answer = post("gw-7.1").await?;
     assert_eq!((&answer["code"], &answer["request_id"]), (&json!("handler_fault"), &json!("gw-7.1")));

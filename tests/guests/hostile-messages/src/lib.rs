@@ -41,6 +41,7 @@ impl Guest for Component {
             "garble" => draft.text = mojibake(),
             "prose" => return Ok(Action::Relay("Once upon a time".to_owned())),
             "forge" => return Ok(Action::Relay(FORGED.to_owned())),
+            "large" => return Ok(Action::Relay(format!("\"{}\"", "x".repeat(2_000_000)))),
             "name" => draft.client_id = Some("x".repeat(65)),
             _ => {}
         }
