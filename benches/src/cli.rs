@@ -24,6 +24,8 @@ pub(crate) struct Cli {
 pub(crate) enum Verb {
     /// Drive the servers in turn, check every delivery, print a table; exit 1 when a delivery is missing or doubled
     Run(Run),
+    /// What hostile handlers cost everybody else: a table, a line for each guest of tests/guests
+    Hostile(Hostile),
     /// Be the plain server
     Plain(Plain),
 }
@@ -33,6 +35,46 @@ pub(crate) struct Plain {
     /// Where to listen; port 0 takes a free one and prints it
     #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS:PORT")]
     pub(crate) listen: SocketAddr,
+}
+
+#[derive(Args)]
+pub(crate) struct Hostile {
+    /// How often the quiet rooms are listened to, with and without
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rounds: u32,
+    /// How long each time
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) seconds: u32,
+    /// Calls before memory is looked at for the last time
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(101..))]
+    pub(crate) calls: u32,
+    /// Only the guests whose description holds this
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
+    pub(crate) filter: String,
+    /// The server's binary
+    #[arg(long, default_value = "target/release/ondol", value_name = "FILE")]
+    pub(crate) ondol: PathBuf,
+    /// The directory of its handlers
+    #[arg(long, default_value = "target/handlers", value_name = "DIR")]
+    pub(crate) handlers: PathBuf,
+    /// The directory of the guests
+    #[arg(long, default_value = "target/wasm32-wasip2/handler", value_name = "DIR")]
+    pub(crate) guests: PathBuf,
+    /// Where databases are put while measuring
+    #[arg(long, default_value = "target/bench", value_name = "DIR")]
+    pub(crate) scratch: PathBuf,
+}
+
+impl Hostile {
+    /// How Ondol is to be started.
+    pub(crate) fn setup(&self) -> OndolSetup {
+        OndolSetup {
+            binary: self.ondol.clone(),
+            handlers: self.handlers.clone(),
+            synchronous: Synchronous::Full.name().to_owned(),
+            scratch: self.scratch.clone(),
+        }
+    }
 }
 
 #[derive(Args)]

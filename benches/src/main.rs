@@ -3,7 +3,7 @@
 //!
 //! In reading order: `cli` says what can be asked, `run` puts the servers and the loads together, `shapes` and `load`
 //! are the loads, `crowd` their clients, `ear` what each of them checks, `wire` and `echo` the bytes; `plain` is the
-//! server that Ondol is compared to.
+//! server that Ondol is compared to. `hostile` and its `villain` are a benchmark of their own.
 
 mod cli;
 mod clock;
@@ -12,6 +12,7 @@ mod durable;
 mod ear;
 mod echo;
 mod histogram;
+mod hostile;
 mod idle;
 mod kernel;
 mod load;
@@ -22,6 +23,7 @@ mod server;
 mod shapes;
 mod start;
 mod swap;
+mod villain;
 mod wire;
 
 use std::process::ExitCode;
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
     let done = match cli::Cli::parse().verb {
         cli::Verb::Plain(plain) => plain::main(plain.listen),
         cli::Verb::Run(run) => run::main(&run),
+        cli::Verb::Hostile(hostile) => hostile::main(&hostile),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -60,13 +60,24 @@ impl Server {
 
     /// Starts Ondol in a directory that may hold a database, and cached handlers, already.
     pub(crate) fn ondol_at(setup: &OndolSetup, directory: TempDir, handlers: &Path) -> anyhow::Result<Self> {
+        Self::ondol_with(setup, directory, handlers, &[])
+    }
+
+    /// The same with more flags.
+    pub(crate) fn ondol_with(
+        setup: &OndolSetup,
+        directory: TempDir,
+        handlers: &Path,
+        flags: &[&str],
+    ) -> anyhow::Result<Self> {
         let mut command = Command::new(&setup.binary);
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--synchronous", &setup.synchronous])
             .arg("--data")
             .arg(directory.path())
             .arg("--handlers")
-            .arg(handlers);
+            .arg(handlers)
+            .args(flags);
         start("ondol", command, directory)
     }
 

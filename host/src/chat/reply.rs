@@ -130,7 +130,8 @@ impl Reply {
         match self.to {
             To::Waiting(waiting) => drop(waiting.send(Err(error))),
             To::Socket(outbox, _) => {
-                let event = error_event("server_error", &error.to_string(), error.code(), Some(&self.request));
+                let logged = (error == SayError::HandlerFault).then_some(&self.request);
+                let event = error_event("server_error", &error.to_string(), error.code(), logged);
                 send(&outbox, &event);
             }
         }

@@ -41,6 +41,7 @@ impl Guest for Component {
             "garble" => draft.text = mojibake(),
             "prose" => return Ok(Action::Relay("Once upon a time".to_owned())),
             "forge" => return Ok(Action::Relay(FORGED.to_owned())),
+            "large" => return Ok(Action::Relay(format!("\"{}\"", "x".repeat(2_000_000)))),
             "name" => draft.client_id = Some("x".repeat(65)),
             _ => {}
         }
@@ -74,7 +75,7 @@ fn files() -> String {
         refused(&fs::read_dir("/")),
         refused(&fs::read_dir(".")),
         refused(&fs::metadata("/")),
-        refused(&fs::canonicalize("..")),
+        refused(&fs::read_link("/proc/self/exe")),
         refused(&fs::create_dir_all("/tmp/hostile")),
         refused(&fs::rename("/tmp/a", "/tmp/b")),
         refused(&fs::hard_link("/tmp/a", "/tmp/b")),
@@ -82,7 +83,8 @@ fn files() -> String {
         refused(&fs::remove_dir_all("/tmp")),
         refused(&fs::File::open("/dev/stdin").and_then(|file| file.sync_all())),
     ];
-    format!("{} of {} refused", outcomes.iter().filter(|refused| **refused).count(), outcomes.len())
+    let taken: Vec<_> = outcomes.iter().enumerate().filter(|(_, refused)| !**refused).map(|(call, _)| call).collect();
+    format!("{} calls, not refused: {taken:?}", outcomes.len())
 }
 
 /// A panic whose words would forge a line of the log and colour a terminal.
