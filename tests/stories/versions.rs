@@ -232,7 +232,7 @@ async fn a_version_that_is_marked_as_bad_is_refused_until_somebody_insists() -> 
 /// A moment within a deploy, from the clock's last digits.
 fn some_moment() -> Duration {
     let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    Duration::from_micros(u64::from(clock.subsec_nanos() / 10) % 30_000)
+    Duration::from_micros(u64::from(clock.subsec_nanos() / 10) % 9_000)
 }
 
 /// `KILL_ROUNDS=200 cargo test … a_kill_at_any_moment` for more rounds.
