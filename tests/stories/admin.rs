@@ -182,7 +182,7 @@ async fn compiling_takes_no_longer_than_it_may_and_holds_up_nobody() -> TestResu
     let reasons = refused(&slow.send().await?, "events", "compile")?;
     assert!(reasons.contains("handler_compile_ms_max = 1000"), "{reasons}");
     // Its compiler cannot be stopped; while it runs on, the chat does too, and so does the way back.
-    let other = server.upload("events", guest("trapping_events")).await?;
+    let other = server.admin("POST", "/v1/handlers/events")?.body("application/wasm", sums(1, 1)).send().await?;
     assert!(refused(&other, "events", "compile")?.contains("still does"), "{other}");
     ann.say("hi").await?;
     ann.expect_message("HI").await?;

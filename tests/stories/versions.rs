@@ -273,3 +273,36 @@ async fn a_kill_at_any_moment_of_a_deploy_leaves_a_whole_release() -> TestResult
     println!("{rounds} kills: {answered} after the answer, {unanswered_and_new} between the disk and the answer");
     Ok(())
 }
+
+#[tokio::test]
+async fn what_cannot_be_recorded_does_not_become_active() -> TestResult {
+    let server = TestServer::setup().admin().survives_full_disk().start().await?;
+    server.upload("events", guest("shouting_events")).await?.expect(200)?;
+    server.fill_disk(true)?;
+    let answer = server.admin("POST", "/v1/rollback")?.send().await?;
+    answer.expect_detail(503, "unavailable")?;
+    server.fill_disk(false)?;
+    assert!(shouts(&server).await?);
+    assert_eq!(asked(&server, "/v1/status").await?["release"]["release"], 2);
+    roll_back(&server, &Value::Null).await?;
+    assert!(!shouts(&server).await?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn deploys_at_once_come_one_after_another_and_none_is_lost() -> TestResult {
+    let server = operated().await?;
+    let set = async |length: u32| {
+        let body = json!({ "text_length_max": length }).to_string();
+        server.admin("PUT", "/v1/handlers/messages/settings")?.json(body).send().await?.expect(200)
+    };
+    let both = futures_util::future::try_join_all((1..=8).map(set));
+    let (sets, shouting) = tokio::try_join!(both, server.upload("events", guest("shouting_events")))?;
+    shouting.expect(200)?;
+    let mut numbers: Vec<_> = sets.iter().map(|answer| answer["release"].as_u64().unwrap()).collect();
+    numbers.push(shouting.json()["release"].as_u64().unwrap());
+    numbers.sort_unstable();
+    assert_eq!(numbers, (2..=10).collect::<Vec<_>>());
+    assert!(shouts(&server).await?);
+    Ok(())
+}
