@@ -107,7 +107,7 @@ impl Crowd {
         let key = epoll::EventData::new_u64(self.members.len() as u64);
         epoll::add(&self.epoll, &stream, key, epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::ET)?;
         let ear = Ear::new(room, senders);
-        self.members.push(Member { stream, carry, unsent: Vec::new(), ear }); senders] });
+        self.members.push(Member { stream, carry, unsent: Vec::new(), ear });
         Ok(())
     }
 

@@ -2,7 +2,8 @@
 //! talk to, and what the kernel says of the process.
 //!
 //! In reading order: `cli` says what can be asked, `run` puts the servers and the loads together, `shapes` and `load`
-//! are the loads, `crowd` their clients, `ear` what each checks, `wire` and `echo` the bytes; `plain` is the server that Ondol is compared to.
+//! are the loads, `crowd` their clients, `ear` what each of them checks, `wire` and `echo` the bytes; `plain` is the
+//! server that Ondol is compared to.
 
 mod cli;
 mod clock;
@@ -23,11 +24,20 @@ mod start;
 mod swap;
 mod wire;
 
+use std::process::ExitCode;
+
 use clap::Parser as _;
 
-fn main() -> anyhow::Result<()> {
-    match cli::Cli::parse().verb {
+fn main() -> ExitCode {
+    let done = match cli::Cli::parse().verb {
         cli::Verb::Plain(plain) => plain::main(plain.listen),
         cli::Verb::Run(run) => run::main(&run),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ondol-bench: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

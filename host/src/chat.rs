@@ -11,11 +11,11 @@ mod releases;
 mod reply;
 mod report;
 mod seats;
+mod work;
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use anyhow::Context as _;
 use tokio::runtime::Handle;
@@ -31,15 +31,16 @@ pub use crate::handlers::{ActivateError, HandlerKind, LoadError, Stage};
 pub use crate::rooms::{Outbox, OutboxState, Why, Wire};
 pub use crate::store::Page;
 
-use crate::config::{Config, Limits};
+use crate::config::Config;
 use crate::handlers::{Handlers, Known, Release, Sandbox, VersionId, Watch};
-use crate::model::{Action, Draft, Frame, Message, MessageId, Refusal, Room, RoomId, RoomRequest, Standing, User};
+use crate::model::{Action, Draft, Frame, Message, Refusal, Room, RoomId, RoomRequest, Standing, User};
 use crate::store::{RoomOutcome, Store, StoreError};
 use place::{Place, Post};
 use releases::Releases;
 use reply::Reply;
 use report::Ready;
 use seats::Seats;
+use work::Work;
 
 /// The chat. One for a process.
 pub struct Chat {
@@ -51,22 +52,6 @@ pub struct Chat {
     work: Arc<Work>,
     places: Mutex<HashMap<RoomId, Weak<Place>>>,
     seats: Arc<Seats>,
-}
-
-/// What every room works with.
-struct Work {
-    store: Store<Posted>,
-    next_id: AtomicU64,
-    limits: Limits,
-    runtime: Handle,
-}
-
-/// What comes back from the store with each message.
-struct Posted {
-    place: Arc<Place>,
-    payload: String,
-    /// None for what nobody waits to hear of.
-    reply: Option<Reply>,
 }
 
 /// Why a request of the edge's failed. Each is one answer there.
@@ -134,16 +119,10 @@ impl Chat {
     ///
     /// When the store cannot be opened, or there are no three handlers that work: every reason.
     pub fn open(config: &Config, sandbox: Sandbox) -> anyhow::Result<Self> {
-        let runtime = Handle::current();
-        let publishing = runtime.clone();
-        let path = config.data.join("ondol.db");
-        let store =
-            Store::open(&path, config.synchronous, &config.limits, move |batch| place::publish(batch, &publishing))
-                .context("the database")?;
-        let next_id = AtomicU64::new(store.first_free_id().0);
-        let limits = config.limits.clone();
-        let seats = Arc::new(Seats::new(limits.connections_per_user_max));
-        let work = Arc::new(Work { store, next_id, limits, runtime });
+        let store = Store::open(&config.data.join("ondol.db"), config.synchronous, &config.limits);
+        let store = store.context("the database")?;
+        let work = Arc::new(Work::new(store, config.limits.clone(), Handle::current()));
+        let seats = Arc::new(Seats::new(config.limits.connections_per_user_max));
         let (releases, known) = opening::open(&work, sandbox, config).context("the handlers")?;
         let (handlers, releases) = (Arc::clone(&releases.handlers), Arc::new(releases));
         Ok(Self { handlers, releases, ready: Ready::new(), known, work, places: Mutex::default(), seats })
@@ -250,9 +229,10 @@ impl Chat {
         let (answer, answered) = oneshot::channel();
         self.say(&place, &sender, Frame::Body(body), Reply::Waiting(answer)).await;
         match answered.await {
-            Ok(Ok(message)) => Ok(Said::Stored(Box::new(message))),
+            Ok(Ok(Some(message))) => Ok(Said::Stored(Box::new(message))),
+            Ok(Ok(None)) => Ok(Said::NotStored),
             Ok(Err(error)) => Err(error.into()),
-            Err(_) => Ok(Said::NotStored),
+            Err(_) => Err(SayError::NotStored.into()),
         }
     }
 
@@ -272,9 +252,14 @@ impl Chat {
         Ok(Member { chat: Arc::clone(self), place, user, outbox })
     }
 
-    /// Commits what was accepted, and takes nothing more. Waits for the disk.
+    /// Takes nothing more, commits and publishes what was accepted, then closes every connection with 1001. Waits for the
+    /// disk.
     pub fn close(&self) {
-        self.work.store.close();
+        self.work.close();
+        let places: Vec<_> = self.places().values().filter_map(Weak::upgrade).collect();
+        for place in places {
+            place.room.close(1001, "the server is shutting down");
+        }
     }
 
     /// What becomes of a frame. The reply hears of it, unless the frame was relayed or ignored.
@@ -283,11 +268,13 @@ impl Chat {
         match release.receive(sender, place.id, frame) {
             Ok(Ok(Action::Post(draft))) => self.post(place, sender, draft, release, reply).await,
             Ok(Ok(Action::Relay(payload))) => {
-                if !place.relay(payload) {
+                if place.relay(payload) {
+                    reply.done();
+                } else {
                     reply.failed(place.id, SayError::Busy);
                 }
             }
-            Ok(Ok(Action::Ignore)) => {}
+            Ok(Ok(Action::Ignore)) => reply.done(),
             Ok(Err(refusal)) => reply.refused(&release, place.id, refusal),
             Err(fault) => reply.faulted(place.id, &fault),
         }
@@ -307,24 +294,18 @@ impl Chat {
             }
         }
         if let Some(client_id) = &draft.client_id {
-            if !place.claim(sender, client_id) {
+            let Some(claim) = place.claim(sender, client_id) else {
                 // The first one is on its way to the disk, and its event answers both.
                 return match reply {
                     Reply::Socket(_) => {}
                     Reply::Waiting(_) => reply.failed(place.id, SayError::Busy),
                 };
-            }
+            };
             // Claimed first and looked up then: whatever is not under way any more is in the database by now.
             match self.work.store.by_client_id(place.id, sender.id.clone(), client_id.clone()).await {
-                Ok(None) => {}
-                Ok(Some(first)) => {
-                    place.give_back(sender, &draft);
-                    return repeat(place, first, &release, reply);
-                }
-                Err(error) => {
-                    place.give_back(sender, &draft);
-                    return unread(place, &error, reply);
-                }
+                Ok(None) => claim.pass_on(),
+                Ok(Some(first)) => return repeat(place, first, &release, reply),
+                Err(error) => return unread(place, &error, reply),
             }
         }
         place.post(Post { sender: Arc::clone(sender), draft, release, reply });
@@ -336,21 +317,24 @@ impl Chat {
             return Ok(place);
         }
         self.room(room).await?;
-        let last = self.work.store.last_seq(room).await?;
-        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut places = self.places();
         if let Some(place) = places.get(&room).and_then(Weak::upgrade) {
             return Ok(place);
         }
         if places.len() == places.capacity() {
             places.retain(|_, place| place.strong_count() > 0);
         }
-        let place = Arc::new(Place::new(room, last, &self.work));
+        let place = Arc::new(Place::new(room, &self.work));
         places.insert(room, Arc::downgrade(&place));
         Ok(place)
     }
 
     fn standing_place(&self, room: RoomId) -> Option<Arc<Place>> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner).get(&room)?.upgrade()
+        self.places().get(&room)?.upgrade()
+    }
+
+    fn places(&self) -> MutexGuard<'_, HashMap<RoomId, Weak<Place>>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -381,11 +365,5 @@ impl Member {
 impl Drop for Member {
     fn drop(&mut self) {
         self.place.leave(&self.user, &self.outbox, self.chat.handlers.current());
-    }
-}
-
-impl Work {
-    fn next_id(&self) -> MessageId {
-        MessageId(self.next_id.fetch_add(1, Ordering::Relaxed))
     }
 }

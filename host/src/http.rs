@@ -35,6 +35,7 @@ pub struct Edge {
     origins: Vec<String>,
     local: SocketAddr,
     routes: Router<Route>,
+    /// Never marked as seen: it has changed as soon as the process does anything but serve.
     phase: watch::Receiver<Phase>,
 }
 
@@ -43,10 +44,8 @@ pub struct Edge {
 pub enum Phase {
     /// It serves.
     Running,
-    /// What clients send is not read any more; what was accepted is being finished.
-    Draining,
-    /// Connections are being closed.
-    Closing,
+    /// What clients send is not read any more; what was accepted is being finished, then connections are closed.
+    Ending,
 }
 
 /// What a connection carries for as long as it is open, whatever it is by then.
@@ -116,6 +115,11 @@ impl Edge {
             routes: routes()?,
             phase,
         })
+    }
+
+    /// Whether the process has begun to end. Costs one look at a number.
+    fn is_ending(&self) -> bool {
+        self.phase.has_changed().unwrap_or(true)
     }
 
     /// How far the process is with its end.

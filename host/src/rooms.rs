@@ -68,14 +68,24 @@ impl Room {
         self.lock().leave(user, outbox)
     }
 
-    /// Puts a payload after all that was put before. [`Room::publish`] sends it.
-    pub fn put(&self, payload: &str) {
-        frame::text(&mut self.lock().outgoing, payload);
+    /// Puts a payload after all that was put before. True: the caller has to see to it that [`Room::publish`] is called.
+    /// Otherwise somebody does already.
+    #[must_use]
+    pub fn put(&self, payload: &str) -> bool {
+        let mut inner = self.lock();
+        let due = inner.outgoing.is_empty() && !inner.publishing;
+        frame::text(&mut inner.outgoing, payload);
+        due
     }
 
     /// How many bytes have been put and not yet sent.
     pub fn waiting_bytes(&self) -> usize {
         self.lock().outgoing.len()
+    }
+
+    /// How many connections are in it.
+    pub fn connections(&self) -> usize {
+        self.lock().connections.len()
     }
 
     /// Sends what was put to every connection in the room, at once, unless somebody is sending already, who then sends
@@ -106,6 +116,14 @@ impl Room {
             }
         }
         Rest::More
+    }
+
+    /// Closes every connection that is in the room.
+    pub fn close(&self, code: u16, reason: &str) {
+        let connections = self.lock().snapshot();
+        for connection in connections.iter() {
+            connection.close(code, reason);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

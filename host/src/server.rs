@@ -44,6 +44,8 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
         .with_env_filter(log)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
+        // A log that cannot be written must not end what is being done: the default would panic.
+        .log_internal_errors(false)
         .init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime")?;
     let ended = runtime.block_on(start(config));
@@ -148,9 +150,8 @@ async fn serve(
 
     tracing::info!(connections = open.count.load(Ordering::Relaxed), "shutting down");
     let finish = async {
-        phase.send_replace(Phase::Draining);
-        tokio::task::spawn_blocking(move || chat.close()).await.context("closing the store")?;
-        phase.send_replace(Phase::Closing);
+        phase.send_replace(Phase::Ending);
+        tokio::task::spawn_blocking(move || chat.close()).await.context("closing the chat")?;
         open.all_closed().await;
         anyhow::Ok(())
     };

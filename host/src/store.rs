@@ -1,5 +1,5 @@
-//! Rooms, messages and the handlers' versions in SQLite: one writer on a thread of its own, readers beside it. Knows
-//! nothing of sockets or members, and a version as bytes.
+//! Rooms, messages and the handlers' versions in SQLite: one writer at a time, readers beside it. Knows nothing of
+//! sockets or members, nor who calls it when; a version is bytes to it.
 //!
 //! The file is in WAL mode, so readers and the writer never wait for one another. What the writer has reported as stored
 //! is committed; under `synchronous = full` it is on the disk.
@@ -17,7 +17,7 @@ use rusqlite::OptionalExtension as _;
 
 pub use rows::Page;
 pub use versions::{AboutVersion, Kept, NewRelease, Seen, StoredRelease, StoredVersion};
-pub use writer::{Batch, Entry, Failed};
+pub use writer::{Batch, Entry, Failed, Turn};
 
 use crate::config::{Limits, Synchronous};
 use crate::model::{Message, MessageId, Room, RoomDraft, RoomId, Seq};
@@ -27,9 +27,11 @@ use writer::Writer;
 
 /// The store. `T` is whatever the caller wants back with a message once its fate is known.
 pub struct Store<T> {
-    writer: Writer<T>,
+    writer: Arc<Writer<T>>,
     readers: Arc<Readers>,
     first_free_id: u64,
+    /// Keeps other servers off the file.
+    _lock: std::fs::File,
 }
 
 /// What went wrong with the store.
@@ -47,26 +49,23 @@ pub enum StoreError {
     /// Too much waits for the disk.
     #[error("commit_queue_max = {0} messages wait for the disk")]
     Busy(usize),
+    /// The data is not this server's alone.
+    #[error("the lock on the data could not be had: {0}")]
+    Locked(String),
+    /// There is no such room.
+    #[error("there is no such room")]
+    NoRoom,
     /// The message before it in its room was not stored, so this one has no place.
     #[error("the message before it was not stored")]
     OutOfTurn,
     /// The store has been closed.
     #[error("the store is closed")]
     Closed,
-    /// A thread of the store could not be started, or a file or directory not be made.
-    #[error("{0}")]
-    Io(Arc<std::io::Error>),
 }
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         Self::Sqlite(Arc::new(error))
-    }
-}
-
-impl From<std::io::Error> for StoreError {
-    fn from(error: std::io::Error) -> Self {
-        Self::Io(Arc::new(error))
     }
 }
 
@@ -80,24 +79,19 @@ pub enum RoomOutcome {
 }
 
 impl<T: Send + 'static> Store<T> {
-    /// Opens the file, creates or brings up its schema, and starts the writer. `done` hears of every message that was
-    /// given to [`Store::append`], in that order, on the writer's thread.
+    /// Opens the file, and creates or brings up its schema.
     ///
     /// # Errors
     ///
-    /// When SQLite is too old, the file cannot be used, or no thread can be had.
-    pub fn open(
-        path: &Path,
-        synchronous: Synchronous,
-        limits: &Limits,
-        done: impl FnMut(Batch<T>) + Send + 'static,
-    ) -> Result<Self, StoreError> {
+    /// When SQLite is too old, or the file cannot be used.
+    pub fn open(path: &Path, synchronous: Synchronous, limits: &Limits) -> Result<Self, StoreError> {
+        let lock = setup::lock(path)?;
         let connection = setup::open(path, synchronous)?;
         let first_free_id = connection
             .query_row("SELECT coalesce(max(id), 0) + 1 FROM message", [], |row| row.get::<_, i64>(0))?
             .unsigned_abs();
-        let writer = Writer::start(connection, limits, done)?;
-        Ok(Self { writer, readers: Arc::new(Readers::new(path)), first_free_id })
+        let writer = Arc::new(Writer::new(connection, limits));
+        Ok(Self { writer, readers: Arc::new(Readers::new(path)), first_free_id, _lock: lock })
     }
 
     /// The least number that no message of the file had when it was opened.
@@ -106,14 +100,25 @@ impl<T: Send + 'static> Store<T> {
         MessageId(self.first_free_id)
     }
 
-    /// Hands messages to the writer, without waiting. Within a room their `seq` has to go on from the last one stored;
-    /// one that does not is reported as [`StoreError::OutOfTurn`].
+    /// Puts a message among those that wait to be stored, without waiting. Within a room their `seq` has to go on from the
+    /// last one stored; one that does not is reported as [`StoreError::OutOfTurn`].
     ///
     /// # Errors
     ///
     /// The entry itself comes back when too much waits or the store is closed.
-    pub fn append(&self, entry: Entry<T>) -> Result<(), Box<Failed<T>>> {
+    pub fn append(&self, entry: Entry<T>) -> Result<Turn, Box<Failed<T>>> {
         self.writer.append(entry)
+    }
+
+    /// How many messages wait to be committed.
+    pub fn waiting(&self) -> usize {
+        self.writer.waiting()
+    }
+
+    /// Commits what has gathered, as one transaction, and reports it before anything later can be reported. For whoever's
+    /// turn it is; waits for the disk. Says whose turn it is then.
+    pub fn commit(&self, report: impl FnOnce(Batch<T>)) -> Turn {
+        self.writer.commit(report)
     }
 
     /// Creates a room, or finds the one that its post has.
@@ -127,7 +132,9 @@ impl<T: Send + 'static> Store<T> {
         post_id: Option<u64>,
         owner: Option<String>,
     ) -> Result<RoomOutcome, StoreError> {
-        self.writer.create_room(draft, post_id, owner).await
+        let writer = Arc::clone(&self.writer);
+        let created = move || writer.create_room(&draft, post_id, owner.as_deref());
+        tokio::task::spawn_blocking(created).await.unwrap_or(Err(StoreError::Closed))
     }
 
     /// A room by its number.
@@ -211,7 +218,7 @@ impl<T: Send + 'static> Store<T> {
             .await
     }
 
-    /// Commits what was handed over, and takes nothing more. For the end of the process; waits for the disk.
+    /// Takes nothing more. What was taken before is still to be committed.
     pub fn close(&self) {
         self.writer.close();
     }

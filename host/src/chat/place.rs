@@ -11,11 +11,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::runtime::Handle;
 
 use super::reply::{Reply, SayError};
-use super::{Posted, Work};
+use super::work::{Posted, Work};
 use crate::handlers::{Fault, Release};
 use crate::model::{Draft, Message, RoomId, Seq, Timestamp, User};
 use crate::rooms::{Outbox, Presence, Rest, Room};
-use crate::store::{Batch, Entry, Failed, StoreError};
+use crate::store::{Entry, Failed, StoreError};
 
 /// How many jobs one caller does before the rest goes to a task of its own.
 const JOBS_MAX: usize = 64;
@@ -59,15 +59,10 @@ pub(super) struct Post {
 }
 
 impl Place {
-    /// A room whose last message has the number `last`.
-    pub(super) fn new(id: RoomId, last: Seq, work: &Arc<Work>) -> Self {
-        let desk = Desk {
-            inbox: VecDeque::new(),
-            working: false,
-            next: Some(last.next()),
-            under_way: 0,
-            claimed: HashSet::new(),
-        };
+    /// A room that exists. Its first message takes the number from the database: only a place that all can find may read
+    /// it, or another one could have used it up.
+    pub(super) fn new(id: RoomId, work: &Arc<Work>) -> Self {
+        let desk = Desk { inbox: VecDeque::new(), working: false, next: None, under_way: 0, claimed: HashSet::new() };
         Self { id, room: Room::default(), work: Arc::downgrade(work), desk: Mutex::new(desk) }
     }
 
@@ -114,10 +109,11 @@ impl Place {
         true
     }
 
-    /// Claims a sender's own id for a message, until that message is stored or has failed. False: one with the same id is
+    /// Claims a sender's own id for a message, until that message is stored or has failed. None: one with the same id is
     /// under way.
-    pub(super) fn claim(&self, sender: &User, client_id: &str) -> bool {
-        self.desk().claimed.insert((sender.id.clone(), client_id.to_owned()))
+    pub(super) fn claim(self: &Arc<Self>, sender: &User, client_id: &str) -> Option<Claim> {
+        let id = (sender.id.clone(), client_id.to_owned());
+        self.desk().claimed.insert(id.clone()).then(|| Claim { place: Arc::clone(self), id: Some(id) })
     }
 
     /// Gives a claim back.
@@ -165,7 +161,7 @@ impl Place {
     }
 
     /// Numbers and formats a draft and gives it to the store.
-    fn hand_over(self: &Arc<Self>, work: &Work, post: Post, seq: Seq) {
+    fn hand_over(self: &Arc<Self>, work: &Arc<Work>, post: Post, seq: Seq) {
         let Post { sender, draft, release, reply } = post;
         let message = Message { id: work.next_id(), room: self.id, seq, sender, draft, created_at: Timestamp::now() };
         let payload = match release.message(&message) {
@@ -182,7 +178,7 @@ impl Place {
             desk.next = desk.next.map(|_| seq.next());
         }
         let then = Posted { place: Arc::clone(self), payload, reply: Some(reply) };
-        if let Err(failed) = work.store.append(Entry { message: Some(message), then }) {
+        if let Err(failed) = work.append(Entry { message: Some(message), then }) {
             let Failed { entry, error } = *failed;
             let mut desk = self.desk();
             desk.under_way -= 1;
@@ -195,25 +191,30 @@ impl Place {
     }
 
     /// Sends a payload that is not stored: at once when nothing is under way, and else by way of the store, behind it.
-    fn send_in_turn(self: &Arc<Self>, work: &Work, payload: String) {
+    fn send_in_turn(self: &Arc<Self>, work: &Arc<Work>, payload: String) {
         let mut desk = self.desk();
-        let quiet = desk.under_way == 0;
-        desk.under_way += usize::from(!quiet);
-        drop(desk);
-        if !quiet {
+        if desk.under_way > 0 {
+            desk.under_way += 1;
+            drop(desk);
             let then = Posted { place: Arc::clone(self), payload, reply: None };
-            let Err(failed) = work.store.append(Entry { message: None, then }) else { return };
+            let Err(failed) = work.append(Entry { message: None, then }) else { return };
             // The store takes nothing more. It is not needed for this one.
             self.desk().under_way -= 1;
-            self.room.put(&failed.entry.then.payload);
-        } else {
-            self.room.put(&payload);
+            return self.send(&failed.entry.then.payload, &work.runtime);
         }
-        self.publish(&work.runtime);
+        drop(desk);
+        self.send(&payload, &work.runtime);
+    }
+
+    /// Sends a payload to the room, after what was put before.
+    fn send(self: &Arc<Self>, payload: &str, runtime: &Handle) {
+        if self.room.put(payload) {
+            self.publish(runtime);
+        }
     }
 
     /// Tells a sender that their message came to nothing, and forgets their id for it.
-    fn fail(&self, entry: Entry<Posted>, error: &SayError) {
+    pub(super) fn fail(&self, entry: Entry<Posted>, error: &SayError) {
         if let Some(message) = &entry.message {
             self.give_back(&message.sender, &message.draft);
         }
@@ -223,7 +224,7 @@ impl Place {
     }
 
     /// Tells the room of a join or a leave. A handler that fails at it is the operator's business alone.
-    fn announce(self: &Arc<Self>, work: &Work, what: &str, payload: Result<Option<String>, Fault>) {
+    fn announce(self: &Arc<Self>, work: &Arc<Work>, what: &str, payload: Result<Option<String>, Fault>) {
         match payload {
             Ok(Some(payload)) => self.send_in_turn(work, payload),
             Ok(None) => {}
@@ -262,12 +263,19 @@ impl Place {
             Ok(last) => self.desk().next = Some(last.next()),
             Err(error) => {
                 tracing::error!(room = self.id.0, %error, "a room's last number could not be read");
-                let waiting: Vec<Job> = self.desk().inbox.drain(..).collect();
-                for job in waiting {
-                    if let Job::Post(post) = job {
-                        self.give_back(&post.sender, &post.draft);
-                        post.reply.failed(self.id, SayError::NotStored);
+                let mut posts = Vec::new();
+                {
+                    let mut desk = self.desk();
+                    for job in std::mem::take(&mut desk.inbox) {
+                        match job {
+                            Job::Post(post) => posts.push(post),
+                            other => desk.inbox.push_back(other),
+                        }
                     }
+                }
+                for post in posts {
+                    self.give_back(&post.sender, &post.draft);
+                    post.reply.failed(self.id, SayError::NotStored);
                 }
             }
         }
@@ -275,7 +283,7 @@ impl Place {
     }
 
     /// Counts something that came back from the store.
-    fn came_back(self: &Arc<Self>, failed: bool) {
+    pub(super) fn came_back(self: &Arc<Self>, failed: bool) {
         let Some(work) = self.work.upgrade() else { return };
         let mut desk = self.desk();
         desk.under_way -= 1;
@@ -294,48 +302,31 @@ impl Place {
     }
 }
 
-impl Desk {
-    fn give_back(&mut self, sender: &User, draft: &Draft) {
-        if let Some(client_id) = &draft.client_id {
-            self.claimed.remove(&(sender.id.clone(), client_id.clone()));
+/// A sender's own id for a message that is being looked up. Given back when dropped, be it because whoever asked is gone.
+pub(super) struct Claim {
+    place: Arc<Place>,
+    id: Option<(String, String)>,
+}
+
+impl Claim {
+    /// Leaves the id claimed: the message has it now.
+    pub(super) fn pass_on(mut self) {
+        self.id = None;
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if let Some(id) = self.id.take() {
+            self.place.desk().claimed.remove(&id);
         }
     }
 }
 
-/// Publishes what a transaction stored, and tells the senders of what it did not.
-pub(super) fn publish(batch: Batch<Posted>, runtime: &Handle) {
-    let quiet = batch.quiet;
-    let mut places: Vec<Arc<Place>> = Vec::new();
-    for Entry { message, then: Posted { place, payload, reply } } in batch.stored {
-        place.room.put(&payload);
-        place.came_back(false);
-        if let Some(message) = message {
-            if message.draft.client_id.is_some() {
-                place.give_back(&message.sender, &message.draft);
-            }
-            if let Some(reply) = reply {
-                reply.stored(message);
-            }
-        }
-        if !places.iter().any(|known| Arc::ptr_eq(known, &place)) {
-            places.push(place);
-        }
-    }
-    for Failed { entry, error } in batch.failed {
-        let place = Arc::clone(&entry.then.place);
-        tracing::warn!(room = place.id.0, %error, "a message was not stored");
-        place.came_back(true);
-        place.fail(entry, &SayError::NotStored);
-    }
-    // A single room is written to from here: waking a worker would cost more. Several are written to side by side, while
-    // the next batch gathers.
-    match places.as_slice() {
-        [place] if quiet => place.publish(runtime),
-        _ => {
-            for place in places {
-                let handle = runtime.clone();
-                runtime.spawn(async move { place.publish(&handle) });
-            }
+impl Desk {
+    fn give_back(&mut self, sender: &User, draft: &Draft) {
+        if let Some(client_id) = &draft.client_id {
+            self.claimed.remove(&(sender.id.clone(), client_id.clone()));
         }
     }
 }

@@ -45,14 +45,21 @@ pub(super) enum Reply {
     /// To a connection, as an event. What is stored it hears with the room.
     Socket(Arc<Outbox>),
     /// To somebody who waits for it.
-    Waiting(oneshot::Sender<Result<Message, SayError>>),
+    Waiting(oneshot::Sender<Result<Option<Message>, SayError>>),
 }
 
 impl Reply {
     /// The message is on the disk.
     pub(super) fn stored(self, message: Message) {
         if let Self::Waiting(waiting) = self {
-            let _ = waiting.send(Ok(message));
+            let _ = waiting.send(Ok(Some(message)));
+        }
+    }
+
+    /// There was nothing to store, and what there was is done.
+    pub(super) fn done(self) {
+        if let Self::Waiting(waiting) = self {
+            let _ = waiting.send(Ok(None));
         }
     }
 

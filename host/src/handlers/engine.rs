@@ -85,15 +85,19 @@ fn start_clock(engine: Engine, compiler: Weak<()>) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Makes a directory that no other user can write to.
+/// Makes a directory that no other user can write to, or makes sure that the one which is there is such.
 fn make_private(directory: &Path) -> wasmtime::Result<()> {
-    use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+    use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o700))?;
-    let owner = std::fs::metadata(directory)?.uid();
-    let own = std::fs::metadata("/proc/self").map(|process| process.uid()).unwrap_or(owner);
-    wasmtime::ensure!(owner == own, "the cache {} belongs to another user", directory.display());
+    let found = std::fs::metadata(directory)?;
+    let own = std::fs::metadata("/proc/self")?.uid();
+    let place = directory.display();
+    wasmtime::ensure!(found.uid() == own, "the cache {place} belongs to another user, and what is in it would be run");
+    wasmtime::ensure!(
+        found.mode() & 0o077 == 0,
+        "the cache {place} is open to other users, and what is in it would be run: chmod 700 {place}, once it is empty"
+    );
     Ok(())
 }
 

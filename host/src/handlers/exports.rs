@@ -1,6 +1,5 @@
 //! The functions that the three worlds export, found and checked once for an instance and then called without a check.
-//! This is the only file of the sandbox with `unsafe` in it, for one reason: the types that go in are borrowed, and a
-//! `TypedFunc` can name only one lifetime.
+//! `unsafe` stands here for one reason: the types that go in are borrowed, and a `TypedFunc` can name only one lifetime.
 
 use wasmtime::AsContextMut as _;
 use wasmtime::component::{Func, Instance, TypedFunc};

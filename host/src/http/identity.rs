@@ -167,18 +167,20 @@ fn from_headers(key: &Key, headers: &HeaderMap) -> Result<Option<String>, Identi
         return Err(IdentityError::Twice(key.query));
     }
     let raw = std::str::from_utf8(value.as_bytes()).map_err(|_| IdentityError::NotText(key.query))?;
-    // A value that only looks percent-encoded is taken as it stands: a nickname may be "100%".
+    // A value that only looks percent-encoded is taken as it stands: a nickname may be "100%", and whoever is called
+    // "victi%6D" is not "victim".
     if !encoded(raw) {
         return Ok(Some(raw.to_owned()));
     }
     decode(raw, false).map(|value| Some(value.into_owned())).map_err(|()| IdentityError::NotText(key.query))
 }
 
-/// Whether every percent sign begins an encoded byte.
+/// Whether every percent sign begins a byte that an encoder encodes: one that is not unreserved (RFC 3986, section 2.3).
 fn encoded(text: &str) -> bool {
-    text.split('%')
-        .skip(1)
-        .all(|rest| rest.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)))
+    text.split('%').skip(1).all(|rest| {
+        let byte = rest.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        byte.is_some_and(|byte| !byte.is_ascii_alphanumeric() && !b"-._~".contains(&byte))
+    })
 }
 
 /// Percent-decodes text, as a form's when `form` (a plus is a space). Strictly, where `form_urlencoded` would put

@@ -5,19 +5,22 @@
 //! as everything else, so frames never mix.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use hyper::upgrade::{Parts, Upgraded};
 use hyper_util::rt::TokioIo;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 use tokio_tungstenite::tungstenite::error::CapacityError;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, WebSocket};
 
-use super::{Edge, Phase};
+use super::Edge;
 use crate::chat::{ChatError, Member, Outbox, OutboxState, Seat, Why, Wire};
 use crate::frame;
 use crate::model::{Frame, RoomId, User};
@@ -95,8 +98,19 @@ struct Stream {
 }
 
 impl io::Read for Stream {
+    /// A read that does not fill the buffer has emptied the socket, and is taken as the sign to wait for more, which saves
+    /// the read that would only say so.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.tcp.try_read(buffer)
+        let mut emptied = None;
+        let outcome = self.tcp.try_io(Interest::READABLE, || {
+            let read = io::Read::read(&mut &*socket2::SockRef::from(&*self.tcp), buffer)?;
+            if read == 0 || read == buffer.len() {
+                return Ok(read);
+            }
+            emptied = Some(read);
+            Err(io::ErrorKind::WouldBlock.into())
+        });
+        emptied.map_or(outcome, Ok)
     }
 }
 
@@ -118,9 +132,18 @@ struct Session {
     outbox: Arc<Outbox>,
     socket: WebSocket<Stream>,
     member: Option<Member>,
-    /// When the next ping is due, or the answer to the last one.
-    due: Instant,
+    /// Rings when the next ping is due, or the answer to the last one.
+    timer: Pin<Box<Sleep>>,
     awaiting_pong: bool,
+}
+
+/// Why a session goes on after a pause.
+enum Wake {
+    Readable,
+    /// Something waits to be written and may be, or began to close.
+    Outbox,
+    Due,
+    Gone,
 }
 
 /// Whether a socket goes on.
@@ -148,54 +171,55 @@ impl Session {
             .max_frame_size(Some(edge.limits.frame_bytes_max));
         let stream = Stream { tcp: Arc::clone(&tcp), outbox: Arc::clone(&outbox) };
         let socket = WebSocket::from_partially_read(stream, read_already.to_vec(), Role::Server, Some(config));
-        let due = Instant::now() + Duration::from_millis(edge.limits.ping_interval_ms);
-        Self { edge, tcp, outbox, socket, member, due, awaiting_pong: false }
+        let timer = Box::pin(tokio::time::sleep(Duration::from_millis(edge.limits.ping_interval_ms)));
+        Self { edge, tcp, outbox, socket, member, timer, awaiting_pong: false }
     }
 
     /// Reads, pings and writes what waits, until either side closes.
     async fn talk(&mut self) {
-        let mut phase = self.edge.phase.clone();
         let mut next = self.read().await;
         while next != Next::Over {
-            let now = *phase.borrow_and_update();
-            if now == Phase::Closing {
-                self.outbox.close(1001, "the server is shutting down");
-            }
-            // What was accepted is being finished; nothing more is.
-            let reading = now == Phase::Running;
             let waiting = match self.outbox.flush() {
                 OutboxState::Idle => false,
                 OutboxState::Waiting => true,
                 OutboxState::Closing(_) | OutboxState::Closed(_) => return,
             };
+            // What was accepted is being finished, when the process ends; nothing more is.
+            let reading = !self.edge.is_ending();
             if next == Next::Again && reading {
                 tokio::task::yield_now().await;
                 next = self.read().await;
                 continue;
             }
-            tokio::select! {
-                readable = self.tcp.readable(), if reading => {
-                    next = if readable.is_ok() { self.read().await } else { Next::Over };
-                }
-                writable = self.tcp.writable(), if waiting => {
-                    next = if writable.is_ok() { Next::Wait } else { Next::Over };
-                }
-                () = self.outbox.changed() => {}
-                () = tokio::time::sleep_until(self.due) => next = self.tick(),
-                changed = phase.changed() => {
-                    // Nobody is left to say so: the server is gone.
-                    if changed.is_err() {
-                        return;
-                    }
-                }
-            }
+            next = match std::future::poll_fn(|context| self.poll_wake(context, reading, waiting)).await {
+                Wake::Readable => self.read().await,
+                Wake::Outbox => Next::Wait,
+                Wake::Due => self.tick(),
+                Wake::Gone => Next::Over,
+            };
         }
+    }
+
+    /// Waits for whatever comes first. By hand, because a `select!` would enter and leave four lists of waiters for each
+    /// frame.
+    fn poll_wake(&mut self, context: &mut Context<'_>, reading: bool, waiting: bool) -> Poll<Wake> {
+        if reading && let Poll::Ready(ready) = self.tcp.poll_read_ready(context) {
+            return Poll::Ready(if ready.is_ok() { Wake::Readable } else { Wake::Gone });
+        }
+        if waiting && let Poll::Ready(ready) = self.tcp.poll_write_ready(context) {
+            return Poll::Ready(if ready.is_ok() { Wake::Outbox } else { Wake::Gone });
+        }
+        if self.outbox.poll_changed(context).is_ready() {
+            return Poll::Ready(Wake::Outbox);
+        }
+        self.timer.as_mut().poll(context).map(|()| Wake::Due)
     }
 
     /// Pings, or gives up a peer that has not answered the last one.
     fn tick(&mut self) -> Next {
         let limits = &self.edge.limits;
-        if self.awaiting_pong {
+        // What it has answered is not read any more when the process ends.
+        if self.awaiting_pong && !self.edge.is_ending() {
             self.outbox.close(1008, &format!("no answer to a ping within pong_ms_max = {}", limits.pong_ms_max));
             return Next::Over;
         }
@@ -203,7 +227,7 @@ impl Session {
         frame::ping(&mut ping);
         self.outbox.send(&ping.freeze());
         self.awaiting_pong = true;
-        self.due = Instant::now() + Duration::from_millis(limits.pong_ms_max);
+        self.timer.as_mut().reset(Instant::now() + Duration::from_millis(limits.pong_ms_max));
         Next::Wait
     }
 
@@ -228,10 +252,16 @@ impl Session {
                 }
                 Message::Pong(_) if self.awaiting_pong => {
                     self.awaiting_pong = false;
-                    self.due = Instant::now() + Duration::from_millis(self.edge.limits.ping_interval_ms);
+                    let next_ping = Duration::from_millis(self.edge.limits.ping_interval_ms);
+                    self.timer.as_mut().reset(Instant::now() + next_ping);
                 }
-                // tungstenite answers a ping and a close by itself, the latter on the next read.
-                Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => {}
+                Message::Close(frame) => {
+                    // The same code back, and nothing after it (section 5.5.1). tungstenite has checked the code.
+                    self.outbox.close(frame.map_or(1000, |frame| frame.code.into()), "");
+                    return Next::Over;
+                }
+                // tungstenite answers a ping by itself.
+                Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
             }
         }
         Next::Again

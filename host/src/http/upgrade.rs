@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::header::{self, HeaderMap, HeaderValue};
-use hyper::{Request, Response, StatusCode};
+use hyper::{Request, Response, StatusCode, Version};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::answer::{Answer, HttpError};
@@ -41,6 +41,12 @@ impl Edge {
                 _ => return Err(error),
             },
         };
+        if request.version() < Version::HTTP_11 {
+            return Err(HttpError::UpgradeRequired);
+        }
+        if !request.body().is_end_stream() {
+            return Err(HttpError::Handshake("A request for a WebSocket has no body."));
+        }
         let accept = accept_key(request.headers())?;
         let socket = match admitted {
             Ok((room, user, seat)) => Joining::join(&self, room, user, seat).await?,

@@ -8,11 +8,14 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use tokio::sync::Notify;
 
 use crate::frame;
+
+/// What a run in the queue takes beside its bytes.
+const CHUNK_BYTES: usize = 64;
 
 /// Something that takes bytes without waiting: a socket, outside of tests.
 pub trait Wire: Send + Sync {
@@ -55,7 +58,6 @@ pub struct Outbox {
     wire: Arc<dyn Wire>,
     bytes_max: usize,
     queue: Mutex<Queue>,
-    changed: Notify,
 }
 
 #[derive(Default)]
@@ -63,15 +65,18 @@ struct Queue {
     waiting: VecDeque<Bytes>,
     bytes: usize,
     closing: Option<Why>,
+    /// Something has come to wait, or it began to close, since the one task that waits for it has looked.
+    changed: bool,
+    waker: Option<Waker>,
 }
 
 impl Outbox {
-    /// An empty outbox before `wire`, which keeps at most `bytes_max` bytes.
+    /// An empty outbox before `wire`. More than `bytes_max` bytes may wait only by what came last.
     #[must_use]
     pub fn new(wire: Arc<dyn Wire>, bytes_max: usize) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self { id, wire, bytes_max, queue: Mutex::default(), changed: Notify::new() }
+        Self { id, wire, bytes_max, queue: Mutex::default() }
     }
 
     /// Sends a run of whole frames, or keeps what the socket does not take now.
@@ -88,19 +93,18 @@ impl Outbox {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => {
                     queue.break_off();
-                    drop(queue);
-                    return self.changed.notify_one();
+                    return Queue::wake(queue);
                 }
             }
         }
-        if queue.bytes + rest.len() > self.bytes_max {
-            self.drop_peer(&mut queue, rest);
+        // What waited before this run tells whether the peer reads; how long the run is does not.
+        if queue.bytes > self.bytes_max {
+            self.drop_peer(&mut queue);
         } else {
-            queue.bytes += rest.len();
+            queue.bytes += rest.len() + CHUNK_BYTES;
             queue.waiting.push_back(rest);
         }
-        drop(queue);
-        self.changed.notify_one();
+        Queue::wake(queue);
     }
 
     /// Sends a close frame after what waits, and takes nothing more.
@@ -110,8 +114,7 @@ impl Outbox {
             queue.closing = Some(Why::Asked);
             queue.push_close(code, reason);
         }
-        drop(queue);
-        self.changed.notify_one();
+        Queue::wake(queue);
     }
 
     /// Writes what waits, as far as the socket takes it. For the one task that waits for the socket.
@@ -124,6 +127,7 @@ impl Outbox {
                     let done = front.is_empty();
                     queue.bytes -= written;
                     if done {
+                        queue.bytes -= CHUNK_BYTES;
                         queue.waiting.pop_front();
                     }
                 }
@@ -139,18 +143,24 @@ impl Outbox {
         self.queue().state()
     }
 
-    /// Returns when something has come to wait, or it began to close, since the last time.
-    pub async fn changed(&self) {
-        self.changed.notified().await;
+    /// Ready when something has come to wait, or it began to close, since the last time. For the one task that waits for
+    /// the socket.
+    pub fn poll_changed(&self, context: &Context<'_>) -> Poll<()> {
+        let mut queue = self.queue();
+        if std::mem::take(&mut queue.changed) {
+            return Poll::Ready(());
+        }
+        if !queue.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+            queue.waker = Some(context.waker().clone());
+        }
+        Poll::Pending
     }
 
     /// The socket may stand in the middle of a frame, so the run that it is in goes out whole before the close frame;
     /// what came after is left out. The room's other runs are shared, so this keeps no memory of the peer's own.
-    fn drop_peer(&self, queue: &mut Queue, latest: Bytes) {
-        let begun = queue.waiting.pop_front().unwrap_or(latest);
-        queue.waiting.clear();
-        queue.bytes = begun.len();
-        queue.waiting.push_back(begun);
+    fn drop_peer(&self, queue: &mut Queue) {
+        queue.waiting.truncate(1);
+        queue.bytes = queue.waiting.iter().map(|begun| begun.len() + CHUNK_BYTES).sum();
         queue.closing = Some(Why::TooSlow);
         queue.push_close(1008, &format!("too slow to read: more than outbox_bytes_max = {} waited", self.bytes_max));
     }
@@ -161,10 +171,20 @@ impl Outbox {
 }
 
 impl Queue {
+    /// Lets the waiting task know, without holding it up by the lock.
+    fn wake(mut queue: MutexGuard<'_, Self>) {
+        queue.changed = true;
+        let waker = queue.waker.take();
+        drop(queue);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
     fn push_close(&mut self, code: u16, reason: &str) {
         let mut frame = BytesMut::new();
         frame::close(&mut frame, code, reason);
-        self.bytes += frame.len();
+        self.bytes += frame.len() + CHUNK_BYTES;
         self.waiting.push_back(frame.freeze());
     }
 

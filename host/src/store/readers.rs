@@ -5,21 +5,23 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
+use tokio::sync::Semaphore;
 
 use super::StoreError;
 use super::setup::open_reader;
 
-/// How many connections are kept while nobody reads.
-const KEPT_MAX: usize = 8;
+/// How many read at once; others wait for their turn. Each has a connection, and so three descriptors.
+const READERS_MAX: usize = 8;
 
 pub(super) struct Readers {
     path: PathBuf,
     resting: Mutex<Vec<Connection>>,
+    turns: Semaphore,
 }
 
 impl Readers {
     pub(super) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), resting: Mutex::default() }
+        Self { path: path.to_owned(), resting: Mutex::default(), turns: Semaphore::new(READERS_MAX) }
     }
 
     /// Runs `read` on a connection that sees all that was committed before.
@@ -27,6 +29,7 @@ impl Readers {
         self: &Arc<Self>,
         read: impl FnOnce(&Connection) -> rusqlite::Result<R> + Send + 'static,
     ) -> Result<R, StoreError> {
+        let Ok(_turn) = self.turns.acquire().await else { return Err(StoreError::Closed) };
         let readers = Arc::clone(self);
         let outcome = tokio::task::spawn_blocking(move || readers.read_here(read));
         outcome.await.unwrap_or(Err(StoreError::Closed))
@@ -48,9 +51,6 @@ impl Readers {
     }
 
     fn rest(&self, connection: Connection) {
-        let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
-        if resting.len() < KEPT_MAX {
-            resting.push(connection);
-        }
+        self.resting.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
     }
 }

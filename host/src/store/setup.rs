@@ -1,5 +1,6 @@
 //! Opening the file: the version of SQLite, the schema, and the settings of a connection.
 
+use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::time::Duration;
 
@@ -33,9 +34,21 @@ pub(super) fn open(path: &Path, synchronous: Synchronous) -> Result<Connection, 
         Synchronous::Normal => "normal",
     };
     connection.pragma_update(None, "synchronous", synchronous)?;
-    connection.pragma_update(None, "foreign_keys", "on")?;
     migrate(&mut connection)?;
     Ok(connection)
+}
+
+/// Takes the file for this process alone, until the lock is dropped. Two servers on one file would give the same numbers
+/// twice.
+pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
+    let path = path.with_extension("lock");
+    let unusable = |error: &dyn std::fmt::Display| StoreError::Locked(format!("{}: {error}", path.display()));
+    let file = File::options().create(true).append(true).open(&path).map_err(|error| unusable(&error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(unusable(&"another server has it")),
+        Err(TryLockError::Error(error)) => Err(unusable(&error)),
+    }
 }
 
 /// A connection for reading.

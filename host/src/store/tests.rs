@@ -1,18 +1,24 @@
 //! The store over real files.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails should say where")]
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
 
-use super::{Batch, Entry, Page, RoomOutcome, Store, StoreError};
+use super::{Batch, Entry, Page, RoomOutcome, Store, StoreError, Turn};
 use crate::config::{Limits, Synchronous};
 use crate::model::{Draft, Message, MessageId, RoomDraft, RoomId, Seq, Standing, Timestamp, User};
 
-fn open(directory: &Path) -> (Store<()>, Receiver<Batch<()>>) {
-    let (sender, receiver) = channel();
-    let done = move |batch| sender.send(batch).unwrap_or_default();
-    (Store::open(&directory.join("ondol.db"), Synchronous::Full, &Limits::default(), done).unwrap(), receiver)
+fn open(directory: &Path) -> Store<()> {
+    Store::open(&directory.join("ondol.db"), Synchronous::Full, &Limits::default()).unwrap()
+}
+
+/// Hands messages over, then commits them all.
+fn store_all(store: &Store<()>, entries: impl IntoIterator<Item = Entry<()>>) -> Batch<()> {
+    let turns: Vec<Turn> = entries.into_iter().map(|entry| store.append(entry).unwrap()).collect();
+    assert_eq!(turns.first(), Some(&Turn::Yours));
+    assert!(turns.iter().skip(1).all(|turn| *turn == Turn::Theirs), "one leads");
+    let mut reported = None;
+    assert_eq!(store.commit(|batch| reported = Some(batch)), Turn::Theirs);
+    reported.unwrap()
 }
 
 fn entry(id: u64, room: RoomId, seq: u64) -> Entry<()> {
@@ -36,7 +42,7 @@ async fn room(store: &Store<()>) -> RoomId {
 #[tokio::test]
 async fn a_post_has_one_room() {
     let directory = tempfile::tempdir().unwrap();
-    let (store, _done) = open(directory.path());
+    let store = open(directory.path());
     let RoomOutcome::Created(first) = create(&store, Some(7)).await else { panic!("not created") };
     assert_eq!(create(&store, Some(7)).await, RoomOutcome::Standing(first));
     assert!(matches!(create(&store, None).await, RoomOutcome::Created(_)));
@@ -46,15 +52,15 @@ async fn a_post_has_one_room() {
 #[tokio::test]
 async fn what_is_stored_is_there_after_opening_again() {
     let directory = tempfile::tempdir().unwrap();
-    let (store, done) = open(directory.path());
+    let store = open(directory.path());
     let room = room(&store).await;
-    for seq in 1..=5 {
-        store.append(entry(seq, room, seq)).unwrap();
-    }
-    store.close();
-    assert_eq!(done.iter().map(|batch| batch.stored.len()).sum::<usize>(), 5);
+    let batch = store_all(&store, (1..=5).map(|seq| entry(seq, room, seq)));
+    assert_eq!(batch.stored.len(), 5);
 
-    let (store, _done) = open(directory.path());
+    let again = Store::<()>::open(&directory.path().join("ondol.db"), Synchronous::Full, &Limits::default());
+    assert!(matches!(again, Err(StoreError::Locked(_))), "one server at a time");
+    drop(store);
+    let store = open(directory.path());
     assert_eq!(store.first_free_id(), MessageId(6));
     assert_eq!(store.last_seq(room).await.unwrap(), Seq(5));
     let seqs = |messages: Vec<Message>| messages.iter().map(|message| message.seq.0).collect::<Vec<_>>();
@@ -70,52 +76,49 @@ async fn what_is_stored_is_there_after_opening_again() {
 #[tokio::test]
 async fn a_gap_is_never_stored() {
     let directory = tempfile::tempdir().unwrap();
-    let (store, done) = open(directory.path());
+    let store = open(directory.path());
     let room = room(&store).await;
-    for (id, seq) in [(1, 1), (2, 3), (3, 2)] {
-        store.append(entry(id, room, seq)).unwrap();
-    }
-    store.close();
-    let batches: Vec<_> = done.iter().collect();
-    let stored: Vec<u64> = batches
-        .iter()
-        .flat_map(|batch| &batch.stored)
-        .flat_map(|entry| &entry.message)
-        .map(|message| message.seq.0)
-        .collect();
-    let failed: Vec<_> = batches.iter().flat_map(|batch| &batch.failed).collect();
+    let batch = store_all(&store, [(1, 1), (2, 3), (3, 2)].map(|(id, seq)| entry(id, room, seq)));
+    let stored: Vec<u64> = batch.stored.iter().flat_map(|entry| &entry.message).map(|message| message.seq.0).collect();
     assert_eq!(stored, [1, 2]);
-    assert_eq!(failed.len(), 1);
-    assert!(matches!(failed[0].error, StoreError::OutOfTurn));
+    assert_eq!(batch.failed.len(), 1);
+    assert!(matches!(batch.failed[0].error, StoreError::OutOfTurn));
 }
 
 #[tokio::test]
 async fn a_message_for_a_room_that_is_not_there_fails_alone() {
     let directory = tempfile::tempdir().unwrap();
-    let (store, done) = open(directory.path());
+    let store = open(directory.path());
     let room = room(&store).await;
-    store.append(entry(1, RoomId(99), 1)).unwrap();
-    store.append(entry(2, room, 1)).unwrap();
+    let batch = store_all(&store, [entry(1, RoomId(99), 1), entry(2, room, 1)]);
+    assert_eq!(batch.stored.len(), 1);
+    assert!(matches!(batch.failed[0].error, StoreError::NoRoom));
     store.close();
-    let batches: Vec<_> = done.iter().collect();
-    assert_eq!(batches.iter().map(|batch| batch.stored.len()).sum::<usize>(), 1);
-    assert_eq!(batches.iter().map(|batch| batch.failed.len()).sum::<usize>(), 1);
     assert!(matches!(store.append(entry(3, room, 2)).unwrap_err().error, StoreError::Closed));
 }
 
 #[tokio::test]
 async fn what_is_not_to_be_stored_comes_back_in_its_turn() {
     let directory = tempfile::tempdir().unwrap();
-    let (store, done) = open(directory.path());
+    let store = open(directory.path());
     let room = room(&store).await;
-    store.append(entry(1, room, 1)).unwrap();
-    store.append(Entry { message: None, then: () }).unwrap();
-    store.append(entry(2, room, 2)).unwrap();
-    store.close();
-    let order: Vec<bool> = done.iter().flat_map(|batch| batch.stored).map(|entry| entry.message.is_some()).collect();
+    let batch = store_all(&store, [entry(1, room, 1), Entry { message: None, then: () }, entry(2, room, 2)]);
+    let order: Vec<bool> = batch.stored.iter().map(|entry| entry.message.is_some()).collect();
     assert_eq!(order, [true, false, true]);
-    let (store, _done) = open(directory.path());
     assert_eq!(store.last_seq(room).await.unwrap(), Seq(2));
+}
+
+#[tokio::test]
+async fn what_comes_while_one_commits_is_the_next_batch() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let room = room(&store).await;
+    assert_eq!(store.append(entry(1, room, 1)).unwrap(), Turn::Yours);
+    let turn = store.commit(|_| assert_eq!(store.append(entry(2, room, 2)).unwrap(), Turn::Theirs));
+    assert_eq!(turn, Turn::Yours);
+    let mut stored = 0;
+    assert_eq!(store.commit(|batch| stored = batch.stored.len()), Turn::Theirs);
+    assert_eq!(stored, 1);
 }
 
 #[test]
@@ -123,6 +126,6 @@ fn a_file_of_a_later_server_is_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ondol.db");
     rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 9).unwrap();
-    let opened = Store::<()>::open(&path, Synchronous::Full, &Limits::default(), |_| {});
+    let opened = Store::<()>::open(&path, Synchronous::Full, &Limits::default());
     assert!(matches!(opened, Err(StoreError::FromLater(9))));
 }

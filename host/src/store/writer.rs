@@ -1,15 +1,14 @@
-//! The one writer. Whatever has gathered while the last transaction was under way is the next one, so a batch is a single
-//! message when it is quiet and grows by itself under load.
+//! The one writer, which is whoever brings a message while nobody writes: the leader commits for all who bring one
+//! meanwhile. Whatever has gathered while a transaction was under way is the next one, so a batch is a single message when
+//! it is quiet and grows by itself under load, and no message waits for a thread to wake.
 //!
 //! It also holds the rule that numbers in a room have no gaps: a message whose `seq` does not follow the last one stored is
 //! not stored either.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension as _};
-use tokio::sync::oneshot;
+use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension as _};
 
 use super::rows::{last_seq, read_room, room_columns, stored};
 use super::{RoomOutcome, StoreError};
@@ -44,62 +43,45 @@ pub struct Batch<T> {
     pub stored: Vec<Entry<T>>,
     /// Not stored.
     pub failed: Vec<Failed<T>>,
-    /// Nothing else waits for the disk.
-    pub quiet: bool,
 }
 
-struct CreateRoom {
-    draft: RoomDraft,
-    post_id: Option<u64>,
-    owner: Option<String>,
-    answer: oneshot::Sender<Result<RoomOutcome, StoreError>>,
+/// Whose turn it is to commit.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// The caller's: it has to call [`super::Store::commit`] soon.
+    Yours,
+    /// Somebody else's, who commits this too.
+    Theirs,
 }
 
-/// Anything else that is to be written, with transactions of its own.
-type Errand = Box<dyn FnOnce(&mut Connection) + Send>;
-
-/// The way to the writer's thread.
+/// The way to the file for everything that changes it.
 pub(super) struct Writer<T> {
-    shared: Arc<Shared<T>>,
-    queue_max: usize,
-    thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-struct Shared<T> {
     queue: Mutex<Queue<T>>,
-    filled: Condvar,
+    desk: Mutex<Desk>,
+    queue_max: usize,
+    batch_max: usize,
 }
 
 struct Queue<T> {
     entries: VecDeque<Entry<T>>,
-    rooms: Vec<CreateRoom>,
-    errands: Vec<Errand>,
+    /// Somebody is to commit what is here.
+    led: bool,
     closed: bool,
 }
 
-impl<T> Shared<T> {
-    fn queue(&self) -> MutexGuard<'_, Queue<T>> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl<T: Send + 'static> Writer<T> {
-    pub(super) fn start(
-        connection: Connection,
-        limits: &Limits,
-        done: impl FnMut(Batch<T>) + Send + 'static,
-    ) -> Result<Self, StoreError> {
-        let queue = Queue { entries: VecDeque::new(), rooms: Vec::new(), errands: Vec::new(), closed: false };
-        let shared = Arc::new(Shared { queue: Mutex::new(queue), filled: Condvar::new() });
-        let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn({
-            let (shared, batch_max) = (Arc::clone(&shared), limits.commit_batch_max);
-            move || Desk { connection, last: HashMap::new() }.work(&shared, batch_max, done)
-        })?;
-        Ok(Self { shared, queue_max: limits.commit_queue_max, thread: Mutex::new(Some(thread)) })
+impl<T> Writer<T> {
+    pub(super) fn new(connection: Connection, limits: &Limits) -> Self {
+        Self {
+            queue: Mutex::new(Queue { entries: VecDeque::new(), led: false, closed: false }),
+            desk: Mutex::new(Desk { connection, last: HashMap::new() }),
+            queue_max: limits.commit_queue_max,
+            batch_max: limits.commit_batch_max,
+        }
     }
 
-    pub(super) fn append(&self, entry: Entry<T>) -> Result<(), Box<Failed<T>>> {
-        let mut queue = self.shared.queue();
+    pub(super) fn append(&self, entry: Entry<T>) -> Result<Turn, Box<Failed<T>>> {
+        let mut queue = self.queue();
         if queue.closed {
             return Err(Box::new(Failed { entry, error: StoreError::Closed }));
         }
@@ -107,63 +89,93 @@ impl<T: Send + 'static> Writer<T> {
             return Err(Box::new(Failed { entry, error: StoreError::Busy(self.queue_max) }));
         }
         queue.entries.push_back(entry);
-        drop(queue);
-        self.shared.filled.notify_one();
-        Ok(())
+        Ok(if std::mem::replace(&mut queue.led, true) { Turn::Theirs } else { Turn::Yours })
     }
 
-    pub(super) async fn create_room(
+    pub(super) fn waiting(&self) -> usize {
+        self.queue().entries.len()
+    }
+
+    pub(super) fn commit(&self, report: impl FnOnce(Batch<T>)) -> Turn {
+        let lead = Lead(self);
+        let mut desk = self.desk();
+        let entries = {
+            let mut queue = self.queue();
+            let count = queue.entries.len().min(self.batch_max);
+            queue.entries.drain(..count).collect::<Vec<_>>()
+        };
+        if !entries.is_empty() {
+            report(desk.store(entries));
+        }
+        drop(desk);
+        lead.end()
+    }
+
+    pub(super) fn create_room(
         &self,
-        draft: RoomDraft,
+        draft: &RoomDraft,
         post_id: Option<u64>,
-        owner: Option<String>,
+        owner: Option<&str>,
     ) -> Result<RoomOutcome, StoreError> {
-        let (answer, answered) = oneshot::channel();
-        {
-            let mut queue = self.shared.queue();
-            if queue.closed {
-                return Err(StoreError::Closed);
-            }
-            if queue.rooms.len() >= self.queue_max {
-                return Err(StoreError::Busy(self.queue_max));
-            }
-            queue.rooms.push(CreateRoom { draft, post_id, owner, answer });
+        if self.queue().closed {
+            return Err(StoreError::Closed);
         }
-        self.shared.filled.notify_one();
-        answered.await.unwrap_or(Err(StoreError::Closed))
+        self.desk().create_room(draft, post_id, owner)
     }
 
-    /// Does something on the writer's connection, between two batches, and waits for it. For what is rare: it takes no
-    /// part in a batch. Not for a worker.
-    pub(super) fn run<R: Send + 'static>(
+    /// Does something on the writer's connection, between two batches. For what is rare: it takes no part in a batch, and
+    /// waits for the disk.
+    pub(super) fn run<R>(
         &self,
-        errand: impl FnOnce(&mut Connection) -> Result<R, StoreError> + Send + 'static,
+        errand: impl FnOnce(&mut Connection) -> Result<R, StoreError>,
     ) -> Result<R, StoreError> {
-        let (answer, answered) = std::sync::mpsc::channel();
-        {
-            let mut queue = self.shared.queue();
-            if queue.closed {
-                return Err(StoreError::Closed);
-            }
-            queue.errands.push(Box::new(move |connection| {
-                let _ = answer.send(errand(connection));
-            }));
+        if self.queue().closed {
+            return Err(StoreError::Closed);
         }
-        self.shared.filled.notify_one();
-        answered.recv().unwrap_or(Err(StoreError::Closed))
+        errand(&mut self.desk().connection)
     }
 
     pub(super) fn close(&self) {
-        self.shared.queue().closed = true;
-        self.shared.filled.notify_one();
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if thread.is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the store's writer had panicked");
-        }
+        self.queue().closed = true;
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue<T>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The desk, as it has to be found: whoever panicked at it may have left a transaction open.
+    fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.desk.lock().unwrap_or_else(|poisoned| {
+            let mut desk = poisoned.into_inner();
+            desk.start_over();
+            self.desk.clear_poison();
+            desk
+        })
     }
 }
 
-/// What the writer's thread works with.
+/// The lead over what has gathered, given up even by a panic: the next who brings a message takes it.
+struct Lead<'a, T>(&'a Writer<T>);
+
+impl<T> Lead<'_, T> {
+    /// Keeps it when more has gathered.
+    fn end(self) -> Turn {
+        let mut queue = self.0.queue();
+        queue.led = !queue.entries.is_empty();
+        let turn = if queue.led { Turn::Yours } else { Turn::Theirs };
+        drop(queue);
+        std::mem::forget(self);
+        turn
+    }
+}
+
+impl<T> Drop for Lead<'_, T> {
+    fn drop(&mut self) {
+        self.0.queue().led = false;
+    }
+}
+
+/// What whoever writes works with.
 struct Desk {
     connection: Connection,
     /// The last `seq` stored in each room.
@@ -171,49 +183,14 @@ struct Desk {
 }
 
 impl Desk {
-    fn work<T>(mut self, shared: &Shared<T>, batch_max: usize, mut done: impl FnMut(Batch<T>)) {
-        loop {
-            let (entries, rooms, errands) = {
-                let mut queue = shared.queue();
-                while queue.entries.is_empty() && queue.rooms.is_empty() && queue.errands.is_empty() {
-                    if queue.closed {
-                        return;
-                    }
-                    queue = shared.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
-                }
-                let count = queue.entries.len().min(batch_max);
-                let entries = queue.entries.drain(..count).collect::<Vec<_>>();
-                (entries, std::mem::take(&mut queue.rooms), std::mem::take(&mut queue.errands))
-            };
-            for errand in errands {
-                errand(&mut self.connection);
-            }
-            for room in rooms {
-                let outcome = self.create_room(&room);
-                let _ = room.answer.send(outcome);
-            }
-            if entries.is_empty() {
-                continue;
-            }
-            let mut batch = self.store(entries);
-            batch.quiet = shared.queue().entries.is_empty();
-            done(batch);
-        }
-    }
-
     /// One transaction for all of them. When it fails, none is stored.
     fn store<T>(&mut self, entries: Vec<Entry<T>>) -> Batch<T> {
-        let mut batch = Batch { stored: Vec::with_capacity(entries.len()), failed: Vec::new(), quiet: false };
+        let mut batch = Batch { stored: Vec::with_capacity(entries.len()), failed: Vec::new() };
         let outcome = self.transaction(entries, &mut batch);
         if let Err(error) = outcome {
             let error = StoreError::from(error);
+            self.start_over();
             tracing::error!(%error, messages = batch.stored.len(), "messages could not be stored");
-            if !self.connection.is_autocommit()
-                && let Err(error) = self.connection.execute_batch("ROLLBACK")
-            {
-                tracing::error!(%error, "the transaction could not be rolled back");
-            }
-            self.last.clear();
             for entry in std::mem::take(&mut batch.stored) {
                 if entry.message.is_none() {
                     batch.stored.push(entry);
@@ -225,56 +202,50 @@ impl Desk {
         batch
     }
 
+    /// Leaves nothing begun, and trusts nothing remembered.
+    fn start_over(&mut self) {
+        self.last.clear();
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.connection.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "a transaction could not be rolled back");
+        }
+    }
+
     /// Moves every entry into the batch, whatever happens: the first error is kept, and the caller tells all.
     fn transaction<T>(&mut self, entries: Vec<Entry<T>>, batch: &mut Batch<T>) -> rusqlite::Result<()> {
         if entries.iter().all(|entry| entry.message.is_none()) {
             batch.stored = entries;
             return Ok(());
         }
-        let mut outcome = self.connection.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([]));
+        let Self { connection, last } = self;
+        let mut begun = begin(connection);
         for entry in entries {
-            if let (Some(message), true) = (&entry.message, outcome.is_ok()) {
-                match self.insert(message) {
+            if let (Some(message), Ok(insert)) = (&entry.message, &mut begun) {
+                match insert_next(connection, insert, last, message) {
                     Ok(None) => {}
                     Ok(Some(error)) => {
                         batch.failed.push(Failed { entry, error });
                         continue;
                     }
-                    Err(error) => outcome = Err(error),
+                    Err(error) => begun = Err(error),
                 }
             }
             batch.stored.push(entry);
         }
-        outcome?;
-        self.connection.prepare_cached("COMMIT")?.execute([])?;
+        begun?;
+        connection.prepare_cached("COMMIT")?.execute([])?;
         Ok(())
     }
 
-    /// Inserts one message, or says why it alone is not stored.
-    fn insert(&mut self, message: &Message) -> rusqlite::Result<Option<StoreError>> {
-        if self.last.len() >= ROOMS_REMEMBERED_MAX {
-            self.last.clear();
-        }
-        let last = match self.last.get(&message.room) {
-            Some(last) => *last,
-            None => last_seq(&self.connection, message.room)?,
-        };
-        if message.seq != last.next() {
-            return Ok(Some(StoreError::OutOfTurn));
-        }
-        match insert_message(&self.connection, message) {
-            Ok(()) => {
-                self.last.insert(message.room, message.seq);
-                Ok(None)
-            }
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => Ok(Some(error.into())),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn create_room(&mut self, request: &CreateRoom) -> Result<RoomOutcome, StoreError> {
+    fn create_room(
+        &mut self,
+        draft: &RoomDraft,
+        post_id: Option<u64>,
+        owner: Option<&str>,
+    ) -> Result<RoomOutcome, StoreError> {
         let transaction = self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-        if let Some(post_id) = request.post_id {
+        if let Some(post_id) = post_id {
             let sql = concat!(room_columns!(), " WHERE post_id = ?1");
             let standing = transaction.prepare_cached(sql)?.query_row([stored(post_id)], read_room).optional()?;
             if let Some(room) = standing {
@@ -284,27 +255,64 @@ impl Desk {
         let created_at = Timestamp::now();
         transaction
             .prepare_cached("INSERT INTO room (name, post_id, owner, created_at) VALUES (?1, ?2, ?3, ?4)")?
-            .execute((&request.draft.name, request.post_id.map(stored), &request.owner, stored(created_at.0)))?;
+            .execute((&draft.name, post_id.map(stored), owner, stored(created_at.0)))?;
         let id = RoomId(transaction.last_insert_rowid().unsigned_abs());
         transaction.commit()?;
-        Ok(RoomOutcome::Created(Room {
-            id,
-            name: request.draft.name.clone(),
-            post_id: request.post_id,
-            owner: request.owner.clone(),
-            created_at,
-        }))
+        let (name, owner) = (draft.name.clone(), owner.map(str::to_owned));
+        Ok(RoomOutcome::Created(Room { id, name, post_id, owner, created_at }))
     }
 }
 
-fn insert_message(connection: &Connection, message: &Message) -> rusqlite::Result<()> {
-    let (sender, draft) = (&message.sender, &message.draft);
-    let mut statement = connection.prepare_cached(
+/// Begins a transaction for messages.
+fn begin(connection: &Connection) -> rusqlite::Result<CachedStatement<'_>> {
+    connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+    connection.prepare_cached(
         "INSERT INTO message \
          (id, room, seq, sender, nickname, email, profile_url, text, client_id, parent, extra, created_at) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-    )?;
-    statement.execute((
+    )
+}
+
+/// Inserts one message, or says why it alone is not stored.
+fn insert_next(
+    connection: &Connection,
+    insert: &mut CachedStatement<'_>,
+    last: &mut HashMap<RoomId, Seq>,
+    message: &Message,
+) -> rusqlite::Result<Option<StoreError>> {
+    if last.len() >= ROOMS_REMEMBERED_MAX {
+        last.clear();
+    }
+    let before = match last.get(&message.room) {
+        Some(before) => *before,
+        // A room that is not remembered is looked for, in the place of a foreign key that would be checked each time.
+        None if room_exists(connection, message.room)? => last_seq(connection, message.room)?,
+        None => return Ok(Some(StoreError::NoRoom)),
+    };
+    if message.seq != before.next() {
+        last.remove(&message.room);
+        return Ok(Some(StoreError::OutOfTurn));
+    }
+    match insert_message(insert, message) {
+        Ok(()) => {
+            last.insert(message.room, message.seq);
+            Ok(None)
+        }
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+            last.remove(&message.room);
+            Ok(Some(error.into()))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn room_exists(connection: &Connection, room: RoomId) -> rusqlite::Result<bool> {
+    connection.prepare_cached("SELECT 1 FROM room WHERE id = ?1")?.exists([stored(room.0)])
+}
+
+fn insert_message(insert: &mut CachedStatement<'_>, message: &Message) -> rusqlite::Result<()> {
+    let (sender, draft) = (&message.sender, &message.draft);
+    insert.execute((
         stored(message.id.0),
         stored(message.room.0),
         stored(message.seq.0),

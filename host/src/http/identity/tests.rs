@@ -37,8 +37,11 @@ fn headers_are_read_encoded_and_raw() {
         let headers = headers(&[("x-user-id", b"7"), ("x-nickname", nickname), ("x-email", b"ann@example.com")]);
         assert_eq!(required("", &headers, &Limits::default()), Ok(ann("앤")));
     }
-    let headers = headers(&[("x-user-id", b"7"), ("x-nickname", b"100%"), ("x-email", b"ann@example.com")]);
-    assert_eq!(required("", &headers, &Limits::default()), Ok(ann("100%")));
+    for literal in ["100%", "%61dmin", "a%2"] {
+        let headers =
+            headers(&[("x-user-id", b"7"), ("x-nickname", literal.as_bytes()), ("x-email", b"ann@example.com")]);
+        assert_eq!(required("", &headers, &Limits::default()), Ok(ann(literal)));
+    }
 }
 
 #[test]

@@ -1,0 +1,187 @@
+//! What every room works with, and the leader's commit: whoever brings a message while nobody commits sees to it that what
+//! has gathered is committed, and then publishes it.
+//!
+//! The commit runs on the worker that brought the message, so a quiet message wakes no thread on its way to the disk and
+//! back. Before it begins, the worker takes what other connections have ready: under load that is a batch, and when it is
+//! quiet it is nothing and costs nothing. While the leader waits for the disk or writes to sockets, the next batch gathers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+
+use super::place::Place;
+use super::reply::{Reply, SayError};
+use crate::config::Limits;
+use crate::model::MessageId;
+use crate::store::{Batch, Entry, Failed, Store, Turn};
+
+/// A commit that takes longer than this leaves its worker to others the next time. A disk with a cache or a flash memory
+/// answers in less.
+const SLOW_COMMIT: Duration = Duration::from_millis(5);
+
+/// How many commits after a slow one leave their worker too.
+const SLOW_FOR: usize = 64;
+
+/// A room of at most so many connections is written to by whoever committed; others by a task of their own.
+const SMALL_ROOM: usize = 64;
+
+/// How often the end of a process looks whether all is done.
+const SETTLE_LOOK: Duration = Duration::from_millis(1);
+
+/// How many times the leader lets others bring more before it commits.
+const GATHER_MAX: usize = 8;
+
+/// What every room works with.
+pub(super) struct Work {
+    pub(super) store: Store<Posted>,
+    pub(super) limits: Limits,
+    pub(super) runtime: Handle,
+    next_id: AtomicU64,
+    /// Commits that are still to leave their worker to others.
+    slow_commits: AtomicUsize,
+    /// Batches that are being committed or published.
+    under_way: AtomicUsize,
+}
+
+/// What comes back from the store with each message.
+pub(super) struct Posted {
+    pub(super) place: Arc<Place>,
+    pub(super) payload: String,
+    /// None for what nobody waits to hear of.
+    pub(super) reply: Option<Reply>,
+}
+
+impl Work {
+    pub(super) fn new(store: Store<Posted>, limits: Limits, runtime: Handle) -> Self {
+        let next_id = AtomicU64::new(store.first_free_id().0);
+        let (slow_commits, under_way) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Self { store, limits, runtime, next_id, slow_commits, under_way }
+    }
+
+    pub(super) fn next_id(&self) -> MessageId {
+        MessageId(self.next_id.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Hands a message to the store, and sees to its commit when nobody does yet.
+    pub(super) fn append(self: &Arc<Self>, entry: Entry<Posted>) -> Result<(), Box<Failed<Posted>>> {
+        if self.store.append(entry)? == Turn::Yours {
+            let work = Arc::clone(self);
+            self.runtime.spawn(async move {
+                loop {
+                    work.gather().await;
+                    if work.commit() == Turn::Theirs {
+                        return;
+                    }
+                }
+            });
+        }
+        Ok(())
+    }
+
+    /// Lets the worker take what is ready on other connections, for as long as that brings more.
+    async fn gather(&self) {
+        let mut waiting = self.store.waiting();
+        for _ in 0..GATHER_MAX {
+            tokio::task::yield_now().await;
+            let before = std::mem::replace(&mut waiting, self.store.waiting());
+            if waiting == before {
+                return;
+            }
+        }
+    }
+
+    /// Commits and publishes what was taken, then takes nothing more. Blocks until that is done.
+    pub(super) fn close(self: &Arc<Self>) {
+        self.settle();
+        self.store.close();
+        self.settle();
+    }
+
+    /// Waits until nothing is on its way to the disk or from there to the sockets.
+    fn settle(self: &Arc<Self>) {
+        loop {
+            match (self.under_way.load(Ordering::Acquire), self.store.waiting()) {
+                (0, 0) => return,
+                (0, _) => while self.commit() == Turn::Yours {},
+                _ => std::thread::sleep(SETTLE_LOOK),
+            }
+        }
+    }
+
+    /// Commits what has gathered and publishes it.
+    fn commit(self: &Arc<Self>) -> Turn {
+        if self.slow_commits.load(Ordering::Relaxed) == 0 {
+            return self.commit_here();
+        }
+        self.slow_commits.fetch_sub(1, Ordering::Relaxed);
+        tokio::task::block_in_place(|| self.commit_here())
+    }
+
+    fn commit_here(self: &Arc<Self>) -> Turn {
+        let batch = Arc::new(UnderWay::begin(self));
+        let started = Instant::now();
+        let mut rooms = Vec::new();
+        let turn = self.store.commit(|batch| rooms = report(batch));
+        if started.elapsed() > SLOW_COMMIT {
+            self.slow_commits.store(SLOW_FOR, Ordering::Relaxed);
+        }
+        for place in rooms {
+            if place.room.connections() <= SMALL_ROOM {
+                place.publish(&self.runtime);
+                continue;
+            }
+            // The next batch does not wait for a large room's sockets.
+            let (runtime, batch) = (self.runtime.clone(), Arc::clone(&batch));
+            self.runtime.spawn(async move {
+                place.publish(&runtime);
+                drop(batch);
+            });
+        }
+        turn
+    }
+}
+
+/// A batch from before its commit until it is published.
+struct UnderWay(Arc<Work>);
+
+impl UnderWay {
+    fn begin(work: &Arc<Work>) -> Self {
+        work.under_way.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(work))
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Puts what was stored into its rooms and tells the senders of what was not. Gives the rooms that are to be published.
+fn report(batch: Batch<Posted>) -> Vec<Arc<Place>> {
+    let mut rooms = Vec::new();
+    for Entry { message, then: Posted { place, payload, reply } } in batch.stored {
+        let due = place.room.put(&payload);
+        place.came_back(false);
+        if let Some(message) = message {
+            if message.draft.client_id.is_some() {
+                place.give_back(&message.sender, &message.draft);
+            }
+            if let Some(reply) = reply {
+                reply.stored(message);
+            }
+        }
+        if due {
+            rooms.push(place);
+        }
+    }
+    for Failed { entry, error } in batch.failed {
+        let place = Arc::clone(&entry.then.place);
+        tracing::warn!(room = place.id.0, %error, "a message was not stored");
+        place.came_back(true);
+        place.fail(entry, &SayError::NotStored);
+    }
+    rooms
+}
