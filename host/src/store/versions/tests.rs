@@ -9,7 +9,7 @@ use crate::config::{Limits, Synchronous};
 const KEPT: Kept = Kept { versions_max: 3, releases_max: 5 };
 
 fn open(directory: &Path) -> Store<()> {
-    Store::open(&directory.join("ondol.db"), Synchronous::Full, &Limits::default(), |_| {}).unwrap()
+    Store::open(&directory.join("ondol.db"), Synchronous::Full, &Limits::default()).unwrap()
 }
 
 fn keep(store: &Store<()>, handler: &str, id: &str) {
@@ -47,7 +47,7 @@ fn the_last_release_is_the_active_one_after_opening_again() {
         store.record_release(release(id), KEPT).unwrap();
     }
     store.record_refused(release("c"), "it is text".into(), KEPT).unwrap();
-    store.close();
+    drop(store);
 
     let store = open(directory.path());
     let active = store.active_release().unwrap().unwrap();
