@@ -122,12 +122,18 @@ pub struct Activation<'a> {
     pub why: &'a Why,
 }
 
-/// Where releases and marks are kept. Both calls return once that is durable.
+/// Records an activation, and returns its number once that is durable.
+pub type Record = dyn Fn(&Activation<'_>) -> Result<u64, String> + Send + Sync;
+
+/// Marks a version as bad, with the evidence, or forgives it; returns once that is durable.
+pub type Mark = dyn Fn(VersionId, Option<&str>) -> Result<(), String> + Send + Sync;
+
+/// Where releases and marks are kept.
 pub struct Ledger {
-    /// Records an activation and gives its number.
-    pub record: Box<dyn Fn(&Activation<'_>) -> Result<u64, String> + Send + Sync>,
-    /// Marks a version as bad, with the evidence, or forgives it.
-    pub mark: Box<dyn Fn(VersionId, Option<&str>) -> Result<(), String> + Send + Sync>,
+    /// For releases.
+    pub record: Box<Record>,
+    /// For marks.
+    pub mark: Box<Mark>,
 }
 
 /// Why a candidate did not become active.

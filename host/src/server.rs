@@ -22,7 +22,7 @@ use crate::config::{AdminAddress, Config, Limits, Token};
 use crate::handlers::Sandbox;
 use crate::http::{Admin, Edge, Held, Phase};
 use admin::AdminListener;
-pub(crate) use admin::read_token;
+pub(crate) use admin::{read_token, token as admin_token};
 
 /// File descriptors that are kept for everything but connections.
 const DESCRIPTORS_KEPT: usize = 64;
@@ -59,7 +59,7 @@ async fn start(config: &Config) -> anyhow::Result<()> {
     let chat = Arc::new(open(config).await?);
     let listener = TcpListener::bind(config.listen).await.with_context(|| format!("listening on {}", config.listen))?;
     let admin = match &config.admin {
-        Some(address) => Some((AdminListener::bind(address).await?, admin::token(config, address)?)),
+        Some(address) => Some((AdminListener::bind(address).await?, admin_token(config, address)?)),
         None => None,
     };
     let watched = chat.watch(&config.handlers).context("watching the handlers")?;

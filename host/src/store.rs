@@ -1,5 +1,5 @@
-//! Rooms, messages and the handlers' versions in SQLite: one writer at a time, readers beside it. Knows nothing of sockets
-//! or members, nor who calls it when; a version is bytes to it.
+//! Rooms, messages and the handlers' versions in SQLite: one writer at a time, readers beside it. Knows nothing of
+//! sockets or members, nor who calls it when; a version is bytes to it.
 //!
 //! The file is in WAL mode, so readers and the writer never wait for one another. What the writer has reported as stored
 //! is committed; under `synchronous = full` it is on the disk.

@@ -22,7 +22,7 @@ fn check(config: &str, environment: &[(&str, &str)]) -> TestResult<ondol_tests::
 #[test]
 fn help_shows_every_command() -> TestResult {
     let help = ondol(&["--help"])?;
-    help.expect_parts(0, &["serve", "check", "inspect", "call", "test", "--help", "--version"])?;
+    help.expect_parts(0, &["serve", "check", "handlers", "inspect", "call", "test", "--help", "--version"])?;
     assert!(help.stderr.is_empty(), "{}", help.stderr);
     ondol(&["--version"])?.expect_parts(0, &[concat!("ondol ", env!("CARGO_PKG_VERSION"))])
 }
@@ -31,6 +31,7 @@ fn help_shows_every_command() -> TestResult {
 fn every_command_helps() -> TestResult {
     ondol(&["serve", "--help"])?.expect_parts(0, &["--listen", "--data", "--handlers", "--config", "--limit"])?;
     ondol(&["check", "--help"])?.expect_parts(0, &["--handlers", "--config"])?;
+    ondol(&["handlers", "--help"])?.expect_parts(0, &["list", "deploy", "rollback", "history", "status", "diff"])?;
     ondol(&["inspect", "--help"])?.expect_parts(0, &["--output", "json"])?;
     ondol(&["call", "--help"])?.expect_parts(0, &["--setting", "messages.receive"])?;
     ondol(&["test", "--help"])?.expect_parts(0, &["--cases", "--filter", "--output"])
@@ -69,6 +70,14 @@ fn check_names_what_a_key_takes_and_what_it_got() -> TestResult {
 fn check_reads_the_environment_too() -> TestResult {
     check("", &[("ONDOL_FRAME_BYTES_MAX", "many")])?.expect_parts(1, &["ONDOL_FRAME_BYTES_MAX", "many"])?;
     check("", &[("ONDOL_FRAME_BYTE_MAX", "1")])?.expect_parts(1, &["ONDOL_FRAME_BYTE_MAX", "ONDOL_FRAME_BYTES_MAX"])
+}
+
+#[test]
+fn check_says_who_may_reach_the_operators_api() -> TestResult {
+    check("admin = \"127.0.0.1:0\"", &[])?.expect_parts(0, &["admin", "without a token"])?;
+    check("admin = \"0.0.0.0:0\"", &[])?.expect_parts(1, &["admin_token_file"])?;
+    check("admin = \"0.0.0.0:0\"", &[("ONDOL_ADMIN_TOKEN", "secret")])?.expect_parts(0, &["with a token"])?;
+    check("admin = \"somewhere\"", &[])?.expect_parts(1, &["unix:", "somewhere"])
 }
 
 #[test]

@@ -232,7 +232,7 @@ async fn a_version_that_is_marked_as_bad_is_refused_until_somebody_insists() -> 
 /// A moment within a deploy, from the clock's last digits.
 fn some_moment() -> Duration {
     let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    Duration::from_micros(u64::from(clock.subsec_nanos() / 10) % 30_000)
+    Duration::from_micros(u64::from(clock.subsec_nanos() / 10) % 9_000)
 }
 
 /// `KILL_ROUNDS=200 cargo test … a_kill_at_any_moment` for more rounds.
@@ -271,5 +271,38 @@ async fn a_kill_at_any_moment_of_a_deploy_leaves_a_whole_release() -> TestResult
         standing = found;
     }
     println!("{rounds} kills: {answered} after the answer, {unanswered_and_new} between the disk and the answer");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_cannot_be_recorded_does_not_become_active() -> TestResult {
+    let server = TestServer::setup().admin().survives_full_disk().start().await?;
+    server.upload("events", guest("shouting_events")).await?.expect(200)?;
+    server.fill_disk(true)?;
+    let answer = server.admin("POST", "/v1/rollback")?.send().await?;
+    answer.expect_detail(503, "unavailable")?;
+    server.fill_disk(false)?;
+    assert!(shouts(&server).await?);
+    assert_eq!(asked(&server, "/v1/status").await?["release"]["release"], 2);
+    roll_back(&server, &Value::Null).await?;
+    assert!(!shouts(&server).await?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn deploys_at_once_come_one_after_another_and_none_is_lost() -> TestResult {
+    let server = operated().await?;
+    let set = async |length: u32| {
+        let body = json!({ "text_length_max": length }).to_string();
+        server.admin("PUT", "/v1/handlers/messages/settings")?.json(body).send().await?.expect(200)
+    };
+    let both = futures_util::future::try_join_all((1..=8).map(set));
+    let (sets, shouting) = tokio::try_join!(both, server.upload("events", guest("shouting_events")))?;
+    shouting.expect(200)?;
+    let mut numbers: Vec<_> = sets.iter().map(|answer| answer["release"].as_u64().unwrap()).collect();
+    numbers.push(shouting.json()["release"].as_u64().unwrap());
+    numbers.sort_unstable();
+    assert_eq!(numbers, (2..=10).collect::<Vec<_>>());
+    assert!(shouts(&server).await?);
     Ok(())
 }

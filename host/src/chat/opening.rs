@@ -131,8 +131,9 @@ fn from_files(
         }
     }
     anyhow::ensure!(reasons.is_empty(), "{}", reasons.join("; "));
+    let how = if work.store.active_release()?.is_some() { How::Fallback } else { How::First };
     let why = format!("what {} held at the start", directory.display());
-    let why = Why { who: "directory".to_owned(), how: How::First, why, back_to: None, forced: false };
+    let why = Why { who: "directory".to_owned(), how, why, back_to: None, forced: false };
     Handlers::begin(Arc::clone(sandbox), ledger::ledger(work), &candidate, &why, ledger::bad(work)?)
         .context("recording the first release")
 }

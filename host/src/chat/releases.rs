@@ -266,8 +266,8 @@ impl Releases {
         seen.into_iter().find(of_handler).map(|seen| seen.sha256).unwrap_or_default()
     }
 
+    /// Does not wait for what is being prepared: a way back has to be quick.
     fn roll_back(&self, target: &Target, order: &Order) -> Result<Changed, ReleaseError> {
-        let _one_at_a_time = self.preparing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut why = Why {
             who: order.who.clone(),
             how: How::Rollback,

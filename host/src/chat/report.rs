@@ -2,6 +2,7 @@
 //! nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -107,30 +108,45 @@ pub struct Lines {
 /// The last answer about readiness.
 pub(super) struct Ready {
     started: Instant,
-    last: std::sync::Mutex<Option<(Instant, Result<(), String>)>>,
+    last: Mutex<Asked>,
+}
+
+struct Asked {
+    at: Option<Instant>,
+    answer: Result<(), String>,
 }
 
 impl Ready {
+    /// At the start all three have just answered the gate.
     pub(super) fn new() -> Self {
-        Self { started: Instant::now(), last: std::sync::Mutex::default() }
+        Self { started: Instant::now(), last: Mutex::new(Asked { at: None, answer: Ok(()) }) }
+    }
+
+    fn last(&self) -> MutexGuard<'_, Asked> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Chat {
-    /// Whether all three handlers answer. Asks them at most twice a second.
+    /// Whether all three handlers answer. Asks them at most twice a second; who asks meanwhile hears the last answer.
     ///
     /// # Errors
     ///
     /// What the first that does not has failed with.
     pub fn ready(&self) -> Result<(), String> {
-        let mut last = self.ready.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some((at, answer)) = &*last
-            && at.elapsed() < READY_HOLDS
         {
-            return answer.clone();
+            let mut last = self.ready.last();
+            if last.at.is_some_and(|at| at.elapsed() < READY_HOLDS) {
+                return last.answer.clone();
+            }
+            last.at = Some(Instant::now());
         }
+        // Not under the lock: a handler may take until its deadline, and nobody is to wait for that.
         let answer = self.handlers.answering().map_err(|fault| fault.to_string());
-        *last = Some((Instant::now(), answer.clone()));
+        if let Err(reason) = &answer {
+            tracing::error!(reason, "not ready: a handler does not answer");
+        }
+        self.ready.last().answer.clone_from(&answer);
         answer
     }
 

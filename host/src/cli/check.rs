@@ -43,10 +43,21 @@ impl Check {
         };
         println!("fine   config: listens at {}, keeps its data in {}", config.listen, config.data.display());
 
+        let mut all_fine = true;
+        if let Some(address) = &config.admin {
+            match crate::server::admin_token(&config, address) {
+                Ok(Some(_)) => println!("fine   admin: {address}, with a token"),
+                Ok(None) => println!("fine   admin: {address}, for this machine alone and without a token"),
+                Err(error) => {
+                    all_fine = false;
+                    println!("wrong  admin: {error:#}");
+                }
+            }
+        }
+
         // Nothing is kept: a check leaves no trace in the data directory.
         let sandbox = Arc::new(Sandbox::new(&config.limits, None)?);
         let settings = [&config.settings.rooms, &config.settings.messages, &config.settings.events];
-        let mut all_fine = true;
         for (handler, settings) in HandlerKind::ALL.into_iter().zip(settings) {
             let path = config.handlers.join(handler.file_name());
             match version(&sandbox, handler, &path, settings) {

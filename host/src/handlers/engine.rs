@@ -45,15 +45,20 @@ impl Compiler {
     /// Compiles a component, or loads what an earlier run compiled from the same bytes. Takes about 100 ms, or less than
     /// one.
     pub(super) fn compile(&self, bytes: &[u8]) -> wasmtime::Result<Component> {
-        let Some(cached) = self.cached(bytes) else { return Component::from_binary(&self.engine, bytes) };
-        if let Some(component) = load(&self.engine, &cached) {
+        if let Some(component) = self.compiled_before(bytes) {
             return Ok(component);
         }
         let component = Component::from_binary(&self.engine, bytes)?;
+        let Some(cached) = self.cached(bytes) else { return Ok(component) };
         if let Err(error) = keep(&component, &cached) {
             tracing::warn!(%error, file = %cached.display(), "compiled code could not be kept, the next start compiles again");
         }
         Ok(component)
+    }
+
+    /// What an earlier run compiled from the same bytes, if it was kept.
+    pub(super) fn compiled_before(&self, bytes: &[u8]) -> Option<Component> {
+        load(&self.engine, &self.cached(bytes)?)
     }
 
     /// Where the code compiled from `bytes` is kept. The name changes with the component and with everything that

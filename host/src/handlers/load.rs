@@ -158,8 +158,11 @@ fn fit(sandbox: &Arc<Sandbox>, handler: HandlerKind, bytes: &[u8]) -> Result<Com
 }
 
 /// Compiles on a thread of its own and waits as long as may be. Nothing can interrupt a compiler, so one that takes longer
-/// runs on to its end; until then nothing else is compiled.
+/// runs on to its end; until then nothing else is compiled. What was compiled before needs no compiler.
 fn compile(sandbox: &Arc<Sandbox>, bytes: &[u8]) -> Result<Component, LoadError> {
+    if let Some(component) = sandbox.compiled_before(bytes) {
+        return Ok(component);
+    }
     let failed = |why: String| LoadError::because(Stage::Compile, why);
     let ms_max = sandbox.limits().handler_compile_ms_max;
     if sandbox.overdue().load(Ordering::Acquire) {

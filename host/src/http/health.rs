@@ -30,10 +30,7 @@ fn ready(chat: &Chat, phase: Phase) -> Result<Answer, HttpError> {
     match chat.ready() {
         Ok(()) => Ok(fine("ready")),
         // Why is for the log and for the operator.
-        Err(reason) => {
-            tracing::warn!(reason, "not ready: a handler does not answer");
-            Err(HttpError::NotReady("a handler does not answer".to_owned()))
-        }
+        Err(_) => Err(HttpError::NotReady("a handler does not answer".to_owned())),
     }
 }
 

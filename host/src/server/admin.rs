@@ -140,7 +140,7 @@ async fn bind_socket(path: &Path) -> anyhow::Result<UnixListener> {
 /// # Errors
 ///
 /// When the file cannot be read, or others than this machine can reach a listener without a token.
-pub(super) fn token(config: &Config, address: &AdminAddress) -> anyhow::Result<Option<Token>> {
+pub(crate) fn token(config: &Config, address: &AdminAddress) -> anyhow::Result<Option<Token>> {
     let token = read_token(config)?;
     if token.is_none() && !address.is_local() {
         bail!("the operator's API on {address} can be reached from elsewhere: give it a token with admin_token_file");

@@ -93,6 +93,9 @@ pub struct Seen {
     pub settings: String,
 }
 
+/// How many marks of bad versions are kept. There is one for each version that failed in use.
+const MARKS_MAX: usize = 1_000;
+
 /// How much is kept.
 #[derive(Debug, Clone, Copy)]
 pub struct Kept {
@@ -178,6 +181,11 @@ impl<T: Send + 'static> Store<T> {
                 )?,
                 None => connection.execute("DELETE FROM bad_version WHERE id = ?1", params![id])?,
             };
+            connection.execute(
+                "DELETE FROM bad_version WHERE id NOT IN \
+                 (SELECT id FROM bad_version ORDER BY marked_at DESC, rowid DESC LIMIT ?1)",
+                params![stored(MARKS_MAX as u64)],
+            )?;
             Ok(())
         })
     }
@@ -230,7 +238,7 @@ impl<T: Send + 'static> Store<T> {
     /// A version, whole.
     pub fn version(&self, id: String) -> Result<Option<StoredVersion>, StoreError> {
         self.readers.read_here(move |connection| {
-            let sql = concat!(version_columns!(), " WHERE id = ?1");
+            let sql = concat!(version_columns!(", wasm"), " WHERE id = ?1");
             let version = |row: &Row<'_>| Ok(StoredVersion { about: read_about(row)?, wasm: row.get(8)? });
             connection.prepare_cached(sql)?.query_row([id], version).optional()
         })
@@ -253,10 +261,14 @@ macro_rules! release_columns {
     };
 }
 
+// The length of a BLOB is read without the BLOB.
 macro_rules! version_columns {
-    () => {
-        "SELECT id, handler, component, settings, cases, length(wasm), first_seen, last_active, wasm \
-         FROM version JOIN component ON sha256 = component"
+    ($($more:literal)?) => {
+        concat!(
+            "SELECT id, handler, component, settings, cases, length(wasm), first_seen, last_active",
+            $($more,)?
+            " FROM version JOIN component ON sha256 = component"
+        )
     };
 }
 

@@ -47,7 +47,7 @@ fn the_last_release_is_the_active_one_after_opening_again() {
         store.record_release(release(id), KEPT).unwrap();
     }
     store.record_refused(release("c"), "it is text".into(), KEPT).unwrap();
-    store.close();
+    drop(store);
 
     let store = open(directory.path());
     let active = store.active_release().unwrap().unwrap();
