@@ -1,5 +1,6 @@
 //! What a database holds, to be read from beside: also while a server runs on it, and without a lock, for a reader of a
-//! file in WAL mode keeps nobody waiting. Changes nothing, and creates no schema.
+//! file in WAL mode keeps nobody waiting. Changes nothing, and creates no schema. Where no server runs, SQLite leaves an
+//! empty `-wal` and an `-shm` file beside the database, which the next server takes over.
 
 use std::ops::ControlFlow;
 use std::path::Path;
