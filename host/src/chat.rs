@@ -24,6 +24,7 @@ use anyhow::Context as _;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+pub use ledger::as_deployed;
 pub use releases::{Changed, Order, Part, ReleaseError, Target};
 pub use reply::SayError;
 pub use report::{Diff, ReleaseRow, Status, VersionRow};

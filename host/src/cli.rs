@@ -5,6 +5,7 @@ mod call;
 mod check;
 mod handlers;
 mod inspect;
+mod replay;
 mod serve;
 mod test;
 
@@ -36,6 +37,7 @@ Examples:
   ondol inspect my-events.wasm
   ondol call my-rooms.wasm rooms.create '{\"name\": \"안녕\"}'
   ondol test my-messages.wasm --cases cases.toml
+  ondol replay my-events.wasm --data ondol-data
   ondol handlers deploy events=my-events.wasm --admin 127.0.0.1:8001
 
 Every setting also stands in a TOML file (--config) and in the environment (ONDOL_LISTEN,
@@ -55,6 +57,8 @@ enum Verb {
     Call(call::Call),
     /// Hold a handler against a table of cases, in the sandbox that the server uses
     Test(test::Test),
+    /// Ask another handler what was stored, and show what would have changed
+    Replay(replay::Replay),
 }
 
 /// How a command tells what it found.
@@ -79,6 +83,7 @@ pub fn run() -> ExitCode {
         Verb::Inspect(inspect) => inspect.run(),
         Verb::Call(call) => call.run(),
         Verb::Test(test) => test.run(),
+        Verb::Replay(replay) => replay.run(),
     };
     done.unwrap_or_else(|error| {
         eprintln!("ondol: {error:#}");

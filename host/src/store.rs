@@ -4,6 +4,7 @@
 //! The file is in WAL mode, so readers and the writer never wait for one another. What the writer has reported as stored
 //! is committed; under `synchronous = full` it is on the disk.
 
+mod archive;
 mod checkpoint;
 mod readers;
 mod rows;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 use rusqlite::OptionalExtension as _;
 
+pub use archive::{Archive, ArchiveError};
 pub use rows::Page;
 pub use versions::{AboutVersion, Kept, NewRelease, Seen, StoredRelease, StoredVersion};
 pub use writer::{Batch, Entry, Failed, Turn};

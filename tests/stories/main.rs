@@ -28,6 +28,7 @@ mod page;
 mod post_message;
 mod raw_frames;
 mod refusals;
+mod replay;
 mod rooms;
 mod settings;
 mod shutdown;

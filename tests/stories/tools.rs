@@ -22,7 +22,7 @@ fn check(config: &str, environment: &[(&str, &str)]) -> TestResult<ondol_tests::
 #[test]
 fn help_shows_every_command() -> TestResult {
     let help = ondol(&["--help"])?;
-    help.expect_parts(0, &["serve", "check", "handlers", "inspect", "call", "test", "--help", "--version"])?;
+    help.expect_parts(0, &["serve", "check", "handlers", "inspect", "call", "test", "replay", "--help", "--version"])?;
     assert!(help.stderr.is_empty(), "{}", help.stderr);
     ondol(&["--version"])?.expect_parts(0, &[concat!("ondol ", env!("CARGO_PKG_VERSION"))])
 }
@@ -34,6 +34,7 @@ fn every_command_helps() -> TestResult {
     ondol(&["handlers", "--help"])?.expect_parts(0, &["list", "deploy", "rollback", "history", "status", "diff"])?;
     ondol(&["inspect", "--help"])?.expect_parts(0, &["--output", "json"])?;
     ondol(&["call", "--help"])?.expect_parts(0, &["--setting", "messages.receive"])?;
+    ondol(&["replay", "--help"])?.expect_parts(0, &["--data", "--against", "--room", "--last", "--show"])?;
     ondol(&["test", "--help"])?.expect_parts(0, &["--cases", "--filter", "--output"])
 }
 

@@ -73,8 +73,17 @@ fn stored_version(source: &Source) -> StoredVersion {
 
 /// A kept version as it was deployed, or why it is not that any more.
 pub(super) fn source(work: &Work, handler: HandlerKind, id: &str) -> Result<Source, String> {
-    let short = id.get(..12).unwrap_or(id);
     let stored = work.store.version(id.to_owned()).map_err(|error| error.to_string())?;
+    as_deployed(stored, handler, id)
+}
+
+/// What the store has under a version's id as it was deployed.
+///
+/// # Errors
+///
+/// A sentence that says why it is not that any more.
+pub fn as_deployed(stored: Option<StoredVersion>, handler: HandlerKind, id: &str) -> Result<Source, String> {
+    let short = id.get(..12).unwrap_or(id);
     let StoredVersion { about, wasm } = stored.ok_or_else(|| format!("version {short} of {handler} is not kept"))?;
     let broken = |why: &str| format!("version {short} of {handler} is broken in the store: {why}");
     let settings = serde_json::from_str(&about.settings).map_err(|_| broken("its settings cannot be read"))?;

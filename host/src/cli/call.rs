@@ -82,7 +82,7 @@ impl Call {
 }
 
 /// `KEY=VALUE`, or as `ondol serve` takes it `HANDLER.KEY=VALUE`, so that a setting can be copied from there.
-fn settings(given: &[String]) -> Result<SettingsMap, Misuse> {
+pub(super) fn settings(given: &[String]) -> Result<SettingsMap, Misuse> {
     let read = |setting: &String| {
         let (key, value) =
             setting.split_once('=').ok_or_else(|| Misuse(format!("--setting takes KEY=VALUE; got `{setting}`")))?;

@@ -229,19 +229,12 @@ impl<T: Send + 'static> Store<T> {
 
     /// The release that is recorded as active.
     pub fn active_release(&self) -> Result<Option<StoredRelease>, StoreError> {
-        self.readers.read_here(|connection| {
-            let sql = concat!(release_columns!(), " WHERE outcome = 'active'");
-            connection.prepare_cached(sql)?.query_row([], read_release).optional()
-        })
+        self.readers.read_here(active_release)
     }
 
     /// A version, whole.
     pub fn version(&self, id: String) -> Result<Option<StoredVersion>, StoreError> {
-        self.readers.read_here(move |connection| {
-            let sql = concat!(version_columns!(", wasm"), " WHERE id = ?1");
-            let version = |row: &Row<'_>| Ok(StoredVersion { about: read_about(row)?, wasm: row.get(8)? });
-            connection.prepare_cached(sql)?.query_row([id], version).optional()
-        })
+        self.readers.read_here(move |connection| version(connection, &id))
     }
 
     /// The versions whose ids begin with `prefix`, of all handlers; the last active first.
@@ -273,6 +266,19 @@ macro_rules! version_columns {
 }
 
 use {release_columns, version_columns};
+
+/// The release that is recorded as active.
+pub(super) fn active_release(connection: &Connection) -> rusqlite::Result<Option<StoredRelease>> {
+    let sql = concat!(release_columns!(), " WHERE outcome = 'active'");
+    connection.prepare_cached(sql)?.query_row([], read_release).optional()
+}
+
+/// A version, whole.
+pub(super) fn version(connection: &Connection, id: &str) -> rusqlite::Result<Option<StoredVersion>> {
+    let sql = concat!(version_columns!(", wasm"), " WHERE id = ?1");
+    let version = |row: &Row<'_>| Ok(StoredVersion { about: read_about(row)?, wasm: row.get(8)? });
+    connection.prepare_cached(sql)?.query_row([id], version).optional()
+}
 
 fn read_release(row: &Row<'_>) -> rusqlite::Result<StoredRelease> {
     Ok(StoredRelease {

@@ -1,0 +1,162 @@
+//! What a database holds, to be read from beside: also while a server runs on it, and without a lock, for a reader of a
+//! file in WAL mode keeps nobody waiting. Changes nothing, and creates no schema. Where no server runs, SQLite leaves an
+//! empty `-wal` and an `-shm` file beside the database, which the next server takes over.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension as _};
+
+use super::rows::{self, read_message, read_room, stored};
+use super::setup::{SCHEMA_VERSION, open_reader};
+use super::versions;
+use super::{StoreError, StoredRelease, StoredVersion};
+use crate::model::{Message, Room, RoomId};
+
+/// How many rows are read at once. Between two reads nothing is held, so that a server can shorten its log meanwhile.
+const PAGE_ROWS: usize = 500;
+
+/// A database that is only read.
+pub struct Archive {
+    connection: Connection,
+}
+
+/// Why a database cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// There is no such file.
+    #[error("there is no database")]
+    Missing,
+    /// It has no schema that this program has written.
+    #[error("it is no database of Ondol's")]
+    Foreign,
+    /// It was written by an earlier version of the server, and reading changes nothing.
+    #[error(
+        "the database has schema version {0}, and this program reads {SCHEMA_VERSION}: start `ondol serve` on it once"
+    )]
+    FromEarlier(i64),
+    /// Whatever else.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<rusqlite::Error> for ArchiveError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl Archive {
+    /// Opens the file of a database.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or it is none that this program reads.
+    pub fn open(path: &Path) -> Result<Self, ArchiveError> {
+        if !path.exists() {
+            return Err(ArchiveError::Missing);
+        }
+        let connection = open_reader(path)?;
+        let version = connection.pragma_query_value(None, "user_version", |row| row.get(0));
+        match version {
+            Ok(SCHEMA_VERSION) => Ok(Self { connection }),
+            Ok(0) => Err(ArchiveError::Foreign),
+            Ok(version @ 1..SCHEMA_VERSION) => Err(ArchiveError::FromEarlier(version)),
+            Ok(version) => Err(StoreError::FromLater(version).into()),
+            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) => {
+                Err(ArchiveError::Foreign)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The release that is recorded as active.
+    ///
+    /// # Errors
+    ///
+    /// SQLite's error. Like all errors from here on.
+    pub fn active_release(&self) -> Result<Option<StoredRelease>, StoreError> {
+        Ok(versions::active_release(&self.connection)?)
+    }
+
+    /// A version, whole.
+    pub fn version(&self, id: &str) -> Result<Option<StoredVersion>, StoreError> {
+        Ok(versions::version(&self.connection, id)?)
+    }
+
+    /// A room by its number.
+    pub fn room(&self, id: RoomId) -> Result<Option<Room>, StoreError> {
+        let sql = concat!(rows::room_columns!(), " WHERE id = ?1");
+        Ok(self.connection.prepare_cached(sql)?.query_row([stored(id.0)], read_room).optional()?)
+    }
+
+    /// Hands over the `last` rooms, oldest first, until it is told to stop.
+    pub fn rooms(&self, last: usize, mut take: impl FnMut(&Room) -> ControlFlow<()>) -> Result<(), StoreError> {
+        let span =
+            self.span("SELECT max(id) FROM room", "SELECT id FROM room ORDER BY id DESC LIMIT 1 OFFSET ?1", last)?;
+        let Some((mut from, to)) = span else { return Ok(()) };
+        let sql = concat!(rows::room_columns!(), " WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3");
+        loop {
+            let mut statement = self.connection.prepare_cached(sql)?;
+            let page = statement.query_map((from, to, stored(PAGE_ROWS as u64)), read_room)?;
+            let page: Vec<Room> = page.collect::<Result<_, _>>()?;
+            let Some(end) = page.last().map(|room| room.id) else { return Ok(()) };
+            if page.iter().try_for_each(&mut take).is_break() {
+                return Ok(());
+            }
+            from = stored(end.0).saturating_add(1);
+        }
+    }
+
+    /// Hands over the `last` messages that there are now, of a room or of all, oldest first, until it is told to stop.
+    pub fn messages(
+        &self,
+        room: Option<RoomId>,
+        last: usize,
+        mut take: impl FnMut(&Message) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let (newest, oldest, sql) = match room {
+            Some(RoomId(room)) => {
+                let room = stored(room);
+                (
+                    format!("SELECT max(seq) FROM message WHERE room = {room}"),
+                    format!("SELECT seq FROM message WHERE room = {room} ORDER BY seq DESC LIMIT 1 OFFSET ?1"),
+                    format!(
+                        concat!(
+                            rows::message_columns!(),
+                            " WHERE room = {} AND seq BETWEEN ?1 AND ?2 ORDER BY seq LIMIT ?3"
+                        ),
+                        room
+                    ),
+                )
+            }
+            None => (
+                "SELECT max(id) FROM message".to_owned(),
+                "SELECT id FROM message ORDER BY id DESC LIMIT 1 OFFSET ?1".to_owned(),
+                concat!(rows::message_columns!(), " WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3").to_owned(),
+            ),
+        };
+        let Some((mut from, to)) = self.span(&newest, &oldest, last)? else { return Ok(()) };
+        loop {
+            let mut statement = self.connection.prepare_cached(&sql)?;
+            let page = statement.query_map((from, to, stored(PAGE_ROWS as u64)), read_message)?;
+            let page: Vec<Message> = page.collect::<Result<_, _>>()?;
+            let Some(end) = page.last().map(|end| if room.is_some() { end.seq.0 } else { end.id.0 }) else {
+                return Ok(());
+            };
+            if page.iter().try_for_each(&mut take).is_break() {
+                return Ok(());
+            }
+            from = stored(end).saturating_add(1);
+        }
+    }
+
+    /// From which key to which the `last` rows reach. None: there is no row. `oldest` finds nothing where there are fewer.
+    fn span(&self, newest: &str, oldest: &str, last: usize) -> Result<Option<(i64, i64)>, StoreError> {
+        let newest: Option<i64> = self.connection.query_row(newest, [], |row| row.get(0))?;
+        let Some(newest) = newest.filter(|_| last > 0) else { return Ok(None) };
+        let before = stored((last - 1) as u64);
+        let oldest = self.connection.query_row(oldest, [before], |row| row.get(0)).optional()?;
+        Ok(Some((oldest.unwrap_or(0), newest)))
+    }
+}
