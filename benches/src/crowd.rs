@@ -122,12 +122,18 @@ impl Crowd {
                 self.senders.push(Sender::new(self.members.len(), u32::try_from(guests.members)?));
             }
             let answered = wire::answered(stream);
-            let (stream, carry) = answered.with_context(|| format!("connection {}", self.members.len() + 1))?;
+            let (stream, early) = answered.with_context(|| format!("connection {}", self.members.len() + 1))?;
             let key = epoll::EventData::new_u64(self.members.len() as u64);
             let flags = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::ET;
             epoll::add(&self.epoll, &stream, key, flags)?;
             let ear = Ear::new(room, guests.senders);
-            self.members.push(Member { stream, carry, unsent: Vec::new(), ear });
+            let mut member = Member { stream, carry: Vec::new(), unsent: Vec::new(), ear };
+            let Self { senders, acknowledged, tally, .. } = self;
+            let now_ns = u64::try_from(self.began.elapsed().as_nanos())?;
+            let mut hearing = Hearing { senders, acknowledged, tally, member: self.members.len(), now_ns };
+            // What came with the answer is not told of again.
+            member.carry = member.take_whole(&early, &mut hearing)?.to_vec();
+            self.members.push(member);
             if self.members.len().is_multiple_of(CONNECTS_PER_TURN) {
                 self.turn(Duration::ZERO)?;
             }
@@ -171,13 +177,9 @@ impl Crowd {
             if !member.unsent.is_empty() {
                 member.flush()?;
             }
-            let mut hearing = Hearing {
-                senders: &mut self.senders,
-                acknowledged: &mut self.acknowledged,
-                tally: &mut self.tally,
-                member: index,
-                now_ns: u64::try_from(self.began.elapsed().as_nanos())?,
-            };
+            let Self { senders, acknowledged, tally, .. } = self;
+            let now_ns = u64::try_from(self.began.elapsed().as_nanos())?;
+            let mut hearing = Hearing { senders, acknowledged, tally, member: index, now_ns };
             member.hear(&mut self.buffer, &mut hearing).with_context(|| format!("member {index}"))?;
         }
         self.events = events;
@@ -255,22 +257,27 @@ impl Member {
                 Err(error) => return Err(error).context("cannot receive"),
             };
             let drained = count < space.len();
-            let mut bytes = buffer.get(..carried + count).unwrap_or_default();
-            while let Some(frame) = wire::next_frame(bytes)? {
-                match frame.opcode {
-                    TEXT => self.take(frame.payload, hearing)?,
-                    PING => wire::put_pong(&mut self.unsent, frame.payload),
-                    CLOSE => bail!("the server closed the connection: {}", String::from_utf8_lossy(frame.payload)),
-                    _ => {}
-                }
-                bytes = frame.rest;
-            }
+            let rest = self.take_whole(buffer.get(..carried + count).unwrap_or_default(), hearing)?;
             self.carry.clear();
-            self.carry.extend_from_slice(bytes);
+            self.carry.extend_from_slice(rest);
             if drained {
                 return if self.unsent.is_empty() { Ok(()) } else { self.flush() };
             }
         }
+    }
+
+    /// Takes in the frames that are whole, and gives what follows them.
+    fn take_whole<'a>(&mut self, mut bytes: &'a [u8], hearing: &mut Hearing<'_>) -> anyhow::Result<&'a [u8]> {
+        while let Some(frame) = wire::next_frame(bytes)? {
+            match frame.opcode {
+                TEXT => self.take(frame.payload, hearing)?,
+                PING => wire::put_pong(&mut self.unsent, frame.payload),
+                CLOSE => bail!("the server closed the connection: {}", String::from_utf8_lossy(frame.payload)),
+                _ => {}
+            }
+            bytes = frame.rest;
+        }
+        Ok(bytes)
     }
 
     /// Takes one event in: counts it, and checks it if it is a message.

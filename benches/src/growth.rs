@@ -26,7 +26,6 @@ const ALL_SPEAK: Pace = Pace::Open(2_000);
 struct Grown {
     tells: String,
     server: Server,
-    members: usize,
     crowd: Crowd,
     /// Those who only listen.
     standing: Crowd,
@@ -90,12 +89,11 @@ impl Grown {
         let members = standing.len().min(STANDING_MAX).min(files);
         let mut grown = Self {
             tells: format!(
-                "20 of {rooms} rooms speak, {members} members stand by in others; {messages} messages stored"
+                "20 of {rooms} rooms of 50 speak, {members} members stand by in others; {messages} messages stored"
             ),
             crowd: Crowd::gather_as(server.address, speaking, guests)?,
             standing: Crowd::gather(server.address, standing.get(..members).unwrap_or_default(), 1, 0)?,
             server,
-            members: ROOMS_OF_50.members,
             cpu_us: Vec::new(),
         };
         grown.crowd.settle()?;
@@ -114,7 +112,6 @@ impl Grown {
             crowd: Crowd::gather(server.address, &ids, MEMBERS, 1)?,
             standing: Crowd::gather(server.address, &[], 0, 0)?,
             server,
-            members: MEMBERS,
             cpu_us: Vec::new(),
         };
         grown.crowd.settle()?;
@@ -130,7 +127,7 @@ impl Grown {
             server: self.server.name.clone(),
             value: median(&self.cpu_us),
             unit: "µs a delivery",
-            tells: format!("{}; rooms of {}; ratio {ratio:.2} ({from:.2}–{to:.2})", self.tells, self.members),
+            tells: format!("{}; ratio {ratio:.2} ({from:.2}–{to:.2})", self.tells),
         }
     }
 }
