@@ -1,6 +1,8 @@
 //! Whether a delivery costs more when there is more of everything: more rooms that stand idle, more stored messages, more
 //! rooms that speak.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use rusqlite::{Connection, params};
 use tempfile::TempDir;
@@ -9,7 +11,7 @@ use crate::cli::Run;
 use crate::crowd::{Crowd, Guests};
 use crate::echo::TEXT_BYTES;
 use crate::kernel::raise_files_max;
-use crate::load::{Pace, measure as measure_load};
+use crate::load::{Pace, Talk, measure as measure_load};
 use crate::report::{Figure, median, range};
 use crate::run::told;
 use crate::server::{OndolSetup, Server};
@@ -20,7 +22,7 @@ const STANDING_MAX: usize = 8_000;
 /// Files that are open here besides.
 const OTHER_FILES: u64 = 6_000;
 /// Messages a second where all rooms speak, however many they are.
-const ALL_SPEAK: Pace = Pace::Open(2_000);
+const ALL_SPEAK: u32 = 2_000;
 
 /// A server that has grown, with those who speak in it.
 struct Grown {
@@ -44,11 +46,14 @@ pub(crate) fn measure(run: &Run, setup: &OndolSetup) -> anyhow::Result<Vec<Figur
     drop(grown);
 
     let rooms = if run.quick { [1, 100, 400] } else { [1, 100, 4_000] };
-    let mut grown = Vec::new();
-    for rooms in rooms {
-        grown.push(Grown::speaking(setup, rooms)?);
+    let start: [fn(&OndolSetup) -> anyhow::Result<Server>; 2] = [Server::ondol, Server::plain];
+    for start in start {
+        let mut grown = Vec::new();
+        for rooms in rooms {
+            grown.push(Grown::speaking(start(setup)?, rooms)?);
+        }
+        figures.extend(measure_in_turn(run, &mut grown, Pace::Open(ALL_SPEAK))?);
     }
-    figures.extend(measure_in_turn(run, &mut grown, ALL_SPEAK)?);
     Ok(figures)
 }
 
@@ -101,21 +106,23 @@ impl Grown {
         Ok(grown)
     }
 
-    /// So many rooms of 2, in all of which somebody speaks.
-    fn speaking(setup: &OndolSetup, rooms: usize) -> anyhow::Result<Self> {
+    /// So many rooms of 2, in all of which somebody speaks, and has spoken: the first message of a room costs more.
+    fn speaking(mut server: Server, rooms: usize) -> anyhow::Result<Self> {
         const MEMBERS: usize = 2;
-        eprintln!("  {rooms} rooms of {MEMBERS} that speak");
-        let server = Server::ondol_at(setup, used_before(setup, rooms, 0, 0)?, &setup.handlers)?;
-        let ids: Vec<u64> = (1..=rooms as u64).collect();
-        let mut grown = Self {
-            tells: format!("2,000 messages a second in all of {rooms} rooms of {MEMBERS}"),
-            crowd: Crowd::gather(server.address, &ids, MEMBERS, 1)?,
+        eprintln!("  {rooms} rooms of {MEMBERS} that speak, {}", server.name);
+        let ids = server.new_rooms(rooms)?;
+        let mut crowd = Crowd::gather(server.address, &ids, MEMBERS, 1)?;
+        crowd.settle()?;
+        let mut talk = Talk::begin(&mut crowd, Pace::Open(ALL_SPEAK))?;
+        talk.go_on(Duration::from_secs(2 * rooms as u64) / ALL_SPEAK)?;
+        talk.end()?;
+        Ok(Self {
+            tells: format!("{ALL_SPEAK} messages a second in all of {rooms} rooms of {MEMBERS}"),
+            crowd,
             standing: Crowd::gather(server.address, &[], 0, 0)?,
             server,
             cpu_us: Vec::new(),
-        };
-        grown.crowd.settle()?;
-        Ok(grown)
+        })
     }
 
     fn figure(&self, least: &[f64]) -> Figure {
@@ -132,7 +139,7 @@ impl Grown {
     }
 }
 
-/// A directory whose database holds rooms 1 to `rooms`, and messages in the first `spoken` of them, in turn.
+/// A directory whose database holds rooms 1 to `rooms`, and so many messages in the first `spoken` of them, in turn.
 ///
 /// The server itself creates the file, so the schema is its own.
 fn used_before(setup: &OndolSetup, rooms: usize, spoken: usize, messages: usize) -> anyhow::Result<TempDir> {
@@ -150,7 +157,6 @@ fn used_before(setup: &OndolSetup, rooms: usize, spoken: usize, messages: usize)
          VALUES (?1, ?2, ?3, '1-0', 'n1-0', '1-0@example.com', ?4, 0)",
     )?;
     let text = "x".repeat(TEXT_BYTES);
-    let spoken = spoken.max(1);
     for message in 0..messages {
         let (room, seq) = (message % spoken + 1, message / spoken + 1);
         insert.execute(params![message as i64 + 1, room as i64, seq as i64, text])?;
