@@ -10,7 +10,7 @@ NATIVE       := -p ondol -p ondol-rooms -p ondol-messages -p ondol-events -p ond
 COMPONENTS   := $(HANDLERS:%=-p ondol-%) $(GUESTS:%=-p guest-%)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build host handlers guests test unit cases stories lint fmt bench bench-quick clean target
+.PHONY: help run build host handlers guests test unit cases stories lint fmt bench bench-quick microbench clean target
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ bench: build ## Deliveries per server CPU beside a plain broadcast server
 
 bench-quick: build ## The same in under two minutes
 	$(CARGO) run --release -p ondol-bench -- run --quick
+
+microbench: build ## A call, a publish and a commit, each alone
+	$(CARGO) bench -p ondol-bench --bench micro
 
 clean: ## Remove what was built
 	$(CARGO) clean

@@ -10,7 +10,25 @@ use crate::load::Spans;
 use crate::server::{Elsewhere, OndolSetup};
 
 /// All that can be measured: the loads of `shapes`, and what has a file of its own.
-const NAMES: [&str; 10] = ["1x2", "1x50", "20x50", "20x50-open", "1x1000", "200x2", "idle", "durable", "start", "swap"];
+const NAMES: [&str; 14] = [
+    "1x2",
+    "1x50",
+    "20x50",
+    "20x50-open",
+    "1x1000",
+    "200x2",
+    "idle",
+    "durable",
+    "start",
+    "swap",
+    "wasm",
+    "share",
+    "join1000",
+    "growth",
+];
+
+/// What `--quick` leaves out unless it is named.
+const LONG: [&str; 4] = ["wasm", "share", "join1000", "growth"];
 
 /// Measures what a delivery costs: Ondol beside a plain WebSocket server, under the same load.
 #[derive(Parser)]
@@ -71,7 +89,8 @@ impl Hostile {
         OndolSetup {
             binary: self.ondol.clone(),
             handlers: self.handlers.clone(),
-            synchronous: Synchronous::Full.name().to_owned(),
+            name: "ondol".to_owned(),
+            synchronous: Durability::Full,
             scratch: self.scratch.clone(),
         }
     }
@@ -79,7 +98,7 @@ impl Hostile {
 
 #[derive(Args)]
 pub(crate) struct Run {
-    /// Short measurements: all of it in less than two minutes
+    /// Short measurements, less than two minutes in all: without wasm, share, join1000 and growth, unless they are named
     #[arg(long)]
     pub(crate) quick: bool,
     /// How often each server is measured with each load; the order changes from round to round
@@ -114,19 +133,47 @@ pub(crate) struct Run {
     pub(crate) json: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum Synchronous {
     /// On the disk
     Full,
     /// In the operating system's hands
+    Normal,
+    /// Both, as two servers side by side
+    Both,
+}
+
+/// When the messages of one server count as stored.
+#[derive(Clone, Copy)]
+pub(crate) enum Durability {
+    Full,
     Normal,
 }
 
 impl Synchronous {
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Self::Full => Durability::Full.name(),
+            Self::Normal => Durability::Normal.name(),
+            Self::Both => "both",
+        }
+    }
+}
+
+impl Durability {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
             Self::Full => "full",
             Self::Normal => "normal",
+        }
+    }
+}
+
+impl From<Durability> for ondol::config::Synchronous {
+    fn from(durability: Durability) -> Self {
+        match durability {
+            Durability::Full => Self::Full,
+            Durability::Normal => Self::Normal,
         }
     }
 }
@@ -143,18 +190,27 @@ impl Run {
         if self.quick { 1_000 } else { 10_000 }
     }
 
-    /// How Ondol is to be started.
-    pub(crate) fn setup(&self) -> OndolSetup {
-        OndolSetup {
+    /// How Ondol is to be started: one way or two, the first of which counts where one is enough.
+    pub(crate) fn setups(&self) -> (OndolSetup, Option<OndolSetup>) {
+        let setup = |name: &str, synchronous| OndolSetup {
+            name: name.to_owned(),
             binary: self.ondol.clone(),
             handlers: self.handlers.clone(),
-            synchronous: self.synchronous.name().to_owned(),
+            synchronous,
             scratch: self.scratch.clone(),
+        };
+        match self.synchronous {
+            Synchronous::Full => (setup("ondol", Durability::Full), None),
+            Synchronous::Normal => (setup("ondol", Durability::Normal), None),
+            Synchronous::Both => {
+                (setup("ondol full", Durability::Full), Some(setup("ondol normal", Durability::Normal)))
+            }
         }
     }
 
-    /// Whether this is to be measured: all is, unless some are named.
+    /// Whether this is to be measured: all is, unless some are named or time is short.
     pub(crate) fn wants(&self, name: &str) -> bool {
-        self.shapes.is_empty() || self.shapes.iter().any(|shape| shape == name)
+        let left_out = self.quick && LONG.contains(&name);
+        self.shapes.is_empty() && !left_out || self.shapes.iter().any(|shape| shape == name)
     }
 }

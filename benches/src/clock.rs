@@ -1,10 +1,12 @@
-//! The CPU time of a process, as the kernel counts it. Knows nothing of what the process does.
+//! The CPU time of a process, and of this thread, as the kernel counts it. Knows nothing of what they do.
 //!
 //! `/proc/PID/stat` counts in ticks of 10 ms, and the nanoseconds of `/proc/PID/task/*/schedstat` are gone with their
 //! thread; the CPU clock of the process has neither fault, and any process may read it.
 
 use std::io;
 use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
 
 /// User and system time of all threads of `pid` since it started, those that have ended included.
 ///
@@ -21,6 +23,12 @@ pub(crate) fn cpu_time(pid: u32) -> io::Result<Duration> {
     let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
     let nanos = u32::try_from(time.tv_nsec).unwrap_or_default();
     Ok(Duration::new(seconds, nanos))
+}
+
+/// User and system time of this thread since it started.
+pub(crate) fn own_thread_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
 /// Linux keeps the pid, inverted, above three bits that say which clock: 2 is the time on the CPU of a whole process.

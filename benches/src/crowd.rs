@@ -37,6 +37,18 @@ pub(crate) struct Crowd {
     pub(crate) tally: Tally,
 }
 
+/// Who is to come into each room, and how.
+#[derive(Clone, Copy)]
+pub(crate) struct Guests {
+    pub(crate) members: usize,
+    /// How many of them may speak.
+    pub(crate) senders: usize,
+    /// The `seq` of each room's last message before they come.
+    pub(crate) last_seq: u64,
+    /// How many ask to come in before the first of them is waited for.
+    pub(crate) at_once: usize,
+}
+
 /// What a crowd has said and heard.
 #[derive(Default)]
 pub(crate) struct Tally {
@@ -71,8 +83,13 @@ struct Sender {
 }
 
 impl Crowd {
-    /// Opens `members` connections in each room, of which the first `senders` may speak.
+    /// Opens `members` connections in each room, of which the first `senders` may speak. The rooms are new.
     pub(crate) fn gather(server: SocketAddr, rooms: &[u64], members: usize, senders: usize) -> anyhow::Result<Self> {
+        Self::gather_as(server, rooms, Guests { members, senders, last_seq: 0, at_once: 1 })
+    }
+
+    /// Lets the guests into each room.
+    pub(crate) fn gather_as(server: SocketAddr, rooms: &[u64], guests: Guests) -> anyhow::Result<Self> {
         let mut crowd = Self {
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             events: Vec::with_capacity(EVENTS_MAX),
@@ -85,29 +102,42 @@ impl Crowd {
             tally: Tally::default(),
         };
         for &id in rooms {
-            let room = Room { id, first_sender: crowd.senders.len() };
-            for place in 0..members {
-                if place < senders {
-                    crowd.senders.push(Sender::new(crowd.members.len(), u32::try_from(members)?));
-                }
-                crowd.join(server, room, place, senders)?;
-                if crowd.members.len().is_multiple_of(CONNECTS_PER_TURN) {
-                    crowd.turn(Duration::ZERO)?;
+            let room = Room { id, first_sender: crowd.senders.len(), last_seq: guests.last_seq };
+            let mut asked = VecDeque::new();
+            for place in 0..guests.members {
+                asked.push_back(ask(server, id, place).with_context(|| format!("member {place} of room {id}"))?);
+                if asked.len() >= guests.at_once {
+                    crowd.admit(&mut asked, room, guests)?;
                 }
             }
+            crowd.admit(&mut asked, room, guests)?;
         }
         Ok(crowd)
     }
 
-    fn join(&mut self, server: SocketAddr, room: Room, place: usize, senders: usize) -> anyhow::Result<()> {
-        let user = format!("{}-{place}", room.id);
-        let target = format!("/ws/chat/{}/chat/?user_id={user}&nickname=n{user}&email={user}%40example.com", room.id);
-        let (stream, carry) =
-            wire::connect(server, &target).with_context(|| format!("connection {}", self.members.len() + 1))?;
-        let key = epoll::EventData::new_u64(self.members.len() as u64);
-        epoll::add(&self.epoll, &stream, key, epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::ET)?;
-        let ear = Ear::new(room, senders);
-        self.members.push(Member { stream, carry, unsent: Vec::new(), ear });
+    /// Takes in those who have asked, the first of each room as its senders.
+    fn admit(&mut self, asked: &mut VecDeque<TcpStream>, room: Room, guests: Guests) -> anyhow::Result<()> {
+        for stream in asked.drain(..) {
+            if self.senders.len() < room.first_sender + guests.senders {
+                self.senders.push(Sender::new(self.members.len(), u32::try_from(guests.members)?));
+            }
+            let answered = wire::answered(stream);
+            let (stream, early) = answered.with_context(|| format!("connection {}", self.members.len() + 1))?;
+            let key = epoll::EventData::new_u64(self.members.len() as u64);
+            let flags = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::ET;
+            epoll::add(&self.epoll, &stream, key, flags)?;
+            let ear = Ear::new(room, guests.senders);
+            let mut member = Member { stream, carry: Vec::new(), unsent: Vec::new(), ear };
+            let Self { senders, acknowledged, tally, .. } = self;
+            let now_ns = u64::try_from(self.began.elapsed().as_nanos())?;
+            let mut hearing = Hearing { senders, acknowledged, tally, member: self.members.len(), now_ns };
+            // What came with the answer is not told of again.
+            member.carry = member.take_whole(&early, &mut hearing)?.to_vec();
+            self.members.push(member);
+            if self.members.len().is_multiple_of(CONNECTS_PER_TURN) {
+                self.turn(Duration::ZERO)?;
+            }
+        }
         Ok(())
     }
 
@@ -147,13 +177,9 @@ impl Crowd {
             if !member.unsent.is_empty() {
                 member.flush()?;
             }
-            let mut hearing = Hearing {
-                senders: &mut self.senders,
-                acknowledged: &mut self.acknowledged,
-                tally: &mut self.tally,
-                member: index,
-                now_ns: u64::try_from(self.began.elapsed().as_nanos())?,
-            };
+            let Self { senders, acknowledged, tally, .. } = self;
+            let now_ns = u64::try_from(self.began.elapsed().as_nanos())?;
+            let mut hearing = Hearing { senders, acknowledged, tally, member: index, now_ns };
             member.hear(&mut self.buffer, &mut hearing).with_context(|| format!("member {index}"))?;
         }
         self.events = events;
@@ -173,6 +199,16 @@ impl Crowd {
         }
     }
 
+    /// Takes in all that has come, and waits for nothing.
+    pub(crate) fn catch_up(&mut self) -> anyhow::Result<()> {
+        loop {
+            self.turn(Duration::ZERO)?;
+            if self.events.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
     /// Listens until nothing has come for a while: what joining has set off is then over.
     pub(crate) fn settle(&mut self) -> anyhow::Result<()> {
         const QUIET: Duration = Duration::from_millis(100);
@@ -187,6 +223,11 @@ impl Crowd {
             }
         }
     }
+}
+
+fn ask(server: SocketAddr, room: u64, place: usize) -> anyhow::Result<TcpStream> {
+    let user = format!("{room}-{place}");
+    wire::ask(server, &format!("/ws/chat/{room}/chat/?user_id={user}&nickname=n{user}&email={user}%40example.com"))
 }
 
 impl Member {
@@ -216,22 +257,27 @@ impl Member {
                 Err(error) => return Err(error).context("cannot receive"),
             };
             let drained = count < space.len();
-            let mut bytes = buffer.get(..carried + count).unwrap_or_default();
-            while let Some(frame) = wire::next_frame(bytes)? {
-                match frame.opcode {
-                    TEXT => self.take(frame.payload, hearing)?,
-                    PING => wire::put_pong(&mut self.unsent, frame.payload),
-                    CLOSE => bail!("the server closed the connection: {}", String::from_utf8_lossy(frame.payload)),
-                    _ => {}
-                }
-                bytes = frame.rest;
-            }
+            let rest = self.take_whole(buffer.get(..carried + count).unwrap_or_default(), hearing)?;
             self.carry.clear();
-            self.carry.extend_from_slice(bytes);
+            self.carry.extend_from_slice(rest);
             if drained {
                 return if self.unsent.is_empty() { Ok(()) } else { self.flush() };
             }
         }
+    }
+
+    /// Takes in the frames that are whole, and gives what follows them.
+    fn take_whole<'a>(&mut self, mut bytes: &'a [u8], hearing: &mut Hearing<'_>) -> anyhow::Result<&'a [u8]> {
+        while let Some(frame) = wire::next_frame(bytes)? {
+            match frame.opcode {
+                TEXT => self.take(frame.payload, hearing)?,
+                PING => wire::put_pong(&mut self.unsent, frame.payload),
+                CLOSE => bail!("the server closed the connection: {}", String::from_utf8_lossy(frame.payload)),
+                _ => {}
+            }
+            bytes = frame.rest;
+        }
+        Ok(bytes)
     }
 
     /// Takes one event in: counts it, and checks it if it is a message.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use rusqlite::{Connection, params};
 
-use crate::cli::Run;
+use crate::cli::{Durability, Run};
 use crate::crowd::Crowd;
 use crate::echo::TEXT_BYTES;
 use crate::load::{Pace, measure as measure_load};
@@ -25,7 +25,7 @@ pub(crate) fn measure(run: &Run, setup: &OndolSetup) -> anyhow::Result<Vec<Figur
     let mut crowd = Crowd::gather(server.address, &rooms, 1, 1)?;
     crowd.settle()?;
     let directory = scratch(&setup.scratch)?;
-    let mut table = Table::create(&directory.path().join("plain.db"), &setup.synchronous)?;
+    let mut table = Table::create(&directory.path().join("plain.db"), setup.synchronous)?;
 
     let (mut through, mut plain) = (Vec::new(), Vec::new());
     for _ in 0..run.rounds {
@@ -42,9 +42,14 @@ pub(crate) fn measure(run: &Run, setup: &OndolSetup) -> anyhow::Result<Vec<Figur
     };
     let in_flight = ROOMS * IN_FLIGHT_PER_ROOM;
     Ok(vec![
-        figure("ondol", median(&through), "messages/s", format!("{ROOMS} rooms of 1, {in_flight} in flight")),
-        figure("inserts", median(&plain), "messages/s", format!("{} a transaction", run.durable_batch)),
-        figure("ratio", median(&ratios), "", format!("{least:.2}–{most:.2}")),
+        figure(&setup.name, median(&through), "messages/s", format!("{ROOMS} rooms of 1, {in_flight} in flight")),
+        figure(
+            "inserts",
+            median(&plain),
+            "messages/s",
+            format!("{} a transaction, synchronous {}", run.durable_batch, setup.synchronous.name()),
+        ),
+        figure(&format!("{} ÷ inserts", setup.name), median(&ratios), "", format!("{least:.2}–{most:.2}")),
     ])
 }
 
@@ -55,10 +60,10 @@ struct Table {
 }
 
 impl Table {
-    fn create(file: &Path, synchronous: &str) -> anyhow::Result<Self> {
+    fn create(file: &Path, synchronous: Durability) -> anyhow::Result<Self> {
         let connection = Connection::open(file)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", synchronous)?;
+        connection.pragma_update(None, "synchronous", synchronous.name())?;
         connection.pragma_update(None, "foreign_keys", "on")?;
         connection.execute_batch(
             "CREATE TABLE room (id INTEGER PRIMARY KEY) STRICT;

@@ -11,6 +11,8 @@ pub(crate) struct Room {
     pub(crate) id: u64,
     /// The first of the senders that speak in it; the others follow.
     pub(crate) first_sender: usize,
+    /// The `seq` of the last message before anybody here listened.
+    pub(crate) last_seq: u64,
 }
 
 /// One member's ear: it was there before the first message was sent.
@@ -23,7 +25,7 @@ pub(crate) struct Ear {
 
 impl Ear {
     pub(crate) fn new(room: Room, senders: usize) -> Self {
-        Self { room, seq: 0, heard: vec![0; senders] }
+        Self { room, seq: room.last_seq, heard: vec![0; senders] }
     }
 
     /// Takes the next message. By the server's `seq` where it gives one, and by the sender's own numbers always, it must
@@ -31,7 +33,7 @@ impl Ear {
     ///
     /// Errors for a gap, a double, a wrong order and a message of another room.
     pub(crate) fn hear(&mut self, echo: &Echo) -> anyhow::Result<()> {
-        let Room { id, first_sender } = self.room;
+        let Room { id, first_sender, .. } = self.room;
         ensure!(echo.room.is_none_or(|room| room == id), "room {id} received a message of another one: {echo:?}");
         if let Some(seq) = echo.seq {
             ensure!(seq == self.seq + 1, "room {id}: seq {seq} came after {}", self.seq);
@@ -56,7 +58,7 @@ mod tests {
     }
 
     fn ear() -> Ear {
-        let mut ear = Ear::new(Room { id: 9, first_sender: 4 }, 2);
+        let mut ear = Ear::new(Room { id: 9, first_sender: 4, last_seq: 0 }, 2);
         assert!(ear.hear(&echo(4, 1, 1)).is_ok());
         assert!(ear.hear(&echo(5, 1, 2)).is_ok());
         ear
@@ -85,6 +87,14 @@ mod tests {
         assert!(ear().hear(&bare(2)).is_ok());
         assert!(ear().hear(&bare(1)).is_err());
         assert!(ear().hear(&bare(3)).is_err());
+    }
+
+    #[test]
+    fn who_comes_late_hears_what_follows() {
+        let late = || Ear::new(Room { id: 9, first_sender: 4, last_seq: 50 }, 2);
+        assert!(late().hear(&echo(4, 1, 51)).is_ok());
+        assert!(late().hear(&echo(4, 1, 1)).is_err());
+        assert!(late().hear(&echo(4, 1, 52)).is_err());
     }
 
     #[test]

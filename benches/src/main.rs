@@ -1,5 +1,6 @@
 //! The benchmark: the same load on Ondol and on a plain server, side by side. Knows both only from outside: a port to
-//! talk to, and what the kernel says of the process.
+//! talk to, and what the kernel says of the process. Only `inside` calls Ondol's own parts, for what cannot be told apart
+//! from outside.
 //!
 //! In reading order: `cli` says what can be asked, `run` puts the servers and the loads together, `shapes` and `load`
 //! are the loads, `crowd` their clients, `ear` what each of them checks, `wire` and `echo` the bytes; `plain` is the
@@ -11,9 +12,12 @@ mod crowd;
 mod durable;
 mod ear;
 mod echo;
+mod growth;
 mod histogram;
 mod hostile;
 mod idle;
+mod inside;
+mod join;
 mod kernel;
 mod load;
 mod plain;
@@ -21,9 +25,11 @@ mod report;
 mod run;
 mod server;
 mod shapes;
+mod share;
 mod start;
 mod swap;
 mod villain;
+mod wasm;
 mod wire;
 
 use std::process::ExitCode;

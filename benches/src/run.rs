@@ -12,7 +12,7 @@ use crate::load::{Measured, measure};
 use crate::report::{Figure, Load, Report};
 use crate::server::{OndolSetup, Server};
 use crate::shapes::{SHAPES, Shape};
-use crate::{durable, idle, start, swap};
+use crate::{durable, growth, idle, join, share, start, swap, wasm};
 
 /// Measures all that is asked for and prints it.
 ///
@@ -20,34 +20,51 @@ use crate::{durable, idle, start, swap};
 pub(crate) fn main(run: &Run) -> anyhow::Result<()> {
     raise_files_max()?;
     let mut report = Report::new(run);
+    let (first, second) = run.setups();
+    let setups: Vec<_> = [&first].into_iter().chain(&second).collect();
     if SHAPES.iter().any(|shape| run.wants(shape.name)) {
-        let mut servers = servers(run)?;
+        let mut servers = servers(run, &setups)?;
         for shape in SHAPES.iter().filter(|shape| run.wants(shape.name)) {
             eprintln!("{}: {}", shape.name, shape.tells);
             report.loads.push(load(run, shape, &mut servers)?);
         }
     }
-    let setup = run.setup();
-    measure_more(run, &setup, &mut report.figures)?;
+    measure_idle(run, &first, &mut report.figures)?;
+    if !run.no_ondol {
+        for setup in setups {
+            measure_stores(run, setup, &mut report.figures)?;
+        }
+        measure_more(run, &first, &mut report.figures)?;
+    }
     println!("{report}");
     run.json.as_deref().map_or(Ok(()), |path| write_json(path, &report))
 }
 
-fn measure_more(run: &Run, setup: &OndolSetup, figures: &mut Vec<Figure>) -> anyhow::Result<()> {
+fn measure_idle(run: &Run, setup: &OndolSetup, figures: &mut Vec<Figure>) -> anyhow::Result<()> {
     if run.wants("idle") {
         eprintln!("idle: {} connections", run.idle_connections());
-        for mut server in servers(run)? {
+        for mut server in servers(run, &[setup])? {
             let figure = idle::measure(&mut server, run.idle_connections());
             figures.push(figure.with_context(|| told(&server, "idle"))?);
         }
     }
-    if run.no_ondol {
-        return Ok(());
-    }
+    Ok(())
+}
+
+/// What depends on when a message counts as stored.
+fn measure_stores(run: &Run, setup: &OndolSetup, figures: &mut Vec<Figure>) -> anyhow::Result<()> {
     if run.wants("durable") {
-        eprintln!("durable: messages stored, beside a loop of inserts");
+        eprintln!("durable: messages stored, beside a loop of inserts, {}", setup.name);
         figures.extend(durable::measure(run, setup)?);
     }
+    if run.wants("share") {
+        eprintln!("share: of the time in which somebody commits, {}", setup.name);
+        figures.extend(share::measure(run, setup)?);
+    }
+    Ok(())
+}
+
+fn measure_more(run: &Run, setup: &OndolSetup, figures: &mut Vec<Figure>) -> anyhow::Result<()> {
     if run.wants("start") {
         eprintln!("start: from exec to the first message");
         figures.extend(start::measure(run, setup)?);
@@ -56,15 +73,31 @@ fn measure_more(run: &Run, setup: &OndolSetup, figures: &mut Vec<Figure>) -> any
         eprintln!("swap: a handler replaced under traffic");
         figures.extend(swap::measure(run, setup)?);
     }
+    if run.wants("wasm") {
+        eprintln!("wasm: the components' share of a message");
+        figures.extend(wasm::measure(run, setup)?);
+    }
+    if run.wants("join1000") {
+        eprintln!("join1000: many come into one room");
+        figures.extend(join::measure(run, setup)?);
+    }
+    if run.wants("growth") {
+        eprintln!("growth: a delivery where there is more of everything");
+        figures.extend(growth::measure(run, setup)?);
+    }
     Ok(())
 }
 
 /// The servers to compare, the plain one first.
-fn servers(run: &Run) -> anyhow::Result<Vec<Server>> {
-    let setup = run.setup();
-    let mut servers = vec![Server::plain(&setup)?];
+fn servers(run: &Run, setups: &[&OndolSetup]) -> anyhow::Result<Vec<Server>> {
+    let mut servers = Vec::new();
+    if let Some(setup) = setups.first() {
+        servers.push(Server::plain(setup)?);
+    }
     if !run.no_ondol {
-        servers.push(Server::ondol(&setup)?);
+        for setup in setups {
+            servers.push(Server::ondol(setup)?);
+        }
     }
     servers.extend(run.targets.iter().map(Server::elsewhere));
     Ok(servers)
@@ -86,7 +119,7 @@ fn load(run: &Run, shape: &Shape, servers: &mut [Server]) -> anyhow::Result<Load
         for ((server, crowd), measured) in turns {
             let taken = measure(crowd, server.pid, shape.pace, run.spans());
             let taken = taken.with_context(|| told(server, shape.name))?;
-            eprintln!("  round {}: {:<8} {:.2} µs a delivery", round + 1, server.name, taken.cpu_us());
+            eprintln!("  round {}: {:<12} {:.2} µs a delivery", round + 1, server.name, taken.cpu_us());
             *measured = Some(taken);
         }
         rounds.push(measured.into_iter().flatten().collect());
@@ -95,7 +128,8 @@ fn load(run: &Run, shape: &Shape, servers: &mut [Server]) -> anyhow::Result<Load
     Ok(Load::new(shape, names, rounds))
 }
 
-fn gather(server: &mut Server, shape: &Shape) -> anyhow::Result<Crowd> {
+/// The clients of a load, in new rooms.
+pub(crate) fn gather(server: &mut Server, shape: &Shape) -> anyhow::Result<Crowd> {
     let rooms = server.new_rooms(shape.rooms)?;
     let mut crowd = Crowd::gather(server.address, &rooms, shape.members, shape.senders)?;
     crowd.settle()?;

@@ -11,6 +11,7 @@ use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::cli::Durability;
 use crate::wire;
 
 /// How long a server may take to end before it is killed.
@@ -36,9 +37,11 @@ struct Started {
 /// Where Ondol is, and how it is to be run.
 #[derive(Clone)]
 pub(crate) struct OndolSetup {
+    /// What the tables call it.
+    pub(crate) name: String,
     pub(crate) binary: PathBuf,
     pub(crate) handlers: PathBuf,
-    pub(crate) synchronous: String,
+    pub(crate) synchronous: Durability,
     /// Where the database is put: on the disk that is to be measured.
     pub(crate) scratch: PathBuf,
 }
@@ -72,13 +75,13 @@ impl Server {
     ) -> anyhow::Result<Self> {
         let mut command = Command::new(&setup.binary);
         command
-            .args(["serve", "--listen", "127.0.0.1:0", "--synchronous", &setup.synchronous])
+            .args(["serve", "--listen", "127.0.0.1:0", "--synchronous", setup.synchronous.name()])
             .arg("--data")
             .arg(directory.path())
             .arg("--handlers")
             .arg(handlers)
             .args(flags);
-        start("ondol", command, directory)
+        start(&setup.name, command, directory)
     }
 
     /// Starts the plain server.
@@ -115,6 +118,11 @@ impl Server {
 
     pub(crate) fn new_rooms(&mut self, count: usize) -> anyhow::Result<Vec<u64>> {
         (0..count).map(|_| self.new_room()).collect()
+    }
+
+    /// Where a server that we started keeps its data.
+    pub(crate) fn directory(&self) -> Option<&Path> {
+        self.started.as_ref().map(|started| started.directory.path())
     }
 
     /// What a server that we started has logged; empty for others.

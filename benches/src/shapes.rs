@@ -14,6 +14,36 @@ pub(crate) struct Shape {
     pub(crate) pace: Pace,
 }
 
+/// Many rooms of a usual size, saturated.
+pub(crate) const ROOMS_OF_50: Shape = Shape {
+    name: "20x50",
+    tells: "20 rooms of 50, 40 senders, 160 messages in flight",
+    rooms: 20,
+    members: 50,
+    senders: 2,
+    pace: Pace::Closed(4),
+};
+
+/// Many more rooms of the least size, saturated.
+pub(crate) const ROOMS_OF_2: Shape = Shape {
+    name: "200x2",
+    tells: "200 rooms of 2, 400 senders, 1,600 messages in flight",
+    rooms: 200,
+    members: 2,
+    senders: 2,
+    pace: Pace::Closed(4),
+};
+
+/// Larger rooms, saturated. Only for the share that the components have.
+pub(crate) const ROOMS_OF_100: Shape = Shape {
+    name: "20x100",
+    tells: "20 rooms of 100, 40 senders, 160 messages in flight",
+    rooms: 20,
+    members: 100,
+    senders: 2,
+    pace: Pace::Closed(4),
+};
+
 /// Every load, in the order of the table that comes out.
 pub(crate) const SHAPES: [Shape; 6] = [
     Shape {
@@ -32,14 +62,7 @@ pub(crate) const SHAPES: [Shape; 6] = [
         senders: 1,
         pace: Pace::Closed(1),
     },
-    Shape {
-        name: "20x50",
-        tells: "20 rooms of 50, 40 senders, 160 messages in flight",
-        rooms: 20,
-        members: 50,
-        senders: 2,
-        pace: Pace::Closed(4),
-    },
+    ROOMS_OF_50,
     Shape {
         name: "20x50-open",
         tells: "20 rooms of 50, 40 senders, 1,000 messages a second",
@@ -56,12 +79,5 @@ pub(crate) const SHAPES: [Shape; 6] = [
         senders: 2,
         pace: Pace::Closed(1),
     },
-    Shape {
-        name: "200x2",
-        tells: "200 rooms of 2, 400 senders, 1,600 messages in flight",
-        rooms: 200,
-        members: 2,
-        senders: 2,
-        pace: Pace::Closed(4),
-    },
+    ROOMS_OF_2,
 ];

@@ -30,7 +30,7 @@ impl Villain {
     /// Joins a room that nobody else is in.
     pub(crate) fn join(server: SocketAddr, room: u64, word: &str) -> anyhow::Result<Self> {
         let target = format!("/ws/chat/{room}/chat/?user_id=villain&nickname=villain&email=villain%40example.com");
-        let (stream, carry) = wire::connect(server, &target)?;
+        let (stream, carry) = wire::answered(wire::ask(server, &target)?)?;
         let text = serde_json::json!({"type": "chat.message", "message": word}).to_string();
         let mut frame = Vec::new();
         wire::put_text(&mut frame, text.as_bytes());

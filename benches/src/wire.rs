@@ -77,16 +77,22 @@ fn put_frame(out: &mut Vec<u8>, opcode: u8, payload: &[u8]) {
     out.extend_from_slice(payload);
 }
 
-/// Opens a WebSocket and leaves it non-blocking. Also gives what the server has sent already beyond its answer.
-///
-/// Errors when the server does not answer in time, or with anything but 101.
-pub(crate) fn connect(address: SocketAddr, target: &str) -> anyhow::Result<(TcpStream, Vec<u8>)> {
+/// Asks for a WebSocket and does not wait for the answer.
+pub(crate) fn ask(address: SocketAddr, target: &str) -> anyhow::Result<TcpStream> {
     let mut stream = dial(address)?;
     let request = format!(
         "GET {target} HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: b25kb2wgb25kb2wgb25kbw==\r\n\r\n"
     );
     stream.write_all(request.as_bytes())?;
+    Ok(stream)
+}
+
+/// Takes the answer of a server that was asked for a WebSocket, and leaves that non-blocking. Also gives what the server
+/// has sent already beyond its answer.
+///
+/// Errors when the server does not answer in time, or with anything but 101.
+pub(crate) fn answered(mut stream: TcpStream) -> anyhow::Result<(TcpStream, Vec<u8>)> {
     let mut answer = Vec::new();
     let end = loop {
         if let Some(end) = memchr::memmem::find(&answer, b"\r\n\r\n") {

@@ -229,15 +229,19 @@ impl Chat {
     ///
     /// [`ChatError::NotFound`], or why it came to nothing.
     pub async fn say_once(
-        &self,
+        self: &Arc<Self>,
         room: RoomId,
         sender: Arc<User>,
-        body: &str,
+        body: String,
         id: RequestId,
     ) -> Result<Said, ChatError> {
         let place = self.place(room).await?;
         let (answer, answered) = oneshot::channel();
-        self.say(&place, &sender, Frame::Body(body), Reply::waiting(answer, id)).await;
+        // Begun is done: who asked may go away meanwhile, and somebody else may count on what was begun.
+        let chat = Arc::clone(self);
+        tokio::spawn(async move {
+            chat.say(&place, &sender, Frame::Body(&body), Reply::waiting(answer, id)).await;
+        });
         match answered.await {
             Ok(Ok(Some(message))) => Ok(Said::Stored(Box::new(message))),
             Ok(Ok(None)) => Ok(Said::NotStored),

@@ -28,7 +28,7 @@ pub(crate) use admin::{read_token, token as admin_token};
 const DESCRIPTORS_KEPT: usize = 64;
 
 /// Connections past the limit that are still told so, before others are dropped without a word.
-const REFUSED_AT_ONCE: usize = 32;
+const REFUSED_AT_ONCE: usize = 16;
 
 /// How long the listener waits when the system has no descriptor for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

@@ -191,20 +191,16 @@ impl Place {
         }
     }
 
-    /// Sends a payload that is not stored: at once when nothing is under way, and else by way of the store, behind it.
+    /// Sends a payload that is not stored: by way of the store as well, so that it comes neither before a message that was
+    /// said earlier nor alone, when a hundred users join at once.
     fn send_in_turn(self: &Arc<Self>, work: &Arc<Work>, payload: String) {
-        let mut desk = self.desk();
-        if desk.under_way > 0 {
-            desk.under_way += 1;
-            drop(desk);
-            let then = Posted { place: Arc::clone(self), payload, reply: None };
-            let Err(failed) = work.append(Entry { message: None, then }) else { return };
+        self.desk().under_way += 1;
+        let then = Posted { place: Arc::clone(self), payload, reply: None };
+        if let Err(failed) = work.append(Entry { message: None, then }) {
             // The store takes nothing more. It is not needed for this one.
             self.desk().under_way -= 1;
-            return self.send(&failed.entry.then.payload, &work.runtime);
+            self.send(&failed.entry.then.payload, &work.runtime);
         }
-        drop(desk);
-        self.send(&payload, &work.runtime);
     }
 
     /// Sends a payload to the room, after what was put before.

@@ -1,0 +1,35 @@
+//! A call into a component: in an instance that is kept, in a fresh one, and natively.
+
+use std::path::Path;
+
+use criterion::Criterion;
+use ondol::config::Limits;
+use ondol::model::RoomId;
+
+use crate::TARGET;
+use crate::inside::{Speaker, handlers};
+
+pub(crate) fn measure(criterion: &mut Criterion) -> anyhow::Result<()> {
+    let directory = Path::new(TARGET).join("handlers");
+    let fresh = Limits { handler_calls_per_instance_max: 1, ..Limits::default() };
+    let mut group = criterion.benchmark_group("call");
+    for (instance, limits) in [("kept", Limits::default()), ("fresh", fresh)] {
+        let handlers = handlers(&directory, &limits)?;
+        let release = handlers.current();
+        let mut speaker = Speaker::new();
+        let message = speaker.next(RoomId(1));
+        // What fails here would fail each time.
+        speaker.receive(&release)?;
+        release.message(&message)?;
+        group.bench_function(format!("receive, {instance}"), |bencher| bencher.iter(|| speaker.receive(&release)));
+        group.bench_function(format!("message, {instance}"), |bencher| bencher.iter(|| release.message(&message)));
+        group.bench_function(format!("both, {instance}"), |bencher| {
+            bencher.iter(|| speaker.through_sandbox(&handlers));
+        });
+    }
+    let mut speaker = Speaker::new();
+    speaker.natively()?;
+    group.bench_function("both, native", |bencher| bencher.iter(|| speaker.natively()));
+    group.finish();
+    Ok(())
+}
