@@ -49,10 +49,13 @@ impl TestServer {
         Setup::default()
     }
 
-    pub(crate) async fn launch(setup: Setup, home: Home) -> Result<Self> {
-        let (process, startup, log) = launch("127.0.0.1:0", &setup, &home).await?;
+    pub(crate) async fn launch(setup: Setup, home: Home, meddling: impl FnOnce(&Home) -> Result<()>) -> Result<Self> {
+        let process = spawn("127.0.0.1:0", &setup, &home)?;
+        let meddled = meddling(&home);
+        let (process, startup, log) = come_up(process).await?;
         let address = startup.split("http://").nth(1).and_then(|rest| rest.split(' ').next()).context("no address")?;
-        Ok(Self { process, address: address.to_owned(), startup: startup.clone(), log, setup, home })
+        let server = Self { process, address: address.to_owned(), startup: startup.clone(), log, setup, home };
+        meddled.map(|()| server)
     }
 
     /// Host and port.
@@ -263,6 +266,40 @@ impl TestServer {
         Ok(())
     }
 
+    /// Lets nothing more be committed, until what this gives is dropped.
+    ///
+    /// # Errors
+    /// When the database cannot be locked.
+    pub fn hold_commits(&self) -> Result<Connection> {
+        let other = Connection::open(self.database_file())?;
+        other.execute_batch("BEGIN IMMEDIATE")?;
+        Ok(other)
+    }
+
+    /// What the process holds of the memory, in bytes.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn memory(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1_024)
+    }
+
+    /// Starts a second server on the same data, and awaits its end. Gives its exit status and what it wrote.
+    ///
+    /// # Errors
+    /// When it goes on.
+    pub async fn start_another(&self) -> Result<(Option<i32>, String)> {
+        let mut other = spawn("127.0.0.1:0", &self.setup, &self.home)?;
+        let log = Log::follow(other.stderr.take().context("no standard error")?);
+        let ended = until("the second server's end", async || other.try_wait().ok().flatten()).await;
+        let _ = other.kill();
+        other.wait()?;
+        log.end().await?;
+        Ok((ended?.code(), log.since(0).join("\n")))
+    }
+
     /// Awaits the process's end.
     ///
     /// # Errors
@@ -281,7 +318,7 @@ impl TestServer {
         self.process.wait()?;
         let log = self.log.since(0).join("\n");
         eprintln!("── log of the server at {} before its restart ──\n{log}", self.address);
-        let (process, startup, log) = launch(&self.address, &self.setup, &self.home).await?;
+        let (process, startup, log) = come_up(spawn(&self.address, &self.setup, &self.home)?).await?;
         (self.process, self.startup, self.log) = (process, startup, log);
         Ok(())
     }
@@ -295,9 +332,13 @@ impl Drop for TestServer {
     }
 }
 
-/// Starts the process and awaits its startup line.
-async fn launch(listen: &str, setup: &Setup, home: &Home) -> Result<(Child, String, Log)> {
-    let mut process = command(listen, setup, home).spawn().context("the binary does not start")?;
+/// Starts the process.
+fn spawn(listen: &str, setup: &Setup, home: &Home) -> Result<Child> {
+    command(listen, setup, home).spawn().context("the binary does not start")
+}
+
+/// Awaits the startup line of a process.
+async fn come_up(mut process: Child) -> Result<(Child, String, Log)> {
     let log = Log::follow(process.stderr.take().context("no standard error")?);
     let output = Log::follow(process.stdout.take().context("no standard output")?);
     match output.line_since(0, &["listening on http://"]).await {
@@ -321,7 +362,8 @@ fn command(listen: &str, setup: &Setup, home: &Home) -> Command {
         before.push_str("trap '' XFSZ; ");
     }
     let mut command = Command::new("sh");
-    command.args(["-c", &format!("{before}exec \"$@\""), "sh"]).arg(binary());
+    let after = if setup.loses_its_log { " 2>/dev/full" } else { "" };
+    command.args(["-c", &format!("{before}exec \"$@\"{after}"), "sh"]).arg(binary());
     command.args(["serve", "--listen", listen, "--config"]).arg(home.config());
     command.arg("--data").arg(home.data()).arg("--handlers").arg(home.handlers()).args(&setup.flags);
     command.env("ONDOL_CACHE", handlers::target().join("test-cache")).env("NO_COLOR", "1");

@@ -26,6 +26,7 @@ pub struct Setup {
     pub(crate) flags: Vec<String>,
     pub(crate) open_files: Option<u64>,
     pub(crate) survives_full_disk: bool,
+    pub(crate) loses_its_log: bool,
 }
 
 /// The directories of a server, which outlive a restart.
@@ -98,13 +99,28 @@ impl Setup {
         self
     }
 
+    /// Gives it a standard error on a device that is always full, so that no line of its log can be written.
+    #[must_use]
+    pub fn loses_its_log(mut self) -> Self {
+        self.loses_its_log = true;
+        self
+    }
+
     /// Starts it.
     ///
     /// # Errors
     /// When it does not come up; with what it wrote.
     pub async fn start(self) -> Result<TestServer> {
+        self.start_amid(|_| Ok(())).await
+    }
+
+    /// Starts it, and while it is coming up does something to its directories.
+    ///
+    /// # Errors
+    /// When it does not come up, or when `meddling` fails.
+    pub async fn start_amid(self, meddling: impl FnOnce(&Home) -> Result<()>) -> Result<TestServer> {
         let home = self.furnish()?;
-        TestServer::launch(self, home).await
+        TestServer::launch(self, home, meddling).await
     }
 
     /// Writes the directories and the config file.
