@@ -27,9 +27,8 @@ pub(super) struct Share {
 impl Share {
     /// So many in a hundred rooms, drawn anew for other versions.
     pub(super) fn new(percent: u8, release: &Release) -> Self {
-        let salt = HandlerKind::ALL.into_iter().fold(0, |salt: u64, handler| {
-            mix(salt ^ release.version(handler).seed())
-        });
+        let salt =
+            HandlerKind::ALL.into_iter().fold(0, |salt: u64, handler| mix(salt ^ release.version(handler).seed()));
         Self { percent: percent.into(), salt }
     }
 

@@ -267,7 +267,9 @@ mod tests {
 
     #[test]
     fn a_share_counts_once_there_are_enough_calls() {
-        for (faults, calls, too_many) in [(1, 1, false), (1, 99, false), (1, 100, false), (2, 100, true), (2, 200, false)] {
+        for (faults, calls, too_many) in
+            [(1, 1, false), (1, 99, false), (1, 100, false), (2, 100, true), (2, 200, false)]
+        {
             assert_eq!(TERMS.too_many(faults, calls).is_some(), too_many, "{faults} of {calls}");
         }
     }

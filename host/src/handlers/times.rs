@@ -15,11 +15,7 @@ pub(super) struct Times {
 
 impl Times {
     pub(super) fn new() -> Self {
-        Self {
-            buckets: [const { AtomicU64::new(0) }; BUCKETS],
-            count: AtomicU64::new(0),
-            sum_ns: AtomicU64::new(0),
-        }
+        Self { buckets: [const { AtomicU64::new(0) }; BUCKETS], count: AtomicU64::new(0), sum_ns: AtomicU64::new(0) }
     }
 
     /// Counts one.

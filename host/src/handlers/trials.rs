@@ -245,7 +245,12 @@ impl Handlers {
                 back_to: Some(before.number),
                 forced: false,
             };
-            tracing::error!(release = changing.number, back_to = before.number, reason, "the release failed its probation");
+            tracing::error!(
+                release = changing.number,
+                back_to = before.number,
+                reason,
+                "the release failed its probation"
+            );
             if let Err(error) = self.put(&mut changing, &candidate, &why) {
                 tracing::error!(%error, "the way back could not be taken");
                 return matches!(error, ActivateError::Bad { .. });
