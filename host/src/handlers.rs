@@ -101,7 +101,7 @@ pub struct Why {
     pub why: String,
     /// The release that this goes back to.
     pub back_to: Option<u64>,
-    /// Versions that were marked as bad are taken all the same, and forgiven.
+    /// Versions that were marked as bad are taken all the same, and forgiven; and none has a probation.
     pub forced: bool,
 }
 

@@ -42,7 +42,7 @@ pub struct Order {
     pub who: String,
     /// In their words.
     pub why: String,
-    /// Versions that are marked as bad are taken all the same.
+    /// Versions that are marked as bad are taken all the same, and have no probation.
     pub forced: bool,
 }
 

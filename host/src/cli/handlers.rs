@@ -134,7 +134,7 @@ struct Order {
     /// Who, for the history
     #[arg(long, value_name = "NAME")]
     actor: Option<String>,
-    /// Take versions that are marked as bad all the same
+    /// Take versions that are marked as bad all the same, and without probation
     #[arg(long)]
     force: bool,
 }

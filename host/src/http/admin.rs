@@ -164,7 +164,10 @@ impl Admin {
             (Route::Shadow, Method::GET | Method::HEAD, _) => ok(&self.chat.shadow()?),
             (Route::Shadow, Method::POST, _) => {
                 let mut order = self.order(&request, caller)?;
-                let (parts, _) = body::parts(request, &self.limits, &mut order).await?;
+                let (parts, percent) = body::parts(request, &self.limits, &mut order).await?;
+                if percent.is_some() {
+                    return Err(HttpError::field("percent", "invalid", "percent: a shadow answers in no room."));
+                }
                 ok(&self.chat.start_shadow(parts, recorded(order)?).await?)
             }
             (Route::Shadow, Method::DELETE, _) => {
