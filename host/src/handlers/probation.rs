@@ -33,6 +33,9 @@ const P99_FELT: Duration = Duration::from_millis(5);
 /// A version before that takes this long is not asked again only to be measured.
 const COMPARED_MAX: Duration = Duration::from_millis(2);
 
+/// Deadlines that are missed together are held against a version as one: the machine may have stood still.
+const ONE_STALL: Duration = Duration::from_millis(50);
+
 /// How many faults are told of in the evidence.
 const TOLD_MAX: usize = 3;
 
@@ -66,6 +69,8 @@ struct Held {
     versions: Vec<VersionId>,
     told: Vec<String>,
     summary: Option<String>,
+    /// When a missed deadline was last held against it.
+    stalled: Option<Instant>,
 }
 
 /// What led to the verdict.
@@ -190,8 +195,14 @@ impl Trial {
         if matches!(fault.cause, Cause::Host(_) | Cause::Overrun(Overrun::TooManySlow(_))) {
             return;
         }
-        let faults = self.faults.fetch_add(1, Ordering::AcqRel) + 1;
         let mut held = self.held();
+        if fault.cause.was_slow() {
+            if held.stalled.is_some_and(|at| at.elapsed() < ONE_STALL) {
+                return;
+            }
+            held.stalled = Some(Instant::now());
+        }
+        let faults = self.faults.fetch_add(1, Ordering::AcqRel) + 1;
         if held.summary.is_some() {
             return;
         }
