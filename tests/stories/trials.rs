@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use ondol_tests::{Client, TestResult, TestServer, command::Output, guest, handlers, ondol, until};
 use serde_json::{Value, json};
 
@@ -94,6 +95,29 @@ async fn a_bad_version_goes_back_by_itself_and_no_sender_notices() -> TestResult
         assert!(evidence.contains(part), "no {part:?} in {evidence}");
     }
     command(&server, &["status"])?.expect_parts(0, &["bad ", "refused unless forced", "probation_faults_max = 3"])
+}
+
+#[tokio::test]
+async fn nobody_of_many_who_talk_while_a_bad_version_comes_and_goes_hears_an_error() -> TestResult {
+    let server = operated().await?;
+    let mut rooms = Vec::new();
+    for _ in 0..8 {
+        rooms.push(member(&server).await?);
+    }
+    let talk = join_all(rooms.iter_mut().map(async |room| {
+        for number in 1..=400 {
+            room.say(&format!("{number}")).await?;
+            assert_eq!(room.expect_message(&format!("{number}")).await?["seq"], number);
+        }
+        TestResult::Ok(())
+    }));
+    let deploy = async { server.upload("events", guest("twentieth_events")).await?.expect(200) };
+    let (talked, deployed) = tokio::join!(talk, deploy);
+    talked.into_iter().collect::<TestResult<Vec<_>>>()?;
+    deployed?;
+    server.wait_for_log("how=\"probation\"").await?;
+    assert_eq!(asked(&server, "/v1/status").await?["release"]["release"], 3);
+    Ok(())
 }
 
 #[tokio::test]
