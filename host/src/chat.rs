@@ -12,6 +12,7 @@ mod releases;
 mod reply;
 mod report;
 mod seats;
+mod trials;
 mod work;
 
 use std::collections::HashMap;
@@ -31,7 +32,7 @@ pub use report::{Diff, ReleaseRow, Status, VersionRow};
 pub use seats::Seat;
 
 // What the edge needs of the two below: it knows them by these names alone.
-pub use crate::handlers::{ActivateError, HandlerKind, LoadError, Stage};
+pub use crate::handlers::{ActivateError, CanaryRow, HandlerKind, LoadError, ShadowRow, Stage};
 pub use crate::rooms::{Outbox, OutboxState, Why, Wire};
 pub use crate::store::Page;
 
@@ -166,8 +167,8 @@ impl Chat {
         creator: Option<&User>,
         id: &RequestId,
     ) -> Result<Creation, ChatError> {
-        let release = self.handlers.current();
-        let draft = match release.create(&request, creator) {
+        let release = self.handlers.for_post(request.post_id);
+        let draft = match ask::create(&release, id, &request, creator) {
             Ok(draft) => draft.map_err(ChatError::Refused)?,
             Err(fault) => {
                 fault.log(None, Some(id), "no room is created");
@@ -262,7 +263,7 @@ impl Chat {
         outbox: Arc<Outbox>,
     ) -> Result<Member, ChatError> {
         let place = self.place(room).await?;
-        place.join(&user, &outbox, self.handlers.current());
+        place.join(&user, &outbox, self.handlers.for_room(room));
         let (frames, pause) = (AtomicU64::new(0), Arc::default());
         Ok(Member { chat: Arc::clone(self), place, user, outbox, frames, pause })
     }
@@ -279,7 +280,7 @@ impl Chat {
 
     /// What becomes of a frame. The reply hears of it, unless the frame was relayed or ignored.
     async fn say(&self, place: &Arc<Place>, sender: &Arc<User>, frame: Frame<'_>, reply: Reply) {
-        let release = self.handlers.current();
+        let release = self.handlers.for_room(place.id);
         match ask::receive(&release, &reply.request, sender, place.id, frame) {
             Ok(Ok(Action::Post(draft))) => {
                 if let Some(outbox) = reply.outbox() {
@@ -391,6 +392,6 @@ impl Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        self.place.leave(&self.user, &self.outbox, self.chat.handlers.current());
+        self.place.leave(&self.user, &self.outbox, self.chat.handlers.for_room(self.place.id));
     }
 }

@@ -6,6 +6,8 @@
 //! process ends, it comes back with a whole release, the one before or this one.
 
 mod bindings;
+mod call;
+mod canary;
 mod candidate;
 mod cases;
 mod engine;
@@ -14,13 +16,18 @@ mod fault;
 mod inspect;
 mod kind;
 mod load;
+mod observe;
 mod output;
+mod probation;
 mod release;
 mod replay;
 mod sandbox;
+mod shadow;
 mod smoke;
 mod standin;
 mod state;
+mod times;
+mod trials;
 mod value;
 mod version;
 mod wasi;
@@ -31,6 +38,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 
+pub use call::Call;
 pub use candidate::{Candidate, Source};
 pub use cases::{CaseReport, Cases};
 pub use fault::{Cause, Fault, Overrun};
@@ -40,18 +48,32 @@ pub use load::{LoadError, Stage};
 pub use release::Release;
 pub use replay::{Answer, Change, Compared, Replay, Replied, Side};
 pub use sandbox::{Cost, Sandbox};
+pub use shadow::ShadowRow;
+pub use trials::{CanaryRow, ProbationRow, Trials};
 pub use value::Outcome;
 pub use watch::{Known, Watch, content, watch};
+
+use canary::Canary;
+
+use crate::model::RoomId;
 
 /// What an operator has set for one handler.
 pub type SettingsMap = BTreeMap<String, String>;
 
 /// The active release, and the way to the next.
 pub struct Handlers {
-    active: ArcSwap<Release>,
+    active: ArcSwap<Active>,
     sandbox: Arc<Sandbox>,
     ledger: Ledger,
     changing: Mutex<Changing>,
+}
+
+/// Which release answers where.
+#[derive(Clone)]
+struct Active {
+    release: Arc<Release>,
+    /// The release of some rooms.
+    canary: Option<Arc<Canary>>,
 }
 
 /// What changes with the active release. Held for as long as the ledger takes, and never while anything compiles.
@@ -81,7 +103,7 @@ pub struct Why {
     pub why: String,
     /// The release that this goes back to.
     pub back_to: Option<u64>,
-    /// Versions that were marked as bad are taken all the same, and forgiven.
+    /// Versions that were marked as bad are taken all the same, and forgiven; and none has a probation.
     pub forced: bool,
 }
 
@@ -98,6 +120,8 @@ pub enum How {
     Rollback,
     /// At a start, because the release that was active is broken.
     Fallback,
+    /// By the host, because the release that was active failed its probation.
+    Probation,
 }
 
 impl How {
@@ -110,6 +134,7 @@ impl How {
             Self::Deploy => "deploy",
             Self::Rollback => "rollback",
             Self::Fallback => "fallback",
+            Self::Probation => "probation",
         }
     }
 }
@@ -148,7 +173,7 @@ pub enum ActivateError {
         handler: HandlerKind,
         /// Which.
         version: VersionId,
-        /// What speaks against it.
+        /// What speaks against it, in one line.
         evidence: String,
     },
     /// It could not be recorded, so it does not count.
@@ -171,7 +196,8 @@ impl Handlers {
     ) -> Result<Self, ActivateError> {
         let release = candidate.whole().ok_or_else(incomplete)?;
         let changing = Mutex::new(Changing { number, before: None, bad });
-        Ok(Self { active: ArcSwap::from_pointee(release), sandbox, ledger, changing })
+        let active = Active { release: Arc::new(release), canary: None };
+        Ok(Self { active: ArcSwap::from_pointee(active), sandbox, ledger, changing })
     }
 
     /// Begins with a release that is new to the ledger.
@@ -192,10 +218,30 @@ impl Handlers {
         Self::resume(sandbox, ledger, candidate, number, bad)
     }
 
-    /// The release that the next message begins with.
+    /// The active release.
     #[must_use]
     pub fn current(&self) -> Arc<Release> {
-        self.active.load_full()
+        Arc::clone(&self.active.load().release)
+    }
+
+    /// The release that the next message in a room begins with.
+    #[must_use]
+    pub fn for_room(&self, room: RoomId) -> Arc<Release> {
+        let active = self.active.load();
+        match &active.canary {
+            Some(canary) if canary.share.takes(room) => Arc::clone(&canary.release),
+            _ => Arc::clone(&active.release),
+        }
+    }
+
+    /// The release that makes a room of a request, which may be for a post.
+    #[must_use]
+    pub fn for_post(&self, post: Option<u64>) -> Arc<Release> {
+        let active = self.active.load();
+        match &active.canary {
+            Some(canary) if canary.share.takes_post(post) => Arc::clone(&canary.release),
+            _ => Arc::clone(&active.release),
+        }
     }
 
     /// The active release with its number.
@@ -223,38 +269,61 @@ impl Handlers {
     /// # Errors
     ///
     /// When one of them is marked as bad, or the ledger does not take it. The standing release stays.
-    pub fn activate(&self, candidate: &Candidate, why: &Why) -> Result<Option<Standing>, ActivateError> {
-        let mut changing = self.changing();
-        let standing = self.current();
-        let next = candidate.over(&standing);
-        let changed: Vec<(HandlerKind, VersionId)> = HandlerKind::ALL
-            .into_iter()
-            .map(|handler| (handler, next.version(handler)))
-            .filter(|(handler, version)| standing.version(*handler) != *version)
-            .collect();
+    pub fn activate(self: &Arc<Self>, candidate: &Candidate, why: &Why) -> Result<Option<Standing>, ActivateError> {
+        self.put(&mut self.changing(), candidate, why)
+    }
+
+    /// The same, for whoever changes more at once. Ends a canary.
+    fn put(
+        self: &Arc<Self>,
+        changing: &mut Changing,
+        candidate: &Candidate,
+        why: &Why,
+    ) -> Result<Option<Standing>, ActivateError> {
+        let active = self.active.load_full();
+        let standing = &active.release;
+        let next = candidate.over(standing);
+        let changed = next.changes(standing);
         if changed.is_empty() {
             return Ok(None);
         }
-        for &(handler, version) in &changed {
+        self.admit(changing, &changed, why.forced)?;
+        let activation = Activation { versions: next.versions(), fresh: candidate.fresh(), why };
+        let number = (self.ledger.record)(&activation).map_err(ActivateError::Ledger)?;
+        let before = Standing { number: changing.number, release: Arc::new(standing.bare()) };
+        let trial = self.probation(&next, standing, &before, why);
+        changing.before = Some(before);
+        changing.number = number;
+        let release = Arc::new(next.observed(trial, standing.shadow.clone()));
+        self.active.store(Arc::new(Active { release: Arc::clone(&release), canary: None }));
+        for (handler, version) in changed {
+            let (who, how) = (&why.who, why.how.name());
+            tracing::info!(%handler, %version, release = number, who, how, why = why.why, "handler is active");
+        }
+        if active.canary.is_some() {
+            tracing::info!(release = number, "the canary is over: one release is active in all rooms");
+        }
+        Ok(Some(Standing { number, release }))
+    }
+
+    /// Lets in versions that nothing speaks against; or, forced, forgives them.
+    fn admit(
+        &self,
+        changing: &mut Changing,
+        changed: &[(HandlerKind, VersionId)],
+        forced: bool,
+    ) -> Result<(), ActivateError> {
+        for &(handler, version) in changed {
             if let Some(evidence) = changing.bad.get(&version) {
-                if !why.forced {
-                    return Err(ActivateError::Bad { handler, version, evidence: evidence.clone() });
+                if !forced {
+                    let evidence = evidence.lines().next().unwrap_or_default().to_owned();
+                    return Err(ActivateError::Bad { handler, version, evidence });
                 }
                 (self.ledger.mark)(version, None).map_err(ActivateError::Ledger)?;
                 changing.bad.remove(&version);
             }
         }
-        let activation = Activation { versions: next.versions(), fresh: candidate.fresh(), why };
-        let number = (self.ledger.record)(&activation).map_err(ActivateError::Ledger)?;
-        changing.before = Some(Standing { number: changing.number, release: standing });
-        changing.number = number;
-        let release = Arc::new(next);
-        self.active.store(Arc::clone(&release));
-        for (handler, version) in changed {
-            let (who, how) = (&why.who, why.how.name());
-            tracing::info!(%handler, %version, release = number, who, how, why = why.why, "handler is active");
-        }
-        Ok(Some(Standing { number, release }))
+        Ok(())
     }
 
     /// Marks a version that is not to be active again unless somebody insists, with what speaks against it. Waits for the
@@ -280,7 +349,7 @@ impl Handlers {
     ///
     /// The fault.
     pub fn answering(&self) -> Result<(), Fault> {
-        smoke::answers(&self.current())
+        smoke::answers(&self.current().bare())
     }
 
     fn changing(&self) -> MutexGuard<'_, Changing> {

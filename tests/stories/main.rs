@@ -36,6 +36,7 @@ mod settings;
 mod shutdown;
 mod swap;
 mod tools;
+mod trials;
 mod turned_away;
 mod versions;
 mod watching;

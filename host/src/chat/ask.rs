@@ -1,11 +1,27 @@
-//! Asking a release, and, when it fails and the operator wants that, whoever stands in for it. The operator hears of the
-//! fault either way. Knows nothing of who waits for the answer.
+//! Asking a release, and, when it fails, whoever answers instead: the release before, while a version of this one is on
+//! probation; else, where the operator wants that, a built-in handler. The operator hears of the fault either way. Knows
+//! nothing of who waits for the answer.
 
-use crate::handlers::{Fault, Release};
-use crate::model::{Action, Frame, Message, Refusal, RequestId, RoomId, User};
+use crate::handlers::{Call, Fault, Release};
+use crate::model::{Action, Frame, Message, Refusal, RequestId, RoomDraft, RoomId, RoomRequest, User};
 
 /// What the operator reads of a fault that nobody else hears of.
-const ANSWERED: &str = "the built-in handler answered instead";
+const BEFORE_ANSWERED: &str = "the version before answered instead";
+const BUILT_IN_ANSWERED: &str = "the built-in handler answered instead";
+
+/// Where something was asked, and as what.
+type Asked<'a> = (Option<RoomId>, Option<&'a RequestId>);
+
+/// What room is made of a request.
+pub(super) fn create(
+    release: &Release,
+    id: &RequestId,
+    request: &RoomRequest,
+    creator: Option<&User>,
+) -> Result<Result<RoomDraft, Refusal>, Fault> {
+    let ask = |release: &Release| release.create(request, creator);
+    or_instead(release, (None, Some(id)), ask, || Call::Create(request.clone(), creator.cloned()), || None)
+}
 
 /// What becomes of a frame.
 pub(super) fn receive(
@@ -15,13 +31,16 @@ pub(super) fn receive(
     room: RoomId,
     frame: Frame<'_>,
 ) -> Result<Result<Action, Refusal>, Fault> {
-    let answer = release.receive(sender, room, frame);
-    or_instead(answer, room, Some(request), || release.receive_instead(frame))
+    let ask = |release: &Release| release.receive(sender, room, frame);
+    let call = || Call::receive(sender, room, frame);
+    or_instead(release, (Some(room), Some(request)), ask, call, || release.receive_instead(frame))
 }
 
 /// A message's event.
 pub(super) fn message(release: &Release, request: &RequestId, message: &Message) -> Result<String, Fault> {
-    or_instead(release.message(message), message.room, Some(request), || release.message_instead(message))
+    let asked = (Some(message.room), Some(request));
+    let call = || Call::Message(message.clone());
+    or_instead(release, asked, |release| release.message(message), call, || release.message_instead(message))
 }
 
 /// A refusal's event.
@@ -31,29 +50,44 @@ pub(super) fn refusal(
     room: RoomId,
     refusal: &Refusal,
 ) -> Result<String, Fault> {
-    or_instead(release.refusal(refusal), room, Some(request), || release.refusal_instead(refusal))
+    let asked = (Some(room), Some(request));
+    let call = || Call::Refusal(refusal.clone());
+    or_instead(release, asked, |release| release.refusal(refusal), call, || release.refusal_instead(refusal))
 }
 
 /// The event of a user who came.
 pub(super) fn join(release: &Release, room: RoomId, user: &User) -> Result<Option<String>, Fault> {
-    or_instead(release.join(room, user), room, None, || release.join_instead(user))
+    let call = || Call::Join(room, user.clone());
+    or_instead(release, (Some(room), None), |release| release.join(room, user), call, || release.join_instead(user))
 }
 
 /// The event of a user who left.
 pub(super) fn leave(release: &Release, room: RoomId, user: &User) -> Result<Option<String>, Fault> {
-    or_instead(release.leave(room, user), room, None, || release.leave_instead(user))
+    let call = || Call::Leave(room, user.clone());
+    or_instead(release, (Some(room), None), |release| release.leave(room, user), call, || release.leave_instead(user))
 }
 
 fn or_instead<T>(
-    answer: Result<T, Fault>,
-    room: RoomId,
-    request: Option<&RequestId>,
+    release: &Release,
+    (room, request): Asked<'_>,
+    ask: impl Fn(&Release) -> Result<T, Fault>,
+    call: impl FnOnce() -> Call,
     instead: impl FnOnce() -> Option<T>,
 ) -> Result<T, Fault> {
-    let Err(fault) = answer else { return answer };
+    let fault = match ask(release) {
+        Ok(answer) => return Ok(answer),
+        Err(fault) => fault,
+    };
+    if let Some(before) = release.before(&fault)
+        && let Ok(answer) = ask(before)
+    {
+        fault.log(room, request, BEFORE_ANSWERED);
+        release.held_against(&fault, &call());
+        return Ok(answer);
+    }
     match instead() {
         Some(answer) => {
-            fault.log(Some(room), request, ANSWERED);
+            fault.log(room, request, BUILT_IN_ANSWERED);
             Ok(answer)
         }
         None => Err(fault),

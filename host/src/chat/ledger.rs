@@ -43,7 +43,7 @@ pub(super) fn keep(work: &Work, sources: &[Source]) -> Result<(), StoreError> {
 pub(super) fn new_release(versions: [VersionId; 3], why: &Why) -> NewRelease {
     let (left, left_detail) = match why.how {
         How::First | How::Directory | How::Deploy => ("replaced", None),
-        How::Rollback => ("rolled_back", Some(why.why.clone()).filter(|why| !why.is_empty())),
+        How::Rollback | How::Probation => ("rolled_back", Some(why.why.clone()).filter(|why| !why.is_empty())),
         How::Fallback => ("broken", Some(format!("it did not start again: {}", why.why))),
     };
     NewRelease {

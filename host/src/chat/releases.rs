@@ -42,7 +42,7 @@ pub struct Order {
     pub who: String,
     /// In their words.
     pub why: String,
-    /// Versions that are marked as bad are taken all the same.
+    /// Versions that are marked as bad are taken all the same, and have no probation.
     pub forced: bool,
 }
 
@@ -86,6 +86,9 @@ pub enum ReleaseError {
     /// The store failed.
     #[error("the store failed: {0}")]
     Store(#[from] StoreError),
+    /// It is so already.
+    #[error("{0}")]
+    Conflict(&'static str),
 }
 
 fn told(refused: &[(HandlerKind, LoadError)]) -> String {
@@ -139,18 +142,22 @@ impl Releases {
     }
 
     fn deploy(&self, parts: &[Part], order: &Order) -> Result<Changed, ReleaseError> {
-        let why = Why {
-            who: order.who.clone(),
-            how: How::Deploy,
-            why: order.why.clone(),
-            back_to: None,
-            forced: order.forced,
-        };
-        self.change(parts, &why)
+        self.change(parts, &self.why(order))
     }
 
     /// Brings the parts through the gate, then makes them active together.
     fn change(&self, parts: &[Part], why: &Why) -> Result<Changed, ReleaseError> {
+        let candidate = self.prove(parts, why)?;
+        let changed = self.activate(&candidate, why)?;
+        if !changed.changed {
+            // Only its cases are new.
+            ledger::keep(&self.work, candidate.fresh())?;
+        }
+        Ok(changed)
+    }
+
+    /// Brings the parts through the gate. What it refuses is recorded.
+    pub(super) fn prove(&self, parts: &[Part], why: &Why) -> Result<Candidate, ReleaseError> {
         let _one_at_a_time = self.preparing.lock().unwrap_or_else(PoisonError::into_inner);
         let standing = self.handlers.standing();
         let mut candidate = Candidate::default();
@@ -173,12 +180,7 @@ impl Releases {
             }
         }
         if refused.is_empty() {
-            let changed = self.activate(&candidate, why)?;
-            if !changed.changed {
-                // Only its cases are new.
-                ledger::keep(&self.work, candidate.fresh())?;
-            }
-            return Ok(changed);
+            return Ok(candidate);
         }
         let error = ReleaseError::Refused(refused);
         let release = ledger::new_release(versions, why);

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::Chat;
 use super::ledger;
 use super::releases::{ReleaseError, Releases};
-use crate::handlers::{HandlerKind, Item, Report, SettingsMap};
+use crate::handlers::{HandlerKind, Item, Report, SettingsMap, Trials};
 use crate::store::{AboutVersion, StoredRelease};
 
 /// How long an answer about readiness holds: asking more often costs nothing.
@@ -31,6 +31,9 @@ pub struct Status {
     pub release: Option<ReleaseRow>,
     /// The active version of each handler.
     pub handlers: BTreeMap<&'static str, VersionRow>,
+    /// What is being tried.
+    #[serde(flatten)]
+    pub trials: Trials,
 }
 
 /// A version, as an operator sees it.
@@ -168,7 +171,8 @@ impl Chat {
                 }
             }
             let (ready, fault) = (ready.is_ok(), ready.err());
-            Ok(Status { ondol: env!("CARGO_PKG_VERSION"), uptime_ms, ready, fault, release, handlers })
+            let trials = releases.handlers.trials();
+            Ok(Status { ondol: env!("CARGO_PKG_VERSION"), uptime_ms, ready, fault, release, handlers, trials })
         })
         .await
     }

@@ -2,6 +2,7 @@
 //! server decides.
 
 mod show;
+mod trials;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -43,6 +44,8 @@ Examples:
   ondol handlers deploy events=my-events.wasm --cases events=cases.toml --reason 'shorter names'
   ondol handlers deploy rooms=r.wasm messages=m.wasm events=e.wasm      all three at once, or none
   ondol handlers deploy --setting messages.text_length_max=500         other settings, the same component
+  ondol handlers deploy events=my-events.wasm --percent 10              in one room of ten; then canary promote
+  ondol handlers shadow start events=my-events.wasm                    asked the same, heard by nobody
   ondol handlers rollback
   ondol handlers rollback --release 12
   ondol handlers diff 3f2a";
@@ -61,8 +64,18 @@ enum Verb {
         #[arg(long, default_value_t = 20)]
         limit: u32,
     },
-    /// What runs, and whether it answers
+    /// What runs, and whether it answers; what is on probation, and which versions are bad
     Status,
+    /// The release that was deployed to a share of the rooms
+    Canary {
+        #[command(subcommand)]
+        verb: trials::CanaryVerb,
+    },
+    /// A candidate that answers copies of live calls, heard by nobody
+    Shadow {
+        #[command(subcommand)]
+        verb: trials::ShadowVerb,
+    },
     /// How two versions differ in what they export, import and are set to
     Diff {
         /// The beginning of a version's id
@@ -75,6 +88,18 @@ enum Verb {
 
 #[derive(Debug, Args)]
 struct Deploy {
+    #[command(flatten)]
+    parts: Parts,
+    /// In so many of a hundred rooms, always the same ones; the others stay as they are
+    #[arg(long, value_name = "1-99", value_parser = clap::value_parser!(u8).range(1..=99))]
+    percent: Option<u8>,
+    #[command(flatten)]
+    order: Order,
+}
+
+/// Which handlers are to be other ones.
+#[derive(Debug, Args)]
+struct Parts {
     /// A component for a handler
     #[arg(value_name = "HANDLER=FILE")]
     components: Vec<String>,
@@ -87,8 +112,6 @@ struct Deploy {
     /// Take away all settings of a handler
     #[arg(long = "no-settings", value_name = "HANDLER")]
     no_settings: Vec<String>,
-    #[command(flatten)]
-    order: Order,
 }
 
 #[derive(Debug, Args)]
@@ -111,7 +134,7 @@ struct Order {
     /// Who, for the history
     #[arg(long, value_name = "NAME")]
     actor: Option<String>,
-    /// Take versions that are marked as bad all the same
+    /// Take versions that are marked as bad all the same, and without probation
     #[arg(long)]
     force: bool,
 }
@@ -161,7 +184,13 @@ impl Verb {
                 }
                 get(format!("/v1/diff?{}", query.finish()))
             }
-            Self::Deploy(deploy) => deploy.order.question("/v1/releases", deploy.body()?),
+            Self::Deploy(Deploy { parts, percent, order }) => {
+                let mut body = parts.body()?;
+                body.extend(percent.map(|percent| ("percent".to_owned(), percent.into())));
+                order.question("/v1/releases", body)
+            }
+            Self::Canary { verb } => verb.question(),
+            Self::Shadow { verb } => verb.question(),
             Self::Rollback(Rollback { release, version, order }) => {
                 let to = match (release, version) {
                     (Some(release), _) => json!(release),
@@ -178,7 +207,10 @@ impl Verb {
             Self::Status => show::status(answer),
             Self::History { .. } => show::history(answer),
             Self::Diff { .. } => show::diff(answer),
+            Self::Deploy(Deploy { percent: Some(_), .. }) => trials::canary(answer),
             Self::Deploy(_) | Self::Rollback(_) => show::changed(answer),
+            Self::Canary { verb } => verb.show(answer),
+            Self::Shadow { verb } => verb.show(answer),
         }
     }
 }
@@ -192,7 +224,7 @@ impl Order {
     }
 }
 
-impl Deploy {
+impl Parts {
     /// The parts by handler.
     fn body(&self) -> anyhow::Result<Map<String, Value>> {
         let mut parts: BTreeMap<String, Map<String, Value>> = BTreeMap::new();

@@ -147,6 +147,20 @@ limits! {
     handler_file_bytes_max: usize = 16_777_216, "bytes", 1_024 => GIB;
     /// How long compiling a handler may take.
     handler_compile_ms_max: u64 = 30_000, "ms", 100 => DAY_MS;
+    /// How long after it became active a version is held against the one before. 0: no probation, and no way back by itself.
+    probation_ms: u64 = 60_000, "ms", 0 => DAY_MS;
+    /// The faults on probation, at calls that the version before answers, that lead back to it.
+    probation_faults_max: usize = 3, "faults", 1 => 1_000_000;
+    /// The share of such faults that leads back, once there are enough calls.
+    probation_fault_percent_max: usize = 1, "%", 0 => 100;
+    /// The calls from which on the share counts.
+    probation_calls_min: usize = 100, "calls", 1 => 1_000_000;
+    /// How many times the time of the version before a call may take on probation, in the median and the 99th percentile.
+    probation_slowdown_max: usize = 5, "times", 2 => 1_000;
+    /// The calls that may wait for a shadow; more are not copied to it.
+    shadow_queue_max: usize = 1_024, "calls", 1 => 1_000_000;
+    /// The differences between a shadow and the active release that are kept, the first ones.
+    shadow_differences_max: usize = 20, "differences", 0 => 1_000;
     /// The versions of each handler that are kept whole, the active one among them.
     versions_kept_max: usize = 20, "versions, a handler", 2 => 1_000;
     /// The releases that the history shows, refused ones among them.

@@ -88,7 +88,7 @@ impl Candidate {
     /// The release, when all three versions are here.
     pub(super) fn whole(&self) -> Option<Release> {
         let (rooms, messages, events) = (self.rooms.clone()?, self.messages.clone()?, self.events.clone()?);
-        Some(Release { rooms, messages, events })
+        Some(Release { rooms, messages, events, trial: None, shadow: None })
     }
 
     /// The release that differs from `standing` in these versions.
@@ -97,6 +97,8 @@ impl Candidate {
             rooms: self.rooms.as_ref().unwrap_or(&standing.rooms).clone(),
             messages: self.messages.as_ref().unwrap_or(&standing.messages).clone(),
             events: self.events.as_ref().unwrap_or(&standing.events).clone(),
+            trial: None,
+            shadow: None,
         }
     }
 }

@@ -103,6 +103,11 @@ impl VersionId {
         Some(Self(bytes))
     }
 
+    /// A number that differs from one version to another.
+    pub(super) fn seed(&self) -> u64 {
+        self.0.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+    }
+
     /// All 64 digits.
     #[must_use]
     pub fn whole(&self) -> String {

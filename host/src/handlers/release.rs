@@ -8,9 +8,12 @@ use wasmtime::Store;
 
 use super::SettingsMap;
 use super::bindings::{FrameIn, Message as MessageIn, RefusalIn, Request, User as UserIn};
+use super::call::Call;
 use super::exports::{EventExports, MessageExports, RoomExports};
 use super::fault::{Cause, Fault};
 use super::kind::{HandlerKind, VersionId};
+use super::probation::Trial;
+use super::shadow::Shadow;
 use super::state::State;
 use super::version::Version;
 use crate::model::{Action, Frame, Message, Refusal, RoomDraft, RoomId, RoomRequest, User};
@@ -30,6 +33,10 @@ pub struct Release {
     pub(super) rooms: Arc<Version<RoomExports>>,
     pub(super) messages: Arc<Version<MessageExports>>,
     pub(super) events: Arc<Version<EventExports>>,
+    /// Whoever watches over them for a time.
+    pub(super) trial: Option<Arc<Trial>>,
+    /// Whoever is asked the same.
+    pub(super) shadow: Option<Arc<Shadow>>,
 }
 
 impl Release {
@@ -47,6 +54,12 @@ impl Release {
     #[must_use]
     pub fn versions(&self) -> [VersionId; 3] {
         HandlerKind::ALL.map(|handler| self.version(handler))
+    }
+
+    /// The versions that another release has not.
+    pub(super) fn changes(&self, other: &Self) -> Vec<(HandlerKind, VersionId)> {
+        let versions = HandlerKind::ALL.into_iter().zip(self.versions());
+        versions.filter(|(handler, version)| other.version(*handler) != *version).collect()
     }
 
     /// What the operator has set for one handler in it.
@@ -84,7 +97,8 @@ impl Release {
     ///
     /// The handler's fault. Its refusal is the inner result.
     pub fn create(&self, request: &RoomRequest, creator: Option<&User>) -> Result<Result<RoomDraft, Refusal>, Fault> {
-        self.rooms.create(request, creator)
+        let call = || Call::Create(request.clone(), creator.cloned());
+        self.ask(HandlerKind::Rooms, |release| release.rooms.create(request, creator), call)
     }
 
     /// Asks `messages.receive` what becomes of a frame.
@@ -93,7 +107,8 @@ impl Release {
     ///
     /// The handler's fault. Its refusal is the inner result.
     pub fn receive(&self, sender: &User, room: RoomId, frame: Frame<'_>) -> Result<Result<Action, Refusal>, Fault> {
-        self.messages.receive(sender, room, frame)
+        let call = || Call::receive(sender, room, frame);
+        self.ask(HandlerKind::Messages, |release| release.messages.receive(sender, room, frame), call)
     }
 
     /// Asks `events.message` for a message's event.
@@ -102,7 +117,7 @@ impl Release {
     ///
     /// The handler's fault.
     pub fn message(&self, message: &Message) -> Result<String, Fault> {
-        self.events.message(message)
+        self.ask(HandlerKind::Events, |release| release.events.message(message), || Call::Message(message.clone()))
     }
 
     /// Asks `events.join` for the event of a user who came.
@@ -111,7 +126,7 @@ impl Release {
     ///
     /// The handler's fault.
     pub fn join(&self, room: RoomId, user: &User) -> Result<Option<String>, Fault> {
-        self.events.join(room, user)
+        self.ask(HandlerKind::Events, |release| release.events.join(room, user), || Call::Join(room, user.clone()))
     }
 
     /// Asks `events.leave` for the event of a user who left.
@@ -120,7 +135,7 @@ impl Release {
     ///
     /// The handler's fault.
     pub fn leave(&self, room: RoomId, user: &User) -> Result<Option<String>, Fault> {
-        self.events.leave(room, user)
+        self.ask(HandlerKind::Events, |release| release.events.leave(room, user), || Call::Leave(room, user.clone()))
     }
 
     /// Asks `events.refusal` for the event of a refusal.
@@ -129,7 +144,7 @@ impl Release {
     ///
     /// The handler's fault.
     pub fn refusal(&self, refusal: &Refusal) -> Result<String, Fault> {
-        self.events.refusal(refusal)
+        self.ask(HandlerKind::Events, |release| release.events.refusal(refusal), || Call::Refusal(refusal.clone()))
     }
 }
 

@@ -103,7 +103,8 @@ pub(super) fn watch(mut store: StoreContextMut<'_, State>) -> wasmtime::Result<U
     if ran >= call.deadline {
         return Err(Overrun::Deadline(call.deadline).into());
     }
-    if ran >= WORKER_SHARE && call.slow.is_none() {
+    // A thread of no runtime, such as a shadow's, takes nobody's worker.
+    if ran >= WORKER_SHARE && call.slow.is_none() && tokio::runtime::Handle::try_current().is_ok() {
         match call.slow_calls.enter() {
             Some(slow) => {
                 call.slow = Some(slow);

@@ -55,13 +55,18 @@ enum Route {
     Releases,
     Rollback,
     Diff,
+    Canary,
+    Promote,
+    Shadow,
 }
 
 impl Route {
     fn allow(self) -> &'static str {
         match self {
             Self::Status | Self::Handlers | Self::Diff => "GET, HEAD, OPTIONS",
-            Self::Handler | Self::Rollback => "POST, OPTIONS",
+            Self::Handler | Self::Rollback | Self::Promote => "POST, OPTIONS",
+            Self::Canary => "GET, HEAD, DELETE, OPTIONS",
+            Self::Shadow => "GET, HEAD, POST, DELETE, OPTIONS",
             Self::Settings => "PUT, OPTIONS",
             Self::Releases => "GET, HEAD, POST, OPTIONS",
         }
@@ -77,6 +82,9 @@ fn routes() -> Result<Router<Route>, matchit::InsertError> {
     routes.insert("/v1/releases", Route::Releases)?;
     routes.insert("/v1/rollback", Route::Rollback)?;
     routes.insert("/v1/diff", Route::Diff)?;
+    routes.insert("/v1/canary", Route::Canary)?;
+    routes.insert("/v1/canary/promote", Route::Promote)?;
+    routes.insert("/v1/shadow", Route::Shadow)?;
     Ok(routes)
 }
 
@@ -140,8 +148,30 @@ impl Admin {
             }
             (Route::Releases, Method::POST, _) => {
                 let mut order = self.order(&request, caller)?;
-                let parts = body::parts(request, &self.limits, &mut order).await?;
-                self.deploy(parts, order).await
+                match body::parts(request, &self.limits, &mut order).await? {
+                    (parts, None) => self.deploy(parts, order).await,
+                    (parts, Some(percent)) => ok(&self.chat.start_canary(parts, percent, recorded(order)?).await?),
+                }
+            }
+            (Route::Canary, Method::GET | Method::HEAD, _) => ok(&self.chat.canary()?),
+            (Route::Canary, Method::DELETE, _) => {
+                self.chat.drop_canary(recorded(self.order(&request, caller)?)?).await?;
+                ok(&json!({ "canary": null }))
+            }
+            (Route::Promote, Method::POST, _) => {
+                changed(&self.chat.promote_canary(recorded(self.order(&request, caller)?)?).await?)
+            }
+            (Route::Shadow, Method::GET | Method::HEAD, _) => ok(&self.chat.shadow()?),
+            (Route::Shadow, Method::POST, _) => {
+                let mut order = self.order(&request, caller)?;
+                let (parts, percent) = body::parts(request, &self.limits, &mut order).await?;
+                if percent.is_some() {
+                    return Err(HttpError::field("percent", "invalid", "percent: a shadow answers in no room."));
+                }
+                ok(&self.chat.start_shadow(parts, recorded(order)?).await?)
+            }
+            (Route::Shadow, Method::DELETE, _) => {
+                ok(&self.chat.stop_shadow(recorded(self.order(&request, caller)?)?).await?)
             }
             (Route::Rollback, Method::POST, _) => {
                 let mut order = self.order(&request, caller)?;

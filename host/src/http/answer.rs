@@ -81,7 +81,9 @@ impl HttpError {
             },
             Self::Release(error) => match error {
                 ReleaseError::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
-                ReleaseError::Activate(ActivateError::Bad { .. }) | ReleaseError::Broken(_) => StatusCode::CONFLICT,
+                ReleaseError::Activate(ActivateError::Bad { .. })
+                | ReleaseError::Broken(_)
+                | ReleaseError::Conflict(_) => StatusCode::CONFLICT,
                 ReleaseError::Unknown(_) => StatusCode::NOT_FOUND,
                 ReleaseError::Activate(ActivateError::Ledger(_)) | ReleaseError::Store(_) => {
                     StatusCode::SERVICE_UNAVAILABLE
@@ -117,6 +119,7 @@ impl HttpError {
                 ReleaseError::Refused(_) => "refused",
                 ReleaseError::Activate(ActivateError::Bad { .. }) => "marked_bad",
                 ReleaseError::Broken(_) => "broken",
+                ReleaseError::Conflict(_) => "conflict",
                 ReleaseError::Unknown(_) => "not_found",
                 ReleaseError::Activate(ActivateError::Ledger(_)) | ReleaseError::Store(_) => "unavailable",
             },

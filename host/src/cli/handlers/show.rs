@@ -19,6 +19,7 @@ pub(super) fn status(answer: &Value) {
         println!("{handler}");
         version(row);
     }
+    super::trials::all(answer);
 }
 
 pub(super) fn versions(answer: &Value) {
@@ -104,7 +105,7 @@ fn version(row: &Value) {
         println!("      {key} = {}", value.as_str().unwrap_or_default());
     }
     if let Some(evidence) = row.get("bad").and_then(Value::as_str) {
-        println!("      marked as bad: {evidence}");
+        println!("      marked as bad: {}", evidence.replace('\n', "\n        "));
     }
 }
 
@@ -125,14 +126,14 @@ fn release(row: &Value) {
     println!("    {}", versions.collect::<Vec<_>>().join("  "));
 }
 
-fn text<'a>(row: &'a Value, key: &str) -> &'a str {
+pub(super) fn text<'a>(row: &'a Value, key: &str) -> &'a str {
     row.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn fields(value: Option<&Value>) -> Vec<(&String, &Value)> {
+pub(super) fn fields(value: Option<&Value>) -> Vec<(&String, &Value)> {
     value.and_then(Value::as_object).into_iter().flatten().collect()
 }
 
-fn short(version: &str) -> &str {
+pub(super) fn short(version: &str) -> &str {
     version.get(..DIGITS).unwrap_or(version)
 }

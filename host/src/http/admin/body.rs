@@ -48,6 +48,8 @@ struct ReleaseBody {
     rooms: Option<PartBody>,
     messages: Option<PartBody>,
     events: Option<PartBody>,
+    /// In so many of a hundred rooms.
+    percent: Option<u8>,
     reason: Option<String>,
     #[serde(default)]
     force: bool,
@@ -79,21 +81,24 @@ pub(super) async fn part(
     part.read(handler, limits)
 }
 
-/// The parts of a release, one at the least.
+/// The parts of a release, one at the least, and the share of rooms that is to hear it, where that is not all.
 pub(super) async fn parts(
     request: Request<Incoming>,
     limits: &Limits,
     order: &mut Order,
-) -> Result<Vec<Part>, HttpError> {
+) -> Result<(Vec<Part>, Option<u8>), HttpError> {
     let body: ReleaseBody = parse(&read(request, limits, json_bytes_max(limits, 3)).await?)?;
     complete(order, body.reason, body.force);
+    if body.percent.is_some_and(|percent| !(1..=99).contains(&percent)) {
+        return Err(HttpError::field("percent", "invalid", "percent: 1 to 99, or none for all rooms."));
+    }
     let parts = HandlerKind::ALL.into_iter().zip([body.rooms, body.messages, body.events]);
     let parts = parts.filter_map(|(handler, part)| Some(part?.read(handler, limits)));
     let parts: Vec<Part> = parts.collect::<Result<_, _>>()?;
     if parts.is_empty() {
         return Err(HttpError::field("rooms", "required", "Give one of rooms, messages and events at the least."));
     }
-    Ok(parts)
+    Ok((parts, body.percent))
 }
 
 /// All settings of a handler: an object of texts, numbers and truth values.

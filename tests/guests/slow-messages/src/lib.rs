@@ -1,0 +1,25 @@
+//! A messages handler that answers as the default one does, after some hundred microseconds of work for nothing.
+#![cfg(target_arch = "wasm32")]
+
+use std::hint::black_box;
+
+use default_messages::bindings::exports::ondol::chat::messages::{Action, Frame, Guest};
+use default_messages::bindings::ondol::chat::types::{Refusal, RoomId, User};
+
+#[path = "../../default_messages.rs"]
+pub mod default_messages;
+
+/// How often it turns for nothing.
+const TURNS: u64 = 400_000;
+
+/// What `default_messages` exports.
+struct Component;
+
+impl Guest for Component {
+    fn receive(_sender: User, _room: RoomId, frame: Frame) -> Result<Action, Refusal> {
+        for turn in 0..TURNS {
+            black_box(turn);
+        }
+        default_messages::receive(&frame)
+    }
+}
