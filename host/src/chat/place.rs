@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 
 use super::ask;
 use super::reply::{Reply, SayError};
-use super::work::{Posted, Work};
+use super::work::{Posted, SMALL_ROOM, Work};
 use crate::handlers::{Fault, Release};
 use crate::model::{Draft, Message, RoomId, Seq, Timestamp, User};
 use crate::rooms::{Outbox, Presence, Rest, Room};
@@ -191,10 +191,17 @@ impl Place {
         }
     }
 
-    /// Sends a payload that is not stored: by way of the store as well, so that it comes neither before a message that was
-    /// said earlier nor alone, when a hundred users join at once.
+    /// Sends a payload that is not stored: at once, in a small room where nothing is under way. Elsewhere by way of the store,
+    /// so that it comes neither before a message that was said earlier nor alone, when a hundred users join a large room.
     fn send_in_turn(self: &Arc<Self>, work: &Arc<Work>, payload: String) {
-        self.desk().under_way += 1;
+        {
+            let mut desk = self.desk();
+            if desk.under_way == 0 && self.room.connections() <= SMALL_ROOM {
+                drop(desk);
+                return self.send(&payload, &work.runtime);
+            }
+            desk.under_way += 1;
+        }
         let then = Posted { place: Arc::clone(self), payload, reply: None };
         if let Err(failed) = work.append(Entry { message: None, then }) {
             // The store takes nothing more. It is not needed for this one.

@@ -25,7 +25,7 @@ const SLOW_COMMIT: Duration = Duration::from_millis(5);
 const SLOW_FOR: usize = 64;
 
 /// A room of at most so many connections is written to by whoever committed; others by a task of their own.
-const SMALL_ROOM: usize = 64;
+pub(super) const SMALL_ROOM: usize = 64;
 
 /// How often the end of a process looks whether all is done.
 const SETTLE_LOOK: Duration = Duration::from_millis(1);
