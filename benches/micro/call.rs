@@ -11,7 +11,9 @@ use crate::inside::{Speaker, handlers};
 
 pub(crate) fn measure(criterion: &mut Criterion) -> anyhow::Result<()> {
     let directory = Path::new(TARGET).join("handlers");
-    let fresh = Limits { handler_calls_per_instance_max: 1, ..Limits::default() };
+    let limits = Limits::default();
+    let mut fresh = limits.clone();
+    fresh.handler_calls_per_instance_max = 1;
     let mut group = criterion.benchmark_group("call");
     for (instance, limits) in [("kept", Limits::default()), ("fresh", fresh)] {
         let handlers = handlers(&directory, &limits)?;
