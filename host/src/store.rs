@@ -92,12 +92,15 @@ impl<T: Send + 'static> Store<T> {
     /// When SQLite is too old, or the file cannot be used.
     pub fn open(path: &Path, synchronous: Synchronous, limits: &Limits) -> Result<Self, StoreError> {
         let lock = setup::lock(path)?;
-        let connection = setup::open(path, synchronous)?;
+        let mut connection = setup::open(path, synchronous)?;
         let first_free_id = connection
             .query_row("SELECT coalesce(max(id), 0) + 1 FROM message", [], |row| row.get::<_, i64>(0))?
             .unsigned_abs();
-        let (watch, asked) = checkpoint::watch(path);
-        let writer = Arc::new(Writer::new(connection, limits, watch));
+        let asked = checkpoint::watch(&mut connection)?;
+        if let Err(error) = checkpoint::lay_out(path) {
+            tracing::warn!(%error, "the log could not be laid out, commits cost more until it has grown");
+        }
+        let writer = Arc::new(Writer::new(connection, limits));
         checkpoint::start(setup::open_for_checkpoints(path, synchronous)?, &writer, asked)
             .map_err(|error| StoreError::Thread(error.to_string()))?;
         Ok(Self { writer, readers: Arc::new(Readers::new(path)), first_free_id, _lock: lock })

@@ -5,8 +5,10 @@
 //! copies the bulk while commits go on, and holds the writer only for the rest that came meanwhile, so that the next commit
 //! may begin the log anew and it stays small.
 
-use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -14,44 +16,38 @@ use rusqlite::Connection;
 
 use super::writer::Writer;
 
-/// How long the log may grow before it is copied, in bytes.
-const LOG_BYTES: u64 = 8 << 20;
+/// How long the log may grow before it is copied, in pages of 4 KiB.
+const LOG_PAGES: i32 = 2_048;
 
-/// How many commits pass between two looks at its length.
-const COMMITS_BETWEEN_LOOKS: u32 = 32;
+/// How long its file is from the start: a commit into a file that need not grow costs a third less, and a log that is
+/// begun anew stays as long as it was.
+const LOG_BYTES: u64 = 12 << 20;
 
 /// How long the thread rests when the database is in use by somebody else.
 const BUSY: Duration = Duration::from_secs(1);
 
-/// The writer's side: looks at the log, and asks for a checkpoint when it is due.
-pub(super) struct Watch {
-    log: PathBuf,
-    commits: u32,
-    due: SyncSender<()>,
+/// Asks for a checkpoint whenever a commit of this connection leaves the log too long.
+pub(super) fn watch(connection: &mut Connection) -> rusqlite::Result<Receiver<()>> {
+    let (due, asked) = sync_channel(1);
+    connection.wal_hook(Some(move |_: &mut _, pages| {
+        if pages > LOG_PAGES {
+            // One that is asked for already is enough.
+            let _ = due.try_send(());
+        }
+        Ok(())
+    }))?;
+    Ok(asked)
 }
 
-impl Watch {
-    /// Counts a commit.
-    pub(super) fn committed(&mut self) {
-        self.commits += 1;
-        if self.commits < COMMITS_BETWEEN_LOOKS {
-            return;
-        }
-        self.commits = 0;
-        if std::fs::metadata(&self.log).is_ok_and(|log| log.len() > LOG_BYTES)
-            && let Err(TrySendError::Disconnected(())) = self.due.try_send(())
-        {
-            tracing::debug!("nobody makes checkpoints any more");
-        }
-    }
-}
-
-/// A watch on the log of the database at `path`, and what [`start`] needs to answer it.
-pub(super) fn watch(path: &Path) -> (Watch, Receiver<()>) {
+/// Lays the log of the database at `path` out in its length. What follows its last commit is not read by SQLite: every
+/// frame carries a salt and a checksum, and zeros have neither.
+pub(super) fn lay_out(path: &Path) -> io::Result<()> {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
-    let (due, asked) = sync_channel(1);
-    (Watch { log: log.into(), commits: 0, due }, asked)
+    let mut log = File::options().append(true).open(log)?;
+    let missing = LOG_BYTES.saturating_sub(log.metadata()?.len());
+    io::copy(&mut io::Read::take(io::repeat(0), missing), &mut log)?;
+    log.flush()
 }
 
 /// Makes checkpoints when asked, until the writer is gone.

@@ -10,7 +10,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension as _};
 
-use super::checkpoint;
 use super::rows::{last_seq, read_room, room_columns, stored};
 use super::{RoomOutcome, StoreError};
 use crate::config::Limits;
@@ -73,10 +72,10 @@ struct Queue<T> {
 }
 
 impl<T> Writer<T> {
-    pub(super) fn new(connection: Connection, limits: &Limits, log: checkpoint::Watch) -> Self {
+    pub(super) fn new(connection: Connection, limits: &Limits) -> Self {
         Self {
             queue: Mutex::new(Queue { entries: VecDeque::new(), led: false, closed: false }),
-            desk: Mutex::new(Desk { connection, last: HashMap::new(), log }),
+            desk: Mutex::new(Desk { connection, last: HashMap::new() }),
             door: Mutex::default(),
             queue_max: limits.commit_queue_max,
             batch_max: limits.commit_batch_max,
@@ -191,8 +190,6 @@ struct Desk {
     connection: Connection,
     /// The last `seq` stored in each room.
     last: HashMap<RoomId, Seq>,
-    /// Asks for a checkpoint in time.
-    log: checkpoint::Watch,
 }
 
 impl Desk {
@@ -231,7 +228,7 @@ impl Desk {
             batch.stored = entries;
             return Ok(());
         }
-        let Self { connection, last, log } = self;
+        let Self { connection, last } = self;
         let mut begun = begin(connection);
         for entry in entries {
             if let (Some(message), Ok(insert)) = (&entry.message, &mut begun) {
@@ -248,7 +245,6 @@ impl Desk {
         }
         begun?;
         connection.prepare_cached("COMMIT")?.execute([])?;
-        log.committed();
         Ok(())
     }
 
