@@ -73,9 +73,23 @@ enum Output {
 /// The exit status of a command that was used wrongly. clap's own.
 const USAGE: u8 = 2;
 
+/// `println!` panics when whoever reads is gone, as `head` is after its lines. Ends as a command ends that SIGPIPE ends.
+fn end_quietly_without_a_reader() {
+    const SIGPIPE_STATUS: i32 = 141;
+    let default = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let text = panic.payload().downcast_ref::<String>();
+        if text.is_some_and(|text| text.starts_with("failed printing to stdout")) {
+            std::process::exit(SIGPIPE_STATUS);
+        }
+        default(panic);
+    }));
+}
+
 /// Reads the command line, does what it asks, and says how it went: 0 for well, 1 for not, 2 for a wrong use.
 #[must_use]
 pub fn run() -> ExitCode {
+    end_quietly_without_a_reader();
     let done = match Cli::parse().verb {
         Verb::Serve(serve) => serve.run(),
         Verb::Check(check) => check.run(),

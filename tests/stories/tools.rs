@@ -20,6 +20,19 @@ fn check(config: &str, environment: &[(&str, &str)]) -> TestResult<ondol_tests::
 }
 
 #[test]
+fn a_reader_that_goes_away_is_no_crash() -> TestResult {
+    let mut printing = std::process::Command::new(ondol_tests::command::binary())
+        .args(["check", "--limits"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()?;
+    drop(printing.stdout.take());
+    let ended = printing.wait_with_output()?;
+    assert!(ended.stderr.is_empty(), "{}", String::from_utf8_lossy(&ended.stderr));
+    Ok(())
+}
+
+#[test]
 fn help_shows_every_command() -> TestResult {
     let help = ondol(&["--help"])?;
     help.expect_parts(0, &["serve", "check", "handlers", "inspect", "call", "test", "replay", "--help", "--version"])?;
