@@ -72,25 +72,6 @@ impl Release {
         }
     }
 
-    /// Tries each handler with one call, and gives the faults of those that fail: none, when all three answer.
-    #[must_use]
-    pub fn ready(&self) -> Vec<Fault> {
-        let someone = User {
-            id: "ready".to_owned(),
-            nickname: "ready".to_owned(),
-            email: "ready@example.com".to_owned(),
-            profile_url: None,
-        };
-        let request = RoomRequest { name: Some("ready".to_owned()), post_id: None };
-        let frame = Frame::Text(r#"{"type":"chat.message","message":"ready"}"#);
-        let calls = [
-            self.create(&request, Some(&someone)).map(drop),
-            self.receive(&someone, RoomId(1), frame).map(drop),
-            self.refusal(&Refusal::new("ready", None, "ready?")).map(drop),
-        ];
-        calls.into_iter().filter_map(Result::err).collect()
-    }
-
     /// Asks `rooms.create` what room is to be made of a request.
     ///
     /// # Errors
