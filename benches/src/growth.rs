@@ -162,6 +162,10 @@ fn used_before(setup: &OndolSetup, rooms: usize, spoken: usize, messages: usize)
         insert.execute(params![message as i64 + 1, room as i64, seq as i64, text])?;
     }
     drop(insert);
+    transaction.execute_batch(
+        "INSERT INTO message_place SELECT room << 32 | seq, n FROM message ORDER BY room, seq;
+         UPDATE counter SET next = (SELECT coalesce(max(n), 0) + 1 FROM message);",
+    )?;
     transaction.commit()?;
     Ok(directory)
 }

@@ -6,6 +6,8 @@
 
 mod archive;
 mod checkpoint;
+mod ids;
+mod places;
 mod readers;
 mod rows;
 mod setup;
@@ -61,6 +63,9 @@ pub enum StoreError {
     /// There is no such room.
     #[error("there is no such room")]
     NoRoom,
+    /// The room has as many messages as there are places for.
+    #[error("the room is full: it has 2^32 messages")]
+    Full,
     /// The message before it in its room was not stored, so this one has no place.
     #[error("the message before it was not stored")]
     OutOfTurn,
@@ -93,9 +98,7 @@ impl<T: Send + 'static> Store<T> {
     pub fn open(path: &Path, synchronous: Synchronous, limits: &Limits) -> Result<Self, StoreError> {
         let lock = setup::lock(path)?;
         let mut connection = setup::open(path, synchronous)?;
-        let first_free_id = connection
-            .query_row("SELECT coalesce(max(id), 0) + 1 FROM message", [], |row| row.get::<_, i64>(0))?
-            .unsigned_abs();
+        let first_free_id = ids::first_free(&connection)?;
         let asked = checkpoint::watch(&mut connection)?;
         if let Err(error) = checkpoint::lay_out(path) {
             tracing::warn!(%error, "the log could not be laid out, commits cost more until it has grown");
@@ -106,7 +109,7 @@ impl<T: Send + 'static> Store<T> {
         Ok(Self { writer, readers: Arc::new(Readers::new(path)), first_free_id, _lock: lock })
     }
 
-    /// The least number that no message of the file had when it was opened.
+    /// The least id that no message of the file had when it was opened.
     #[must_use]
     pub fn first_free_id(&self) -> MessageId {
         MessageId(self.first_free_id)
@@ -209,7 +212,11 @@ impl<T: Send + 'static> Store<T> {
     ) -> Result<Option<Message>, StoreError> {
         self.readers
             .read(move |connection| {
-                let sql = concat!(rows::message_columns!(), " WHERE room = ?1 AND sender = ?2 AND client_id = ?3");
+                let sql = concat!(
+                    "SELECT ",
+                    rows::message_columns!(),
+                    " FROM message WHERE room = ?1 AND sender = ?2 AND client_id = ?3"
+                );
                 let mut statement = connection.prepare_cached(sql)?;
                 statement.query_row((rows::stored(room.0), sender, client_id), read_message).optional()
             })
@@ -222,17 +229,22 @@ impl<T: Send + 'static> Store<T> {
     ///
     /// SQLite's error.
     pub async fn has_message(&self, room: RoomId, id: MessageId) -> Result<bool, StoreError> {
-        self.readers
-            .read(move |connection| {
-                let mut statement = connection.prepare_cached("SELECT 1 FROM message WHERE id = ?1 AND room = ?2")?;
-                statement.exists((rows::stored(id.0), rows::stored(room.0)))
-            })
-            .await
+        self.readers.read(move |connection| rows::has_message(connection, room, id)).await
     }
 
     /// Takes nothing more. What was taken before is still to be committed.
     pub fn close(&self) {
         self.writer.close();
+    }
+
+    /// Records the id that the next message would have had, once the last one is committed: the server that opens the file
+    /// next goes on there. Without it, as after a crash, some ids are left out.
+    ///
+    /// # Errors
+    ///
+    /// SQLite's error.
+    pub fn keep_next_id(&self, next: MessageId) -> Result<(), StoreError> {
+        self.writer.keep_next_id(next)
     }
 }
 

@@ -97,6 +97,9 @@ impl Work {
         self.settle();
         self.store.close();
         self.settle();
+        if let Err(error) = self.store.keep_next_id(self.next_id()) {
+            tracing::warn!(%error, "the next id was not recorded: some ids are left out");
+        }
     }
 
     /// Waits until nothing is on its way to the disk or from there to the sockets.

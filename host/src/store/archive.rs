@@ -7,11 +7,11 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::rows::{self, read_message, read_room, stored};
+use super::rows::{self, Page, message_columns, read_message, read_room, stored};
 use super::setup::{SCHEMA_VERSION, open_reader};
 use super::versions;
 use super::{StoreError, StoredRelease, StoredVersion};
-use crate::model::{Message, Room, RoomId};
+use crate::model::{Message, Room, RoomId, Seq};
 
 /// How many rows are read at once. Between two reads nothing is held, so that a server can shorten its log meanwhile.
 const PAGE_ROWS: usize = 500;
@@ -115,40 +115,43 @@ impl Archive {
         last: usize,
         mut take: impl FnMut(&Message) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        let (newest, oldest, sql) = match room {
-            Some(RoomId(room)) => {
-                let room = stored(room);
-                (
-                    format!("SELECT max(seq) FROM message WHERE room = {room}"),
-                    format!("SELECT seq FROM message WHERE room = {room} ORDER BY seq DESC LIMIT 1 OFFSET ?1"),
-                    format!(
-                        concat!(
-                            rows::message_columns!(),
-                            " WHERE room = {} AND seq BETWEEN ?1 AND ?2 ORDER BY seq LIMIT ?3"
-                        ),
-                        room
-                    ),
-                )
-            }
-            None => (
-                "SELECT max(id) FROM message".to_owned(),
-                "SELECT id FROM message ORDER BY id DESC LIMIT 1 OFFSET ?1".to_owned(),
-                concat!(rows::message_columns!(), " WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3").to_owned(),
-            ),
-        };
-        let Some((mut from, to)) = self.span(&newest, &oldest, last)? else { return Ok(()) };
-        loop {
-            let mut statement = self.connection.prepare_cached(&sql)?;
-            let page = statement.query_map((from, to, stored(PAGE_ROWS as u64)), read_message)?;
-            let page: Vec<Message> = page.collect::<Result<_, _>>()?;
-            let Some(end) = page.last().map(|end| if room.is_some() { end.seq.0 } else { end.id.0 }) else {
+        let mut next = |page: Vec<Message>| page.iter().try_for_each(&mut take).is_continue();
+        let Some(room) = room else {
+            const SQL: &str = concat!(
+                "SELECT ",
+                message_columns!(),
+                ", n FROM message WHERE n BETWEEN ?1 AND ?2 ORDER BY n LIMIT ?3"
+            );
+            let newest = "SELECT max(n) FROM message";
+            let Some((mut from, to)) =
+                self.span(newest, "SELECT n FROM message ORDER BY n DESC LIMIT 1 OFFSET ?1", last)?
+            else {
                 return Ok(());
             };
-            if page.iter().try_for_each(&mut take).is_break() {
-                return Ok(());
+            loop {
+                let mut end = None;
+                let mut statement = self.connection.prepare_cached(SQL)?;
+                let page = statement.query_map((from, to, stored(PAGE_ROWS as u64)), |row| {
+                    end = Some(row.get::<_, i64>("n")?);
+                    read_message(row)
+                })?;
+                let page = page.collect::<Result<_, _>>()?;
+                match end {
+                    Some(end) if next(page) => from = end.saturating_add(1),
+                    _ => return Ok(()),
+                }
             }
-            from = stored(end).saturating_add(1);
+        };
+        let newest = rows::last_seq(&self.connection, room)?;
+        let mut before = Seq(newest.0.saturating_sub(last as u64));
+        while before < newest {
+            let page = rows::messages(&self.connection, room, Page::After(before), PAGE_ROWS)?;
+            match page.last().map(|message| message.seq) {
+                Some(end) if next(page) => before = end,
+                _ => return Ok(()),
+            }
         }
+        Ok(())
     }
 
     /// From which key to which the `last` rows reach. None: there is no row. `oldest` finds nothing where there are fewer.

@@ -1,9 +1,11 @@
 //! Rows of the schema as the model's plain data, and the queries that both the writer and the readers use.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, OptionalExtension as _, Row};
 
+use super::places::{SEQ_MAX, messages_between, places};
 use crate::model::{Draft, Message, MessageId, Room, RoomId, Seq, Timestamp, User};
 
 /// Which messages of a room.
@@ -25,7 +27,7 @@ macro_rules! room_columns {
 
 macro_rules! message_columns {
     () => {
-        "SELECT id, room, seq, sender, nickname, email, profile_url, text, client_id, parent, extra, created_at FROM message"
+        "id, room, seq, sender, nickname, email, profile_url, text, client_id, parent, extra, created_at"
     };
 }
 
@@ -70,8 +72,10 @@ pub(super) fn read_message(row: &Row<'_>) -> rusqlite::Result<Message> {
 
 /// The `seq` of the last message of a room, 0 when it has none.
 pub(super) fn last_seq(connection: &Connection, room: RoomId) -> rusqlite::Result<Seq> {
-    let mut statement = connection.prepare_cached("SELECT coalesce(max(seq), 0) FROM message WHERE room = ?1")?;
-    statement.query_row([stored(room.0)], |row| number(row, 0)).map(Seq)
+    let mut statement = connection.prepare_cached(messages_between!("seq", "DESC"))?;
+    let (from, to) = places(room, Seq(0), SEQ_MAX);
+    let last = statement.query_row((from, to, 1), |row| number(row, 0)).optional()?;
+    Ok(Seq(last.unwrap_or(0)))
 }
 
 /// A page of a room's messages, oldest first.
@@ -81,22 +85,36 @@ pub(super) fn messages(
     page: Page,
     limit: usize,
 ) -> rusqlite::Result<Vec<Message>> {
-    let (sql, bound) = match page {
-        Page::After(seq) => (concat!(message_columns!(), " WHERE room = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3"), seq),
-        Page::Before(seq) => {
-            (concat!(message_columns!(), " WHERE room = ?1 AND seq < ?2 ORDER BY seq DESC LIMIT ?3"), seq)
-        }
-        Page::Latest => {
-            let all = Seq(u64::MAX);
-            (concat!(message_columns!(), " WHERE room = ?1 AND seq <= ?2 ORDER BY seq DESC LIMIT ?3"), all)
-        }
+    const OLDEST: &str = messages_between!(message_columns!(), "ASC");
+    const NEWEST: &str = messages_between!(message_columns!(), "DESC");
+    let (sql, (from, to)) = match page {
+        Page::After(seq) => (OLDEST, places(room, Seq(seq.0.saturating_add(1)), SEQ_MAX)),
+        Page::Before(seq) => (NEWEST, places(room, Seq(0), Seq(seq.0.saturating_sub(1)))),
+        Page::Latest => (NEWEST, places(room, Seq(0), SEQ_MAX)),
     };
     let mut statement = connection.prepare_cached(sql)?;
-    let mut messages: Vec<Message> = statement
-        .query_map((stored(room.0), stored(bound.0), stored(limit as u64)), read_message)?
-        .collect::<Result<_, _>>()?;
+    let mut messages: Vec<Message> =
+        statement.query_map((from, to, stored(limit as u64)), read_message)?.collect::<Result<_, _>>()?;
     if !matches!(page, Page::After(_)) {
         messages.reverse();
     }
     Ok(messages)
+}
+
+/// Whether a message stands in a room. No index knows ids; but in a room they rise with `seq`, which has no gaps, so it is
+/// searched by halves.
+pub(super) fn has_message(connection: &Connection, room: RoomId, id: MessageId) -> rusqlite::Result<bool> {
+    let mut id_at = connection.prepare_cached(messages_between!("id, seq", "ASC"))?;
+    let (mut from, mut to) = (1, last_seq(connection, room)?.0);
+    while from <= to {
+        let middle = from + (to - from) / 2;
+        let (first, last) = places(room, Seq(middle), Seq(middle));
+        let found = id_at.query_row((first, last, 1), |row| number(row, 0))?;
+        match found.cmp(&id.0) {
+            Ordering::Equal => return Ok(true),
+            Ordering::Less => from = middle + 1,
+            Ordering::Greater => to = middle - 1,
+        }
+    }
+    Ok(false)
 }

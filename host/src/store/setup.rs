@@ -15,10 +15,13 @@ pub(super) const SQLITE_NEEDED: &str = "3.51.3";
 const SQLITE_NEEDED_NUMBER: i32 = 3_051_003;
 
 /// The schema that this server writes.
-pub(super) const SCHEMA_VERSION: i64 = 2;
+pub(super) const SCHEMA_VERSION: i64 = 3;
 
 /// How many statements a connection keeps prepared.
 const STATEMENTS: usize = 32;
+
+/// What the writer keeps of the file in memory, in KiB: the last page of a few thousand rooms. It is taken as it is needed.
+const WRITER_CACHE_KIB: i64 = 16_384;
 
 /// The writer's connection, on a file whose schema is up to date.
 pub(super) fn open(path: &Path, synchronous: Synchronous) -> Result<Connection, StoreError> {
@@ -30,6 +33,7 @@ pub(super) fn open(path: &Path, synchronous: Synchronous) -> Result<Connection, 
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", name_of(synchronous))?;
+    connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     // See `checkpoint.rs`.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     migrate(&mut connection)?;
@@ -73,7 +77,8 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, rusqlite::Error> {
 }
 
 /// What leads from each version of the schema to the next.
-const STEPS: [&str; SCHEMA_VERSION as usize] = [include_str!("schema.sql"), include_str!("schema-2.sql")];
+const STEPS: [&str; SCHEMA_VERSION as usize] =
+    [include_str!("schema.sql"), include_str!("schema-2.sql"), include_str!("schema-3.sql")];
 
 /// Brings the schema up, a version at a time, all in one transaction.
 fn migrate(connection: &mut Connection) -> Result<(), StoreError> {

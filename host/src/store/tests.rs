@@ -61,7 +61,7 @@ async fn what_is_stored_is_there_after_opening_again() {
     assert!(matches!(again, Err(StoreError::Locked(_))), "one server at a time");
     drop(store);
     let store = open(directory.path());
-    assert_eq!(store.first_free_id(), MessageId(6));
+    assert!(store.first_free_id() >= MessageId(6), "no id is given twice");
     assert_eq!(store.last_seq(room).await.unwrap(), Seq(5));
     let seqs = |messages: Vec<Message>| messages.iter().map(|message| message.seq.0).collect::<Vec<_>>();
     assert_eq!(seqs(store.messages(room, Page::Latest, 2).await.unwrap()), [4, 5]);
@@ -71,6 +71,116 @@ async fn what_is_stored_is_there_after_opening_again() {
     assert_eq!((found.seq, found.draft.text.as_str()), (Seq(3), "말 3"));
     assert!(store.has_message(room, MessageId(3)).await.unwrap());
     assert!(!store.has_message(RoomId(99), MessageId(3)).await.unwrap());
+}
+
+#[tokio::test]
+async fn ids_go_on_where_they_ended() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let room = room(&store).await;
+    assert_eq!(store.first_free_id(), MessageId(1));
+    store_all(&store, [entry(1, room, 1), entry(2, room, 2), entry(1_500, room, 3)]);
+    store.keep_next_id(MessageId(1_501)).unwrap();
+    drop(store);
+    let store = open(directory.path());
+    assert_eq!(store.first_free_id(), MessageId(1_501));
+    store_all(&store, [entry(1_501, room, 4)]);
+    // As after a crash.
+    drop(store);
+    assert!(open(directory.path()).first_free_id() > MessageId(1_501));
+}
+
+#[tokio::test]
+async fn ids_of_a_batch_that_failed_are_taken_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let room = room(&store).await;
+    // Somebody else holds the file for longer than the writer waits.
+    let other = rusqlite::Connection::open(directory.path().join("ondol.db")).unwrap();
+    store.writer.run(|connection| Ok(connection.busy_timeout(std::time::Duration::ZERO)?)).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert_eq!(store_all(&store, [entry(1, room, 1)]).failed.len(), 1);
+    other.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(store_all(&store, [entry(2, room, 1)]).stored.len(), 1);
+    drop((store, other));
+    assert!(open(directory.path()).first_free_id() > MessageId(2));
+}
+
+#[tokio::test]
+async fn a_message_is_found_by_its_id_in_its_room_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let (ours, theirs) = (room(&store).await, room(&store).await);
+    store_all(&store, (1..=20).map(|seq| entry(3 * seq, ours, seq)));
+    store_all(&store, [entry(61, theirs, 1)]);
+    for id in 0..70 {
+        let is_ours = id % 3 == 0 && (3..=60).contains(&id);
+        assert_eq!(store.has_message(ours, MessageId(id)).await.unwrap(), is_ours, "{id}");
+        assert_eq!(store.has_message(theirs, MessageId(id)).await.unwrap(), id == 61, "{id}");
+    }
+}
+
+#[tokio::test]
+async fn messages_of_version_one_are_brought_up_with_their_ids_and_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ondol.db");
+    let old = rusqlite::Connection::open(&path).unwrap();
+    old.execute_batch(include_str!("schema.sql")).unwrap();
+    old.execute_batch(
+        "INSERT INTO room (name, created_at) VALUES ('a', 1), ('b', 1);
+         INSERT INTO message (id, room, seq, sender, nickname, email, text, client_id, created_at) VALUES
+             (1, 1, 1, 'ann', 'Ann', 'a@b', 'one', 'c1', 1), (2, 2, 1, 'ann', 'Ann', 'a@b', 'two', 'c1', 2),
+             (5, 1, 2, 'ann', 'Ann', 'a@b', 'three', NULL, 3);
+         PRAGMA user_version = 1",
+    )
+    .unwrap();
+    drop(old);
+    let store = open(directory.path());
+    let texts = async |room| {
+        let messages = store.messages(RoomId(room), Page::Latest, 9).await.unwrap();
+        messages.into_iter().map(|found| (found.id.0, found.room.0, found.seq.0, found.draft.text)).collect::<Vec<_>>()
+    };
+    assert_eq!(texts(1).await, [(1, 1, 1, "one".to_owned()), (5, 1, 2, "three".to_owned())]);
+    assert_eq!(texts(2).await, [(2, 2, 1, "two".to_owned())]);
+    assert_eq!(store.first_free_id(), MessageId(6));
+    assert_eq!(store.last_seq(RoomId(1)).await.unwrap(), Seq(2));
+    assert!(store.has_message(RoomId(1), MessageId(5)).await.unwrap());
+    let found = store.by_client_id(RoomId(2), "ann".into(), "c1".into()).await.unwrap().unwrap();
+    assert_eq!(found.id, MessageId(2));
+}
+
+#[tokio::test]
+async fn pages_go_over_what_has_its_place_and_what_has_not_yet() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let (ours, theirs) = (room(&store).await, room(&store).await);
+    for seq in 1..=700 {
+        store_all(&store, [entry(2 * seq, ours, seq), entry(2 * seq + 1, theirs, seq)]);
+    }
+    let placed = |connection: &rusqlite::Connection| {
+        connection.query_row("SELECT count(*) FROM message_place", [], |row| row.get::<_, i64>(0))
+    };
+    let placed = store.readers.read(placed).await.unwrap();
+    assert!((1_000..1_400).contains(&placed), "some are behind, {placed} are not");
+    for (page, limit, from, to) in [
+        (Page::Latest, 700, 1, 700),
+        (Page::Latest, 1, 700, 700),
+        (Page::After(Seq(0)), 700, 1, 700),
+        (Page::After(Seq(500)), 50, 501, 550),
+        (Page::After(Seq(699)), 50, 700, 700),
+        (Page::After(Seq(700)), 50, 1, 0),
+        (Page::Before(Seq(600)), 200, 400, 599),
+        (Page::Before(Seq(1)), 200, 1, 0),
+    ] {
+        let messages = store.messages(ours, page, limit).await.unwrap();
+        let found: Vec<_> = messages.iter().map(|message| (message.room, message.seq.0, message.id.0)).collect();
+        assert_eq!(found, (from..=to).map(|seq| (ours, seq, 2 * seq)).collect::<Vec<_>>(), "{page:?}");
+    }
+    for id in [1, 2, 3, 1_000, 1_001, 1_400, 1_401, 1_402] {
+        let is_ours = id % 2 == 0 && id <= 1_400;
+        assert_eq!(store.has_message(ours, MessageId(id)).await.unwrap(), is_ours, "{id}");
+    }
+    assert_eq!(store.last_seq(theirs).await.unwrap(), Seq(700));
 }
 
 #[tokio::test]

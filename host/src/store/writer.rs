@@ -10,10 +10,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension as _};
 
+use super::ids::{self, Ids};
+use super::places::{Places, place};
 use super::rows::{last_seq, read_room, room_columns, stored};
 use super::{RoomOutcome, StoreError};
 use crate::config::Limits;
-use crate::model::{Message, Room, RoomDraft, RoomId, Seq, Timestamp};
+use crate::model::{Message, MessageId, Room, RoomDraft, RoomId, Seq, Timestamp};
 
 /// Rooms whose last `seq` is remembered, before all are forgotten and looked up again.
 const ROOMS_REMEMBERED_MAX: usize = 100_000;
@@ -75,7 +77,7 @@ impl<T> Writer<T> {
     pub(super) fn new(connection: Connection, limits: &Limits) -> Self {
         Self {
             queue: Mutex::new(Queue { entries: VecDeque::new(), led: false, closed: false }),
-            desk: Mutex::new(Desk { connection, last: HashMap::new() }),
+            desk: Mutex::new(Desk { connection, last: HashMap::new(), ids: Ids::default(), places: Places::default() }),
             door: Mutex::default(),
             queue_max: limits.commit_queue_max,
             batch_max: limits.commit_batch_max,
@@ -147,6 +149,10 @@ impl<T> Writer<T> {
         self.queue().closed = true;
     }
 
+    pub(super) fn keep_next_id(&self, next: MessageId) -> Result<(), StoreError> {
+        Ok(ids::keep(&self.desk().connection, next.0)?)
+    }
+
     fn queue(&self) -> MutexGuard<'_, Queue<T>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -190,6 +196,8 @@ struct Desk {
     connection: Connection,
     /// The last `seq` stored in each room.
     last: HashMap<RoomId, Seq>,
+    ids: Ids,
+    places: Places,
 }
 
 impl Desk {
@@ -215,6 +223,8 @@ impl Desk {
     /// Leaves nothing begun, and trusts nothing remembered.
     fn start_over(&mut self) {
         self.last.clear();
+        self.ids.forget();
+        self.places.forget();
         if !self.connection.is_autocommit()
             && let Err(error) = self.connection.execute_batch("ROLLBACK")
         {
@@ -228,12 +238,14 @@ impl Desk {
             batch.stored = entries;
             return Ok(());
         }
-        let Self { connection, last } = self;
+        let Self { connection, last, ids, places } = self;
         let mut begun = begin(connection);
+        let mut inserted = 0;
         for entry in entries {
             if let (Some(message), Ok(insert)) = (&entry.message, &mut begun) {
-                match insert_next(connection, insert, last, message) {
-                    Ok(None) => {}
+                let taken = ids.take(connection, message.id.0);
+                match taken.and_then(|()| insert_next(connection, insert, last, message)) {
+                    Ok(None) => inserted += 1,
                     Ok(Some(error)) => {
                         batch.failed.push(Failed { entry, error });
                         continue;
@@ -243,7 +255,8 @@ impl Desk {
             }
             batch.stored.push(entry);
         }
-        begun?;
+        drop(begun?);
+        places.follow(connection, inserted)?;
         connection.prepare_cached("COMMIT")?.execute([])?;
         Ok(())
     }
@@ -278,7 +291,7 @@ fn begin(connection: &Connection) -> rusqlite::Result<CachedStatement<'_>> {
     connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
     connection.prepare_cached(
         "INSERT INTO message \
-         (id, room, seq, sender, nickname, email, profile_url, text, client_id, parent, extra, created_at) \
+         (room, seq, id, sender, nickname, email, profile_url, text, client_id, parent, extra, created_at) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
     )
 }
@@ -303,6 +316,9 @@ fn insert_next(
         last.remove(&message.room);
         return Ok(Some(StoreError::OutOfTurn));
     }
+    if place(message.room, message.seq).is_none() {
+        return Ok(Some(StoreError::Full));
+    }
     match insert_message(insert, message) {
         Ok(()) => {
             last.insert(message.room, message.seq);
@@ -323,9 +339,9 @@ fn room_exists(connection: &Connection, room: RoomId) -> rusqlite::Result<bool> 
 fn insert_message(insert: &mut CachedStatement<'_>, message: &Message) -> rusqlite::Result<()> {
     let (sender, draft) = (&message.sender, &message.draft);
     insert.execute((
-        stored(message.id.0),
         stored(message.room.0),
         stored(message.seq.0),
+        stored(message.id.0),
         &sender.id,
         &sender.nickname,
         &sender.email,
