@@ -1,7 +1,7 @@
 //! Handlers that are not there, or do not work, when the server starts: where the operator wants that, the built-in handler
 //! answers until there is one, and everybody who asks is told so.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use ondol_tests::{
     Setup, TestResult, TestServer, command::Output, guest, handlers, handlers::workspace, ondol, standard, until,
@@ -170,6 +170,57 @@ async fn where_the_store_has_lost_one_handler_the_others_go_on() -> TestResult {
     ready(&server).await?;
     server.restart().await?;
     server.get("/readyz").await?.expect(200)?;
+    Ok(())
+}
+
+/// A moment around that in which a file that has come becomes active, from the clock's last digits. The watcher waits for
+/// 40 ms of quiet.
+fn some_moment() -> Duration {
+    let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Duration::from_micros(40_000 + u64::from(clock.subsec_nanos() / 10) % 20_000)
+}
+
+#[tokio::test]
+async fn a_kill_while_the_first_version_comes_leaves_none_or_a_whole_one() -> TestResult {
+    let relaying = handlers::read(&guest("relaying_messages"))?;
+    let (mut told_before, mut whole_after) = (0, 0);
+    for _ in 0..8 {
+        let mut server = stood_in().without("messages").start().await?;
+        handlers::place(&server.handlers(), "messages", &relaying)?;
+        // Until it is there, or the moment has come.
+        let came = tokio::time::timeout(some_moment(), server.active_since(0, "messages")).await;
+        let came = came.is_ok_and(|came| came.is_ok());
+        // Without the file, so that only what is on the disk counts.
+        let file = server.handlers().join("messages.wasm");
+        server.restart_after(|| Ok(fs::remove_file(file)?)).await?;
+        let whole = !server.startup().contains("messages=none");
+        assert!(whole || !came, "what was active is not: {}", server.startup());
+        assert_eq!(server.get("/readyz").await?.status, if whole { 200 } else { 503 });
+        assert_eq!(relays(&server).await?, whole);
+        handlers::place(&server.handlers(), "messages", &relaying)?;
+        ready(&server).await?;
+        assert!(relays(&server).await?);
+        (told_before, whole_after) = (told_before + u32::from(came), whole_after + u32::from(whole));
+    }
+    println!("8 kills: {told_before} after it was active, {whole_after} came back with it");
+    Ok(())
+}
+
+#[tokio::test]
+async fn where_nobody_is_to_stand_in_any_more_the_server_does_not_start_and_keeps_what_it_has() -> TestResult {
+    let wanted = "failure = { messages = \"default\" }";
+    let mut server = TestServer::setup().admin().config(wanted).without("messages").start().await?;
+    server.upload("events", guest("shouting_events")).await?.expect(200)?;
+    let config = server.handlers().with_file_name("ondol.toml");
+    let written = fs::read_to_string(&config)?;
+    let failed = server.restart_after(|| Ok(fs::write(&config, written.replace(wanted, ""))?)).await;
+    let why = format!("{:#}", failed.expect_err("it started"));
+    assert!(
+        why.contains("there is no version of messages") && why.contains("messages.wasm: it cannot be read"),
+        "{why}"
+    );
+    server.restart_after(|| Ok(fs::write(&config, &written)?)).await?;
+    assert_eq!(hears(&server).await?["message"], "HI");
     Ok(())
 }
 

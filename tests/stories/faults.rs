@@ -133,7 +133,7 @@ async fn what_a_handler_failed_at_is_told_to_an_operator_who_asks() -> TestResul
     let address = server.admin_address()?;
     let shown = ondol_tests::ondol(&["handlers", "status", "--admin", address])?;
     let request = faults["last"][0]["request_id"].as_str().unwrap();
-    let parts = ["11 faults since the start", "the trap that was asked for", "events.message of ", request];
+    let parts = ["faults since the start: 11", "the trap that was asked for", "events.message of ", request];
     shown.expect_parts(0, &parts)
 }
 

@@ -67,10 +67,11 @@ pub(super) fn open(work: &Arc<Work>, sandbox: Sandbox, config: &Config) -> anyho
     let mut known = [None; 3];
     for ((handler, file), known) in HandlerKind::ALL.into_iter().zip(files).zip(&mut known) {
         let file = file.ok();
-        let taken = match first {
+        let taken = if first {
             // It has just been held against the gate.
-            true => !releases.handlers.current().lacks(handler) && releases.remember(handler, file.as_deref()),
-            false => releases.news(handler, &seen, file.as_deref()),
+            !releases.handlers.current().lacks(handler) && releases.remember(handler, file.as_deref())
+        } else {
+            releases.news(handler, &seen, file.as_deref())
         };
         *known = file.map(|bytes| (content(&bytes), taken));
     }

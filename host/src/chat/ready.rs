@@ -68,12 +68,11 @@ impl Chat {
         }
         // Not under the lock: a handler may take until its deadline, and nobody is to wait for that.
         let faults = self.handlers.unanswered();
-        let answer = match faults.is_empty() {
-            true => Ok(()),
-            false => Err(NotReady {
-                handlers: faults.iter().map(|fault| fault.handler).collect(),
-                reasons: faults.iter().map(told).collect(),
-            }),
+        let answer = if faults.is_empty() {
+            Ok(())
+        } else {
+            let handlers = faults.iter().map(|fault| fault.handler).collect();
+            Err(NotReady { handlers, reasons: faults.iter().map(told).collect() })
         };
         let mut last = self.ready.last();
         match &answer {

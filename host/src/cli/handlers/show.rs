@@ -121,7 +121,7 @@ fn faults(row: &Value) {
         let lines = fault.get(key).and_then(Value::as_array).into_iter().flatten();
         lines.filter_map(Value::as_str).map(str::to_owned).collect()
     };
-    println!("    {} faults since the start", faults.get("count").and_then(Value::as_u64).unwrap_or(0));
+    println!("    faults since the start: {}", faults.get("count").and_then(Value::as_u64).unwrap_or(0));
     for fault in faults.get("last").and_then(Value::as_array).into_iter().flatten() {
         print!("      {}  {} of {}", text(fault, "at"), text(fault, "function"), short(text(fault, "version")));
         if let Some(room) = fault.get("room").and_then(Value::as_u64) {
