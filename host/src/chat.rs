@@ -8,6 +8,7 @@ mod ask;
 mod ledger;
 mod opening;
 mod place;
+mod ready;
 mod releases;
 mod reply;
 mod report;
@@ -26,9 +27,10 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 pub use ledger::as_deployed;
+pub use ready::NotReady;
 pub use releases::{Changed, Order, Part, ReleaseError, Target};
 pub use reply::SayError;
-pub use report::{Diff, ReleaseRow, Status, VersionRow};
+pub use report::{Diff, HandlerRow, ReleaseRow, Status, VersionRow};
 pub use seats::Seat;
 
 // What the edge needs of the two below: it knows them by these names alone.
@@ -41,9 +43,9 @@ use crate::handlers::{Handlers, Known, Release, Sandbox, VersionId, Watch};
 use crate::model::{Action, Draft, Frame, Message, Refusal, RequestId, Room, RoomId, RoomRequest, Standing, User};
 use crate::store::{RoomOutcome, Store, StoreError};
 use place::{Place, Post};
+use ready::Ready;
 use releases::Releases;
 use reply::{Pause, Reply};
-use report::Ready;
 use seats::Seats;
 use work::Work;
 

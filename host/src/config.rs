@@ -142,6 +142,16 @@ pub enum OnFault {
 }
 
 impl Failure {
+    /// Who answers for a handler.
+    #[must_use]
+    pub fn of(self, handler: &str) -> OnFault {
+        match handler {
+            "messages" => self.messages,
+            "events" => self.events,
+            _ => OnFault::Refuse,
+        }
+    }
+
     /// None: there is no such handler. An error says what it takes.
     fn set(&mut self, handler: &str, given: &Given) -> Option<Result<(), String>> {
         let place = match handler {

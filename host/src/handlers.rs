@@ -13,6 +13,7 @@ mod cases;
 mod engine;
 mod exports;
 mod fault;
+mod faults;
 mod inspect;
 mod kind;
 mod load;
@@ -42,6 +43,7 @@ pub use call::Call;
 pub use candidate::{Candidate, Source};
 pub use cases::{CaseReport, Cases};
 pub use fault::{Cause, Fault, Overrun};
+pub use faults::{FaultRow, FaultsRow};
 pub use inspect::{Item, Report};
 pub use kind::{HandlerKind, VersionId};
 pub use load::{LoadError, Stage};
@@ -343,13 +345,16 @@ impl Handlers {
         self.changing().bad.get(&version).cloned()
     }
 
-    /// Asks each of the three something, and gives the first fault.
-    ///
-    /// # Errors
-    ///
-    /// The fault.
-    pub fn answering(&self) -> Result<(), Fault> {
-        smoke::answers(&self.current().bare())
+    /// Asks each of the three something, and gives the faults of those that do not answer.
+    #[must_use]
+    pub fn unanswered(&self) -> Vec<Fault> {
+        smoke::unanswered(&self.current().bare())
+    }
+
+    /// What a handler failed at since the start, whichever versions of it answered.
+    #[must_use]
+    pub fn faults(&self, handler: HandlerKind) -> FaultsRow {
+        self.sandbox.faults.row(handler)
     }
 
     fn changing(&self) -> MutexGuard<'_, Changing> {

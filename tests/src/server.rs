@@ -314,8 +314,17 @@ impl TestServer {
     /// # Errors
     /// When it does not come up again.
     pub async fn restart(&mut self) -> Result<()> {
+        self.restart_after(|| Ok(())).await
+    }
+
+    /// The same, with something done while nothing runs.
+    ///
+    /// # Errors
+    /// When it does not come up again, or `meanwhile` fails.
+    pub async fn restart_after(&mut self, meanwhile: impl FnOnce() -> Result<()>) -> Result<()> {
         let _ = self.process.kill();
         self.process.wait()?;
+        meanwhile()?;
         let log = self.log.since(0).join("\n");
         eprintln!("── log of the server at {} before its restart ──\n{log}", self.address);
         let (process, startup, log) = come_up(spawn(&self.address, &self.setup, &self.home)?).await?;

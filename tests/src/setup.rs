@@ -21,7 +21,7 @@ pub struct Setup {
     top: String,
     limits: String,
     settings: String,
-    handlers: Vec<(String, PathBuf)>,
+    handlers: Vec<(String, Option<PathBuf>)>,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) flags: Vec<String>,
     pub(crate) open_files: Option<u64>,
@@ -61,7 +61,14 @@ impl Setup {
     /// Another component in place of the one that is shipped.
     #[must_use]
     pub fn handler(mut self, name: &str, file: impl Into<PathBuf>) -> Self {
-        self.handlers.push((name.into(), file.into()));
+        self.handlers.push((name.into(), Some(file.into())));
+        self
+    }
+
+    /// No component at all in its place.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.handlers.push((name.into(), None));
         self
     }
 
@@ -129,8 +136,9 @@ impl Setup {
         fs::create_dir(home.handlers())?;
         for name in HANDLERS {
             let other = self.handlers.iter().find(|(handler, _)| handler == name).map(|(_, file)| file.clone());
-            let bytes = handlers::read(&other.unwrap_or_else(|| handlers::standard(name)))?;
-            fs::write(home.handlers().join(format!("{name}.wasm")), bytes)?;
+            if let Some(file) = other.unwrap_or_else(|| Some(handlers::standard(name))) {
+                fs::write(home.handlers().join(format!("{name}.wasm")), handlers::read(&file)?)?;
+            }
         }
         let config = format!("{}\n[limits]\n{}\n{}", self.top, self.limits, self.settings);
         fs::write(home.config(), config).context("the config file")?;

@@ -314,7 +314,13 @@ async fn the_commands_deploy_go_back_and_show() -> TestResult {
     deploy.expect_parts(0, &["release 2 is active", "events "])?;
     command(&server, &["status"])?.expect_parts(0, &["ready", "release 2", "louder", "minji"])?;
     command(&server, &["list"])?.expect_parts(0, &["rooms", "messages", "events", "* "])?;
-    command(&server, &["rollback"])?.expect_parts(0, &["release 3 is active"])?;
+    let back = command(&server, &["rollback", "--reason", "nobody can read it", "--actor", "junho"])?;
+    back.expect_parts(0, &["release 3 is active"])?;
+    // One reason for two things: why release 3 was wanted, and why release 2 ended.
+    let history = command(&server, &["history"])?;
+    let wanted = "wanted by junho (local), rollback, back to 1, because: nobody can read it";
+    history.expect_parts(0, &[wanted, "rolled_back, because: nobody can read it"])?;
+    history.expect_parts(0, &["wanted by minji (local), deploy, because: louder"])?;
     let setting = command(&server, &["deploy", "--setting", "messages.text_length_max=5"])?;
     setting.expect_parts(0, &["release 4 is active"])?;
     let history = command(&server, &["history"])?;

@@ -101,6 +101,71 @@ async fn a_panics_own_words_reach_the_operator_and_nobody_else() -> TestResult {
 }
 
 #[tokio::test]
+async fn what_a_handler_failed_at_is_told_to_an_operator_who_asks() -> TestResult {
+    let server = TestServer::setup().admin().handler("events", guest("trapping_events")).start().await?;
+    let room = server.create_room("lobby").await?;
+    let mut ann = server.join(room, "ann").await?;
+    let status = async || server.admin("GET", "/v1/status")?.send().await?.expect(200);
+    assert_eq!(status().await?["handlers"]["events"]["faults"], json!({"count": 0, "last": []}));
+
+    ann.say("print and trap, says ann").await?;
+    let error = ann.expect_error("handler_fault").await?;
+    let answer = status().await?;
+    let (events, fault) = (&answer["handlers"]["events"], &answer["handlers"]["events"]["faults"]["last"][0]);
+    assert_eq!((&fault["request_id"], &fault["version"]), (&error["request_id"], &events["version"]));
+    assert_eq!((&fault["function"], &fault["room"]), (&json!("events.message"), &json!(room)));
+    let cause = fault["cause"].as_str().unwrap();
+    assert!(cause.contains("it panicked at ") && cause.contains(": the trap that was asked for"), "{fault}");
+    assert!(fault["backtrace"].to_string().contains("chat/events@0.1.0#message"), "{fault}");
+    assert_eq!(fault["printed"], json!(["a line for stdout", "a line for stderr"]));
+    assert_eq!(fault["outcome"], "its sender hears of an error");
+    assert!(!answer.to_string().contains("says ann"), "{answer}");
+
+    for _ in 0..10 {
+        ann.say("trap").await?;
+        ann.expect_error("handler_fault").await?;
+    }
+    let faults = status().await?["handlers"]["events"]["faults"].clone();
+    assert_eq!((&faults["count"], faults["last"].as_array().map(Vec::len)), (&json!(11), Some(8)));
+    // A swap ends it, and what was stays to be seen.
+    server.deploy("events", ondol_tests::standard("events")).await?;
+    assert_eq!(status().await?["handlers"]["events"]["faults"], faults);
+    let address = server.admin_address()?;
+    let shown = ondol_tests::ondol(&["handlers", "status", "--admin", address])?;
+    let request = faults["last"][0]["request_id"].as_str().unwrap();
+    let parts = ["faults since the start: 11", "the trap that was asked for", "events.message of ", request];
+    shown.expect_parts(0, &parts)
+}
+
+#[tokio::test]
+async fn a_handler_that_turns_bad_makes_the_server_not_ready_until_it_is_replaced() -> TestResult {
+    let server = TestServer::setup().admin().handler("events", guest("hostile_events")).start().await?;
+    let room = server.create_room("lobby").await?;
+    let mut ann = server.join(room, "ann").await?;
+    server.get("/readyz").await?.expect(200)?;
+    ann.say("sour").await?;
+    ann.expect_message("sour").await?;
+    let turned = ondol_tests::until("a 503", async || {
+        let answer = server.get("/readyz").await.ok()?;
+        (answer.status == 503).then_some(answer)
+    });
+    let turned = turned.await?;
+    assert_eq!(turned.expect_detail(503, "not_ready")?, "Not ready: events does not answer");
+    assert_eq!(server.admin("GET", "/readyz")?.send().await?.status, 503);
+    server.get("/healthz").await?.expect(200)?;
+    let status = server.admin("GET", "/v1/status")?.send().await?.expect(200)?;
+    assert_eq!(status["ready"], false);
+    let fault = status["fault"].as_str().unwrap();
+    assert!(fault.contains("events.message") && fault.contains("a payload is one JSON value"), "{status}");
+
+    server.deploy("events", ondol_tests::standard("events")).await?;
+    let ready = async || (server.get("/readyz").await.ok()?.status == 200).then_some(());
+    ondol_tests::until("a 200", ready).await?;
+    ann.expect_nothing_before("all is well").await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_a_handler_prints_is_logged_under_its_name() -> TestResult {
     let server = TestServer::setup().handler("events", guest("trapping_events")).start().await?;
     let room = server.create_room("lobby").await?;

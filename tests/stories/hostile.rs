@@ -78,6 +78,37 @@ async fn a_bomb_of_handles_is_stopped() -> TestResult {
     Ok(())
 }
 
+/// The guest with `table.grow` in the place of the `memory.grow` that stands in for it: Rust has no word for it, and both
+/// are eight bytes long.
+fn growing_its_table() -> TestResult<Vec<u8>> {
+    // i32.const 0x7ab1e000, memory.grow 0
+    const MEMORY: [u8; 8] = [0x41, 0x80, 0xc0, 0xc7, 0xd5, 0x07, 0x40, 0x00];
+    // ref.null func, i32.const 8191, table.grow 0
+    const TABLE: [u8; 8] = [0xd0, 0x70, 0x41, 0xff, 0x3f, 0xfc, 0x0f, 0x00];
+    let mut bytes = ondol_tests::handlers::read(&guest("hostile_messages"))?;
+    let found: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(&MEMORY)).collect();
+    anyhow::ensure!(!found.is_empty(), "the guest has no memory.grow that could be replaced");
+    for at in found {
+        bytes[at..at + TABLE.len()].copy_from_slice(&TABLE);
+    }
+    Ok(bytes)
+}
+
+#[tokio::test]
+async fn a_bomb_of_table_elements_is_stopped() -> TestResult {
+    let directory = tempfile::tempdir()?;
+    let file = directory.path().join("growing.wasm");
+    std::fs::write(&file, growing_its_table()?)?;
+    let server = TestServer::setup().handler("messages", file).start().await?;
+    let (here, there) = (server.create_room("here").await?, server.create_room("there").await?);
+    let (ann, ben) = (server.join(here, "ann").await?, server.join(there, "ben").await?);
+    let mut all = (server, ann, ben);
+    for _ in 0..3 {
+        faulty(&mut all, "messages", "table", "it asked for a table of more than 100000 elements").await?;
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn handles_that_are_given_back_do_no_harm() -> TestResult {
     let (_server, mut ann, _) = hostile("messages").await?;

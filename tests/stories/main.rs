@@ -10,6 +10,7 @@
     reason = "a story that is not as it was told has to fail"
 )]
 
+mod absent;
 mod admin;
 mod create_room;
 mod durability;

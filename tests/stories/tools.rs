@@ -87,6 +87,17 @@ fn check_reads_the_environment_too() -> TestResult {
 }
 
 #[test]
+fn check_says_where_a_server_starts_without_a_handler() -> TestResult {
+    let home = tempfile::tempdir()?;
+    let (file, empty) = (text(&home.path().join("ondol.toml")), text(home.path()));
+    fs::write(&file, "failure = { messages = \"default\" }")?;
+    let checked = ondol(&["check", "--config", &file, "--data", &empty, "--handlers", &empty])?;
+    checked.expect_parts(1, &["wrong  rooms", "wrong  events", "messages: a server starts all the same"])?;
+    assert!(!checked.stdout.contains("events: a server") && !checked.stdout.contains("rooms: a server"), "{checked:?}");
+    Ok(())
+}
+
+#[test]
 fn check_says_who_may_reach_the_operators_api() -> TestResult {
     check("admin = \"127.0.0.1:0\"", &[])?.expect_parts(0, &["admin", "without a token"])?;
     check("admin = \"0.0.0.0:0\"", &[])?.expect_parts(1, &["admin_token_file"])?;

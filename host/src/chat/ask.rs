@@ -2,7 +2,7 @@
 //! probation; else, where the operator wants that, a built-in handler. The operator hears of the fault either way. Knows
 //! nothing of who waits for the answer.
 
-use crate::handlers::{Call, Fault, Release};
+use crate::handlers::{Call, Cause, Fault, Release};
 use crate::model::{Action, Frame, Message, Refusal, RequestId, RoomDraft, RoomId, RoomRequest, User};
 
 /// What the operator reads of a fault that nobody else hears of.
@@ -86,6 +86,8 @@ fn or_instead<T>(
         return Ok(answer);
     }
     match instead() {
+        // That there is no version was told when that began.
+        Some(answer) if matches!(fault.cause, Cause::NoVersion) => Ok(answer),
         Some(answer) => {
             fault.log(room, request, BUILT_IN_ANSWERED);
             Ok(answer)

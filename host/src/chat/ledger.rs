@@ -83,6 +83,9 @@ pub(super) fn source(work: &Work, handler: HandlerKind, id: &str) -> Result<Sour
 ///
 /// A sentence that says why it is not that any more.
 pub fn as_deployed(stored: Option<StoredVersion>, handler: HandlerKind, id: &str) -> Result<Source, String> {
+    if id == VersionId::NONE.whole() {
+        return Err(format!("there is no version of {handler}: none has passed the gate yet"));
+    }
     let short = id.get(..12).unwrap_or(id);
     let StoredVersion { about, wasm } = stored.ok_or_else(|| format!("version {short} of {handler} is not kept"))?;
     let broken = |why: &str| format!("version {short} of {handler} is broken in the store: {why}");

@@ -244,7 +244,12 @@ impl Releases {
                     }
                     other => other.to_string(),
                 };
-                tracing::error!(%handler, reason, %standing, "handler was not taken, the standing version goes on");
+                let goes_on = if standing == VersionId::NONE {
+                    "the built-in handler goes on"
+                } else {
+                    "the standing version goes on"
+                };
+                tracing::error!(%handler, reason, %standing, "handler was not taken, {goes_on}");
                 false
             }
         }
@@ -315,6 +320,9 @@ impl Releases {
             if matches!(found.outcome.as_str(), "refused") {
                 return Err(ReleaseError::Unknown(format!("release {number} was refused and never active")));
             }
+            if let Some(handler) = self.lacking(&found) {
+                return Err(ReleaseError::Unknown(format!("release {number} had no version of {handler}")));
+            }
             return Ok(found);
         }
         let active = store.active_release()?;
@@ -326,9 +334,18 @@ impl Releases {
             matches!(release.outcome.as_str(), "replaced" | "rolled_back")
                 && release.versions != active.versions
                 && !release.versions.iter().any(marked)
+                && self.lacking(release).is_none()
         };
         let found = store.releases(Some(from), STEPS_MAX)?.into_iter().find(good);
         found.ok_or_else(|| ReleaseError::Unknown("there is no release before the active one".to_owned()))
+    }
+
+    /// The handler that has a version now, and had none in that release: so there is nothing to go back to.
+    fn lacking(&self, release: &StoredRelease) -> Option<HandlerKind> {
+        let current = self.handlers.current();
+        let lacked = |id: &String| VersionId::read(id) == Some(VersionId::NONE);
+        let versions = HandlerKind::ALL.into_iter().zip(&release.versions);
+        versions.filter(|(_, id)| lacked(id)).map(|(handler, _)| handler).find(|handler| !current.lacks(*handler))
     }
 
     /// The one kept version whose id begins so.

@@ -2,19 +2,14 @@
 //! nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
 use super::Chat;
 use super::ledger;
 use super::releases::{ReleaseError, Releases};
-use crate::handlers::{HandlerKind, Item, Report, SettingsMap, Trials};
+use crate::handlers::{FaultsRow, HandlerKind, Item, Report, SettingsMap, Trials, VersionId};
 use crate::store::{AboutVersion, StoredRelease};
-
-/// How long an answer about readiness holds: asking more often costs nothing.
-const READY_HOLDS: Duration = Duration::from_millis(500);
 
 /// What runs.
 #[derive(Debug, Serialize)]
@@ -29,11 +24,23 @@ pub struct Status {
     pub fault: Option<String>,
     /// The active release.
     pub release: Option<ReleaseRow>,
-    /// The active version of each handler.
-    pub handlers: BTreeMap<&'static str, VersionRow>,
+    /// Each handler.
+    pub handlers: BTreeMap<&'static str, HandlerRow>,
     /// What is being tried.
     #[serde(flatten)]
     pub trials: Trials,
+}
+
+/// A handler that answers, as an operator sees it.
+#[derive(Debug, Serialize)]
+pub struct HandlerRow {
+    /// Its active version. None: it has none.
+    #[serde(flatten)]
+    pub version: Option<VersionRow>,
+    /// Whether it has none, and the built-in handler answers in its place.
+    pub built_in: bool,
+    /// What it failed at since the start.
+    pub faults: FaultsRow,
 }
 
 /// A version, as an operator sees it.
@@ -70,13 +77,13 @@ pub struct ReleaseRow {
     pub who: String,
     /// In which way.
     pub how: String,
-    /// Why.
+    /// Why it was wanted.
     pub why: String,
     /// The release that it went back to.
     pub back_to: Option<u64>,
     /// What became of it.
     pub outcome: String,
-    /// What led to that.
+    /// What led to that: why it was left, or never came to be.
     pub detail: Option<String>,
     /// The version of each handler in it.
     pub versions: BTreeMap<&'static str, String>,
@@ -108,51 +115,7 @@ pub struct Lines {
     pub added: Vec<String>,
 }
 
-/// The last answer about readiness.
-pub(super) struct Ready {
-    started: Instant,
-    last: Mutex<Asked>,
-}
-
-struct Asked {
-    at: Option<Instant>,
-    answer: Result<(), String>,
-}
-
-impl Ready {
-    /// At the start all three have just answered the gate.
-    pub(super) fn new() -> Self {
-        Self { started: Instant::now(), last: Mutex::new(Asked { at: None, answer: Ok(()) }) }
-    }
-
-    fn last(&self) -> MutexGuard<'_, Asked> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl Chat {
-    /// Whether all three handlers answer. Asks them at most twice a second; who asks meanwhile hears the last answer.
-    ///
-    /// # Errors
-    ///
-    /// What the first that does not has failed with.
-    pub fn ready(&self) -> Result<(), String> {
-        {
-            let mut last = self.ready.last();
-            if last.at.is_some_and(|at| at.elapsed() < READY_HOLDS) {
-                return last.answer.clone();
-            }
-            last.at = Some(Instant::now());
-        }
-        // Not under the lock: a handler may take until its deadline, and nobody is to wait for that.
-        let answer = self.handlers.answering().map_err(|fault| fault.to_string());
-        if let Err(reason) = &answer {
-            tracing::error!(reason, "not ready: a handler does not answer");
-        }
-        self.ready.last().answer.clone_from(&answer);
-        answer
-    }
-
     /// What runs.
     ///
     /// # Errors
@@ -160,17 +123,21 @@ impl Chat {
     /// The store's.
     pub async fn status(&self) -> Result<Status, ReleaseError> {
         let ready = self.ready();
-        let uptime_ms = u64::try_from(self.ready.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let uptime_ms = u64::try_from(self.ready.uptime().as_millis()).unwrap_or(u64::MAX);
         self.beside(move |releases| {
             let release = releases.work.store.active_release()?.map(release_row);
             let mut handlers = BTreeMap::new();
             for handler in HandlerKind::ALL {
-                let active = releases.handlers.current().version(handler).whole();
-                if let Some(about) = releases.work.store.versions(active)?.into_iter().next() {
-                    handlers.insert(handler.name(), releases.version_row(about));
-                }
+                let active = releases.handlers.current();
+                let about = releases.work.store.versions(active.version(handler).whole())?.into_iter().next();
+                let row = HandlerRow {
+                    version: about.map(|about| releases.version_row(about)),
+                    built_in: active.lacks(handler),
+                    faults: releases.handlers.faults(handler),
+                };
+                handlers.insert(handler.name(), row);
             }
-            let (ready, fault) = (ready.is_ok(), ready.err());
+            let (ready, fault) = (ready.is_ok(), ready.err().map(|not| not.to_string()));
             let trials = releases.handlers.trials();
             Ok(Status { ondol: env!("CARGO_PKG_VERSION"), uptime_ms, ready, fault, release, handlers, trials })
         })
@@ -254,7 +221,7 @@ impl Releases {
     }
 
     fn version_row(&self, about: AboutVersion) -> VersionRow {
-        let id = crate::handlers::VersionId::read(&about.id);
+        let id = VersionId::read(&about.id);
         VersionRow {
             active: id.is_some_and(|id| self.handlers.current().versions().contains(&id)),
             bad: id.and_then(|id| self.handlers.evidence(id)),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use crate::config::{Config, ConfigFlags, Limits};
+use crate::config::{Config, ConfigFlags, Limits, OnFault};
 use crate::handlers::{HandlerKind, LoadError, Sandbox, SettingsMap};
 
 /// Check the config and the handlers as `ondol serve` would, without serving. Each handler is held against its world and
@@ -65,6 +65,11 @@ impl Check {
                 Err(error) => {
                     all_fine = false;
                     error.reasons.iter().for_each(|reason| println!("wrong  {handler}: {}: {reason}", path.display()));
+                    if config.failure.of(handler.name()) == OnFault::Default {
+                        println!(
+                            "       {handler}: a server starts all the same, with the built-in handler in its place"
+                        );
+                    }
                 }
             }
         }

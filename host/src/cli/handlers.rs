@@ -64,7 +64,7 @@ enum Verb {
         #[arg(long, default_value_t = 20)]
         limit: u32,
     },
-    /// What runs, and whether it answers; what is on probation, and which versions are bad
+    /// What runs, whether it answers and what it failed at; what is on probation, and which versions are bad
     Status,
     /// The release that was deployed to a share of the rooms
     Canary {

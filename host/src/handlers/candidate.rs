@@ -71,6 +71,22 @@ impl Candidate {
         });
     }
 
+    /// Does without a version of a handler, whose calls are then left to the built-in one under these settings. False:
+    /// nobody would answer them.
+    #[must_use]
+    pub fn go_without(&mut self, sandbox: &Arc<Sandbox>, handler: HandlerKind, settings: &Arc<SettingsMap>) -> bool {
+        if !sandbox.stands_in(handler) {
+            return false;
+        }
+        let (settings, sandbox) = (Arc::clone(settings), Arc::clone(sandbox));
+        self.add(match handler {
+            HandlerKind::Rooms => Loaded::Rooms(Arc::new(Version::none(settings, sandbox))),
+            HandlerKind::Messages => Loaded::Messages(Arc::new(Version::none(settings, sandbox))),
+            HandlerKind::Events => Loaded::Events(Arc::new(Version::none(settings, sandbox))),
+        });
+        true
+    }
+
     fn add(&mut self, loaded: Loaded) {
         match loaded {
             Loaded::Rooms(version) => self.rooms = Some(version),

@@ -1,10 +1,12 @@
 //! How a handler fails, as the operator is to read it. A refusal is no fault and never comes near this file.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use wasmtime::WasmBacktrace;
 use wasmtime::component::ResourceTableError;
 
+use super::faults::Faults;
 use super::kind::{HandlerKind, VersionId};
 use super::output::one_line;
 use super::state::HANDLES_MAX;
@@ -32,6 +34,8 @@ pub struct Fault {
     pub cause: Cause,
     /// The end of what the call had printed, less a panic's own words.
     pub printed: Option<String>,
+    /// Where it is kept once the operator has been told.
+    pub(super) book: Arc<Faults>,
 }
 
 /// What went wrong in a call.
@@ -64,6 +68,9 @@ pub enum Cause {
     /// Its answer breaks the contract.
     #[error("its answer was not taken: {0}")]
     Answer(String),
+    /// There is no version of it: whoever stands in for it is to answer.
+    #[error("it has no version")]
+    NoVersion,
     /// The host itself failed in the midst of the call.
     #[error("the host failed in a call of the handler's: {0}")]
     Host(String),
@@ -96,7 +103,7 @@ pub enum Overrun {
 }
 
 impl Fault {
-    /// Tells the operator, in one line. `outcome` says what that means for whom.
+    /// Tells the operator, in one line of the log, and keeps it for when they ask. `outcome` says what it means for whom.
     pub fn log(&self, room: Option<RoomId>, request: Option<&RequestId>, outcome: &str) {
         let backtrace = self.cause.backtrace();
         tracing::error!(
@@ -109,6 +116,7 @@ impl Fault {
             backtrace = (!backtrace.is_empty()).then(|| backtrace.join(" < ")),
             "handler failed, {outcome}: {}", self.cause
         );
+        self.book.add(self, room, request, outcome);
     }
 }
 

@@ -70,11 +70,18 @@ impl FromStr for HandlerKind {
     }
 }
 
+/// What stands in the place of a version's name where there is none.
+const NONE: &str = "none";
+
 /// The name of a version: the SHA-256 of its component and its settings.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct VersionId([u8; 32]);
 
 impl VersionId {
+    /// In the place of a version's, where a handler has none: see [`Candidate::go_without`](super::Candidate::go_without).
+    /// No hash comes to this.
+    pub const NONE: Self = Self([0; 32]);
+
     /// The id of these bytes under these settings.
     #[must_use]
     pub fn of(component: &[u8], settings: &SettingsMap) -> Self {
@@ -90,9 +97,12 @@ impl VersionId {
         Self(hash.finalize().into())
     }
 
-    /// Reads all 64 digits.
+    /// Reads what [`VersionId::whole`] writes.
     #[must_use]
     pub fn read(digits: &str) -> Option<Self> {
+        if digits == NONE {
+            return Some(Self::NONE);
+        }
         let mut bytes = [0; 32];
         if digits.len() != 64 || !digits.is_ascii() {
             return None;
@@ -108,9 +118,12 @@ impl VersionId {
         self.0.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
     }
 
-    /// All 64 digits.
+    /// All 64 digits, or that there is none.
     #[must_use]
     pub fn whole(&self) -> String {
+        if *self == Self::NONE {
+            return NONE.to_owned();
+        }
         self.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
@@ -118,6 +131,9 @@ impl VersionId {
 /// The first 12 hexadecimal digits: enough for people.
 impl fmt::Display for VersionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Self::NONE {
+            return f.write_str(NONE);
+        }
         self.0.iter().take(6).try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
@@ -125,5 +141,19 @@ impl fmt::Display for VersionId {
 impl fmt::Debug for VersionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_read_as_it_was_written_and_so_is_that_there_is_none() {
+        for version in [VersionId::of(b"a component", &SettingsMap::new()), VersionId::NONE] {
+            assert_eq!(VersionId::read(&version.whole()), Some(version));
+        }
+        assert_eq!(VersionId::NONE.to_string(), "none");
+        assert_eq!(VersionId::read("non"), None);
     }
 }

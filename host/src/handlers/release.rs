@@ -50,6 +50,12 @@ impl Release {
         }
     }
 
+    /// Whether a handler has no version in it.
+    #[must_use]
+    pub fn lacks(&self, handler: HandlerKind) -> bool {
+        self.version(handler) == VersionId::NONE
+    }
+
     /// The versions of all three, in the order of [`HandlerKind::ALL`].
     #[must_use]
     pub fn versions(&self) -> [VersionId; 3] {

@@ -14,6 +14,7 @@ use wasmtime::component::{Component, Instance, InstancePre, Linker};
 use super::SettingsMap;
 use super::engine::Compiler;
 use super::fault::Cause;
+use super::faults::Faults;
 use super::kind::HandlerKind;
 use super::state::{HANDLES_MAX, SlowCalls, State, watch};
 use crate::config::{Failure, Limits};
@@ -26,6 +27,8 @@ pub struct Sandbox {
     /// The same with what holds for one handler alone, in the order of [`HandlerKind::ALL`].
     limits_of: [Limits; 3],
     failure: Failure,
+    /// What handlers failed at, of this sandbox's.
+    pub(super) faults: Arc<Faults>,
     slow_calls: SlowCalls,
     overdue: AtomicBool,
 }
@@ -58,6 +61,7 @@ impl Sandbox {
             limits: limits.clone(),
             limits_of,
             failure: Failure::default(),
+            faults: Arc::default(),
             slow_calls,
             overdue: AtomicBool::new(false),
         })

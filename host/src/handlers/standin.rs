@@ -1,11 +1,13 @@
-//! Who answers in the place of a handler that failed, where the operator wants that: the default handler's own functions,
+//! Who answers in the place of a handler that failed, or that has no version, where the operator wants that: the default handler's own functions,
 //! linked into the host and so beyond any sandbox's trouble. Knows nothing of what failed, nor why.
 
 use ondol_events::payload::{self, Announce};
 use ondol_messages::frame::{self, Limits};
 
 use super::SettingsMap;
+use super::kind::HandlerKind;
 use super::release::Release;
+use super::sandbox::Sandbox;
 use crate::config::OnFault;
 use crate::model::{Action, Draft, Frame, Message, MessageId, Refusal, User};
 
@@ -48,13 +50,20 @@ fn announce(settings: &SettingsMap) -> Announce {
     Announce::read(|key| settings.get(key).cloned()).unwrap_or(Announce::JoinsAndLeaves)
 }
 
+impl Sandbox {
+    /// Whether somebody answers where this handler does not.
+    pub(super) fn stands_in(&self, handler: HandlerKind) -> bool {
+        self.failure().of(handler.name()) == OnFault::Default
+    }
+}
+
 /// The answers in the place of this release's. None: the operator wants none, so whoever asked hears that it failed.
 impl Release {
     /// In the place of [`Release::receive`].
     #[must_use]
     pub fn receive_instead(&self, frame: Frame<'_>) -> Option<Result<Action, Refusal>> {
         let version = &self.messages;
-        (version.sandbox.failure().messages == OnFault::Default).then(|| receive(&version.settings, frame))
+        version.sandbox.stands_in(HandlerKind::Messages).then(|| receive(&version.settings, frame))
     }
 
     /// In the place of [`Release::message`].
@@ -85,6 +94,6 @@ impl Release {
     /// The settings of `events`, where somebody may answer in its place.
     fn events_stand_in(&self) -> Option<&SettingsMap> {
         let version = &self.events;
-        (version.sandbox.failure().events == OnFault::Default).then_some(&*version.settings)
+        version.sandbox.stands_in(HandlerKind::Events).then_some(&*version.settings)
     }
 }

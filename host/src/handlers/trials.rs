@@ -178,7 +178,8 @@ impl Handlers {
     }
 
     /// The probation of a release that is about to be active, if it is to have one. It leads back to the last release that
-    /// has none itself: so what an operator or the directory changed in several steps goes back as one.
+    /// has none itself: so what an operator or the directory changed in several steps goes back as one. It never leads back
+    /// to where a handler that is changed has no version: the built-in one answers its faults, and is nothing to go back to.
     pub(super) fn probation(
         self: &Arc<Self>,
         next: &Release,
@@ -189,7 +190,8 @@ impl Handlers {
         let span_ms = self.sandbox.limits().probation_ms;
         let wanted = matches!(why.how, How::Deploy | How::Directory) && !why.forced && span_ms > 0;
         let before = standing.trial.as_ref().map_or(before, |trial| trial.before());
-        if !wanted || next.changes(&before.release).is_empty() {
+        let changed = next.changes(&before.release);
+        if !wanted || changed.is_empty() || changed.iter().any(|(handler, _)| before.release.lacks(*handler)) {
             return None;
         }
         match self.begin_trial(next, before.clone(), Some(Duration::from_millis(span_ms))) {

@@ -3,6 +3,9 @@
 //!
 //! A fresh instance costs twenty times what a call does, so an instance answers a bounded number of calls and rests here
 //! in between. One that trapped or ran late is dropped: nobody knows in what state its memory is.
+//!
+//! Where a handler has no version, one without a component stands in its place: each call of it fails, and whoever asked
+//! leaves it to the built-in handler.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -22,7 +25,8 @@ type Store = wasmtime::Store<State>;
 /// A component under its settings, ready to be called from many threads.
 pub(super) struct Version<E> {
     pub(super) id: VersionId,
-    linked: InstancePre<State>,
+    /// None: there is no component.
+    linked: Option<InstancePre<State>>,
     pub(super) settings: Arc<SettingsMap>,
     pub(super) sandbox: Arc<Sandbox>,
     resting: Mutex<Vec<Kept<E>>>,
@@ -42,7 +46,12 @@ impl<E: Exports> Version<E> {
         settings: Arc<SettingsMap>,
         sandbox: Arc<Sandbox>,
     ) -> Self {
-        Self { id, linked, settings, sandbox, resting: Mutex::default() }
+        Self { id, linked: Some(linked), settings, sandbox, resting: Mutex::default() }
+    }
+
+    /// In the place of a version, where there is none.
+    pub(super) fn none(settings: Arc<SettingsMap>, sandbox: Arc<Sandbox>) -> Self {
+        Self { id: VersionId::NONE, linked: None, settings, sandbox, resting: Mutex::default() }
     }
 
     /// What the operator has set for it.
@@ -56,9 +65,10 @@ impl<E: Exports> Version<E> {
         function: &'static str,
         call: impl FnOnce(&E, &mut Store) -> wasmtime::Result<R>,
     ) -> Result<R, Fault> {
+        let Some(linked) = &self.linked else { return Err(self.fault(function, Cause::NoVersion, None)) };
         let mut kept = match self.wake() {
             Some(kept) => kept,
-            None => self.instantiate().map_err(|error| {
+            None => self.instantiate(linked).map_err(|error| {
                 let cause = Cause::read(&error, self.limits()).to_string();
                 self.fault(function, Cause::Instantiate(cause), None)
             })?,
@@ -88,11 +98,11 @@ impl<E: Exports> Version<E> {
 
     /// A fault of this version.
     pub(super) fn fault(&self, function: &'static str, cause: Cause, printed: Option<String>) -> Fault {
-        Fault { handler: E::KIND, version: self.id, function, cause, printed }
+        Fault { handler: E::KIND, version: self.id, function, cause, printed, book: Arc::clone(&self.sandbox.faults) }
     }
 
-    fn instantiate(&self) -> wasmtime::Result<Kept<E>> {
-        let mut running = self.sandbox.instantiate(&self.linked, &self.settings, self.limits())?;
+    fn instantiate(&self, linked: &InstancePre<State>) -> wasmtime::Result<Kept<E>> {
+        let mut running = self.sandbox.instantiate(linked, &self.settings, self.limits())?;
         let exports = E::find(&running.instance, &mut running.store)?;
         Ok(Kept { running, exports, calls: 0 })
     }

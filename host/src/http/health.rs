@@ -1,5 +1,5 @@
 //! Whether the process runs, and whether it can serve: for whatever starts it and whatever sends it traffic. Tells no
-//! more than that, since anybody may ask.
+//! more than that and who does not answer, since anybody may ask.
 
 use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
@@ -29,8 +29,12 @@ fn ready(chat: &Chat, phase: Phase) -> Result<Answer, HttpError> {
     }
     match chat.ready() {
         Ok(()) => Ok(fine("ready")),
-        // Why is for the log and for the operator.
-        Err(_) => Err(HttpError::NotReady("a handler does not answer".to_owned())),
+        // Which is no secret; why is for the log and for the operator.
+        Err(not) => {
+            let names: Vec<&str> = not.handlers.iter().map(|handler| handler.name()).collect();
+            let verb = if names.len() == 1 { "does" } else { "do" };
+            Err(HttpError::NotReady(format!("{} {verb} not answer", names.join(" and "))))
+        }
     }
 }
 

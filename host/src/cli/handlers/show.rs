@@ -17,7 +17,12 @@ pub(super) fn status(answer: &Value) {
     }
     for (handler, row) in fields(answer.get("handlers")) {
         println!("{handler}");
-        version(row);
+        if row.get("built_in").and_then(Value::as_bool) == Some(true) {
+            println!("    no version: the built-in handler answers in its place");
+        } else {
+            version(row);
+        }
+        faults(row);
     }
     super::trials::all(answer);
 }
@@ -109,16 +114,45 @@ fn version(row: &Value) {
     }
 }
 
+/// What a handler failed at, of a status.
+fn faults(row: &Value) {
+    let Some(faults) = row.get("faults") else { return };
+    let lines = |fault: &Value, key: &str| -> Vec<String> {
+        let lines = fault.get(key).and_then(Value::as_array).into_iter().flatten();
+        lines.filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    println!("    faults since the start: {}", faults.get("count").and_then(Value::as_u64).unwrap_or(0));
+    for fault in faults.get("last").and_then(Value::as_array).into_iter().flatten() {
+        print!("      {}  {} of {}", text(fault, "at"), text(fault, "function"), short(text(fault, "version")));
+        if let Some(room) = fault.get("room").and_then(Value::as_u64) {
+            print!(", room {room}");
+        }
+        if let Some(request) = fault.get("request_id").and_then(Value::as_str) {
+            print!(", request {request}");
+        }
+        println!(": {}", text(fault, "outcome"));
+        println!("        {}", text(fault, "cause"));
+        let backtrace = lines(fault, "backtrace");
+        if !backtrace.is_empty() {
+            println!("        in {}", backtrace.join(" < "));
+        }
+        lines(fault, "printed").iter().for_each(|line| println!("        printed: {line}"));
+    }
+}
+
 fn release(row: &Value) {
     let number = row.get("release").and_then(Value::as_u64).unwrap_or(0);
     let (at, outcome, how, who) = (text(row, "at"), text(row, "outcome"), text(row, "how"), text(row, "who"));
-    print!("release {number}  {at}  {outcome}  {how} by {who}");
-    if let Some(back_to) = row.get("back_to").and_then(Value::as_u64) {
-        print!(", back to {back_to}");
-    }
-    println!();
-    for line in [text(row, "why"), text(row, "detail")].into_iter().filter(|line| !line.is_empty()) {
-        println!("    {line}");
+    println!("release {number}  {at}  {outcome}");
+    let back_to = row.get("back_to").and_then(Value::as_u64).map(|number| format!(", back to {number}"));
+    let because = |key: &str| match text(row, key) {
+        "" => String::new(),
+        reason => format!(", because: {reason}"),
+    };
+    // Why it was wanted and why it ended are often both a reason for a rollback: each stands with its own verb.
+    println!("    wanted by {who}, {how}{}{}", back_to.unwrap_or_default(), because("why"));
+    if !text(row, "detail").is_empty() {
+        println!("    {outcome}{}", because("detail"));
     }
     let versions = fields(row.get("versions")).into_iter();
     let versions =

@@ -1,6 +1,9 @@
 //! An events handler that answers, at a message that is the word for it, what no client should be sent, or nothing at
-//! all. For anything else it writes what the default handler writes.
+//! all; after "sour" it goes on so for as long as its instance lives. For anything else it writes what the default handler
+//! writes.
 #![cfg(target_arch = "wasm32")]
+
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bindings::exports::ondol::chat::events::Guest;
 use bindings::ondol::chat::types;
@@ -11,9 +14,16 @@ pub mod payload;
 
 struct Hostile;
 
+/// Whether this instance has turned.
+static SOUR: AtomicBool = AtomicBool::new(false);
+
 impl Guest for Hostile {
     fn message(mut message: types::Message) -> types::Payload {
+        if SOUR.load(Ordering::Relaxed) {
+            return "Once upon a time".to_owned();
+        }
         match message.text.as_str() {
+            "sour" => SOUR.store(true, Ordering::Relaxed),
             "mojibake" => return mojibake(),
             "prose" => return "Once upon a time".to_owned(),
             "two" => return "{} {}".to_owned(),

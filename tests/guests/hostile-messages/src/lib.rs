@@ -31,6 +31,7 @@ impl Guest for Component {
             "handles" => loop {
                 std::mem::forget(stdout::get_stdout());
             },
+            "table" => grow_table(),
             // Takes handles and gives them back, which is its right.
             "streams" => draft.text = streams(),
             "poll" => stdin::get_stdin().subscribe().block(),
@@ -92,6 +93,14 @@ fn files() -> String {
 #[inline(never)]
 fn panic() {
     panic!("no luck\n2000-01-01T00:00:00Z  INFO all is well\u{1b}[31m");
+}
+
+/// Grows its table without end, once a story has put that in: Rust has no word for `table.grow`, so here stands a
+/// `memory.grow` that is as long, and asks for a number of pages that nothing else would ask for.
+fn grow_table() {
+    loop {
+        std::hint::black_box(std::arch::wasm32::memory_grow::<0>(0x7ab1_e000));
+    }
 }
 
 /// Text that is none.

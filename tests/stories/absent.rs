@@ -1,0 +1,238 @@
+//! Handlers that are not there, or do not work, when the server starts: where the operator wants that, the built-in handler
+//! answers until there is one, and everybody who asks is told so.
+
+use std::{fs, time::Duration};
+
+use ondol_tests::{
+    Setup, TestResult, TestServer, command::Output, guest, handlers, handlers::workspace, ondol, standard, until,
+};
+use rusqlite::Connection;
+use serde_json::{Value, json};
+
+/// A server to be, for whose handlers of messages and events somebody stands in.
+fn stood_in() -> Setup {
+    let failure = ["--failure", "messages=default", "--failure", "events=default"];
+    failure.into_iter().fold(TestServer::setup().admin(), |setup, word| setup.flag(word))
+}
+
+async fn asked(server: &TestServer, target: &str) -> TestResult<Value> {
+    server.admin("GET", target)?.send().await?.expect(200)
+}
+
+/// `ondol handlers` with these words, spoken to this server.
+fn command(server: &TestServer, words: &[&str]) -> TestResult<Output> {
+    let address = server.admin_address()?.to_owned();
+    ondol(&["handlers"].into_iter().chain(words.iter().copied()).chain(["--admin", &address]).collect::<Vec<_>>())
+}
+
+/// Awaits that the server is ready.
+async fn ready(server: &TestServer) -> TestResult {
+    until("a server that is ready", async || (server.get("/readyz").await.ok()?.status == 200).then_some(())).await
+}
+
+/// Holds that these do not answer, and that all who ask are told.
+async fn not_ready(server: &TestServer, told: &str, handlers: &[&str]) -> TestResult {
+    let detail = format!("Not ready: {told} not answer");
+    for answer in [server.get("/readyz").await?, server.admin("GET", "/readyz")?.send().await?] {
+        assert_eq!(answer.expect_detail(503, "not_ready")?, detail);
+    }
+    server.get("/healthz").await?.expect(200)?;
+    let status = asked(server, "/v1/status").await?;
+    assert_eq!(status["ready"], false);
+    for handler in handlers::HANDLERS {
+        let (row, lacks) = (&status["handlers"][handler], handlers.contains(&handler));
+        assert_eq!((&row["built_in"], row["version"].is_null()), (&json!(lacks), lacks), "{status}");
+        assert_eq!(status["release"]["versions"][handler] == "none", lacks, "{status}");
+        assert!(!lacks || status["fault"].as_str().unwrap().contains(handler), "{status}");
+        assert!(!lacks || server.startup().contains(&format!("{handler}=none")), "{}", server.startup());
+    }
+    command(server, &["status"])?.expect_parts(0, &["NOT READY", "the built-in handler answers in its place"])
+}
+
+/// What a room hears of "hi".
+async fn hears(server: &TestServer) -> TestResult<Value> {
+    let room = server.create_room("lobby").await?;
+    let mut ann = server.join(room, "ann").await?;
+    ann.say("hi").await?;
+    ann.next_message().await
+}
+
+/// Whether the messages handler is the guest that relays, which the default one does not.
+async fn relays(server: &TestServer) -> TestResult<bool> {
+    let room = server.create_room("lobby").await?;
+    let mut ann = server.join(room, "ann").await?;
+    ann.send(json!({"type": "chat.typing"}).to_string()).await?;
+    Ok(ann.next_json().await?["type"] == "chat.typing")
+}
+
+#[tokio::test]
+async fn without_a_messages_handler_messages_are_taken_until_one_comes() -> TestResult {
+    let mut server = stood_in().without("messages").setting("messages", "text_length_max", 8).start().await?;
+    let line = server.wait_for_log("handler has no version, the built-in handler answers in its place").await?;
+    assert!(line.contains("handler=messages") && line.contains("messages.wasm: it cannot be read"), "{line}");
+    not_ready(&server, "messages does", &["messages"]).await?;
+    let room = server.create_room("lobby").await?;
+    let mut ann = server.join(room, "ann").await?;
+    for seq in 1..=3 {
+        ann.say("hi").await?;
+        assert_eq!(ann.expect_message("hi").await?["seq"], seq);
+    }
+    // Under the settings that the handler would have.
+    ann.say("nine long").await?;
+    ann.expect_error("too_long").await?;
+    assert!(!relays(&server).await?);
+    assert!(!server.log().since(0).iter().any(|line| line.contains("handler failed")), "a line for each message");
+    let nothing = command(&server, &["deploy", "--setting", "messages.text_length_max=9"])?;
+    nothing.expect_parts(1, &["there is no version of messages"])?;
+
+    server.deploy("messages", guest("relaying_messages")).await?;
+    ready(&server).await?;
+    assert!(relays(&server).await?);
+    ann.expect_nothing_before("the same").await?;
+    let status = asked(&server, "/v1/status").await?;
+    let row = &status["handlers"]["messages"];
+    assert_eq!((&row["built_in"], &row["settings"]["text_length_max"]), (&json!(false), &json!("8")));
+    assert_eq!(status["probation"], Value::Null, "there is nothing that it could lead back to");
+
+    // It is kept like any other, and needs no file.
+    fs::remove_dir_all(server.handlers())?;
+    server.restart().await?;
+    server.get("/readyz").await?.expect(200)?;
+    assert!(relays(&server).await?);
+    command(&server, &["rollback"])?.expect_parts(1, &["no release before"])?;
+    command(&server, &["rollback", "--release", "1"])?.expect_parts(1, &["release 1 had no version of messages"])
+}
+
+#[tokio::test]
+async fn broken_handlers_do_not_keep_the_server_from_starting_nor_does_a_kill_lose_what_came_since() -> TestResult {
+    let broken = workspace().join("Cargo.toml");
+    let mut server = stood_in().handler("messages", &broken).handler("events", &broken).start().await?;
+    for handler in ["messages", "events"] {
+        let named = format!("handler={handler} ");
+        let line = server.log().line_since(0, &["handler has no version", &named, ".wasm: it is"]).await;
+        line.map_err(|error| error.context(handler))?;
+    }
+    not_ready(&server, "messages and events do", &["messages", "events"]).await?;
+    assert_eq!(hears(&server).await?["message"], "hi");
+
+    // One of the two comes by the operator, and a kill does not undo it.
+    server.upload("events", guest("shouting_events")).await?.expect(200)?;
+    server.restart().await?;
+    not_ready(&server, "messages does", &["messages"]).await?;
+    assert_eq!(hears(&server).await?["message"], "HI");
+    // What is changed beside a handler that still has no version can go back to where it had none either.
+    server.upload("events", standard("events")).await?.expect(200)?;
+    assert_eq!(hears(&server).await?["message"], "hi");
+    command(&server, &["rollback"])?.expect_parts(0, &["messages none"])?;
+    assert_eq!(hears(&server).await?["message"], "HI");
+    command(&server, &["rollback"])?.expect_parts(1, &["no release before"])?;
+
+    // The other by its file, while nobody looks.
+    handlers::place(&server.handlers(), "messages", &handlers::read(&guest("relaying_messages"))?)?;
+    ready(&server).await?;
+    server.restart().await?;
+    server.get("/readyz").await?.expect(200)?;
+    assert!(relays(&server).await? && hears(&server).await?["message"] == "HI");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_broken_file_that_is_mended_while_the_server_is_down_is_taken_at_its_start() -> TestResult {
+    let mut server = stood_in().handler("events", workspace().join("Cargo.toml")).start().await?;
+    not_ready(&server, "events does", &["events"]).await?;
+    // The same file is not refused again and again, but when somebody asks for another look it is looked at.
+    let mark = server.log().mark();
+    server.signal("HUP")?;
+    let line = server.log().line_since(mark, &["handler was not taken, the built-in handler goes on"]).await?;
+    assert!(line.contains("handler=events"), "{line}");
+    fs::copy(guest("shouting_events"), server.handlers().join("mended"))?;
+    let file = server.handlers().join("events.wasm");
+    server.restart_after(|| Ok(fs::rename(file.with_file_name("mended"), &file)?)).await?;
+    ready(&server).await?;
+    assert_eq!(hears(&server).await?["message"], "HI");
+    Ok(())
+}
+
+#[tokio::test]
+async fn where_the_store_has_lost_one_handler_the_others_go_on() -> TestResult {
+    let mut server = stood_in().start().await?;
+    let spoil = "UPDATE component SET wasm = x'00' WHERE sha256 = (SELECT component FROM version WHERE handler = ?1)";
+    assert_eq!(Connection::open(server.database_file())?.execute(spoil, ["messages"])?, 1);
+    fs::remove_dir_all(server.handlers())?;
+    server.restart().await?;
+    let line = server.wait_for_log("handler has no version").await?;
+    assert!(line.contains("handler=messages") && line.contains("broken in the store"), "{line}");
+    not_ready(&server, "messages does", &["messages"]).await?;
+    assert_eq!(hears(&server).await?["message"], "hi");
+    let history = asked(&server, "/v1/releases").await?;
+    assert_eq!((&history[0]["how"], &history[1]["outcome"]), (&json!("fallback"), &json!("broken")));
+    server.upload("messages", standard("messages")).await?.expect(200)?;
+    ready(&server).await?;
+    server.restart().await?;
+    server.get("/readyz").await?.expect(200)?;
+    Ok(())
+}
+
+/// A moment around that in which a file that has come becomes active, from the clock's last digits. The watcher waits for
+/// 40 ms of quiet.
+fn some_moment() -> Duration {
+    let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Duration::from_micros(40_000 + u64::from(clock.subsec_nanos() / 10) % 20_000)
+}
+
+#[tokio::test]
+async fn a_kill_while_the_first_version_comes_leaves_none_or_a_whole_one() -> TestResult {
+    let relaying = handlers::read(&guest("relaying_messages"))?;
+    let (mut told_before, mut whole_after) = (0, 0);
+    for _ in 0..8 {
+        let mut server = stood_in().without("messages").start().await?;
+        handlers::place(&server.handlers(), "messages", &relaying)?;
+        // Until it is there, or the moment has come.
+        let came = tokio::time::timeout(some_moment(), server.active_since(0, "messages")).await;
+        let came = came.is_ok_and(|came| came.is_ok());
+        // Without the file, so that only what is on the disk counts.
+        let file = server.handlers().join("messages.wasm");
+        server.restart_after(|| Ok(fs::remove_file(file)?)).await?;
+        let whole = !server.startup().contains("messages=none");
+        assert!(whole || !came, "what was active is not: {}", server.startup());
+        assert_eq!(server.get("/readyz").await?.status, if whole { 200 } else { 503 });
+        assert_eq!(relays(&server).await?, whole);
+        handlers::place(&server.handlers(), "messages", &relaying)?;
+        ready(&server).await?;
+        assert!(relays(&server).await?);
+        (told_before, whole_after) = (told_before + u32::from(came), whole_after + u32::from(whole));
+    }
+    println!("8 kills: {told_before} after it was active, {whole_after} came back with it");
+    Ok(())
+}
+
+#[tokio::test]
+async fn where_nobody_is_to_stand_in_any_more_the_server_does_not_start_and_keeps_what_it_has() -> TestResult {
+    let wanted = "failure = { messages = \"default\" }";
+    let mut server = TestServer::setup().admin().config(wanted).without("messages").start().await?;
+    server.upload("events", guest("shouting_events")).await?.expect(200)?;
+    let config = server.handlers().with_file_name("ondol.toml");
+    let written = fs::read_to_string(&config)?;
+    let failed = server.restart_after(|| Ok(fs::write(&config, written.replace(wanted, ""))?)).await;
+    let why = format!("{:#}", failed.expect_err("it started"));
+    assert!(
+        why.contains("there is no version of messages") && why.contains("messages.wasm: it cannot be read"),
+        "{why}"
+    );
+    server.restart_after(|| Ok(fs::write(&config, &written)?)).await?;
+    assert_eq!(hears(&server).await?["message"], "HI");
+    Ok(())
+}
+
+#[tokio::test]
+async fn where_nobody_stands_in_a_missing_handler_keeps_the_server_from_starting() -> TestResult {
+    for (setup, missing) in [
+        (stood_in().without("rooms").without("events"), "rooms.wasm"),
+        (TestServer::setup().without("messages"), "messages.wasm"),
+        (TestServer::setup().flag("--failure").flag("messages=default").without("events"), "events.wasm"),
+    ] {
+        let why = format!("{:#}", setup.start().await.expect_err("it started"));
+        assert!(why.contains(missing) && why.contains("it cannot be read"), "{why}");
+    }
+    Ok(())
+}
