@@ -1,6 +1,6 @@
 //! Where a room's messages stand. They are appended to one table, whichever room they are for, so a commit writes the fewest
 //! pages that it can. The table `message_place`, which finds a room's messages by their `seq`, is brought up by the commit
-//! that makes it a thousand behind: sorted, so that a page of it takes in many at once. Whoever reads looks there first,
+//! that makes it some thousands behind: sorted, so that a page of it takes in many at once. Whoever reads looks there first,
 //! and then through the messages that are not in it yet.
 
 use rusqlite::Connection;
@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use crate::model::{RoomId, Seq};
 
 /// How many messages may be behind: what a read goes through one by one, and what one commit in so many does more.
-const BEHIND_MAX: u64 = 1_024;
+const BEHIND_MAX: u64 = 4_096;
 
 /// The most that a room's `seq` can be: half a place.
 pub(super) const SEQ_MAX: Seq = Seq(u32::MAX as u64);
