@@ -13,6 +13,7 @@ mod cases;
 mod engine;
 mod exports;
 mod fault;
+mod idle;
 mod inspect;
 mod kind;
 mod load;

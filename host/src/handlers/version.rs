@@ -4,6 +4,7 @@
 //! A fresh instance costs twenty times what a call does, so an instance answers a bounded number of calls and rests here
 //! in between. One that trapped or ran late is dropped: nobody knows in what state its memory is.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use wasmtime::component::InstancePre;
@@ -26,6 +27,8 @@ pub(super) struct Version<E> {
     pub(super) settings: Arc<SettingsMap>,
     pub(super) sandbox: Arc<Sandbox>,
     resting: Mutex<Vec<Kept<E>>>,
+    /// Its compiled code is kept on the disk meanwhile.
+    _code: Option<Arc<PathBuf>>,
 }
 
 /// An instance at rest.
@@ -41,8 +44,9 @@ impl<E: Exports> Version<E> {
         linked: InstancePre<State>,
         settings: Arc<SettingsMap>,
         sandbox: Arc<Sandbox>,
+        code: Option<Arc<PathBuf>>,
     ) -> Self {
-        Self { id, linked, settings, sandbox, resting: Mutex::default() }
+        Self { id, linked, settings, sandbox, resting: Mutex::default(), _code: code }
     }
 
     /// What the operator has set for it.
