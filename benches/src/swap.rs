@@ -1,7 +1,8 @@
 //! What the members of a busy server notice when a handler is replaced: the longest delivery of those that fall into a
 //! swap, beside the longest of as long a time without one.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -117,9 +118,15 @@ impl Handlers {
         self.replace()
     }
 
-    /// Writes the next `events.wasm` where the server does not look.
+    /// Writes the next `events.wasm` where the server does not look, and to the disk: some file systems would do that when
+    /// it is put into its place, and those who talk wait meanwhile.
     pub(crate) fn prepare(&self, events: &[u8]) -> anyhow::Result<()> {
-        fs::write(self.prepared(), events).context("cannot write the next events.wasm")
+        let write = || {
+            let mut file = File::create(self.prepared())?;
+            file.write_all(events)?;
+            file.sync_all()
+        };
+        write().context("cannot write the next events.wasm")
     }
 
     /// Puts what was prepared into its place.

@@ -24,7 +24,7 @@ const KEPT_MAX: usize = 60;
 const COMPILING_MAX: usize = 8;
 
 /// How long compiling goes on in CPU time that nobody else wants, before it is begun anew in everybody's.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// An engine whose clock runs for as long as this lives, with the place where compiled code is kept.
 pub(super) struct Compiler {
@@ -67,25 +67,28 @@ impl Compiler {
         if let Some(component) = self.compiled_before(bytes) {
             return Ok(component);
         }
-        let component = self.compile_behind(bytes)?;
-        let (Some(cache), Some(cached)) = (&self.cache, self.cached(bytes)) else { return Ok(component) };
-        if let Err(error) = keep(&component, &cached) {
-            tracing::warn!(%error, file = %cached.display(), "compiled code could not be kept, the next start compiles again");
+        let code = self.compile_behind(bytes)?;
+        if let (Some(cache), Some(cached)) = (&self.cache, self.cached(bytes)) {
+            if let Err(error) = keep(&code, &cached) {
+                tracing::warn!(%error, file = %cached.display(), "compiled code could not be kept, the next start compiles again");
+            }
+            if let Err(error) = tidy(cache, KEPT_MAX, &self.held()) {
+                tracing::warn!(%error, "compiled code that nobody needs could not be removed");
+            }
         }
-        if let Err(error) = tidy(cache, KEPT_MAX, &self.held()) {
-            tracing::warn!(%error, "compiled code that nobody needs could not be removed");
-        }
-        Ok(component)
+        component(&self.engine, &code)
     }
 
     /// Compiles in CPU time that nobody else wants, so that no delivery waits for it. On a machine that has none to spare
     /// it would take for ever: after a while it is compiled here, as part of all that the machine has to do.
-    fn compile_behind(&self, bytes: &[u8]) -> wasmtime::Result<Component> {
-        let here = || Component::from_binary(&self.engine, bytes);
+    ///
+    /// Makes bytes and no component: whoever stands behind all others must not take a lock that a call waits for.
+    fn compile_behind(&self, bytes: &[u8]) -> wasmtime::Result<Vec<u8>> {
+        let here = || self.engine.precompile_component(bytes);
         let Some(behind) = self.behind.get_or_init(threads_behind) else { return here() };
         let (answer, answered) = channel();
         let (engine, own) = (self.engine.clone(), bytes.to_vec());
-        behind.spawn(move || drop(answer.send(Component::from_binary(&engine, &own))));
+        behind.spawn(move || drop(answer.send(engine.precompile_component(&own))));
         answered.recv_timeout(PATIENCE).unwrap_or_else(|_| here())
     }
 
@@ -168,14 +171,13 @@ fn make_private(directory: &Path) -> wasmtime::Result<()> {
 }
 
 /// Writes compiled code beside its place and moves it there whole.
-fn keep(component: &Component, place: &Path) -> wasmtime::Result<()> {
-    let code = component.serialize()?;
+fn keep(code: &[u8], place: &Path) -> std::io::Result<()> {
     let fresh = place.with_extension(format!("{}.new", std::process::id()));
-    let kept = std::fs::write(&fresh, seal(&code)).and_then(|()| std::fs::rename(&fresh, place));
+    let kept = std::fs::write(&fresh, seal(code)).and_then(|()| std::fs::rename(&fresh, place));
     if kept.is_err() {
         let _ = std::fs::remove_file(&fresh);
     }
-    Ok(kept?)
+    kept
 }
 
 /// Code with its hash before it, so that a file which the disk has damaged is told from a whole one.
@@ -184,18 +186,23 @@ fn seal(code: &[u8]) -> Vec<u8> {
 }
 
 /// Loads what [`keep`] has written. None on any doubt.
-#[allow(unsafe_code, reason = "running code that was compiled before is the point of a cache")]
 fn load(engine: &Engine, place: &Path) -> Option<Component> {
     let sealed = std::fs::read(place).ok()?;
     let (hash, code) = sealed.split_at_checked(32)?;
     if Sha256::digest(code).as_slice() != hash {
         return None;
     }
-    // SAFETY: `deserialize` asks for bytes that `Component::serialize` wrote. The directory is this user's alone (0700,
-    // checked at the start), only `keep` writes into it, whole files and under a name made of the component's hash, and
-    // the hash before the code tells a damaged file. Nothing from outside, such as an upload or the watched directory,
-    // ever reaches this function.
-    unsafe { Component::deserialize(engine, code) }.ok()
+    component(engine, code).ok()
+}
+
+/// Makes a component of compiled code: of what this engine has just made, or of what [`load`] has found whole.
+#[allow(unsafe_code, reason = "running code that was compiled before is the point of a cache")]
+fn component(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
+    // SAFETY: `deserialize` asks for bytes that an engine's compiler wrote. Either they never left this process, or they
+    // come from a file of the cache: that directory is this user's alone (0700, checked at the start), only `keep` writes
+    // into it, whole files and under a name made of the component's hash, and the hash before the code tells a damaged
+    // file. Nothing from outside, such as an upload or the watched directory, ever reaches this function.
+    unsafe { Component::deserialize(engine, code) }
 }
 
 /// Removes the files that were used longest ago, until so many are left. Those in use are not counted.
