@@ -10,7 +10,7 @@ NATIVE       := -p ondol -p ondol-rooms -p ondol-messages -p ondol-events -p ond
 COMPONENTS   := $(HANDLERS:%=-p ondol-%) $(GUESTS:%=-p guest-%)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build host handlers guests test unit cases stories lint fmt bench bench-quick microbench clean target
+.PHONY: help run build host handlers guests test unit cases stories lint fmt bench bench-quick swaps hostile microbench clean target
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,12 @@ bench: build ## Deliveries per server CPU beside a plain broadcast server
 
 bench-quick: build ## The same in under two minutes
 	$(CARGO) run --release -p ondol-bench -- run --quick
+
+swaps: build ## A thousand versions of a handler one after another, while people talk
+	$(CARGO) run --release -p ondol-bench -- run --shapes swaps
+
+hostile: build guests ## What hostile handlers cost everybody else, as a table
+	$(CARGO) run --release -p ondol-bench -- hostile
 
 microbench: build ## A call, a publish and a commit, each alone
 	$(CARGO) bench -p ondol-bench --bench micro

@@ -10,7 +10,7 @@ use crate::load::Spans;
 use crate::server::{Elsewhere, OndolSetup};
 
 /// All that can be measured: the loads of `shapes`, and what has a file of its own.
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 15] = [
     "1x2",
     "1x50",
     "20x50",
@@ -21,6 +21,7 @@ const NAMES: [&str; 14] = [
     "durable",
     "start",
     "swap",
+    "swaps",
     "wasm",
     "share",
     "join1000",
@@ -29,6 +30,9 @@ const NAMES: [&str; 14] = [
 
 /// What `--quick` leaves out unless it is named.
 const LONG: [&str; 4] = ["wasm", "share", "join1000", "growth"];
+
+/// What takes so long that it is always left out unless it is named.
+const LONGER: [&str; 1] = ["swaps"];
 
 /// Measures what a delivery costs: Ondol beside a plain WebSocket server, under the same load.
 #[derive(Parser)]
@@ -63,7 +67,7 @@ pub(crate) struct Hostile {
     /// How long each time
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) seconds: u32,
-    /// Calls before memory is looked at for the last time
+    /// Calls before memory is looked at; after as many more it is looked at again
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(101..))]
     pub(crate) calls: u32,
     /// Only the guests whose description holds this
@@ -104,9 +108,12 @@ pub(crate) struct Run {
     /// How often each server is measured with each load; the order changes from round to round
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rounds: u32,
-    /// What to measure, separated by commas [default: all]
+    /// What to measure, separated by commas [default: all but swaps, which takes minutes]
     #[arg(long, value_delimiter = ',', value_name = "NAMES", value_parser = NAMES)]
     pub(crate) shapes: Vec<String>,
+    /// Versions of a handler that `swaps` makes active one after another
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(10..=999_999))]
+    pub(crate) swaps: u32,
     /// When Ondol's messages count as stored
     #[arg(long, value_enum, default_value_t = Synchronous::Full)]
     pub(crate) synchronous: Synchronous,
@@ -208,9 +215,9 @@ impl Run {
         }
     }
 
-    /// Whether this is to be measured: all is, unless some are named or time is short.
+    /// Whether this is to be measured: all is, unless some are named, or it takes long.
     pub(crate) fn wants(&self, name: &str) -> bool {
-        let left_out = self.quick && LONG.contains(&name);
+        let left_out = self.quick && LONG.contains(&name) || LONGER.contains(&name);
         self.shapes.is_empty() && !left_out || self.shapes.iter().any(|shape| shape == name)
     }
 }

@@ -13,6 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use crate::ear::{Ear, Room};
 use crate::echo::{self, Echo};
 use crate::histogram::Histogram;
+use crate::stamp::Stamps;
 use crate::wire::{self, CLOSE, PING, TEXT};
 
 const READ_BYTES: usize = 256 * 1024;
@@ -35,6 +36,8 @@ pub(crate) struct Crowd {
     pub(crate) acknowledged: Vec<usize>,
     /// What was said and heard so far.
     pub(crate) tally: Tally,
+    /// Which version wrote it, where versions give themselves away.
+    pub(crate) stamps: Option<Stamps>,
 }
 
 /// Who is to come into each room, and how.
@@ -100,6 +103,7 @@ impl Crowd {
             began: Instant::now(),
             acknowledged: Vec::new(),
             tally: Tally::default(),
+            stamps: None,
         };
         for &id in rooms {
             let room = Room { id, first_sender: crowd.senders.len(), last_seq: guests.last_seq };
@@ -128,9 +132,9 @@ impl Crowd {
             epoll::add(&self.epoll, &stream, key, flags)?;
             let ear = Ear::new(room, guests.senders);
             let mut member = Member { stream, carry: Vec::new(), unsent: Vec::new(), ear };
-            let Self { senders, acknowledged, tally, .. } = self;
+            let Self { senders, acknowledged, tally, stamps, .. } = self;
             let now_ns = u64::try_from(self.began.elapsed().as_nanos())?;
-            let mut hearing = Hearing { senders, acknowledged, tally, member: self.members.len(), now_ns };
+            let mut hearing = Hearing { senders, acknowledged, tally, stamps, member: self.members.len(), now_ns };
             // What came with the answer is not told of again.
             member.carry = member.take_whole(&early, &mut hearing)?.to_vec();
             self.members.push(member);
@@ -177,9 +181,9 @@ impl Crowd {
             if !member.unsent.is_empty() {
                 member.flush()?;
             }
-            let Self { senders, acknowledged, tally, .. } = self;
+            let Self { senders, acknowledged, tally, stamps, .. } = self;
             let now_ns = u64::try_from(self.began.elapsed().as_nanos())?;
-            let mut hearing = Hearing { senders, acknowledged, tally, member: index, now_ns };
+            let mut hearing = Hearing { senders, acknowledged, tally, stamps, member: index, now_ns };
             member.hear(&mut self.buffer, &mut hearing).with_context(|| format!("member {index}"))?;
         }
         self.events = events;
@@ -285,6 +289,9 @@ impl Member {
         match echo::read(event) {
             Some(echo) => {
                 self.ear.hear(&echo)?;
+                if let Some(stamps) = hearing.stamps {
+                    stamps.hear(event, &echo)?;
+                }
                 hearing.delivered(&echo)
             }
             None => {
@@ -308,6 +315,7 @@ struct Hearing<'a> {
     senders: &'a mut [Sender],
     acknowledged: &'a mut Vec<usize>,
     tally: &'a mut Tally,
+    stamps: &'a mut Option<Stamps>,
     /// Who hears.
     member: usize,
     now_ns: u64,

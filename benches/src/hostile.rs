@@ -1,6 +1,9 @@
 //! What a hostile handler costs everybody else: quiet rooms with and without one client that sets it off, in turn and on
-//! one server; and what stays in the server's memory after a thousand such calls. Knows the guests by their file and the
-//! word that each waits for.
+//! one server; and what stays in the server's memory after a thousand such calls, and after a thousand more. Knows the
+//! guests by their file and the word that each waits for.
+//!
+//! A guest that spins takes a CPU from the server and from this process alike. How much of what the quiet rooms feel is
+//! only that, a row of its own tells: there this process spins as long, and no handler does.
 
 use std::path::Path;
 use std::time::Duration;
@@ -22,8 +25,13 @@ const MEMBERS: usize = 2;
 const PACE: Pace = Pace::Open(400);
 /// Between two frames of the client that sets the guest off.
 const VILLAIN_EVERY: Duration = Duration::from_millis(50);
-/// Memory is looked at after so many calls, and again at the end.
+/// Memory is looked at after so many calls, and again after all and after twice as many.
 const CALLS_BEFORE: u32 = 100;
+/// The row without a hostile handler: this process takes the CPU that a guest takes that runs into its deadline.
+const OWN_LOOP: &str = "no guest: a loop outside the server, for as long";
+/// A deadline's time, and the pause that its client is made to take.
+const OWN_LOOP_BUSY: Duration = Duration::from_millis(100);
+const OWN_LOOP_REST: Duration = Duration::from_millis(400);
 /// So that a thousand calls that end at their deadline take no minutes.
 const MEMORY_FLAGS: [&str; 4] = ["--limit", "handler_deadline_ms=20", "--limit", "handler_overrun_pause_ms=0"];
 
@@ -39,8 +47,9 @@ const fn guest(tells: &'static str, handler: &'static str, file: &'static str, w
     Guest { tells, handler, file, word }
 }
 
-const GUESTS: [Guest; 18] = [
+const GUESTS: [Guest; 19] = [
     guest("nothing hostile", "messages", "relaying_messages", "hello"),
+    guest(OWN_LOOP, "messages", "relaying_messages", "hello"),
     guest("endless loop", "messages", "spinning_messages", "spin"),
     guest("endless loop in events", "events", "hostile_events", "spin"),
     guest("deep recursion", "messages", "recursing_messages", "deep"),
@@ -62,14 +71,20 @@ const GUESTS: [Guest; 18] = [
 
 /// Measures every guest and prints a line of a table for each.
 pub(crate) fn main(hostile: &Hostile) -> anyhow::Result<()> {
+    let calls = hostile.calls;
     println!(
-        "{ROOMS} quiet rooms of {MEMBERS}, {} rounds of {} s with and without; memory after {CALLS_BEFORE} and {} calls\n",
-        hostile.rounds, hostile.seconds, hostile.calls
+        "{ROOMS} quiet rooms of {MEMBERS}, {} rounds of {} s with and without; memory after {CALLS_BEFORE}, {calls} and \
+         {} calls\n",
+        hostile.rounds,
+        hostile.seconds,
+        2 * calls
     );
     println!(
-        "| guest | calls | its sender got | the operator saw | p99 of others, ms: without → with | ratio | memory, KiB |"
+        "| guest | calls | its sender got | the operator saw | p99 of others, ms: without → with | ratio \
+         | memory, KiB: {CALLS_BEFORE} → {calls} | {calls} → {} |",
+        2 * calls
     );
-    println!("|---|--:|---|---|--:|--:|--:|");
+    println!("|---|--:|---|---|--:|--:|--:|--:|");
     let setup = hostile.setup();
     for guest in GUESTS.iter().filter(|guest| guest.tells.contains(&hostile.filter)) {
         let directory = scratch(&setup.scratch)?;
@@ -77,8 +92,10 @@ pub(crate) fn main(hostile: &Hostile) -> anyhow::Result<()> {
         let felt = felt(hostile, &setup, directory.path(), guest).with_context(|| guest.tells)?;
         let grown = grown(hostile, &setup, directory.path(), guest).with_context(|| guest.tells)?;
         let Felt { calls, quiet_ms, loud_ms, got, saw } = felt;
-        let (tells, ratio) = (guest.tells, loud_ms / quiet_ms);
-        println!("| {tells} | {calls} | {got} | {saw} | {quiet_ms:.2} → {loud_ms:.2} | {ratio:.2} | {grown:+} |");
+        let (tells, ratio, [first, second]) = (guest.tells, loud_ms / quiet_ms, grown);
+        println!(
+            "| {tells} | {calls} | {got} | {saw} | {quiet_ms:.2} → {loud_ms:.2} | {ratio:.2} | {first:+} | {second:+} |"
+        );
     }
     Ok(())
 }
@@ -98,7 +115,11 @@ fn felt(hostile: &Hostile, setup: &OndolSetup, handlers: &Path, guest: &Guest) -
     let mut crowd = Crowd::gather(server.address, &rooms, MEMBERS, 1)?;
     crowd.settle()?;
     let villain = Villain::join(server.address, server.new_room()?, guest.word)?;
-    let loud = Loud::start(villain, VILLAIN_EVERY);
+    let loud = if guest.tells == OWN_LOOP {
+        Loud::spin(villain, OWN_LOOP_BUSY, OWN_LOOP_REST)
+    } else {
+        Loud::start(villain, VILLAIN_EVERY)
+    };
     let heard = listen(hostile, &mut crowd, &loud).with_context(|| told(&server, guest.tells));
     let (quiet, with) = heard?;
     let (calls, got) = loud.end()?;
@@ -129,8 +150,9 @@ fn listen(hostile: &Hostile, crowd: &mut Crowd, loud: &Loud) -> anyhow::Result<(
     Ok((quiet, with))
 }
 
-/// KiB that the server has grown by from its hundredth such call to its last.
-fn grown(hostile: &Hostile, setup: &OndolSetup, handlers: &Path, guest: &Guest) -> anyhow::Result<i64> {
+/// KiB that the server has grown by from its hundredth such call to its thousandth, and in a thousand more. What a worker
+/// takes once, such as a stack that was never so deep, is in the first of the two at the most; what leaks is in both.
+fn grown(hostile: &Hostile, setup: &OndolSetup, handlers: &Path, guest: &Guest) -> anyhow::Result<[i64; 2]> {
     let mut server = Server::ondol_with(setup, scratch(&setup.scratch)?, handlers, &MEMORY_FLAGS)?;
     let mut villain = Villain::join(server.address, server.new_room()?, guest.word)?;
     let mut resident = |calls| -> anyhow::Result<i64> {
@@ -140,7 +162,8 @@ fn grown(hostile: &Hostile, setup: &OndolSetup, handlers: &Path, guest: &Guest) 
         Ok(i64::try_from(resident_kib(server.pid)?)?)
     };
     let before = resident(CALLS_BEFORE)?;
-    Ok(resident(hostile.calls.saturating_sub(CALLS_BEFORE))? - before)
+    let after = resident(hostile.calls.saturating_sub(CALLS_BEFORE))?;
+    Ok([after - before, resident(hostile.calls)? - after])
 }
 
 /// Puts the guest beside the standard handlers that it does not replace.

@@ -12,7 +12,7 @@ use crate::load::{Measured, measure};
 use crate::report::{Figure, Load, Report};
 use crate::server::{OndolSetup, Server};
 use crate::shapes::{SHAPES, Shape};
-use crate::{durable, growth, idle, join, share, start, swap, wasm};
+use crate::{durable, growth, idle, join, share, start, swap, swaps, wasm};
 
 /// Measures all that is asked for and prints it.
 ///
@@ -66,12 +66,16 @@ fn measure_stores(run: &Run, setup: &OndolSetup, figures: &mut Vec<Figure>) -> a
 
 fn measure_more(run: &Run, setup: &OndolSetup, figures: &mut Vec<Figure>) -> anyhow::Result<()> {
     if run.wants("start") {
-        eprintln!("start: from exec to the first message");
+        eprintln!("start: from exec to the first connection and the first message");
         figures.extend(start::measure(run, setup)?);
     }
     if run.wants("swap") {
         eprintln!("swap: a handler replaced under traffic");
         figures.extend(swap::measure(run, setup)?);
+    }
+    if run.wants("swaps") {
+        eprintln!("swaps: {} versions, one after another", run.swaps);
+        figures.extend(swaps::measure(run, setup)?);
     }
     if run.wants("wasm") {
         eprintln!("wasm: the components' share of a message");

@@ -1,6 +1,6 @@
 //! The servers that are compared: how each is started, where it listens, and how it ends. Knows nothing of loads.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -131,12 +131,36 @@ impl Server {
         log.unwrap_or_default()
     }
 
+    /// What a server that we started logs from its start on, a piece at a time.
+    pub(crate) fn follow_log(&self) -> anyhow::Result<Log> {
+        let started = self.started.as_ref().context("the server is not ours")?;
+        Ok(Log { file: std::fs::File::open(&started.log)?, carry: String::new() })
+    }
+
     /// Ends a server that we started and gives back its directory, to start another one there.
     pub(crate) fn end(mut self) -> anyhow::Result<TempDir> {
         let started = self.started.take().context("the server is not ours to end")?;
         let Started { mut child, directory, .. } = started;
         end_child(&mut child)?;
         Ok(directory)
+    }
+}
+
+/// A log that is read while it is written.
+pub(crate) struct Log {
+    file: std::fs::File,
+    /// The beginning of a line whose end is not there yet.
+    carry: String,
+}
+
+impl Log {
+    /// The lines since the last look.
+    pub(crate) fn news(&mut self) -> anyhow::Result<String> {
+        let mut news = std::mem::take(&mut self.carry).into_bytes();
+        self.file.read_to_end(&mut news)?;
+        let mut news = String::from_utf8(news).context("the log is no text")?;
+        self.carry = news.split_off(news.rfind('\n').map_or(0, |end| end + 1));
+        Ok(news)
     }
 }
 

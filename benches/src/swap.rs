@@ -1,7 +1,8 @@
 //! What the members of a busy server notice when a handler is replaced: the longest delivery of those that fall into a
 //! swap, beside the longest of as long a time without one.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -18,9 +19,11 @@ use crate::server::{OndolSetup, Server, scratch};
 const ROOMS: usize = 10;
 const MEMBERS: usize = 10;
 const PACE: Pace = Pace::Open(1000);
-const ACTIVE_TIME_MAX: Duration = Duration::from_secs(30);
+pub(crate) const ACTIVE_TIME_MAX: Duration = Duration::from_secs(30);
+/// A directory in the watched one: what happens in it is no event for the watch.
+const BESIDE: &str = "beside";
 /// What the server logs when a version has become the active one.
-const ACTIVE: &str = "handler is active";
+pub(crate) const ACTIVE: &str = "handler is active";
 
 /// Replaces `events.wasm` again and again while messages flow, and checks that none is lost.
 pub(crate) fn measure(run: &Run, setup: &OndolSetup) -> anyhow::Result<Vec<Figure>> {
@@ -89,17 +92,19 @@ fn take_longest_ms(talk: &mut Talk<'_>) -> f64 {
 }
 
 /// A directory of handlers whose `events.wasm` is to be replaced.
-struct Handlers {
+pub(crate) struct Handlers {
     directory: PathBuf,
-    events: Vec<u8>,
+    /// As it was at first.
+    pub(crate) events: Vec<u8>,
 }
 
 impl Handlers {
-    fn copy(from: &Path, to: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn copy(from: &Path, to: &Path) -> anyhow::Result<Self> {
         for name in ["rooms.wasm", "messages.wasm", "events.wasm"] {
             let file = from.join(name);
             fs::copy(&file, to.join(name)).with_context(|| format!("cannot copy {}", file.display()))?;
         }
+        fs::create_dir(to.join(BESIDE))?;
         Ok(Self { directory: to.to_owned(), events: fs::read(to.join("events.wasm"))? })
     }
 
@@ -109,8 +114,27 @@ impl Handlers {
         events.extend_from_slice(&[0, 10, 5]);
         events.extend_from_slice(b"bench");
         events.extend_from_slice(&number.to_le_bytes());
-        let new = self.directory.join("events.new");
-        fs::write(&new, events)?;
-        fs::rename(&new, self.directory.join("events.wasm")).context("cannot replace events.wasm")
+        self.prepare(&events)?;
+        self.replace()
+    }
+
+    /// Writes the next `events.wasm` where the server does not look, and to the disk: some file systems would do that when
+    /// it is put into its place, and those who talk wait meanwhile.
+    pub(crate) fn prepare(&self, events: &[u8]) -> anyhow::Result<()> {
+        let write = || {
+            let mut file = File::create(self.prepared())?;
+            file.write_all(events)?;
+            file.sync_all()
+        };
+        write().context("cannot write the next events.wasm")
+    }
+
+    /// Puts what was prepared into its place.
+    pub(crate) fn replace(&self) -> anyhow::Result<()> {
+        fs::rename(self.prepared(), self.directory.join("events.wasm")).context("cannot replace events.wasm")
+    }
+
+    fn prepared(&self) -> PathBuf {
+        self.directory.join(BESIDE).join("events.wasm")
     }
 }

@@ -123,6 +123,24 @@ impl Loud {
         Self { is_loud, ended, thread }
     }
 
+    /// The same, but when it is loud it says nothing and takes a CPU instead: `busy` long, then no longer for a `rest`.
+    pub(crate) fn spin(mut villain: Villain, busy: Duration, rest: Duration) -> Self {
+        let (is_loud, ended) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let (speak, end) = (Arc::clone(&is_loud), Arc::clone(&ended));
+        let thread = std::thread::spawn(move || {
+            while !end.load(Ordering::Relaxed) {
+                let began = Instant::now();
+                while speak.load(Ordering::Relaxed) && began.elapsed() < busy {
+                    std::hint::spin_loop();
+                }
+                std::thread::sleep(rest);
+                villain.hear()?;
+            }
+            Ok(villain)
+        });
+        Self { is_loud, ended, thread }
+    }
+
     /// Loud or quiet from now on.
     pub(crate) fn set(&self, is_loud: bool) {
         self.is_loud.store(is_loud, Ordering::Relaxed);

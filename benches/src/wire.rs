@@ -110,18 +110,26 @@ pub(crate) fn answered(mut stream: TcpStream) -> anyhow::Result<(TcpStream, Vec<
 
 /// Posts JSON and gives the status and the body.
 pub(crate) fn post(address: SocketAddr, path: &str, body: &str) -> anyhow::Result<(u16, String)> {
-    let mut stream = dial(address)?;
     let length = body.len();
-    let request = format!(
-        "POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/json\r\n\
-         Content-Length: {length}\r\n\r\n{body}"
-    );
+    let head = format!("Content-Type: application/json\r\nContent-Length: {length}\r\n");
+    exchange(address, &format!("POST {path}"), &head, body)
+}
+
+/// Gets a resource: the status and the body.
+pub(crate) fn get(address: SocketAddr, path: &str) -> anyhow::Result<(u16, String)> {
+    exchange(address, &format!("GET {path}"), "", "")
+}
+
+/// One request on a connection of its own.
+fn exchange(address: SocketAddr, asked: &str, head: &str, body: &str) -> anyhow::Result<(u16, String)> {
+    let mut stream = dial(address)?;
+    let request = format!("{asked} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{head}\r\n{body}");
     stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).with_context(|| format!("no answer to POST {path}"))?;
-    let Some((head, body)) = answer.split_once("\r\n\r\n") else { bail!("POST {path}: no head in {answer:?}") };
+    stream.read_to_string(&mut answer).with_context(|| format!("no answer to {asked}"))?;
+    let Some((head, body)) = answer.split_once("\r\n\r\n") else { bail!("{asked}: no head in {answer:?}") };
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-    Ok((status.with_context(|| format!("POST {path}: no status in {head:?}"))?, body.to_owned()))
+    Ok((status.with_context(|| format!("{asked}: no status in {head:?}"))?, body.to_owned()))
 }
 
 fn dial(address: SocketAddr) -> anyhow::Result<TcpStream> {

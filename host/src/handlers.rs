@@ -17,6 +17,7 @@ mod faults;
 mod inspect;
 mod kind;
 mod load;
+mod nice;
 mod observe;
 mod output;
 mod probation;

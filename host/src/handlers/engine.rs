@@ -2,20 +2,35 @@
 //! worlds, instances or calls.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::{Duration, SystemTime};
 
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::Component;
 use wasmtime::{Config, Engine};
 
+use super::nice::give_way;
+
 /// One tick of the engine's clock: how finely a call's running time is looked at. Each costs a wake-up of one thread.
 const TICK: Duration = Duration::from_millis(5);
+
+/// Compiled components that are kept beside those in use: as many versions of three handlers as the store keeps unless it
+/// is told otherwise. One takes about 300 KiB.
+const KEPT_MAX: usize = 60;
+
+/// Threads that compile. A handler has some hundred functions, and its first tens take most of the time.
+const COMPILING_MAX: usize = 8;
 
 /// An engine whose clock runs for as long as this lives, with the place where compiled code is kept.
 pub(super) struct Compiler {
     engine: Engine,
     cache: Option<PathBuf>,
+    /// The files of components that are in use.
+    held: Mutex<Vec<Weak<PathBuf>>>,
+    /// Threads that compile. None: none can be had. A server that finds all compiled never starts them.
+    compilers: OnceLock<Option<ThreadPool>>,
     _clock: Arc<()>,
 }
 
@@ -34,7 +49,8 @@ impl Compiler {
         if let Some(directory) = cache {
             make_private(directory)?;
         }
-        Ok(Self { engine, cache: cache.map(Path::to_owned), _clock: clock })
+        let (cache, held) = (cache.map(Path::to_owned), Mutex::default());
+        Ok(Self { engine, cache, held, compilers: OnceLock::new(), _clock: clock })
     }
 
     /// The engine itself.
@@ -48,17 +64,54 @@ impl Compiler {
         if let Some(component) = self.compiled_before(bytes) {
             return Ok(component);
         }
-        let component = Component::from_binary(&self.engine, bytes)?;
-        let Some(cached) = self.cached(bytes) else { return Ok(component) };
-        if let Err(error) = keep(&component, &cached) {
-            tracing::warn!(%error, file = %cached.display(), "compiled code could not be kept, the next start compiles again");
+        let code = self.compile_aside(bytes)?;
+        if let (Some(cache), Some(cached)) = (&self.cache, self.cached(bytes)) {
+            if let Err(error) = keep(&code, &cached) {
+                tracing::warn!(%error, file = %cached.display(), "compiled code could not be kept, the next start compiles again");
+            }
+            if let Err(error) = tidy(cache, KEPT_MAX, &self.held()) {
+                tracing::warn!(%error, "compiled code that nobody needs could not be removed");
+            }
         }
-        Ok(component)
+        component(&self.engine, &code)
+    }
+
+    /// Compiles on threads that give way, so that no delivery waits for it.
+    ///
+    /// Makes bytes and no component: whoever gives way must not hold a lock that a call waits for.
+    fn compile_aside(&self, bytes: &[u8]) -> wasmtime::Result<Vec<u8>> {
+        let here = || self.engine.precompile_component(bytes);
+        let Some(compilers) = self.compilers.get_or_init(compilers) else { return here() };
+        let (answer, answered) = channel();
+        let (engine, own) = (self.engine.clone(), bytes.to_vec());
+        compilers.spawn(move || drop(answer.send(engine.precompile_component(&own))));
+        answered.recv().unwrap_or_else(|_| here())
+    }
+
+    /// Keeps what was compiled from these bytes for as long as the answer lives.
+    pub(super) fn in_use(&self, bytes: &[u8]) -> Option<Arc<PathBuf>> {
+        let place = Arc::new(self.cached(bytes)?);
+        let mut held = self.lock_held();
+        held.retain(|place| place.strong_count() > 0);
+        held.push(Arc::downgrade(&place));
+        Some(place)
+    }
+
+    fn held(&self) -> Vec<Arc<PathBuf>> {
+        self.lock_held().iter().filter_map(Weak::upgrade).collect()
+    }
+
+    fn lock_held(&self) -> MutexGuard<'_, Vec<Weak<PathBuf>>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What an earlier run compiled from the same bytes, if it was kept.
     pub(super) fn compiled_before(&self, bytes: &[u8]) -> Option<Component> {
-        load(&self.engine, &self.cached(bytes)?)
+        let place = self.cached(bytes)?;
+        let component = load(&self.engine, &place)?;
+        // Its time tells when it was last of use. Without that it is only removed the sooner.
+        let _ = std::fs::File::open(&place).and_then(|file| file.set_modified(SystemTime::now()));
+        Some(component)
     }
 
     /// Where the code compiled from `bytes` is kept. The name changes with the component and with everything that
@@ -72,6 +125,18 @@ impl Compiler {
         let name = format!("{component}-{:016x}.cwasm", compatibility.finish());
         Some(self.cache.as_ref()?.join(name))
     }
+}
+
+/// Threads that give way to all others.
+fn compilers() -> Option<ThreadPool> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(COMPILING_MAX);
+    let pool = ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .thread_name(|_| "handler-compile".to_owned())
+        .start_handler(|_| give_way())
+        // Whoever waits for the answer gets none.
+        .panic_handler(|_| {});
+    pool.build().inspect_err(|error| tracing::warn!(%error, "handlers are compiled in the way of all else")).ok()
 }
 
 /// Moves the engine's clock until its compiler is gone.
@@ -102,14 +167,13 @@ fn make_private(directory: &Path) -> wasmtime::Result<()> {
 }
 
 /// Writes compiled code beside its place and moves it there whole.
-fn keep(component: &Component, place: &Path) -> wasmtime::Result<()> {
-    let code = component.serialize()?;
+fn keep(code: &[u8], place: &Path) -> std::io::Result<()> {
     let fresh = place.with_extension(format!("{}.new", std::process::id()));
-    let kept = std::fs::write(&fresh, seal(&code)).and_then(|()| std::fs::rename(&fresh, place));
+    let kept = std::fs::write(&fresh, seal(code)).and_then(|()| std::fs::rename(&fresh, place));
     if kept.is_err() {
         let _ = std::fs::remove_file(&fresh);
     }
-    Ok(kept?)
+    kept
 }
 
 /// Code with its hash before it, so that a file which the disk has damaged is told from a whole one.
@@ -118,16 +182,100 @@ fn seal(code: &[u8]) -> Vec<u8> {
 }
 
 /// Loads what [`keep`] has written. None on any doubt.
-#[allow(unsafe_code, reason = "running code that was compiled before is the point of a cache")]
 fn load(engine: &Engine, place: &Path) -> Option<Component> {
     let sealed = std::fs::read(place).ok()?;
     let (hash, code) = sealed.split_at_checked(32)?;
     if Sha256::digest(code).as_slice() != hash {
         return None;
     }
-    // SAFETY: `deserialize` asks for bytes that `Component::serialize` wrote. The directory is this user's alone (0700,
-    // checked at the start), only `keep` writes into it, whole files and under a name made of the component's hash, and
-    // the hash before the code tells a damaged file. Nothing from outside, such as an upload or the watched directory,
-    // ever reaches this function.
-    unsafe { Component::deserialize(engine, code) }.ok()
+    component(engine, code).ok()
+}
+
+/// Makes a component of compiled code: of what this engine has just made, or of what [`load`] has found whole.
+#[allow(unsafe_code, reason = "running code that was compiled before is the point of a cache")]
+fn component(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
+    // SAFETY: `deserialize` asks for bytes that an engine's compiler wrote. Either they never left this process, or they
+    // come from a file of the cache: that directory is this user's alone (0700, checked at the start), only `keep` writes
+    // into it, whole files and under a name made of the component's hash, and the hash before the code tells a damaged
+    // file. Nothing from outside, such as an upload or the watched directory, ever reaches this function.
+    unsafe { Component::deserialize(engine, code) }
+}
+
+/// Removes the files that were used longest ago, until so many are left. Those in use are not counted.
+fn tidy(directory: &Path, kept_max: usize, in_use: &[Arc<PathBuf>]) -> std::io::Result<()> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        // Another server may tidy up the same directory.
+        let Ok(used) = std::fs::metadata(&path).and_then(|file| file.modified()) else { continue };
+        if !in_use.iter().any(|held| **held == path) {
+            files.push((used, path));
+        }
+    }
+    files.sort();
+    let over = files.len().saturating_sub(kept_max);
+    for (_, path) in files.iter().take(over) {
+        let _ = std::fs::remove_file(path);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test says what it expects")]
+    use super::*;
+
+    /// A component with nothing in it but a custom section that tells it from others.
+    fn component(number: u8) -> Vec<u8> {
+        [b"\0asm\x0d\0\x01\0\0\x02\x01".as_slice(), &[number]].concat()
+    }
+
+    fn compiler(directory: &tempfile::TempDir) -> Compiler {
+        Compiler::start(524_288, Some(&directory.path().join("cache"))).unwrap()
+    }
+
+    fn age(compiler: &Compiler, number: u8, seconds: u64) {
+        let file = std::fs::File::open(compiler.cached(&component(number)).unwrap()).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(seconds)).unwrap();
+    }
+
+    #[test]
+    fn compiled_code_is_found_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = compiler(&directory);
+        assert!(first.compiled_before(&component(1)).is_none());
+        first.compile(&component(1)).unwrap();
+        assert!(compiler(&directory).compiled_before(&component(1)).is_some());
+        assert!(first.compiled_before(&component(2)).is_none());
+    }
+
+    #[test]
+    fn what_was_used_longest_ago_is_removed_unless_it_is_in_use() {
+        let directory = tempfile::tempdir().unwrap();
+        let compiler = compiler(&directory);
+        for number in 0..=6 {
+            compiler.compile(&component(number)).unwrap();
+            age(&compiler, number, 1_000 - u64::from(number));
+        }
+        let held = compiler.in_use(&component(1)).unwrap();
+        assert!(compiler.compiled_before(&component(0)).is_some(), "which counts as a use");
+        let cache = directory.path().join("cache");
+        tidy(&cache, 3, &compiler.held()).unwrap();
+        let left: Vec<u8> = (0..=6).filter(|number| compiler.cached(&component(*number)).unwrap().exists()).collect();
+        assert_eq!(left, [0, 1, 5, 6]);
+
+        drop(held);
+        tidy(&cache, 3, &compiler.held()).unwrap();
+        assert!(!compiler.cached(&component(1)).unwrap().exists());
+    }
+
+    #[test]
+    fn the_cache_is_bounded() {
+        let directory = tempfile::tempdir().unwrap();
+        let compiler = compiler(&directory);
+        for number in 0..=u8::try_from(KEPT_MAX).unwrap() {
+            compiler.compile(&component(number)).unwrap();
+        }
+        assert_eq!(std::fs::read_dir(directory.path().join("cache")).unwrap().count(), KEPT_MAX);
+    }
 }

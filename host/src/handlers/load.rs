@@ -199,7 +199,8 @@ fn version<E: Exports>(
     let linked = sandbox.link(component);
     let linked = linked.map_err(|error| LoadError::because(Stage::Imports, format!("it does not link: {error:#}")))?;
     let id = VersionId::of(bytes, settings);
-    Ok(Arc::new(Version::new(id, linked, Arc::clone(settings), Arc::clone(sandbox))))
+    let code = sandbox.in_use(bytes);
+    Ok(Arc::new(Version::new(id, linked, Arc::clone(settings), Arc::clone(sandbox), code)))
 }
 
 /// Runs the cases that came with a version, each under its own settings, as `ondol test` does.

@@ -83,6 +83,11 @@ impl Sandbox {
         self.compiler.compiled_before(bytes)
     }
 
+    /// Keeps what was compiled from these bytes on the disk for as long as the answer lives.
+    pub(super) fn in_use(&self, bytes: &[u8]) -> Option<Arc<std::path::PathBuf>> {
+        self.compiler.in_use(bytes)
+    }
+
     /// Whether something is being compiled that has taken longer than it may.
     pub(super) fn overdue(&self) -> &AtomicBool {
         &self.overdue

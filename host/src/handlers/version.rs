@@ -7,6 +7,7 @@
 //! Where a handler has no version, one without a component stands in its place: each call of it fails, and whoever asked
 //! leaves it to the built-in handler.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use wasmtime::component::InstancePre;
@@ -30,6 +31,8 @@ pub(super) struct Version<E> {
     pub(super) settings: Arc<SettingsMap>,
     pub(super) sandbox: Arc<Sandbox>,
     resting: Mutex<Vec<Kept<E>>>,
+    /// Its compiled code is kept on the disk meanwhile.
+    _code: Option<Arc<PathBuf>>,
 }
 
 /// An instance at rest.
@@ -45,13 +48,14 @@ impl<E: Exports> Version<E> {
         linked: InstancePre<State>,
         settings: Arc<SettingsMap>,
         sandbox: Arc<Sandbox>,
+        code: Option<Arc<PathBuf>>,
     ) -> Self {
-        Self { id, linked: Some(linked), settings, sandbox, resting: Mutex::default() }
+        Self { id, linked: Some(linked), settings, sandbox, resting: Mutex::default(), _code: code }
     }
 
     /// In the place of a version, where there is none.
     pub(super) fn none(settings: Arc<SettingsMap>, sandbox: Arc<Sandbox>) -> Self {
-        Self { id: VersionId::NONE, linked: None, settings, sandbox, resting: Mutex::default() }
+        Self { id: VersionId::NONE, linked: None, settings, sandbox, resting: Mutex::default(), _code: None }
     }
 
     /// What the operator has set for it.
