@@ -3,6 +3,7 @@
 
 mod call;
 mod check;
+mod compile;
 mod handlers;
 mod inspect;
 mod replay;
@@ -59,6 +60,8 @@ enum Verb {
     Test(test::Test),
     /// Ask another handler what was stored, and show what would have changed
     Replay(replay::Replay),
+    #[command(hide = true)]
+    Compile(compile::Compile),
 }
 
 /// How a command tells what it found.
@@ -98,6 +101,7 @@ pub fn run() -> ExitCode {
         Verb::Call(call) => call.run(),
         Verb::Test(test) => test.run(),
         Verb::Replay(replay) => replay.run(),
+        Verb::Compile(compile) => compile.run(),
     };
     done.unwrap_or_else(|error| {
         eprintln!("ondol: {error:#}");

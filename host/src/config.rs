@@ -56,7 +56,14 @@ macro_rules! options {
         /// The names of the settings that are no limits, in the order of the table.
         const OPTIONS: &[&str] = &[$(stringify!($name)),+];
 
-        impl Config {
+        /// The program that runs here, to be started once more. On Linux it is the very one, even when its file has been replaced.
+#[must_use]
+pub fn program() -> Option<PathBuf> {
+    let own = PathBuf::from("/proc/self/exe");
+    if own.exists() { Some(own) } else { env::current_exe().ok() }
+}
+
+impl Config {
             /// Sets one of [`OPTIONS`]. None: there is no such name. An error says what it takes.
             fn set_option(&mut self, name: &str, given: &Given) -> Option<Result<(), String>> {
                 match name {

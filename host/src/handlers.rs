@@ -5,6 +5,7 @@
 //! other way to become active, and nothing becomes active before the [`Ledger`] has it on the disk: so whenever the
 //! process ends, it comes back with a whole release, the one before or this one.
 
+mod aside;
 mod bindings;
 mod call;
 mod canary;
@@ -17,7 +18,6 @@ mod faults;
 mod inspect;
 mod kind;
 mod load;
-mod nice;
 mod observe;
 mod output;
 mod probation;
@@ -40,6 +40,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 
+pub use aside::answer as answer_compile;
 pub use call::Call;
 pub use candidate::{Candidate, Source};
 pub use cases::{CaseReport, Cases};

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
 use crate::chat::Chat;
-use crate::config::{AdminAddress, Config, Limits, Token};
+use crate::config::{self, AdminAddress, Config, Limits, Token};
 use crate::handlers::Sandbox;
 use crate::http::{Admin, Edge, Held, Phase};
 use admin::AdminListener;
@@ -80,8 +80,11 @@ async fn start(config: &Config) -> anyhow::Result<()> {
 async fn open(config: &Config) -> anyhow::Result<Chat> {
     let config = config.clone();
     let opened = tokio::task::spawn_blocking(move || {
-        let sandbox =
+        let mut sandbox =
             Sandbox::new(&config.limits, Some(&config.cache_dir())).context("the sandbox")?.failing(config.failure);
+        if let Some(program) = config::program() {
+            sandbox = sandbox.compiling_aside(program);
+        }
         Chat::open(&config, sandbox)
     });
     opened.await?

@@ -2,16 +2,14 @@
 //! worlds, instances or calls.
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::channel;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
-use rayon::{ThreadPool, ThreadPoolBuilder};
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::Component;
 use wasmtime::{Config, Engine};
 
-use super::nice::give_way;
+use super::aside::{Aside, Failed};
 
 /// One tick of the engine's clock: how finely a call's running time is looked at. Each costs a wake-up of one thread.
 const TICK: Duration = Duration::from_millis(5);
@@ -20,17 +18,14 @@ const TICK: Duration = Duration::from_millis(5);
 /// is told otherwise. One takes about 300 KiB.
 const KEPT_MAX: usize = 60;
 
-/// Threads that compile. A handler has some hundred functions, and its first tens take most of the time.
-const COMPILING_MAX: usize = 8;
-
 /// An engine whose clock runs for as long as this lives, with the place where compiled code is kept.
 pub(super) struct Compiler {
     engine: Engine,
     cache: Option<PathBuf>,
     /// The files of components that are in use.
     held: Mutex<Vec<Weak<PathBuf>>>,
-    /// Threads that compile. None: none can be had. A server that finds all compiled never starts them.
-    compilers: OnceLock<Option<ThreadPool>>,
+    /// The process that compiles. None: it is done here.
+    aside: Option<Aside>,
     _clock: Arc<()>,
 }
 
@@ -41,16 +36,19 @@ impl Compiler {
     ///
     /// When the engine does not take its configuration, the cache cannot be made, or no thread can be had.
     pub(super) fn start(stack_bytes_max: usize, cache: Option<&Path>) -> wasmtime::Result<Self> {
-        let mut config = Config::new();
-        config.concurrency_support(false).epoch_interruption(true).max_wasm_stack(stack_bytes_max);
-        let engine = Engine::new(&config)?;
+        let engine = Engine::new(&config(stack_bytes_max))?;
         let clock = Arc::new(());
         start_clock(engine.clone(), Arc::downgrade(&clock))?;
         if let Some(directory) = cache {
             make_private(directory)?;
         }
         let (cache, held) = (cache.map(Path::to_owned), Mutex::default());
-        Ok(Self { engine, cache, held, compilers: OnceLock::new(), _clock: clock })
+        Ok(Self { engine, cache, held, aside: None, _clock: clock })
+    }
+
+    /// The same, with a process to compile in.
+    pub(super) fn aside(self, aside: Aside) -> Self {
+        Self { aside: Some(aside), ..self }
     }
 
     /// The engine itself.
@@ -64,7 +62,7 @@ impl Compiler {
         if let Some(component) = self.compiled_before(bytes) {
             return Ok(component);
         }
-        let code = self.compile_aside(bytes)?;
+        let code = self.code_of(bytes)?;
         if let (Some(cache), Some(cached)) = (&self.cache, self.cached(bytes)) {
             if let Err(error) = keep(&code, &cached) {
                 tracing::warn!(%error, file = %cached.display(), "compiled code could not be kept, the next start compiles again");
@@ -76,16 +74,16 @@ impl Compiler {
         component(&self.engine, &code)
     }
 
-    /// Compiles on threads that give way, so that no delivery waits for it.
-    ///
-    /// Makes bytes and no component: whoever gives way must not hold a lock that a call waits for.
-    fn compile_aside(&self, bytes: &[u8]) -> wasmtime::Result<Vec<u8>> {
-        let here = || self.engine.precompile_component(bytes);
-        let Some(compilers) = self.compilers.get_or_init(compilers) else { return here() };
-        let (answer, answered) = channel();
-        let (engine, own) = (self.engine.clone(), bytes.to_vec());
-        compilers.spawn(move || drop(answer.send(engine.precompile_component(&own))));
-        answered.recv().unwrap_or_else(|_| here())
+    fn code_of(&self, bytes: &[u8]) -> wasmtime::Result<Vec<u8>> {
+        match self.aside.as_ref().map(|aside| aside.compile(bytes)) {
+            Some(Ok(code)) => return Ok(code),
+            Some(Err(Failed::Unheard(error))) => {
+                tracing::warn!(%error, "no process for compiling can be had: it is done within the server");
+            }
+            Some(Err(failed)) => wasmtime::bail!("{failed}"),
+            None => {}
+        }
+        self.engine.precompile_component(bytes)
     }
 
     /// Keeps what was compiled from these bytes for as long as the answer lives.
@@ -127,16 +125,11 @@ impl Compiler {
     }
 }
 
-/// Threads that give way to all others.
-fn compilers() -> Option<ThreadPool> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(COMPILING_MAX);
-    let pool = ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .thread_name(|_| "handler-compile".to_owned())
-        .start_handler(|_| give_way())
-        // Whoever waits for the answer gets none.
-        .panic_handler(|_| {});
-    pool.build().inspect_err(|error| tracing::warn!(%error, "handlers are compiled in the way of all else")).ok()
+/// What decides which code an engine makes and takes.
+pub(super) fn config(stack_bytes_max: usize) -> Config {
+    let mut config = Config::new();
+    config.concurrency_support(false).epoch_interruption(true).max_wasm_stack(stack_bytes_max);
+    config
 }
 
 /// Moves the engine's clock until its compiler is gone.
@@ -194,8 +187,8 @@ fn load(engine: &Engine, place: &Path) -> Option<Component> {
 /// Makes a component of compiled code: of what this engine has just made, or of what [`load`] has found whole.
 #[allow(unsafe_code, reason = "running code that was compiled before is the point of a cache")]
 fn component(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
-    // SAFETY: `deserialize` asks for bytes that an engine's compiler wrote. Either they never left this process, or they
-    // come from a file of the cache: that directory is this user's alone (0700, checked at the start), only `keep` writes
+    // SAFETY: `deserialize` asks for bytes that an engine's compiler wrote. Either this process or its child, which is the
+    // same program, has just made them, or they come from a file of the cache: that directory is this user's alone (0700, checked at the start), only `keep` writes
     // into it, whole files and under a name made of the component's hash, and the hash before the code tells a damaged
     // file. Nothing from outside, such as an upload or the watched directory, ever reaches this function.
     unsafe { Component::deserialize(engine, code) }

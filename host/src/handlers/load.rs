@@ -7,9 +7,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::Duration;
 
 use serde::Serialize;
 use wasmtime::component::Component;
@@ -145,7 +142,9 @@ fn fit(sandbox: &Arc<Sandbox>, handler: HandlerKind, bytes: &[u8]) -> Result<Com
         FileKind::Component => {}
         other => return Err(LoadError::because(Stage::Kind, other.to_string())),
     }
-    let component = compile(sandbox, bytes)?;
+    let component = sandbox
+        .compile(bytes)
+        .map_err(|error| LoadError::because(Stage::Compile, format!("it does not compile: {error:#}")))?;
     for (stage, misfits) in [
         (Stage::Imports, inspect::unmet_imports(&component, sandbox.engine())),
         (Stage::Exports, inspect::unmet_exports(&component, sandbox.engine(), handler)),
@@ -155,39 +154,6 @@ fn fit(sandbox: &Arc<Sandbox>, handler: HandlerKind, bytes: &[u8]) -> Result<Com
         }
     }
     Ok(component)
-}
-
-/// Compiles on a thread of its own and waits as long as may be. Nothing can interrupt a compiler, so one that takes longer
-/// runs on to its end; until then nothing else is compiled. What was compiled before needs no compiler.
-fn compile(sandbox: &Arc<Sandbox>, bytes: &[u8]) -> Result<Component, LoadError> {
-    if let Some(component) = sandbox.compiled_before(bytes) {
-        return Ok(component);
-    }
-    let failed = |why: String| LoadError::because(Stage::Compile, why);
-    let ms_max = sandbox.limits().handler_compile_ms_max;
-    if sandbox.overdue().load(Ordering::Acquire) {
-        return Err(failed("another file has taken longer to compile than it may, and still does".to_owned()));
-    }
-    let (answer, answered) = channel();
-    let (own, bytes) = (Arc::clone(sandbox), bytes.to_vec());
-    let thread = std::thread::Builder::new().name("handler-compile".to_owned()).spawn(move || {
-        let _ = answer.send(own.compile(&bytes));
-        own.overdue().store(false, Ordering::Release);
-    });
-    thread.map_err(|error| failed(format!("no thread to compile it on: {error}")))?;
-    match answered.recv_timeout(Duration::from_millis(ms_max)) {
-        Ok(Ok(component)) => Ok(component),
-        Ok(Err(error)) => Err(failed(format!("it does not compile: {error:#}"))),
-        Err(RecvTimeoutError::Disconnected) => Err(failed("the compiler failed".to_owned())),
-        Err(RecvTimeoutError::Timeout) => {
-            sandbox.overdue().store(true, Ordering::Release);
-            // It may have ended between the two lines.
-            if answered.try_recv().is_ok() {
-                sandbox.overdue().store(false, Ordering::Release);
-            }
-            Err(failed(format!("it takes longer to compile than handler_compile_ms_max = {ms_max}")))
-        }
-    }
 }
 
 fn version<E: Exports>(

@@ -3,15 +3,15 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use wasmtime::Store;
 use wasmtime::component::{Component, Instance, InstancePre, Linker};
 
 use super::SettingsMap;
+use super::aside::Aside;
 use super::engine::Compiler;
 use super::fault::Cause;
 use super::faults::Faults;
@@ -30,7 +30,6 @@ pub struct Sandbox {
     /// What handlers failed at, of this sandbox's.
     pub(super) faults: Arc<Faults>,
     slow_calls: SlowCalls,
-    overdue: AtomicBool,
 }
 
 /// What a call cost.
@@ -63,8 +62,16 @@ impl Sandbox {
             failure: Failure::default(),
             faults: Arc::default(),
             slow_calls,
-            overdue: AtomicBool::new(false),
         })
+    }
+
+    /// The same, compiling in a process of its own. `program` is this program.
+    #[must_use]
+    pub fn compiling_aside(self, program: PathBuf) -> Self {
+        let limits = &self.limits;
+        let limit = Duration::from_millis(limits.handler_compile_ms_max);
+        let aside = Aside::new(program, limits.handler_stack_bytes_max, limit);
+        Self { compiler: self.compiler.aside(aside), ..self }
     }
 
     /// The same, with somebody else to answer for handlers that fail.
@@ -78,19 +85,9 @@ impl Sandbox {
         self.compiler.compile(bytes)
     }
 
-    /// What was compiled from the same bytes before, if it was kept: takes less than a millisecond.
-    pub(super) fn compiled_before(&self, bytes: &[u8]) -> Option<Component> {
-        self.compiler.compiled_before(bytes)
-    }
-
     /// Keeps what was compiled from these bytes on the disk for as long as the answer lives.
     pub(super) fn in_use(&self, bytes: &[u8]) -> Option<Arc<std::path::PathBuf>> {
         self.compiler.in_use(bytes)
-    }
-
-    /// Whether something is being compiled that has taken longer than it may.
-    pub(super) fn overdue(&self) -> &AtomicBool {
-        &self.overdue
     }
 
     pub(super) fn engine(&self) -> &wasmtime::Engine {

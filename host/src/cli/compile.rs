@@ -1,0 +1,33 @@
+//! `ondol compile`: what a server asks its own program for, so that compiling has a process of its own. Not for people, so it
+//! stands in no help: the code that it writes is good for this very program alone.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::handlers;
+
+/// A component comes in, compiled code goes out.
+#[derive(Debug, Args)]
+pub(super) struct Compile {
+    /// The stack of the engine that is to run it, in bytes
+    stack_bytes_max: usize,
+
+    /// Take only the CPU time that nobody else wants
+    #[arg(long)]
+    idle: bool,
+}
+
+impl Compile {
+    pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
+        let answered = handlers::answer_compile(self.stack_bytes_max, self.idle, std::io::stdin(), std::io::stdout());
+        // The server's own words stand before this.
+        Ok(answered.map_or_else(
+            |error| {
+                eprintln!("{error:#}");
+                ExitCode::FAILURE
+            },
+            |()| ExitCode::SUCCESS,
+        ))
+    }
+}

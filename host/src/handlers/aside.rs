@@ -1,0 +1,122 @@
+//! Compiling in a process of its own: this program again, which reads a component, writes compiled code, and ends. What a
+//! compiler needs of memory goes with it, it can be stopped at any point, and as it shares no lock with the server it may be
+//! left the CPU time that nobody else wants. Knows nothing of where the code is kept, nor who waits for it.
+
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use wasmtime::Engine;
+
+use super::engine;
+
+/// What the program is asked for on its command line, before the bytes of the stack.
+const VERB: &str = "compile";
+
+/// What asks it to take the CPU time that nobody else wants, and no other.
+const IDLE: &str = "--idle";
+
+/// How long it may take that way. On a machine that has no time to spare it would take for ever, so it is begun anew then, as
+/// part of all that the machine has to do.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The program to ask.
+pub(super) struct Aside {
+    program: PathBuf,
+    stack_bytes_max: usize,
+    limit: Duration,
+}
+
+/// Why it brought nothing.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failed {
+    /// It did not start, or was not heard to the end.
+    #[error("it could not be asked: {0}")]
+    Unheard(#[from] std::io::Error),
+    /// It says why it cannot be compiled.
+    #[error("{0}")]
+    Refused(String),
+    /// It was stopped: it took longer than this.
+    #[error("the compiler needs more than handler_compile_ms_max = {}", .0.as_millis())]
+    Late(Duration),
+}
+
+impl Aside {
+    /// `program` is this program. What it compiles runs on an engine with so much stack, and takes no longer than `limit`.
+    pub(super) fn new(program: PathBuf, stack_bytes_max: usize, limit: Duration) -> Self {
+        Self { program, stack_bytes_max, limit }
+    }
+
+    /// The code of a component.
+    pub(super) fn compile(&self, bytes: &[u8]) -> Result<Vec<u8>, Failed> {
+        match self.ask(bytes, true, PATIENCE.min(self.limit)) {
+            Err(Failed::Late(_)) => self.ask(bytes, false, self.limit),
+            other => other,
+        }
+    }
+
+    fn ask(&self, bytes: &[u8], idle: bool, limit: Duration) -> Result<Vec<u8>, Failed> {
+        let mut command = Command::new(&self.program);
+        command.arg(VERB).arg(self.stack_bytes_max.to_string()).args(idle.then_some(IDLE));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn()?;
+        let heard = hear(&mut child, bytes, limit);
+        if heard.is_err() {
+            child.kill()?;
+        }
+        let ended = child.wait()?;
+        let (code, words) = heard?;
+        if ended.success() {
+            return Ok(code);
+        }
+        let words = String::from_utf8_lossy(&words).trim().to_owned();
+        Err(Failed::Refused(if words.is_empty() { format!("the compiler ended: {ended}") } else { words }))
+    }
+}
+
+/// Gives it what is to be compiled, and hears what it writes on its two ways out. It reads all before it writes.
+fn hear(child: &mut Child, bytes: &[u8], limit: Duration) -> Result<(Vec<u8>, Vec<u8>), Failed> {
+    let (Some(mut input), Some(output), Some(errors)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
+    else {
+        return Err(std::io::Error::other("it has no pipes").into());
+    };
+    // Who ended before it had read all has its reason on the other pipe.
+    let _ = input.write_all(bytes);
+    drop(input);
+    let (tell, told) = channel();
+    std::thread::Builder::new().name("handler-compile".to_owned()).spawn(move || {
+        let _ = tell.send(read_all(output).and_then(|code| Ok((code, read_all(errors)?))));
+    })?;
+    Ok(told.recv_timeout(limit).map_err(|_| Failed::Late(limit))??)
+}
+
+fn read_all(mut from: impl Read) -> std::io::Result<Vec<u8>> {
+    let mut all = Vec::new();
+    from.read_to_end(&mut all)?;
+    Ok(all)
+}
+
+/// What the program does when it is asked: reads a component and writes its code.
+///
+/// # Errors
+///
+/// Why it cannot be compiled, or that it was not heard.
+pub fn answer(stack_bytes_max: usize, idle: bool, input: impl Read, mut output: impl Write) -> anyhow::Result<()> {
+    if idle {
+        stand_behind();
+    }
+    let code = Engine::new(&engine::config(stack_bytes_max))?.precompile_component(&read_all(input)?)?;
+    Ok(output.write_all(&code)?)
+}
+
+/// Lets this process, and each thread that it begins from now on, have CPU time that nobody else wants. A system that does not
+/// know of it takes it as any other.
+#[allow(unsafe_code, reason = "no safe crate at hand sets how a process is scheduled")]
+fn stand_behind() {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: `parameters` is a live `sched_param` that the call only reads, 0 is the caller, and a policy that the kernel does
+    // not take is an error of the call and changes nothing.
+    let _ = unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters) };
+}
