@@ -22,6 +22,7 @@ pub(crate) struct Villain {
     stream: TcpStream,
     carry: Vec<u8>,
     frame: Vec<u8>,
+    said: u64,
     heard: u64,
     last: String,
 }
@@ -34,7 +35,7 @@ impl Villain {
         let text = serde_json::json!({"type": "chat.message", "message": word}).to_string();
         let mut frame = Vec::new();
         wire::put_text(&mut frame, text.as_bytes());
-        Ok(Self { stream, carry, frame, heard: 0, last: "nothing".to_owned() })
+        Ok(Self { stream, carry, frame, said: 0, heard: 0, last: "nothing".to_owned() })
     }
 
     /// Says the word and waits for what comes of it.
@@ -53,7 +54,10 @@ impl Villain {
     fn say(&mut self) -> anyhow::Result<()> {
         match self.stream.write(&self.frame) {
             Ok(written) if written < self.frame.len() => bail!("half a frame was taken"),
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                self.said += 1;
+                Ok(())
+            }
             // It is read slowly, so it has to wait.
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
             Err(error) => Err(error).context("the villain cannot send"),
@@ -106,13 +110,14 @@ pub(crate) struct Loud {
 }
 
 impl Loud {
-    /// Quiet at first; when loud it says its word `every` so often, whatever comes of it.
+    /// Quiet at first; when loud it says its word `every` so often, once it has heard what came of the last: what would wait
+    /// in its socket would go on after it was told to be quiet.
     pub(crate) fn start(mut villain: Villain, every: Duration) -> Self {
         let (is_loud, ended) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let (speak, end) = (Arc::clone(&is_loud), Arc::clone(&ended));
         let thread = std::thread::spawn(move || {
             while !end.load(Ordering::Relaxed) {
-                if speak.load(Ordering::Relaxed) {
+                if speak.load(Ordering::Relaxed) && villain.heard >= villain.said {
                     villain.say()?;
                 }
                 std::thread::sleep(every);

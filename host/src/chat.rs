@@ -20,7 +20,6 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::runtime::Handle;
@@ -384,11 +383,9 @@ impl Member {
         let number = self.frames.fetch_add(1, Ordering::Relaxed) + 1;
         let request = RequestId::Frame(self.outbox.id, number);
         let reply = Reply::socket(Arc::clone(&self.outbox), Arc::clone(&self.pause), request);
+        self.pause.before_next();
         self.chat.say(&self.place, &self.user, frame, reply).await;
-        let pause_ms = self.pause.take();
-        if pause_ms > 0 {
-            tokio::time::sleep(Duration::from_millis(pause_ms)).await;
-        }
+        self.pause.rest().await;
     }
 }
 

@@ -1,14 +1,15 @@
 //! What the one who said something hears back, when it is not simply its event: a refusal, or that it failed.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::sync::oneshot;
 
 use super::ask;
 use crate::frame;
-use crate::handlers::{Fault, Release};
+use crate::handlers::{Fault, Release, leave_worker};
 use crate::model::{Message, Refusal, RequestId, RoomId};
 use crate::rooms::Outbox;
 
@@ -55,14 +56,33 @@ enum To {
     Waiting(oneshot::Sender<Result<Option<Message>, SayError>>),
 }
 
-/// How long a connection is to wait before its next frame is taken, in milliseconds.
+/// What a connection's last frame leads to when a handler failed at it and took long.
 #[derive(Default)]
-pub(super) struct Pause(AtomicU64);
+pub(super) struct Pause {
+    ms: AtomicU64,
+    costly: AtomicBool,
+}
 
 impl Pause {
-    /// What it is now; it is none from here on.
-    pub(super) fn take(&self) -> u64 {
-        self.0.swap(0, Ordering::Relaxed)
+    fn begin(&self, ms: u64) {
+        self.ms.store(ms, Ordering::Relaxed);
+        self.costly.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits until the next frame may be taken.
+    pub(super) async fn rest(&self) {
+        let ms = self.ms.swap(0, Ordering::Relaxed);
+        if ms > 0 {
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+        }
+    }
+
+    /// Before the next frame is handled. It may well be as costly, so it is no worker's business; nor is the one after it, if it
+    /// was.
+    pub(super) fn before_next(&self) {
+        if self.costly.load(Ordering::Relaxed) && self.costly.swap(false, Ordering::Relaxed) {
+            leave_worker();
+        }
     }
 }
 
@@ -113,14 +133,14 @@ impl Reply {
         }
     }
 
-    /// A handler failed at it. A connection whose frames cost that much time is read more slowly: its next one is taken
+    /// A handler failed at it. A connection whose frame cost much time is read more slowly: its next one is taken
     /// after `pause_ms`.
     pub(super) fn faulted(self, room: RoomId, fault: &Fault, pause_ms: u64) {
         fault.log(Some(room), Some(&self.request), "its sender hears of an error");
         if let To::Socket(_, pause) = &self.to
-            && fault.cause.was_slow()
+            && fault.was_costly()
         {
-            pause.0.store(pause_ms, Ordering::Relaxed);
+            pause.begin(pause_ms);
         }
         self.failed(SayError::HandlerFault);
     }

@@ -138,7 +138,7 @@ limits! {
     /// The calls that may run past their first milliseconds at once.
     // Each holds a thread, of which the runtime has 512 beside its workers.
     handler_slow_calls_max: usize = 4, "calls", 1 => 256;
-    /// How long a client whose frame a handler ran out of time on waits before its next frame is taken.
+    /// How long a client whose frame a handler failed at, after more than 2 ms, waits before its next frame is taken.
     handler_overrun_pause_ms: u64 = 400, "ms", 0 => 60_000;
     /// The stack of a call.
     // It lies on the stack of the thread that calls, which has 2 MiB.

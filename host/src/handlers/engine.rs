@@ -2,6 +2,7 @@
 //! worlds, instances or calls.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
@@ -13,6 +14,12 @@ use super::aside::{Aside, Failed};
 
 /// One tick of the engine's clock: how finely a call's running time is looked at. Each costs a wake-up of one thread.
 const TICK: Duration = Duration::from_millis(5);
+
+/// The same after a call that failed had taken too long of its worker: the next such one is to be found out sooner.
+const CLOSE_TICK: Duration = Duration::from_millis(1);
+
+/// How many ticks are so close.
+const CLOSE_TICKS: u32 = 10_000;
 
 /// Compiled components that are kept beside those in use: as many versions of three handlers as the store keeps unless it
 /// is told otherwise. One takes about 300 KiB.
@@ -26,7 +33,8 @@ pub(super) struct Compiler {
     held: Mutex<Vec<Weak<PathBuf>>>,
     /// The process that compiles. None: it is done here.
     aside: Option<Aside>,
-    _clock: Arc<()>,
+    /// How many ticks of the clock are still to be close ones.
+    clock: Arc<AtomicU32>,
 }
 
 impl Compiler {
@@ -37,13 +45,13 @@ impl Compiler {
     /// When the engine does not take its configuration, the cache cannot be made, or no thread can be had.
     pub(super) fn start(stack_bytes_max: usize, cache: Option<&Path>) -> wasmtime::Result<Self> {
         let engine = Engine::new(&config(stack_bytes_max))?;
-        let clock = Arc::new(());
+        let clock = Arc::new(AtomicU32::new(0));
         start_clock(engine.clone(), Arc::downgrade(&clock))?;
         if let Some(directory) = cache {
             make_private(directory)?;
         }
         let (cache, held) = (cache.map(Path::to_owned), Mutex::default());
-        Ok(Self { engine, cache, held, aside: None, _clock: clock })
+        Ok(Self { engine, cache, held, aside: None, clock })
     }
 
     /// The same, with a process to compile in.
@@ -84,6 +92,11 @@ impl Compiler {
             None => {}
         }
         self.engine.precompile_component(bytes)
+    }
+
+    /// Looks at running calls more often for a while.
+    pub(super) fn look_closely(&self) {
+        self.clock.store(CLOSE_TICKS, Ordering::Relaxed);
     }
 
     /// Keeps what was compiled from these bytes for as long as the answer lives.
@@ -133,10 +146,12 @@ pub(super) fn config(stack_bytes_max: usize) -> Config {
 }
 
 /// Moves the engine's clock until its compiler is gone.
-fn start_clock(engine: Engine, compiler: Weak<()>) -> std::io::Result<()> {
+fn start_clock(engine: Engine, clock: Weak<AtomicU32>) -> std::io::Result<()> {
     std::thread::Builder::new().name("handler-clock".to_owned()).spawn(move || {
-        while compiler.strong_count() > 0 {
-            std::thread::sleep(TICK);
+        while let Some(close) = clock.upgrade() {
+            let is_close = close.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
+            drop(close);
+            std::thread::sleep(if is_close { CLOSE_TICK } else { TICK });
             engine.increment_epoch();
         }
     })?;

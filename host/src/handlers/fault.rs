@@ -9,7 +9,7 @@ use wasmtime::component::ResourceTableError;
 use super::faults::Faults;
 use super::kind::{HandlerKind, VersionId};
 use super::output::one_line;
-use super::state::HANDLES_MAX;
+use super::state::{HANDLES_MAX, WORKER_SHARE};
 use crate::config::Limits;
 use crate::model::{RequestId, RoomId};
 
@@ -34,6 +34,8 @@ pub struct Fault {
     pub cause: Cause,
     /// The end of what the call had printed, less a panic's own words.
     pub printed: Option<String>,
+    /// How long the call took. Zero where its answer came and was at fault.
+    pub took: Duration,
     /// Where it is kept once the operator has been told.
     pub(super) book: Arc<Faults>,
 }
@@ -103,6 +105,12 @@ pub enum Overrun {
 }
 
 impl Fault {
+    /// Whether it cost more than a call may take of a worker, whatever it ended with.
+    #[must_use]
+    pub fn was_costly(&self) -> bool {
+        self.took >= WORKER_SHARE || self.cause.was_slow()
+    }
+
     /// Tells the operator, in one line of the log, and keeps it for when they ask. `outcome` says what it means for whom.
     pub fn log(&self, room: Option<RoomId>, request: Option<&RequestId>, outcome: &str) {
         let backtrace = self.cause.backtrace();
@@ -170,7 +178,7 @@ impl Cause {
         }
     }
 
-    /// Whether it cost the host a long time.
+    /// Whether it ran out of time.
     #[must_use]
     pub fn was_slow(&self) -> bool {
         matches!(self, Self::Overrun(Overrun::Deadline(_) | Overrun::TooManySlow(_)))

@@ -124,6 +124,7 @@ mod tests {
             function: "events.message",
             cause: Cause::Trap { what: what.to_owned(), backtrace: vec!["f".repeat(10_000); 12] },
             printed: Some(printed.to_owned()),
+            took: std::time::Duration::ZERO,
             book: Arc::clone(book),
         }
     }

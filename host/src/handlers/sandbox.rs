@@ -90,6 +90,11 @@ impl Sandbox {
         self.compiler.in_use(bytes)
     }
 
+    /// Looks at running calls more often for a while.
+    pub(super) fn look_closely(&self) {
+        self.compiler.look_closely();
+    }
+
     pub(super) fn engine(&self) -> &wasmtime::Engine {
         self.compiler.engine()
     }

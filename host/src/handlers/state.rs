@@ -14,7 +14,7 @@ use super::fault::Overrun;
 use super::output::Output;
 
 /// A call that has run for this long stops being the business of a worker: see [`watch`].
-const WORKER_SHARE: Duration = Duration::from_millis(2);
+pub(super) const WORKER_SHARE: Duration = Duration::from_millis(2);
 
 /// How long the outgrown worker waits, so that a fresh one can take over its queue of tasks.
 const HAND_OVER: Duration = Duration::from_micros(300);
@@ -117,13 +117,14 @@ pub(super) fn watch(mut store: StoreContextMut<'_, State>) -> wasmtime::Result<U
     Ok(UpdateDeadline::Continue(1))
 }
 
-/// Lets another thread take over the tasks that wait for this worker.
+/// Lets another thread take over the tasks that wait for this worker, and the sockets that it looks after: until the task that
+/// calls this waits for something, it is nobody's business but its own.
 ///
 /// On a worker `block_in_place` passes them on, and the pause lets the thread that gets them start: without it this one
 /// would take them back on its way out. On a thread for blocking work, on the one that runs `block_on`, or on a worker that
 /// has passed its tasks on already, nothing waits and it only pauses. It would panic on a `LocalSet`, of which there is none.
 /// Threads of no runtime, such as the store's, and a runtime of a single thread are left alone.
-fn leave_worker() {
+pub fn leave_worker() {
     let on_worker = tokio::runtime::Handle::try_current()
         .is_ok_and(|runtime| runtime.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread);
     if on_worker {

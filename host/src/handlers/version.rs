@@ -9,6 +9,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use wasmtime::component::InstancePre;
 
@@ -78,7 +79,7 @@ impl<E: Exports> Version<E> {
             })?,
         };
         let Kept { running, exports, .. } = &mut kept;
-        let (outcome, _) = running.call(|store, _| call(exports, store));
+        let (outcome, took) = running.call(|store, _| call(exports, store));
         let printed = running.store.data().output.take();
         match outcome {
             Ok(answer) => {
@@ -90,7 +91,11 @@ impl<E: Exports> Version<E> {
             }
             Err(failed) => {
                 let (cause, printed) = failed.cause(self.limits()).with_printed(printed);
-                Err(self.fault(function, cause, printed))
+                let fault = Fault { took, ..self.fault(function, cause, printed) };
+                if fault.was_costly() {
+                    self.sandbox.look_closely();
+                }
+                Err(fault)
             }
         }
     }
@@ -102,7 +107,8 @@ impl<E: Exports> Version<E> {
 
     /// A fault of this version.
     pub(super) fn fault(&self, function: &'static str, cause: Cause, printed: Option<String>) -> Fault {
-        Fault { handler: E::KIND, version: self.id, function, cause, printed, book: Arc::clone(&self.sandbox.faults) }
+        let book = Arc::clone(&self.sandbox.faults);
+        Fault { handler: E::KIND, version: self.id, function, cause, printed, took: Duration::ZERO, book }
     }
 
     fn instantiate(&self, linked: &InstancePre<State>) -> wasmtime::Result<Kept<E>> {
