@@ -53,7 +53,7 @@ pub(crate) fn measure(run: &Run, setup: &OndolSetup) -> anyhow::Result<Vec<Figur
     ])
 }
 
-/// The plain loop's table: the columns, keys and indices that Ondol has for its messages.
+/// The plain loop's table: the columns that Ondol has for its messages, with an index for each way in which it looks for them.
 struct Table {
     connection: Connection,
     id: i64,
