@@ -82,11 +82,13 @@ fn hear(child: &mut Child, bytes: &[u8], limit: Duration) -> Result<(Vec<u8>, Ve
     else {
         return Err(std::io::Error::other("it has no pipes").into());
     };
-    // Who ended before it had read all has its reason on the other pipe.
-    let _ = input.write_all(bytes);
-    drop(input);
     let (tell, told) = channel();
+    let bytes = bytes.to_vec();
+    // Not here: who gets no CPU time does not read either.
     std::thread::Builder::new().name("handler-compile".to_owned()).spawn(move || {
+        // Who ended before it had read all has its reason on the other pipe.
+        let _ = input.write_all(&bytes);
+        drop(input);
         let _ = tell.send(read_all(output).and_then(|code| Ok((code, read_all(errors)?))));
     })?;
     Ok(told.recv_timeout(limit).map_err(|_| Failed::Late(limit))??)
@@ -119,4 +121,37 @@ fn stand_behind() {
     // SAFETY: `parameters` is a live `sched_param` that the call only reads, 0 is the caller, and a policy that the kernel does
     // not take is an error of the call and changes nothing.
     let _ = unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters) };
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test says what it expects")]
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::time::Instant;
+
+    use super::*;
+
+    /// A program that is no compiler.
+    fn program(directory: &tempfile::TempDir, script: &str) -> PathBuf {
+        let path = directory.path().join("program");
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
+        path
+    }
+
+    // One test: a file that another thread's new process still holds open for writing cannot be run.
+    #[test]
+    fn it_is_stopped_in_time_even_if_it_does_not_read_and_what_it_says_is_why() {
+        let directory = tempfile::tempdir().unwrap();
+        let (short, long) = (Duration::from_millis(100), Duration::from_secs(30));
+        let began = Instant::now();
+        let deaf = Aside::new(program(&directory, "exec sleep 60"), 1, short).compile(&vec![0; 1 << 20]);
+        assert!(matches!(deaf, Err(Failed::Late(late)) if late == short));
+        assert!(began.elapsed() < long);
+
+        let refusing = Aside::new(program(&directory, "echo no good >&2; exit 1"), 1, long);
+        assert_eq!(refusing.compile(&vec![0; 1 << 20]).unwrap_err().to_string(), "no good");
+        let nobody = Aside::new(directory.path().join("nobody"), 1, long);
+        assert!(matches!(nobody.compile(&[]), Err(Failed::Unheard(_))));
+    }
 }
