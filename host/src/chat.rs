@@ -284,9 +284,6 @@ impl Chat {
         let release = self.handlers.for_room(place.id);
         match ask::receive(&release, &reply.request, sender, place.id, frame) {
             Ok(Ok(Action::Post(draft))) => {
-                if let Some(outbox) = reply.outbox() {
-                    place.room.promote(outbox);
-                }
                 self.post(place, sender, draft, release, reply).await;
             }
             Ok(Ok(Action::Relay(payload))) => {

@@ -3,8 +3,10 @@
 //!
 //! What is published to a room goes out in one order to everyone. Whoever publishes writes for all who publish meanwhile:
 //! while a room's sockets are busy its events gather, and leave as one run of bytes with one write to each connection.
+//! Whoever spoke is the first to hear that they were heard, so what they say next is in the next run.
 
 mod outbox;
+mod round;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,6 +16,7 @@ use bytes::BytesMut;
 pub use outbox::{Outbox, State as OutboxState, Why, Wire};
 
 use crate::frame;
+use round::{Ahead, Taken};
 
 /// One room's members, and the way to them.
 #[derive(Default)]
@@ -32,6 +35,12 @@ struct Inner {
     snapshot: Option<Arc<[Arc<Outbox>]>>,
     /// Frames that wait to be written.
     outgoing: BytesMut,
+    /// Who waits for one of them, in a room where that is worth knowing.
+    speakers: Vec<Arc<Outbox>>,
+    /// What only those have heard who said it, while nobody publishes.
+    ahead: Ahead,
+    /// The bytes of what they have heard, while somebody does.
+    ahead_bytes: usize,
     publishing: bool,
 }
 
@@ -44,11 +53,14 @@ pub enum Presence {
     Same,
 }
 
-/// How many rounds of writing a publisher does for others before it lets go of its own work.
-const ROUNDS_MAX: usize = 16;
+/// How many writes a publisher does for others before it lets go of its own work.
+const WRITES_MAX: usize = 1_024;
 
-/// The connections that are in front and need not move there.
-const FRONT: usize = 16;
+/// In a room of at most so many connections everyone is told in the order in which they came.
+const ALL_IN_FRONT: usize = 16;
+
+/// How many are told before the others.
+const SPEAKERS_MAX: usize = 16;
 
 /// What is left when a publisher has done its share.
 #[must_use]
@@ -56,7 +68,7 @@ const FRONT: usize = 16;
 pub enum Rest {
     /// Nothing, or another publisher sees to it.
     Nothing,
-    /// More than [`ROUNDS_MAX`] rounds: [`Room::go_on`] has to be called, from somewhere with time.
+    /// More than [`WRITES_MAX`] writes: [`Room::go_on`] has to be called, from somewhere with time.
     More,
 }
 
@@ -71,25 +83,23 @@ impl Room {
         self.lock().leave(user, outbox)
     }
 
-    /// Moves a connection towards the front of those that are written to: whoever speaks is the first to hear that they were
-    /// heard, and what they say next comes along in the next run.
-    pub fn promote(&self, outbox: &Outbox) {
-        self.lock().promote(outbox);
-    }
-
-    /// Puts a payload after all that was put before. True: the caller has to see to it that [`Room::publish`] is called.
-    /// Otherwise somebody does already.
+    /// Puts a payload after all that was put before, for a connection that spoke or for none. True: the caller has to see to
+    /// it that [`Room::publish`] is called. Otherwise somebody does already.
     #[must_use]
-    pub fn put(&self, payload: &str) -> bool {
+    pub fn put(&self, payload: &str, speaker: Option<&Arc<Outbox>>) -> bool {
         let mut inner = self.lock();
         let due = inner.outgoing.is_empty() && !inner.publishing;
         frame::text(&mut inner.outgoing, payload);
+        if let Some(speaker) = speaker {
+            inner.heed(speaker);
+        }
         due
     }
 
-    /// How many bytes have been put and not yet sent.
+    /// How many bytes have been put and not yet sent to all.
     pub fn waiting_bytes(&self) -> usize {
-        self.lock().outgoing.len()
+        let inner = self.lock();
+        inner.outgoing.len() + inner.ahead_bytes
     }
 
     /// How many connections are in it.
@@ -111,19 +121,22 @@ impl Room {
 
     /// Goes on sending where a publisher left [`Rest::More`].
     pub fn go_on(&self) -> Rest {
-        for _ in 0..ROUNDS_MAX {
-            let (run, connections) = {
+        let mut ahead = std::mem::take(&mut self.lock().ahead);
+        let mut writes = 0;
+        while writes < WRITES_MAX {
+            let (taken, connections) = {
                 let mut inner = self.lock();
-                if inner.outgoing.is_empty() {
+                if inner.outgoing.is_empty() && ahead.is_empty() {
                     inner.publishing = false;
                     return Rest::Nothing;
                 }
-                (inner.outgoing.split().freeze(), inner.snapshot())
+                inner.ahead_bytes = 0;
+                (inner.take(), inner.snapshot())
             };
-            for connection in connections.iter() {
-                connection.send(&run);
-            }
+            writes += connections.len().max(1);
+            ahead = round::go_round(ahead, taken, &connections, || self.lock().take_ahead());
         }
+        self.lock().ahead = ahead;
         Rest::More
     }
 
@@ -166,20 +179,26 @@ impl Inner {
         Presence::Changed
     }
 
-    fn promote(&mut self, outbox: &Outbox) {
-        let Some(&place) = self.places.get(&outbox.id) else { return };
-        if place < FRONT {
-            return;
+    /// Remembers who waits for what was put last.
+    fn heed(&mut self, speaker: &Arc<Outbox>) {
+        let worth_it = self.connections.len() > ALL_IN_FRONT && self.speakers.len() < SPEAKERS_MAX;
+        if worth_it && !self.speakers.iter().any(|known| Arc::ptr_eq(known, speaker)) {
+            self.speakers.push(Arc::clone(speaker));
         }
-        // Half the way: who speaks often stays in front, and nobody who does is sent far back.
-        let ahead = place / 2;
-        self.connections.swap(place, ahead);
-        for place in [place, ahead] {
-            if let Some(moved) = self.connections.get(place) {
-                self.places.insert(moved.id, place);
-            }
+    }
+
+    /// What has been put.
+    fn take(&mut self) -> Taken {
+        Taken { run: self.outgoing.split().freeze(), speakers: std::mem::take(&mut self.speakers) }
+    }
+
+    /// The same in the midst of a round, when somebody waits for it.
+    fn take_ahead(&mut self) -> Option<Taken> {
+        if self.speakers.is_empty() {
+            return None;
         }
-        self.snapshot = None;
+        self.ahead_bytes += self.outgoing.len();
+        Some(self.take())
     }
 
     /// Joins and leaves between two runs cost one copy of the list together, not one each.

@@ -212,7 +212,7 @@ impl Place {
 
     /// Sends a payload to the room, after what was put before.
     fn send(self: &Arc<Self>, payload: &str, runtime: &Handle) {
-        if self.room.put(payload) {
+        if self.room.put(payload, None) {
             self.publish(runtime);
         }
     }

@@ -43,6 +43,8 @@ pub(super) struct Work {
     slow_commits: AtomicUsize,
     /// Batches that are being committed or published.
     under_way: AtomicUsize,
+    /// How many messages the last batch had.
+    last_batch: AtomicUsize,
 }
 
 /// What comes back from the store with each message.
@@ -56,8 +58,8 @@ pub(super) struct Posted {
 impl Work {
     pub(super) fn new(store: Store<Posted>, limits: Limits, runtime: Handle) -> Self {
         let next_id = AtomicU64::new(store.first_free_id().0);
-        let (slow_commits, under_way) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Self { store, limits, runtime, next_id, slow_commits, under_way }
+        let (slow_commits, under_way, last_batch) = Default::default();
+        Self { store, limits, runtime, next_id, slow_commits, under_way, last_batch }
     }
 
     pub(super) fn next_id(&self) -> MessageId {
@@ -80,9 +82,13 @@ impl Work {
         Ok(())
     }
 
-    /// Lets the worker take what is ready on other connections, for as long as that brings more.
+    /// Lets the worker take what is ready on other connections, for as long as that brings more. Not when the last batch was a
+    /// single message and this one is: then it is quiet, and asking all sockets would wake another worker for nothing.
     async fn gather(&self) {
         let mut waiting = self.store.waiting();
+        if waiting <= 1 && self.last_batch.load(Ordering::Relaxed) <= 1 {
+            return;
+        }
         for _ in 0..GATHER_MAX {
             tokio::task::yield_now().await;
             let before = std::mem::replace(&mut waiting, self.store.waiting());
@@ -126,7 +132,10 @@ impl Work {
         let batch = Arc::new(UnderWay::begin(self));
         let started = Instant::now();
         let mut rooms = Vec::new();
-        let turn = self.store.commit(|batch| rooms = report(batch));
+        let turn = self.store.commit(|batch| {
+            self.last_batch.store(batch.stored.len(), Ordering::Relaxed);
+            rooms = report(batch);
+        });
         if started.elapsed() > SLOW_COMMIT {
             self.slow_commits.store(SLOW_FOR, Ordering::Relaxed);
         }
@@ -166,7 +175,7 @@ impl Drop for UnderWay {
 fn report(batch: Batch<Posted>) -> Vec<Arc<Place>> {
     let mut rooms = Vec::new();
     for Entry { message, then: Posted { place, payload, reply } } in batch.stored {
-        let due = place.room.put(&payload);
+        let due = place.room.put(&payload, reply.as_ref().and_then(Reply::outbox));
         place.came_back(false);
         if let Some(message) = message {
             if message.draft.client_id.is_some() {
