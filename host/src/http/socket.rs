@@ -86,8 +86,14 @@ impl SocketWire {
 }
 
 impl Wire for SocketWire {
+    /// Past tokio's book of what is writable, which costs as much as all else here, unless the socket is full: then tokio has to
+    /// know, so that it says when there is room again.
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.tcp.get().map_or_else(|| Err(io::ErrorKind::WouldBlock.into()), |tcp| tcp.try_write(bytes))
+        let Some(tcp) = self.tcp.get() else { return Err(io::ErrorKind::WouldBlock.into()) };
+        match socket2::SockRef::from(&**tcp).send(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => tcp.try_write(bytes),
+            written => written,
+        }
     }
 }
 
