@@ -54,7 +54,25 @@ impl fmt::Display for Timestamp {
         let (year, month, day) = civil_from_days(days);
         let (hour, minute) = (rest / 3_600_000, rest / 60_000 % 60);
         let (second, milli) = (rest / 1_000 % 60, rest % 1_000);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
+        // By hand where all is of the usual length: it is written for each message, and seven numbers by `write!` cost as much
+        // as a good part of a call.
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        let fields = [(3, year), (6, month), (9, day), (12, hour), (15, minute), (18, second), (22, milli)];
+        for (last, mut number) in fields {
+            let mut at = last;
+            while number > 0 {
+                match text.get_mut(at) {
+                    Some(digit @ b'0'..=b'9') => *digit = b'0' + (number % 10) as u8,
+                    _ => break,
+                }
+                number /= 10;
+                at = at.wrapping_sub(1);
+            }
+            if number > 0 {
+                return write!(f, "{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z");
+            }
+        }
+        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -207,5 +225,7 @@ mod tests {
         assert_eq!(Timestamp(951_782_400_000).to_string(), "2000-02-29T00:00:00.000Z");
         assert_eq!(Timestamp(1_769_851_800_125).to_string(), "2026-01-31T09:30:00.125Z");
         assert_eq!(Timestamp(4_107_542_399_999).to_string(), "2100-02-28T23:59:59.999Z");
+        assert_eq!(Timestamp(253_402_300_799_999).to_string(), "9999-12-31T23:59:59.999Z");
+        assert_eq!(Timestamp(253_402_300_800_000).to_string(), "10000-01-01T00:00:00.000Z");
     }
 }

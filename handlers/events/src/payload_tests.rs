@@ -47,6 +47,20 @@ fn what_a_message_lacks_is_null_and_extra_is_left_out() {
 }
 
 #[test]
+fn what_is_escaped_is_found_wherever_it_stands() {
+    for before in 0..20 {
+        for character in (0..=0x80).filter_map(char::from_u32).chain(['\u{ff}', '가']) {
+            for after in ["", "ab\"\u{1}", "long enough for two words"] {
+                let text = format!("{}{character}{after}", "~".repeat(before));
+                let mut out = String::new();
+                push_string(&mut out, &text);
+                assert_eq!(out, serde_json::to_string(&text).unwrap());
+            }
+        }
+    }
+}
+
+#[test]
 fn every_character_is_written_as_serde_json_writes_it() {
     let everything: String = (0..=0x2fff).filter_map(char::from_u32).chain("😀👩\u{200d}👧".chars()).collect();
     let hostile = ["", "\"", "\\", "\\\"\\", "\n", "a\nb", "</script>", "끝\"", "\"가", "\0"];

@@ -134,8 +134,8 @@ fn read_text(message: Value<'_>, length_max: usize) -> Result<String, Refusal> {
     if text.is_empty() {
         return refuse("blank", FIELD, "The message must not be blank.");
     }
-    let mut length = 0_usize;
-    for character in text.chars() {
+    let (mut length, rest) = split_plain(text);
+    for character in rest.chars() {
         if character.is_control() && !matches!(character, '\n' | '\t' | '\r') {
             return refuse(
                 "invalid",
@@ -149,6 +149,21 @@ fn read_text(message: Value<'_>, length_max: usize) -> Result<String, Refusal> {
         return refuse("too_long", FIELD, format!("The message must have at most {length_max} characters."));
     }
     if text.len() == whole.len() { Ok(whole.into_owned()) } else { Ok(text.to_owned()) }
+}
+
+/// How many characters at the start of a text are ASCII and no control characters, counted eight at a time, and the rest.
+/// In a sandbox every turn of a loop pays for the look at the clock, and most of most texts is of this kind.
+fn split_plain(text: &str) -> (usize, &str) {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES << 7;
+    let plain = |word: &&[u8; 8]| {
+        let word = u64::from_le_bytes(**word);
+        // None is below a space, none is DEL and none is above: adding one to each would carry DEL into the high bit.
+        (word.wrapping_sub(ONES * 0x20) | word | word.wrapping_add(ONES)) & HIGH == 0
+    };
+    let length = text.as_bytes().as_chunks::<8>().0.iter().take_while(plain).count() * 8;
+    // What is plain is ASCII, so a character starts after it.
+    text.split_at_checked(length).map_or((0, text), |(_, rest)| (length, rest))
 }
 
 /// A client that echoes an event says null where it has no id, so null is the same as nothing.
