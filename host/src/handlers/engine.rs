@@ -33,8 +33,21 @@ pub(super) struct Compiler {
     held: Mutex<Vec<Weak<PathBuf>>>,
     /// The process that compiles. None: it is done here.
     aside: Option<Aside>,
-    /// How many ticks of the clock are still to be close ones.
-    clock: Arc<AtomicU32>,
+    clock: Clock,
+}
+
+/// The engine's clock, as far as it is anybody else's business. It runs for as long as one of these lives.
+#[derive(Clone, Default)]
+pub(super) struct Clock {
+    /// How many ticks are still to be close ones.
+    close: Arc<AtomicU32>,
+}
+
+impl Clock {
+    /// Whether it ticks closely, since a call that failed had taken too long.
+    pub(super) fn is_close(&self) -> bool {
+        self.close.load(Ordering::Relaxed) > 0
+    }
 }
 
 impl Compiler {
@@ -45,8 +58,8 @@ impl Compiler {
     /// When the engine does not take its configuration, the cache cannot be made, or no thread can be had.
     pub(super) fn start(stack_bytes_max: usize, cache: Option<&Path>) -> wasmtime::Result<Self> {
         let engine = Engine::new(&config(stack_bytes_max))?;
-        let clock = Arc::new(AtomicU32::new(0));
-        start_clock(engine.clone(), Arc::downgrade(&clock))?;
+        let clock = Clock::default();
+        start_clock(engine.clone(), Arc::downgrade(&clock.close))?;
         if let Some(directory) = cache {
             make_private(directory)?;
         }
@@ -96,7 +109,11 @@ impl Compiler {
 
     /// Looks at running calls more often for a while.
     pub(super) fn look_closely(&self) {
-        self.clock.store(CLOSE_TICKS, Ordering::Relaxed);
+        self.clock.close.store(CLOSE_TICKS, Ordering::Relaxed);
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// Keeps what was compiled from these bytes for as long as the answer lives.
@@ -146,9 +163,9 @@ pub(super) fn config(stack_bytes_max: usize) -> Config {
 }
 
 /// Moves the engine's clock until its compiler is gone.
-fn start_clock(engine: Engine, clock: Weak<AtomicU32>) -> std::io::Result<()> {
+fn start_clock(engine: Engine, close: Weak<AtomicU32>) -> std::io::Result<()> {
     std::thread::Builder::new().name("handler-clock".to_owned()).spawn(move || {
-        while let Some(close) = clock.upgrade() {
+        while let Some(close) = close.upgrade() {
             let is_close = close.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
             drop(close);
             std::thread::sleep(if is_close { CLOSE_TICK } else { TICK });

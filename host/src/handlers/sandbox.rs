@@ -52,7 +52,7 @@ impl Sandbox {
     pub fn new(limits: &Limits, cache: Option<&Path>) -> anyhow::Result<Self> {
         let compiler = Compiler::start(limits.handler_stack_bytes_max, cache)?;
         let linker = super::wasi::linker(compiler.engine())?;
-        let slow_calls = SlowCalls::new(limits.handler_slow_calls_max);
+        let slow_calls = SlowCalls::new(limits.handler_slow_calls_max, compiler.clock().clone());
         let limits_of = HandlerKind::ALL.map(|handler| limits.of(handler.name()));
         Ok(Self {
             compiler,
