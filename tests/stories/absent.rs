@@ -236,3 +236,26 @@ async fn where_nobody_stands_in_a_missing_handler_keeps_the_server_from_starting
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn faults_of_a_canary_end_it_where_only_the_built_in_handler_was_before() -> TestResult {
+    let server = stood_in().without("events").start().await?;
+    let mut rooms = Vec::new();
+    for number in 0..20 {
+        let room = server.create_room(&format!("room {number}")).await?;
+        rooms.push(server.join(room, "ann").await?);
+    }
+    let file = format!("events={}", guest("trapping_events").display());
+    command(&server, &["deploy", &file, "--percent", "80"])?.expect_parts(0, &["canary in 80 %"])?;
+    for room in &mut rooms {
+        room.say("trap").await?;
+        room.expect_message("trap").await?;
+    }
+    server.wait_for_log("the canary failed its probation").await?;
+    let status = until("the mark", async || {
+        let status = asked(&server, "/v1/status").await.ok()?;
+        (status["bad"] != json!({})).then_some(status)
+    });
+    assert_eq!(status.await?["canary"], Value::Null);
+    not_ready(&server, "events does", &["events"]).await
+}

@@ -78,12 +78,15 @@ fn or_instead<T>(
         Ok(answer) => return Ok(answer),
         Err(fault) => fault,
     };
-    if let Some(before) = release.before(&fault)
-        && let Ok(answer) = ask(before)
-    {
-        fault.log(room, request, BEFORE_ANSWERED);
-        release.held_against(&fault, &call());
-        return Ok(answer);
+    match release.before(&fault).map(&ask) {
+        Some(Ok(answer)) => {
+            fault.log(room, request, BEFORE_ANSWERED);
+            release.held_against(&fault, &call());
+            return Ok(answer);
+        }
+        // Where there was no version before this one, it was the built-in handler that answered.
+        Some(Err(none)) if matches!(none.cause, Cause::NoVersion) => release.held_against(&fault, &call()),
+        _ => {}
     }
     match instead() {
         // That there is no version was told when that began.
