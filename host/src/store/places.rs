@@ -70,9 +70,11 @@ impl Places {
         };
         self.behind = Some(behind);
         if behind >= BEHIND_MAX {
+            // `OR FAIL`, as the whole transaction is given up when this fails: else SQLite would keep a copy of each page
+            // that it changes here.
             connection
                 .prepare_cached(
-                    "INSERT INTO message_place SELECT room << 32 | seq, n FROM message \
+                    "INSERT OR FAIL INTO message_place SELECT room << 32 | seq, n FROM message \
                      WHERE n >= (SELECT next FROM counter WHERE name = 'place') ORDER BY room, seq",
                 )?
                 .execute([])?;

@@ -37,6 +37,8 @@ pub(super) fn open(path: &Path, synchronous: Synchronous) -> Result<Connection, 
     // See `checkpoint.rs`.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     migrate(&mut connection)?;
+    // What is sorted on its way into `message_place` needs no file outside of the data directory.
+    connection.pragma_update(None, "temp_store", "memory")?;
     Ok(connection)
 }
 
