@@ -7,7 +7,7 @@ use ondol::config::Limits;
 use ondol::model::RoomId;
 
 use crate::TARGET;
-use crate::inside::{Speaker, handlers};
+use crate::inside::{Parrot, handlers};
 
 pub(crate) fn measure(criterion: &mut Criterion) -> anyhow::Result<()> {
     let directory = Path::new(TARGET).join("handlers");
@@ -18,20 +18,20 @@ pub(crate) fn measure(criterion: &mut Criterion) -> anyhow::Result<()> {
     for (instance, limits) in [("kept", Limits::default()), ("fresh", fresh)] {
         let handlers = handlers(&directory, &limits)?;
         let release = handlers.current();
-        let mut speaker = Speaker::new();
-        let message = speaker.next(RoomId(1));
+        let mut parrot = Parrot::new();
+        let message = parrot.next(RoomId(1));
         // What fails here would fail each time.
-        speaker.receive(&release)?;
+        parrot.receive(&release)?;
         release.message(&message)?;
-        group.bench_function(format!("receive, {instance}"), |bencher| bencher.iter(|| speaker.receive(&release)));
+        group.bench_function(format!("receive, {instance}"), |bencher| bencher.iter(|| parrot.receive(&release)));
         group.bench_function(format!("message, {instance}"), |bencher| bencher.iter(|| release.message(&message)));
         group.bench_function(format!("both, {instance}"), |bencher| {
-            bencher.iter(|| speaker.through_sandbox(&handlers));
+            bencher.iter(|| parrot.through_sandbox(&handlers));
         });
     }
-    let mut speaker = Speaker::new();
-    speaker.natively()?;
-    group.bench_function("both, native", |bencher| bencher.iter(|| speaker.natively()));
+    let mut parrot = Parrot::new();
+    parrot.natively()?;
+    group.bench_function("both, native", |bencher| bencher.iter(|| parrot.natively()));
     group.finish();
     Ok(())
 }

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail, ensure};
 use ondol::config::{Limits, Synchronous};
 use ondol::handlers::{Candidate, HandlerKind, Handlers, How, Ledger, Release, Sandbox, Source, Why};
-use ondol::model::{Action, Draft, Frame, Message, MessageId, RoomDraft, RoomId, Seq, Standing, Timestamp, User};
+use ondol::model::{
+    Action, Draft, Frame, Message, MessageId, RoomDraft, RoomId, Seq, Speaker, Standing, Timestamp, User,
+};
 use ondol::store::{Entry, RoomOutcome, Store};
 use ondol_events::payload;
 use ondol_messages::frame;
@@ -35,23 +37,23 @@ pub(crate) fn handlers(directory: &Path, limits: &Limits) -> anyhow::Result<Hand
 }
 
 /// Somebody who says the same thing again and again.
-pub(crate) struct Speaker {
-    sender: Arc<User>,
+pub(crate) struct Parrot {
+    sender: Arc<Speaker>,
     frame: String,
     said: u64,
 }
 
-impl Speaker {
+impl Parrot {
     pub(crate) fn new() -> Self {
-        let sender = User {
+        let sender = Arc::new(Speaker::new(User {
             id: "1-0".to_owned(),
             nickname: "n1-0".to_owned(),
             email: "1-0@example.com".to_owned(),
             profile_url: None,
-        };
+        }));
         let text = "x".repeat(TEXT_BYTES);
         let frame = format!(r#"{{"type":"chat.message","message":"{text}"}}"#);
-        Self { sender: Arc::new(sender), frame, said: 0 }
+        Self { sender, frame, said: 0 }
     }
 
     /// What a message is asked of the components: from a client's frame to the event, the two calls that each message
@@ -85,9 +87,7 @@ impl Speaker {
             id: id.0,
             room: room.0,
             seq: seq.0,
-            email: &sender.email,
-            nickname: &sender.nickname,
-            profile_url: sender.profile_url.as_deref(),
+            sender: &payload::sender(&sender.email, &sender.nickname, sender.profile_url.as_deref()),
             text: &draft.text,
             client_id: draft.client_id.as_deref(),
             parent: draft.parent.map(|parent| parent.0),
@@ -96,7 +96,7 @@ impl Speaker {
         }))
     }
 
-    /// The next message, with the text that [`Speaker::new`] chose.
+    /// The next message, with the text that [`Parrot::new`] chose.
     pub(crate) fn next(&mut self, room: RoomId) -> Message {
         self.message(room, Draft { text: "x".repeat(TEXT_BYTES), ..Draft::default() })
     }
@@ -112,7 +112,7 @@ impl Speaker {
 pub(crate) struct Disk {
     store: Store<()>,
     room: RoomId,
-    speaker: Speaker,
+    parrot: Parrot,
 }
 
 impl Disk {
@@ -122,13 +122,13 @@ impl Disk {
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         let (RoomOutcome::Created(room) | RoomOutcome::Standing(room)) =
             runtime.block_on(store.create_room(draft, None, None))?;
-        Ok(Self { store, room: room.id, speaker: Speaker::new() })
+        Ok(Self { store, room: room.id, parrot: Parrot::new() })
     }
 
     /// Hands so many messages to the store and commits them in one transaction.
     pub(crate) fn commit(&mut self, messages: usize) -> anyhow::Result<()> {
         for _ in 0..messages {
-            let entry = Entry { message: Some(self.speaker.next(self.room)), then: () };
+            let entry = Entry { message: Some(self.parrot.next(self.room)), then: () };
             // This is the only one who appends, so the turn is always ours.
             let _ = self.store.append(entry).map_err(|failed| failed.error)?;
         }

@@ -10,7 +10,7 @@ use ondol::handlers::Handlers;
 
 use crate::cli::Run;
 use crate::clock::own_thread_time;
-use crate::inside::{Speaker, handlers};
+use crate::inside::{Parrot, handlers};
 use crate::load::measure as measure_load;
 use crate::report::{Figure, median, range};
 use crate::run::{gather, told};
@@ -68,24 +68,24 @@ pub(crate) fn measure(run: &Run, setup: &OndolSetup) -> anyhow::Result<Vec<Figur
 /// The same message both ways.
 struct Calls<'a> {
     handlers: &'a Handlers,
-    speaker: Speaker,
+    parrot: Parrot,
 }
 
 impl<'a> Calls<'a> {
     /// Errors when the components and the native functions do not come to the same event.
     fn new(handlers: &'a Handlers) -> anyhow::Result<Self> {
-        let (sandboxed, native) = (Speaker::new().through_sandbox(handlers)?, Speaker::new().natively()?);
+        let (sandboxed, native) = (Parrot::new().through_sandbox(handlers)?, Parrot::new().natively()?);
         ensure!(sandboxed == native, "the sandbox answers {sandboxed}, the native functions {native}");
-        Ok(Self { handlers, speaker: Speaker::new() })
+        Ok(Self { handlers, parrot: Parrot::new() })
     }
 
     fn sandboxed_us(&mut self, messages: u32) -> anyhow::Result<f64> {
-        let Self { handlers, speaker } = self;
-        us_each(messages, || speaker.through_sandbox(handlers))
+        let Self { handlers, parrot } = self;
+        us_each(messages, || parrot.through_sandbox(handlers))
     }
 
     fn native_us(&mut self, messages: u32) -> anyhow::Result<f64> {
-        us_each(messages, || self.speaker.natively())
+        us_each(messages, || self.parrot.natively())
     }
 }
 

@@ -39,7 +39,9 @@ pub use crate::store::Page;
 
 use crate::config::Config;
 use crate::handlers::{Handlers, Known, Release, Sandbox, VersionId, Watch};
-use crate::model::{Action, Draft, Frame, Message, Refusal, RequestId, Room, RoomId, RoomRequest, Standing, User};
+use crate::model::{
+    Action, Draft, Frame, Message, Refusal, RequestId, Room, RoomId, RoomRequest, Speaker, Standing, User,
+};
 use crate::store::{RoomOutcome, Store, StoreError};
 use place::{Place, Post};
 use ready::Ready;
@@ -114,7 +116,7 @@ pub enum Said {
 pub struct Member {
     chat: Arc<Chat>,
     place: Arc<Place>,
-    user: Arc<User>,
+    user: Arc<Speaker>,
     outbox: Arc<Outbox>,
     frames: AtomicU64,
     pause: Arc<Pause>,
@@ -233,7 +235,7 @@ impl Chat {
     pub async fn say_once(
         self: &Arc<Self>,
         room: RoomId,
-        sender: Arc<User>,
+        sender: Arc<Speaker>,
         body: String,
         id: RequestId,
     ) -> Result<Said, ChatError> {
@@ -260,7 +262,7 @@ impl Chat {
     pub async fn join(
         self: &Arc<Self>,
         room: RoomId,
-        user: Arc<User>,
+        user: Arc<Speaker>,
         outbox: Arc<Outbox>,
     ) -> Result<Member, ChatError> {
         let place = self.place(room).await?;
@@ -280,7 +282,7 @@ impl Chat {
     }
 
     /// What becomes of a frame. The reply hears of it, unless the frame was relayed or ignored.
-    async fn say(&self, place: &Arc<Place>, sender: &Arc<User>, frame: Frame<'_>, reply: Reply) {
+    async fn say(&self, place: &Arc<Place>, sender: &Arc<Speaker>, frame: Frame<'_>, reply: Reply) {
         let release = self.handlers.for_room(place.id);
         match ask::receive(&release, &reply.request, sender, place.id, frame) {
             Ok(Ok(Action::Post(draft))) => {
@@ -300,7 +302,7 @@ impl Chat {
     }
 
     /// Gives a draft to its room, once what it refers to has been looked up.
-    async fn post(&self, place: &Arc<Place>, sender: &Arc<User>, draft: Draft, release: Arc<Release>, reply: Reply) {
+    async fn post(&self, place: &Arc<Place>, sender: &Arc<Speaker>, draft: Draft, release: Arc<Release>, reply: Reply) {
         if let Some(parent) = draft.parent {
             match self.work.store.has_message(place.id, parent).await {
                 Ok(true) => {}

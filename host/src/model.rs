@@ -2,11 +2,13 @@
 //! no IO and decides nothing.
 
 mod request;
+mod speaker;
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use request::RequestId;
+pub use speaker::{Speaker, UserKey};
 
 /// A room's number, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -189,7 +191,7 @@ pub struct Message {
     /// Its place in the room.
     pub seq: Seq,
     /// Who said it.
-    pub sender: std::sync::Arc<User>,
+    pub sender: std::sync::Arc<Speaker>,
     /// What was drafted.
     pub draft: Draft,
     /// When it was accepted.

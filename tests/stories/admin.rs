@@ -136,7 +136,7 @@ async fn the_gate_names_the_step_that_refused() -> TestResult {
     broken[2_000..2_100].fill(0xff);
     refused(&upload(&broken).await?, "events", "compile")?;
     let reasons = refused(&upload(&handlers::read(&standard("rooms"))?).await?, "events", "exports")?;
-    assert!(reasons.contains("ondol:chat/events@0.1.0"), "{reasons}");
+    assert!(reasons.contains("ondol:chat/events@0.2.0"), "{reasons}");
     let needy = server.upload("messages", guest("needy")).await?;
     let reasons = refused(&needy, "messages", "imports")?;
     assert!(reasons.contains("example:missing/one") && reasons.contains("example:missing/two"), "{reasons}");

@@ -116,7 +116,7 @@ async fn what_a_handler_failed_at_is_told_to_an_operator_who_asks() -> TestResul
     assert_eq!((&fault["function"], &fault["room"]), (&json!("events.message"), &json!(room)));
     let cause = fault["cause"].as_str().unwrap();
     assert!(cause.contains("it panicked at ") && cause.contains(": the trap that was asked for"), "{fault}");
-    assert!(fault["backtrace"].to_string().contains("chat/events@0.1.0#message"), "{fault}");
+    assert!(fault["backtrace"].to_string().contains("chat/events@0.2.0#message"), "{fault}");
     assert_eq!(fault["printed"], json!(["a line for stdout", "a line for stderr"]));
     assert_eq!(fault["outcome"], "its sender hears of an error");
     assert!(!answer.to_string().contains("says ann"), "{answer}");

@@ -222,6 +222,14 @@ async fn a_payload_may_lie_and_what_is_stored_does_not() -> TestResult {
 }
 
 #[tokio::test]
+async fn nobody_is_told_of_but_who_is_in_the_call() -> TestResult {
+    let mut all = hostile("events").await?;
+    let line = faulty(&mut all, "events", "stranger", "nobody in this call is").await?;
+    assert!(!line.contains("example.com"), "{line}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_relayed_forgery_is_nobodys_message() -> TestResult {
     let (server, mut ann, mut ben) = hostile("messages").await?;
     ann.say("forge").await?;

@@ -1,6 +1,7 @@
 //! Who is calling: by query, by headers, and never by guessing.
 
 use ondol_tests::{TestResult, TestServer, User};
+use serde_json::json;
 
 /// A server with one room.
 async fn lobby() -> TestResult<TestServer> {
@@ -209,6 +210,23 @@ async fn nothing_of_who_is_calling_is_logged() -> TestResult {
     let log = server.log().since(0).join("\n");
     for secret in ["secret-text", "secret-nonsense", "u1@example.com", "secret-query"] {
         assert!(!log.contains(secret), "{secret:?} is in the log");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_speaks_in_two_tabs_is_shown_as_each_tab_has_them() -> TestResult {
+    let server = lobby().await?;
+    let user = User::named("ann");
+    let mut one = server.join(1, &user).await?;
+    let mut other = server.open_tab(1, user.called("Anna").pictured("/a.png")).await?;
+    for (text, nickname, picture) in [("a", "ann", None), ("b", "Anna", Some("/a.png"))].repeat(2) {
+        let speaker = if nickname == "ann" { &mut one } else { &mut other };
+        speaker.say(text).await?;
+        for tab in [&mut one, &mut other] {
+            let heard = tab.expect_message(text).await?;
+            assert_eq!((&heard["nickname"], &heard["profile_picture_url"]), (&json!(nickname), &json!(picture)));
+        }
     }
     Ok(())
 }

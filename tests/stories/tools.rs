@@ -127,7 +127,7 @@ fn check_leaves_nothing_behind() -> TestResult {
 #[test]
 fn inspect_says_what_a_component_is_for() -> TestResult {
     let output = ondol(&["inspect", &text(&standard("messages"))])?;
-    output.expect_parts(0, &["ondol:chat/messages@0.1.0", "ondol:chat/settings@0.1.0", "message-handler"])
+    output.expect_parts(0, &["ondol:chat/messages@0.2.0", "ondol:chat/settings@0.2.0", "message-handler"])
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn inspect_speaks_json_to_programs() -> TestResult {
     let output = ondol(&["inspect", &text(&standard("rooms")), "--output", "json"])?;
     output.expect(0)?;
     let value: Value = serde_json::from_str(&output.stdout)?;
-    assert!(value.is_object() && output.stdout.contains("ondol:chat/rooms@0.1.0"), "{}", output.stdout);
+    assert!(value.is_object() && output.stdout.contains("ondol:chat/rooms@0.2.0"), "{}", output.stdout);
     Ok(())
 }
 

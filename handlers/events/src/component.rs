@@ -1,10 +1,12 @@
 //! The glue between the contract in `wit/` and [`payload`](crate::payload): it changes types and decides nothing.
 
+use std::cell::RefCell;
 use std::sync::OnceLock;
 
 use crate::payload::{self, Announce, Message};
+use crate::senders::Senders;
 use bindings::exports::ondol::chat::events::Guest;
-use bindings::ondol::chat::{settings, types};
+use bindings::ondol::chat::{settings, types, users};
 
 /// What the world `event-handler` asks for.
 struct Events;
@@ -13,18 +15,22 @@ impl Guest for Events {
     fn message(message: types::Message) -> types::Payload {
         // It has no use for the setting, but settings that make no sense should be found by whatever call comes first.
         announce();
-        payload::message(&Message {
-            id: message.id,
-            room: message.room,
-            seq: message.seq,
-            email: &message.sender.email,
-            nickname: &message.sender.nickname,
-            profile_url: message.sender.profile_url.as_deref(),
-            text: &message.text,
-            client_id: message.client_id.as_deref(),
-            parent: message.parent,
-            extra: message.extra.as_deref(),
-            created_at: &message.created_at,
+        SENDERS.with_borrow_mut(|senders| {
+            let sender = senders.get_or_write(message.sender, || {
+                let user = users::get(message.sender);
+                payload::sender(&user.email, &user.nickname, user.profile_url.as_deref())
+            });
+            payload::message(&Message {
+                id: message.id,
+                room: message.room,
+                seq: message.seq,
+                sender,
+                text: &message.text,
+                client_id: message.client_id.as_deref(),
+                parent: message.parent,
+                extra: message.extra.as_deref(),
+                created_at: &message.created_at,
+            })
         })
     }
 
@@ -40,6 +46,10 @@ impl Guest for Events {
         announce();
         payload::refusal(&refusal.code, &refusal.message, refusal.field.as_deref())
     }
+}
+
+thread_local! {
+    static SENDERS: RefCell<Senders> = const { RefCell::new(Senders::new()) };
 }
 
 /// What the operator wants announced, read by the first call and kept: it never changes while an instance lives.

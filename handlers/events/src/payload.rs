@@ -17,12 +17,8 @@ pub struct Message<'a> {
     pub room: u64,
     /// Its place in that room.
     pub seq: u64,
-    /// The sender's address.
-    pub email: &'a str,
-    /// The sender's name.
-    pub nickname: &'a str,
-    /// Where the sender's picture is.
-    pub profile_url: Option<&'a str>,
+    /// What [`sender`] has written of whoever said it.
+    pub sender: &'a str,
     /// What was said.
     pub text: &'a str,
     /// The client's own id for it.
@@ -50,21 +46,14 @@ pub fn message(message: &Message<'_>) -> String {
     let mut out = String::with_capacity(
         MESSAGE_FRAME_BYTES
             + message.text.len()
-            + message.email.len()
-            + message.nickname.len()
+            + message.sender.len()
             + message.created_at.len()
-            + message.profile_url.map_or(0, str::len)
             + message.client_id.map_or(0, str::len)
             + message.extra.map_or(0, str::len),
     );
     out.push_str(r#"{"type":"chat.message","message":"#);
     push_string(&mut out, message.text);
-    out.push_str(r#","sender":"#);
-    push_string(&mut out, message.email);
-    out.push_str(r#","nickname":"#);
-    push_string(&mut out, message.nickname);
-    out.push_str(r#","profile_picture_url":"#);
-    push_string_or_null(&mut out, message.profile_url);
+    out.push_str(message.sender);
     out.push_str(r#","id":"#);
     push_number(&mut out, message.id);
     out.push_str(r#","room":"#);
@@ -85,6 +74,19 @@ pub fn message(message: &Message<'_>) -> String {
         push_string(&mut out, extra);
     }
     out.push('}');
+    out
+}
+
+/// What stands of a sender in the event for each of their messages.
+#[must_use]
+pub fn sender(email: &str, nickname: &str, profile_url: Option<&str>) -> String {
+    let mut out = String::with_capacity(64 + email.len() + nickname.len() + profile_url.map_or(0, str::len));
+    out.push_str(r#","sender":"#);
+    push_string(&mut out, email);
+    out.push_str(r#","nickname":"#);
+    push_string(&mut out, nickname);
+    out.push_str(r#","profile_picture_url":"#);
+    push_string_or_null(&mut out, profile_url);
     out
 }
 

@@ -8,9 +8,7 @@ fn greeting() -> Message<'static> {
         id: 10,
         room: 3,
         seq: 1,
-        email: "user@example.com",
-        nickname: "사용자명",
-        profile_url: Some("/media/profile.jpg"),
+        sender: r#","sender":"user@example.com","nickname":"사용자명","profile_picture_url":"/media/profile.jpg""#,
         text: "안녕하세요!",
         client_id: None,
         parent: None,
@@ -33,8 +31,8 @@ fn a_message_is_written_as_the_api_has_it() {
 
 #[test]
 fn what_a_message_lacks_is_null_and_extra_is_left_out() {
-    let bare = message(&Message { profile_url: None, ..greeting() });
-    assert!(bare.contains(r#""profile_picture_url":null,"#));
+    let bare = message(&Message { sender: &sender("a@example.com", "a", None), ..greeting() });
+    assert!(bare.contains(r#","sender":"a@example.com","nickname":"a","profile_picture_url":null,"id":"#), "{bare}");
     assert!(!bare.contains("extra"));
     let full = message(&Message {
         client_id: Some("c-1"),
@@ -75,9 +73,7 @@ fn every_character_is_written_as_serde_json_writes_it() {
 fn a_hostile_message_stays_one_json_object() {
     let hostile = "\"},{\"type\":\"x\\";
     let written = message(&Message {
-        email: hostile,
-        nickname: hostile,
-        profile_url: Some(hostile),
+        sender: &sender(hostile, hostile, Some(hostile)),
         text: hostile,
         client_id: Some(hostile),
         extra: Some(hostile),

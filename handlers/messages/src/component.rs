@@ -11,7 +11,7 @@ struct Messages;
 
 impl Guest for Messages {
     fn receive(
-        _sender: types::User,
+        _sender: types::UserKey,
         _room: types::RoomId,
         frame: messages::Frame,
     ) -> Result<messages::Action, types::Refusal> {

@@ -2,8 +2,10 @@
 //! probation; else, where the operator wants that, a built-in handler. The operator hears of the fault either way. Knows
 //! nothing of who waits for the answer.
 
+use std::sync::Arc;
+
 use crate::handlers::{Call, Cause, Fault, Release};
-use crate::model::{Action, Frame, Message, Refusal, RequestId, RoomDraft, RoomId, RoomRequest, User};
+use crate::model::{Action, Frame, Message, Refusal, RequestId, RoomDraft, RoomId, RoomRequest, Speaker, User};
 
 /// What the operator reads of a fault that nobody else hears of.
 const BEFORE_ANSWERED: &str = "the version before answered instead";
@@ -27,7 +29,7 @@ pub(super) fn create(
 pub(super) fn receive(
     release: &Release,
     request: &RequestId,
-    sender: &User,
+    sender: &Arc<Speaker>,
     room: RoomId,
     frame: Frame<'_>,
 ) -> Result<Result<Action, Refusal>, Fault> {

@@ -14,7 +14,7 @@ use super::ask;
 use super::reply::{Reply, SayError};
 use super::work::{Posted, SMALL_ROOM, Work};
 use crate::handlers::{Fault, Release};
-use crate::model::{Draft, Message, RoomId, Seq, Timestamp, User};
+use crate::model::{Draft, Message, RoomId, Seq, Speaker, Timestamp, User};
 use crate::rooms::{Outbox, Presence, Rest, Room};
 use crate::store::{Entry, Failed, StoreError};
 
@@ -46,13 +46,13 @@ struct Desk {
 enum Job {
     Post(Post),
     Relay(String),
-    Joined(Arc<User>, Arc<Release>),
-    Left(Arc<User>, Arc<Release>),
+    Joined(Arc<Speaker>, Arc<Release>),
+    Left(Arc<Speaker>, Arc<Release>),
 }
 
 /// An accepted draft.
 pub(super) struct Post {
-    pub(super) sender: Arc<User>,
+    pub(super) sender: Arc<Speaker>,
     pub(super) draft: Draft,
     /// What its frame was read with, and what its event is to be written with.
     pub(super) release: Arc<Release>,
@@ -68,7 +68,7 @@ impl Place {
     }
 
     /// Brings a connection in. The room hears of it when it is the user's first.
-    pub(super) fn join(self: &Arc<Self>, user: &Arc<User>, outbox: &Arc<Outbox>, release: Arc<Release>) {
+    pub(super) fn join(self: &Arc<Self>, user: &Arc<Speaker>, outbox: &Arc<Outbox>, release: Arc<Release>) {
         let mut desk = self.desk();
         if self.room.join(&user.id, outbox) == Presence::Changed {
             desk.inbox.push_back(Job::Joined(Arc::clone(user), release));
@@ -77,7 +77,7 @@ impl Place {
     }
 
     /// Takes it out. The room hears of it when it was the user's last.
-    pub(super) fn leave(self: &Arc<Self>, user: &Arc<User>, outbox: &Outbox, release: Arc<Release>) {
+    pub(super) fn leave(self: &Arc<Self>, user: &Arc<Speaker>, outbox: &Outbox, release: Arc<Release>) {
         let mut desk = self.desk();
         if self.room.leave(&user.id, outbox) == Presence::Changed {
             desk.inbox.push_back(Job::Left(Arc::clone(user), release));

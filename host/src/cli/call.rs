@@ -39,7 +39,8 @@ Examples:
       '[{\"id\": \"u1\", \"nickname\": \"민지\", \"email\": \"minji@example.com\"}, 1,
         {\"text\": \"{\\\"type\\\":\\\"chat.message\\\",\\\"message\\\":\\\"안녕\\\"}\"}]' --setting text_length_max=5
 
-Records are objects, an option may be left out, a variant is {\"case\": value} or \"case\".";
+Records are objects, an option may be left out, a variant is {\"case\": value} or \"case\".
+A sender, which is a number to a handler, is written as the user that `users.get` is to tell of.";
 
 impl Call {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {

@@ -5,23 +5,31 @@ use wasmtime::component::{ComponentType, Lift, Lower};
 
 use crate::model::{self, Action, Draft, Frame, MessageId, Refusal, RoomDraft, Standing};
 
-/// The version of `wit/` that this host speaks, as in `ondol:chat/messages@0.1.0`.
-pub(super) const PACKAGE_VERSION: &str = "0.1.0";
+/// The version of `wit/` that this host speaks, as in `ondol:chat/messages@0.2.0`.
+pub(super) const PACKAGE_VERSION: &str = "0.2.0";
 
 /// `types.user`, going in.
 #[derive(Clone, Copy, ComponentType, Lower)]
 #[component(record)]
-pub(super) struct User<'a> {
-    id: &'a str,
-    nickname: &'a str,
-    email: &'a str,
+pub(super) struct User<Text> {
+    id: Text,
+    nickname: Text,
+    email: Text,
     #[component(name = "profile-url")]
-    profile_url: Option<&'a str>,
+    profile_url: Option<Text>,
 }
 
-impl<'a> From<&'a model::User> for User<'a> {
+impl<'a> From<&'a model::User> for User<&'a str> {
     fn from(user: &'a model::User) -> Self {
         Self { id: &user.id, nickname: &user.nickname, email: &user.email, profile_url: user.profile_url.as_deref() }
+    }
+}
+
+/// What an import answers may not be borrowed.
+impl From<&model::User> for User<String> {
+    fn from(user: &model::User) -> Self {
+        let model::User { id, nickname, email, profile_url } = user.clone();
+        Self { id, nickname, email, profile_url }
     }
 }
 
@@ -32,7 +40,7 @@ pub(super) struct Message<'a> {
     id: u64,
     room: u64,
     seq: u64,
-    sender: User<'a>,
+    sender: u64,
     text: &'a str,
     #[component(name = "client-id")]
     client_id: Option<&'a str>,
@@ -50,7 +58,7 @@ impl<'a> Message<'a> {
             id: message.id.0,
             room: message.room.0,
             seq: message.seq.0,
-            sender: User::from(&*message.sender),
+            sender: message.sender.key().0,
             text: &draft.text,
             client_id: draft.client_id.as_deref(),
             parent: draft.parent.map(|parent| parent.0),
@@ -97,7 +105,7 @@ pub(super) struct Request<'a> {
     pub(super) name: Option<&'a str>,
     #[component(name = "post-id")]
     pub(super) post_id: Option<u64>,
-    pub(super) creator: Option<User<'a>>,
+    pub(super) creator: Option<User<&'a str>>,
 }
 
 /// `rooms.standing`, coming out.

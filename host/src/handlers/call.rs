@@ -1,11 +1,13 @@
 //! A call and its answer as values that outlive it: to ask somebody else the same, to hold two answers against each other,
 //! and to tell an operator what was asked. Knows nothing of who answers.
 
+use std::sync::Arc;
+
 use super::fault::Fault;
 use super::kind::HandlerKind;
 use super::output::one_line;
 use super::release::Release;
-use crate::model::{Action, Frame, Message, Refusal, RoomDraft, RoomId, RoomRequest, User};
+use crate::model::{Action, Frame, Message, Refusal, RoomDraft, RoomId, RoomRequest, Speaker, User};
 
 /// The most that is told of an input or an answer, in characters.
 const TOLD_CHARS_MAX: usize = 1_024;
@@ -16,7 +18,7 @@ pub enum Call {
     /// `rooms.create`.
     Create(RoomRequest, Option<User>),
     /// `messages.receive`.
-    Receive(User, RoomId, Sent),
+    Receive(Arc<Speaker>, RoomId, Sent),
     /// `events.message`.
     Message(Message),
     /// `events.join`.
@@ -50,13 +52,13 @@ pub(super) enum Answer {
 impl Call {
     /// `messages.receive` of this frame.
     #[must_use]
-    pub fn receive(sender: &User, room: RoomId, frame: Frame<'_>) -> Self {
+    pub fn receive(sender: &Arc<Speaker>, room: RoomId, frame: Frame<'_>) -> Self {
         let sent = match frame {
             Frame::Text(text) => Sent::Text(text.to_owned()),
             Frame::Binary(bytes) => Sent::Binary(bytes.to_vec()),
             Frame::Body(body) => Sent::Body(body.to_owned()),
         };
-        Self::Receive(sender.clone(), room, sent)
+        Self::Receive(Arc::clone(sender), room, sent)
     }
 
     /// Asks a release the same.

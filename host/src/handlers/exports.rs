@@ -75,7 +75,7 @@ exports! {
 exports! {
     /// What `message-handler` exports.
     MessageExports = Messages / "messages" {
-        receive "receive" (sender: User<'_>, room: u64, frame: FrameIn<'_>) -> Result<ActionOut, RefusalOut>;
+        receive "receive" (sender: u64, room: u64, frame: FrameIn<'_>) -> Result<ActionOut, RefusalOut>;
     }
 }
 
@@ -83,8 +83,8 @@ exports! {
     /// What `event-handler` exports.
     EventExports = Events / "events" {
         message "message" (message: Message<'_>) -> String;
-        join "join" (room: u64, user: User<'_>) -> Option<String>;
-        leave "leave" (room: u64, user: User<'_>) -> Option<String>;
+        join "join" (room: u64, user: User<&str>) -> Option<String>;
+        leave "leave" (room: u64, user: User<&str>) -> Option<String>;
         refusal "refusal" (refusal: RefusalIn<'_>) -> String;
     }
 }

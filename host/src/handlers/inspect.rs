@@ -107,8 +107,8 @@ pub(super) fn unmet_imports(component: &Component, engine: &Engine) -> Vec<Misfi
                     if exports_more_than_types(interface, engine) {
                         misfits.push(Misfit::Import { wanted: name.to_owned(), provided: wanted::other_version(name) });
                     }
-                } else if name.starts_with("ondol:chat/settings@") {
-                    misfits.extend(unmet_settings(interface, engine));
+                } else if let Some((bare, given)) = given(name) {
+                    misfits.extend(unmet_functions(bare, &given, interface, engine));
                 }
             }
             ComponentItem::Type(_) => {}
@@ -122,13 +122,19 @@ fn exports_more_than_types(interface: &ComponentInstance, engine: &Engine) -> bo
     interface.exports(engine).any(|(_, item)| !matches!(item.ty, ComponentItem::Type(_)))
 }
 
-fn unmet_settings(interface: &ComponentInstance, engine: &Engine) -> Vec<Misfit> {
+/// The short name of an interface that this contract gives a component, and its function.
+fn given(interface: &str) -> Option<(&str, Signature)> {
+    let (bare, _) = interface.strip_prefix("ondol:chat/")?.split_once('@')?;
+    Some((bare, wanted::given(bare)?))
+}
+
+fn unmet_functions(bare: &str, given: &Signature, interface: &ComponentInstance, engine: &Engine) -> Vec<Misfit> {
     let mut misfits = Vec::new();
     for (name, item) in interface.exports(engine) {
-        let function = format!("settings.{name}");
+        let function = format!("{bare}.{name}");
         match (name, &item.ty) {
             ("get", ComponentItem::ComponentFunc(ty)) => {
-                if let Some(difference) = wanted::setting().difference(&Signature::of(ty)) {
+                if let Some(difference) = given.difference(&Signature::of(ty)) {
                     misfits.push(Misfit::ImportType { function, difference });
                 }
             }

@@ -16,7 +16,7 @@ use super::probation::Trial;
 use super::shadow::Shadow;
 use super::state::State;
 use super::version::Version;
-use crate::model::{Action, Frame, Message, Refusal, RoomDraft, RoomId, RoomRequest, User};
+use crate::model::{Action, Frame, Message, Refusal, RoomDraft, RoomId, RoomRequest, Speaker, User};
 
 /// The longest name of a room, in characters.
 const ROOM_NAME_CHARS_MAX: usize = 100;
@@ -93,7 +93,12 @@ impl Release {
     /// # Errors
     ///
     /// The handler's fault. Its refusal is the inner result.
-    pub fn receive(&self, sender: &User, room: RoomId, frame: Frame<'_>) -> Result<Result<Action, Refusal>, Fault> {
+    pub fn receive(
+        &self,
+        sender: &Arc<Speaker>,
+        room: RoomId,
+        frame: Frame<'_>,
+    ) -> Result<Result<Action, Refusal>, Fault> {
         let call = || Call::receive(sender, room, frame);
         self.ask(HandlerKind::Messages, |release| release.messages.receive(sender, room, frame), call)
     }
@@ -159,13 +164,16 @@ impl Version<RoomExports> {
 impl Version<MessageExports> {
     pub(super) fn receive(
         &self,
-        sender: &User,
+        sender: &Arc<Speaker>,
         room: RoomId,
         frame: Frame<'_>,
     ) -> Result<Result<Action, Refusal>, Fault> {
         const FUNCTION: &str = "messages.receive";
-        let (sender, frame) = (UserIn::from(sender), FrameIn::from(frame));
-        let answer = self.call(FUNCTION, |messages, store| messages.receive(store, sender, room.0, frame))?;
+        let frame = FrameIn::from(frame);
+        let answer = self.call(FUNCTION, |messages, store| {
+            store.data_mut().present(sender);
+            messages.receive(store, sender.key().0, room.0, frame)
+        })?;
         let checked = match answer {
             Ok(action) => {
                 let action = Action::from(action);
@@ -188,8 +196,11 @@ impl Version<MessageExports> {
 impl Version<EventExports> {
     pub(super) fn message(&self, message: &Message) -> Result<String, Fault> {
         let created_at = message.created_at.to_string();
-        let message = MessageIn::new(message, &created_at);
-        self.payload("events.message", |events, store| events.message(store, message))
+        let given = MessageIn::new(message, &created_at);
+        self.payload("events.message", |events, store| {
+            store.data_mut().present(&message.sender);
+            events.message(store, given)
+        })
     }
 
     pub(super) fn join(&self, room: RoomId, user: &User) -> Result<Option<String>, Fault> {

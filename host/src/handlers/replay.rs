@@ -19,7 +19,9 @@ use super::kind::{HandlerKind, VersionId};
 use super::load::{LoadError, Loaded, load};
 use super::output::one_line;
 use super::sandbox::Sandbox;
-use crate::model::{Action, Draft, Frame, Message, Refusal, Room, RoomDraft, RoomId, RoomRequest, Standing, User};
+use crate::model::{
+    Action, Draft, Frame, Message, Refusal, Room, RoomDraft, RoomId, RoomRequest, Speaker, Standing, User,
+};
 
 /// Two versions of one handler, asked side by side.
 pub struct Replay {
@@ -69,7 +71,7 @@ pub enum Answer {
 /// What a stored thing asks again.
 enum Question<'a> {
     Create(RoomRequest, Option<User>),
-    Receive(&'a User, RoomId, String),
+    Receive(&'a Arc<Speaker>, RoomId, String),
     Message(&'a Message),
 }
 

@@ -7,7 +7,7 @@ use super::Release;
 use super::exports::{EventExports, MessageExports, RoomExports};
 use super::fault::Fault;
 use super::version::Version;
-use crate::model::{Draft, Frame, Message, MessageId, Refusal, RoomId, RoomRequest, Seq, Timestamp, User};
+use crate::model::{Draft, Frame, Message, MessageId, Refusal, RoomId, RoomRequest, Seq, Speaker, Timestamp, User};
 
 /// Rooms with and without a name, a post and a creator.
 pub(super) fn rooms(rooms: &Version<RoomExports>) -> Result<(), Fault> {
@@ -31,8 +31,9 @@ pub(super) fn messages(messages: &Version<MessageExports>) -> Result<(), Fault> 
         Frame::Binary(&[0, 159, 146, 150]),
         Frame::Body(r#"{"message":"trial","room":1}"#),
     ];
+    let speaker = speaker();
     for frame in frames {
-        drop(messages.receive(&someone(), RoomId(1), frame)?);
+        drop(messages.receive(&speaker, RoomId(1), frame)?);
     }
     Ok(())
 }
@@ -58,7 +59,7 @@ pub(super) fn events(events: &Version<EventExports>) -> Result<(), Fault> {
 pub(super) fn unanswered(release: &Release) -> Vec<Fault> {
     let create = release.create(&RoomRequest { name: Some("trial".to_owned()), post_id: None }, None).map(drop);
     let frame = Frame::Text(r#"{"type":"chat.message","message":"trial"}"#);
-    let receive = release.receive(&someone(), RoomId(1), frame).map(drop);
+    let receive = release.receive(&speaker(), RoomId(1), frame).map(drop);
     let message = release.message(&message(trial())).map(drop);
     [create, receive, message].into_iter().filter_map(Result::err).collect()
 }
@@ -72,17 +73,14 @@ fn someone() -> User {
     }
 }
 
+fn speaker() -> Arc<Speaker> {
+    Arc::new(Speaker::new(someone()))
+}
+
 fn trial() -> Draft {
     Draft { text: "trial".to_owned(), ..Draft::default() }
 }
 
 fn message(draft: Draft) -> Message {
-    Message {
-        id: MessageId(1),
-        room: RoomId(1),
-        seq: Seq(1),
-        sender: Arc::new(someone()),
-        draft,
-        created_at: Timestamp::now(),
-    }
+    Message { id: MessageId(1), room: RoomId(1), seq: Seq(1), sender: speaker(), draft, created_at: Timestamp::now() }
 }

@@ -13,6 +13,7 @@ use super::SettingsMap;
 use super::engine::Clock;
 use super::fault::Overrun;
 use super::output::Output;
+use crate::model::{Speaker, UserKey};
 
 /// A call that has run for this long stops being the business of a worker: see [`watch`].
 pub(super) const WORKER_SHARE: Duration = Duration::from_millis(2);
@@ -40,6 +41,8 @@ pub(super) struct State {
     pub(super) settings: Arc<SettingsMap>,
     pub(super) memory: Memory,
     pub(super) output: Output,
+    /// Those whom the call may ask for.
+    present: Vec<Arc<Speaker>>,
     call: Call,
 }
 
@@ -75,6 +78,7 @@ impl State {
             settings,
             memory: Memory { bytes: 0, bytes_max: memory_bytes_max },
             output,
+            present: Vec::new(),
             call: Call {
                 started: Instant::now(),
                 rested: Duration::ZERO,
@@ -93,8 +97,19 @@ impl State {
         self.call.crowded = false;
     }
 
+    /// Lets the call ask who this is.
+    pub(super) fn present(&mut self, speaker: &Arc<Speaker>) {
+        self.present.push(Arc::clone(speaker));
+    }
+
+    /// Whoever has this key, of those whom the call may ask for.
+    pub(super) fn user(&self, key: UserKey) -> Option<&Arc<Speaker>> {
+        self.present.iter().find(|speaker| speaker.key() == key)
+    }
+
     /// Marks its end, and gives up its place among the slow ones. Says how long it ran.
     pub(super) fn end_call(&mut self) -> Duration {
+        self.present.clear();
         self.call.slow = None;
         self.call.ran()
     }

@@ -12,6 +12,7 @@ use serde_json::Value as Json;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{Component, InstancePre, Type, Val};
 
+use read::Reader;
 pub(super) use read::Unreadable;
 
 use super::SettingsMap;
@@ -20,6 +21,7 @@ use super::inspect;
 use super::load::{LoadError, Stage};
 use super::sandbox::{Cost, Sandbox};
 use super::state::State;
+use crate::model::Speaker;
 
 /// A component that is ready to be called by name, in a fresh instance each time.
 pub struct Trial<'a> {
@@ -119,8 +121,9 @@ impl Trial<'_> {
     /// When there is no such function, or an argument is not of its type. Whatever the handler does is no error here.
     pub fn call(&self, name: &str, arguments: &Json, settings: &SettingsMap) -> Result<Called, CallError> {
         let export = self.export(name)?;
-        let arguments = export.arguments(arguments)?;
-        Ok(self.run(&export, &arguments, settings))
+        let mut reader = Reader::default();
+        let arguments = export.arguments(arguments, &mut reader)?;
+        Ok(self.run(&export, &arguments, &reader.senders, settings))
     }
 
     /// Reads `json` as an answer of `name`; of a `result`, as its ok. Gives it back as [`Outcome::Answer`] would hold it:
@@ -135,7 +138,7 @@ impl Trial<'_> {
             other => other,
         };
         match ty {
-            Some(ty) => Ok(write::json(&read::value(&ty, json, "the expected answer")?)),
+            Some(ty) => Ok(write::json(&Reader::default().value(&ty, json, "the expected answer")?)),
             None => Ok(Json::Null),
         }
     }
@@ -175,7 +178,7 @@ impl Trial<'_> {
         exports
     }
 
-    fn run(&self, export: &Export, arguments: &[Val], settings: &SettingsMap) -> Called {
+    fn run(&self, export: &Export, arguments: &[Val], senders: &[Arc<Speaker>], settings: &SettingsMap) -> Called {
         let handler = export.name.split('.').next().and_then(|interface| interface.parse().ok());
         let limits = self.sandbox.limits_of(handler);
         let mut running = match self.sandbox.instantiate(&self.linked, &Arc::new(settings.clone()), limits) {
@@ -187,6 +190,7 @@ impl Trial<'_> {
         };
         let mut answers = vec![Val::Bool(false); export.function.results().len()];
         let (outcome, took) = running.call(|store, instance| {
+            senders.iter().for_each(|sender| store.data_mut().present(sender));
             let (interface, name) = &export.path;
             let missing = || wasmtime::format_err!("the instance has no {}", export.name);
             let interface = match interface {
@@ -224,7 +228,7 @@ struct Export {
 }
 
 impl Export {
-    fn arguments(&self, json: &Json) -> Result<Vec<Val>, CallError> {
+    fn arguments(&self, json: &Json, reader: &mut Reader) -> Result<Vec<Val>, CallError> {
         let parameters: Vec<(&str, Type)> = self.function.params().collect();
         let given = match json {
             Json::Array(items) if items.len() == parameters.len() => items.as_slice(),
@@ -232,7 +236,7 @@ impl Export {
             other if parameters.len() == 1 && !other.is_array() => std::slice::from_ref(other),
             other => return Err(self.count(&parameters, other.as_array().map_or(1, Vec::len))),
         };
-        let read = |((name, ty), json): (&(&str, Type), &Json)| read::value(ty, json, name).map_err(CallError::from);
+        let read = |((name, ty), json): (&(&str, Type), &Json)| reader.value(ty, json, name).map_err(CallError::from);
         parameters.iter().zip(given).map(read).collect()
     }
 
@@ -249,7 +253,7 @@ impl Export {
     }
 }
 
-/// `messages` of `ondol:chat/messages@0.1.0`.
+/// `messages` of `ondol:chat/messages@0.2.0`.
 fn short(interface: &str) -> &str {
     let bare = interface.split_once('@').map_or(interface, |(bare, _)| bare);
     bare.rsplit_once('/').map_or(bare, |(_, short)| short)

@@ -13,8 +13,9 @@ use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, random, sync};
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, StreamError};
 use wasmtime_wasi::random::WasiRandom;
 
-use super::bindings::PACKAGE_VERSION;
+use super::bindings::{PACKAGE_VERSION, User};
 use super::state::State;
+use crate::model::UserKey;
 
 /// What the operator reads when a handler tries to wait.
 const CANNOT_WAIT: &str = "the handler tried to wait (a sleep, a timer, or a read that is not ready): a call has to answer \
@@ -24,6 +25,7 @@ const CANNOT_WAIT: &str = "the handler tried to wait (a sleep, a timer, or a rea
 pub(super) fn linker(engine: &wasmtime::Engine) -> Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     add_settings(&mut linker)?;
+    add_users(&mut linker)?;
     add_wasi(&mut linker)?;
     linker.allow_shadowing(true);
     replace_waiting(&mut linker)?;
@@ -34,6 +36,14 @@ fn add_settings(linker: &mut Linker<State>) -> Result<()> {
     let mut settings = linker.instance(&format!("ondol:chat/settings@{PACKAGE_VERSION}"))?;
     settings.func_wrap("get", |store: StoreContextMut<'_, State>, (key,): (String,)| {
         Ok((store.data().settings.get(&key).cloned(),))
+    })
+}
+
+fn add_users(linker: &mut Linker<State>) -> Result<()> {
+    let mut users = linker.instance(&format!("ondol:chat/users@{PACKAGE_VERSION}"))?;
+    users.func_wrap("get", |store: StoreContextMut<'_, State>, (key,): (u64,)| match store.data().user(UserKey(key)) {
+        Some(user) => Ok((User::<String>::from(&***user),)),
+        None => bail!("the handler asked who user {key} is, and nobody in this call is"),
     })
 }
 

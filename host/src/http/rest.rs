@@ -17,7 +17,7 @@ use super::answer::{Answer, HttpError, json};
 use super::{Edge, identity};
 use crate::chat::{Creation, Page, Said};
 use crate::config::Limits;
-use crate::model::{Message, RequestId, Room, RoomId, RoomRequest, Seq};
+use crate::model::{Message, RequestId, Room, RoomId, RoomRequest, Seq, Speaker};
 
 /// How many messages a room is shown with.
 const LATEST: usize = 50;
@@ -172,7 +172,7 @@ pub(super) async fn message(edge: &Edge, request: Request<Incoming>) -> Result<A
             value.as_u64().ok_or_else(|| HttpError::field("room", "invalid", "room: the number of a room."))?
         }
     };
-    match edge.chat.say_once(RoomId(room), Arc::new(sender), text, id).await? {
+    match edge.chat.say_once(RoomId(room), Arc::new(Speaker::new(sender)), text, id).await? {
         Said::Stored(message) => Ok(json(StatusCode::CREATED, &MessageBody::new(&message))),
         Said::NotStored => Ok(json(StatusCode::ACCEPTED, &serde_json::json!({ "detail": "Nothing was stored." }))),
     }

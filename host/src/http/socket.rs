@@ -23,7 +23,7 @@ use tokio_tungstenite::tungstenite::{Error, Message, WebSocket};
 use super::Edge;
 use crate::chat::{ChatError, Member, Outbox, OutboxState, Seat, Why, Wire};
 use crate::frame;
-use crate::model::{Frame, RoomId, User};
+use crate::model::{Frame, RoomId, Speaker};
 
 /// What tungstenite reads at once. A buffer of this size is held by every connection.
 const READ_BYTES: usize = 1_024;
@@ -41,7 +41,7 @@ pub(super) struct Joining {
 
 impl Joining {
     /// Brings a user's new connection into a room. `seat` counts it among theirs until it is closed.
-    pub(super) async fn join(edge: &Edge, room: RoomId, user: Arc<User>, seat: Seat) -> Result<Self, ChatError> {
+    pub(super) async fn join(edge: &Edge, room: RoomId, user: Arc<Speaker>, seat: Seat) -> Result<Self, ChatError> {
         let (wire, outbox) = SocketWire::with_outbox(edge);
         let member = edge.chat.join(room, user, Arc::clone(&outbox)).await?;
         Ok(Self { wire, outbox, member: Some(member), seat: Some(seat) })

@@ -14,7 +14,7 @@ use super::socket::Joining;
 use super::{Edge, Held, identity};
 use crate::chat::Seat;
 use crate::config::RefusalStyle;
-use crate::model::{RoomId, User};
+use crate::model::{RoomId, Speaker};
 
 /// The codes that a socket is closed with at once under `refusal = "close"`.
 const CLOSE_IDENTITY: u16 = 4001;
@@ -75,7 +75,7 @@ impl Edge {
         request: &Request<Incoming>,
         room: Option<RoomId>,
         full: Option<usize>,
-    ) -> Result<(RoomId, Arc<User>, Seat), HttpError> {
+    ) -> Result<(RoomId, Arc<Speaker>, Seat), HttpError> {
         let query = request.uri().query().unwrap_or_default();
         let user = identity::required(query, request.headers(), &self.limits)?;
         let room = room.ok_or(HttpError::NotFound)?;
@@ -86,7 +86,7 @@ impl Edge {
             return Err(HttpError::Crowded(max));
         }
         let seat = self.chat.seat(&user).ok_or(HttpError::UserCrowded(self.limits.connections_per_user_max))?;
-        Ok((room, Arc::new(user), seat))
+        Ok((room, Arc::new(Speaker::new(user)), seat))
     }
 
     /// A browser says which page a socket is opened from. Other clients need not.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::places::{SEQ_MAX, messages_between, places};
-use crate::model::{Draft, Message, MessageId, Room, RoomId, Seq, Timestamp, User};
+use crate::model::{Draft, Message, MessageId, Room, RoomId, Seq, Speaker, Timestamp, User};
 
 /// Which messages of a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +53,8 @@ pub(super) fn read_room(row: &Row<'_>) -> rusqlite::Result<Room> {
 }
 
 pub(super) fn read_message(row: &Row<'_>) -> rusqlite::Result<Message> {
-    let sender = User { id: row.get(3)?, nickname: row.get(4)?, email: row.get(5)?, profile_url: row.get(6)? };
+    let sender =
+        Speaker::new(User { id: row.get(3)?, nickname: row.get(4)?, email: row.get(5)?, profile_url: row.get(6)? });
     let draft = Draft {
         text: row.get(7)?,
         client_id: row.get(8)?,

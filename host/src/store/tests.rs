@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Batch, Entry, Page, RoomOutcome, Store, StoreError, Turn};
 use crate::config::{Limits, Synchronous};
-use crate::model::{Draft, Message, MessageId, RoomDraft, RoomId, Seq, Standing, Timestamp, User};
+use crate::model::{Draft, Message, MessageId, RoomDraft, RoomId, Seq, Speaker, Standing, Timestamp, User};
 
 fn open(directory: &Path) -> Store<()> {
     Store::open(&directory.join("ondol.db"), Synchronous::Full, &Limits::default()).unwrap()
@@ -22,7 +22,12 @@ fn store_all(store: &Store<()>, entries: impl IntoIterator<Item = Entry<()>>) ->
 }
 
 fn entry(id: u64, room: RoomId, seq: u64) -> Entry<()> {
-    let sender = User { id: "ann".into(), nickname: "앤".into(), email: "ann@example.com".into(), profile_url: None };
+    let sender = Speaker::new(User {
+        id: "ann".into(),
+        nickname: "앤".into(),
+        email: "ann@example.com".into(),
+        profile_url: None,
+    });
     let draft = Draft { text: format!("말 {seq}"), client_id: Some(format!("c{id}")), ..Draft::default() };
     let (id, seq, sender) = (MessageId(id), Seq(seq), Arc::new(sender));
     Entry { message: Some(Message { id, room, seq, sender, draft, created_at: Timestamp(7) }), then: () }

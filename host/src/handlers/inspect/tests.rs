@@ -36,7 +36,7 @@ fn a_handler_of_another_world_is_told_what_is_wanted_and_what_it_exports() {
     let component = sandbox.component(&bytes).unwrap();
     let told: Vec<String> =
         misfits(&component, sandbox.engine(), HandlerKind::Events).iter().map(ToString::to_string).collect();
-    assert_eq!(told, ["it does not export ondol:chat/events@0.1.0; it exports ondol:chat/rooms@0.1.0"]);
+    assert_eq!(told, ["it does not export ondol:chat/events@0.2.0; it exports ondol:chat/rooms@0.2.0"]);
 }
 
 #[test]
@@ -47,38 +47,48 @@ fn what_is_no_component_is_told_what_it_is() {
     assert!(told.starts_with("it does not compile: "), "{told}");
 }
 
+/// A function as the contract has it.
+fn function(handler: HandlerKind, name: &str) -> Signature {
+    wanted::functions(handler).into_iter().find(|(function, _)| *function == name).unwrap().1
+}
+
+fn join() -> Signature {
+    function(HandlerKind::Events, "join")
+}
+
 #[test]
 fn a_difference_names_its_place_and_both_sides() {
-    let receive = || wanted::functions(HandlerKind::Messages).pop().unwrap().1;
-    assert_eq!(receive().difference(&receive()), None);
+    assert_eq!(join().difference(&join()), None);
 
-    let mut other = receive();
-    let Some((_, Shape::Record(sender))) = other.parameters.first_mut() else { unreachable!("a user is a record") };
-    sender.last_mut().unwrap().1 = Shape::Plain("string");
+    let mut other = join();
+    let Some((_, Shape::Record(user))) = other.parameters.last_mut() else { unreachable!("a user is a record") };
+    user.last_mut().unwrap().1 = Shape::Plain("string");
     assert_eq!(
-        receive().difference(&other).as_deref(),
-        Some("at sender.profile-url: wanted option<string>, provided string")
+        join().difference(&other).as_deref(),
+        Some("at user.profile-url: wanted option<string>, provided string")
     );
 
     other.parameters.pop();
-    let told = receive().difference(&other).unwrap();
-    assert!(told.contains("wanted func(sender: user, room: u64, frame: frame) -> result<action, refusal>"), "{told}");
+    let told = join().difference(&other).unwrap();
+    assert!(told.contains("wanted func(room: u64, user: user) -> option<string>"), "{told}");
 }
 
 #[test]
 fn a_record_with_another_field_is_shown_with_its_fields() {
-    let mut other = wanted::setting();
+    let setting = || wanted::given("settings").unwrap();
+    let mut other = setting();
     other.result = Some(Shape::Record(vec![("x".to_owned(), Shape::Plain("u8"))]));
     assert_eq!(
-        wanted::setting().difference(&other).as_deref(),
+        setting().difference(&other).as_deref(),
         Some("at the answer: wanted option<string>, provided record { x: u8 }")
     );
 }
 
 #[test]
 fn signatures_are_written_as_wit_writes_them() {
-    let join = wanted::functions(HandlerKind::Events).into_iter().find(|(name, _)| *name == "join").unwrap().1;
-    assert_eq!(join.to_string(), "func(room: u64, user: user) -> option<string>");
+    assert_eq!(join().to_string(), "func(room: u64, user: user) -> option<string>");
+    let receive = "func(sender: u64, room: u64, frame: frame) -> result<action, refusal>";
+    assert_eq!(function(HandlerKind::Messages, "receive").to_string(), receive);
     let none = Signature { parameters: Vec::new(), result: None };
     assert_eq!(none.to_string(), "func()");
 }

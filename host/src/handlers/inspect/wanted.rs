@@ -50,7 +50,7 @@ pub(super) fn other_version(name: &str) -> Option<String> {
 
 fn provided() -> impl Iterator<Item = String> {
     let wasi = WASI.into_iter().map(|name| format!("{name}@{WASI_VERSION}"));
-    std::iter::once(interface("settings")).chain(wasi)
+    ["settings", "users"].map(interface).into_iter().chain(wasi)
 }
 
 /// Whether two names mean the same interface in compatible versions: equal up to the first part of the version that is
@@ -80,7 +80,7 @@ pub(super) fn functions(handler: HandlerKind) -> Vec<(&'static str, Signature)> 
             vec![("create", function([("request", request())], result(room_draft())))]
         }
         HandlerKind::Messages => {
-            vec![("receive", function([("sender", user()), room(), ("frame", frame())], result(action())))]
+            vec![("receive", function([("sender", U64), room(), ("frame", frame())], result(action())))]
         }
         HandlerKind::Events => vec![
             ("message", function([("message", message())], STRING)),
@@ -91,9 +91,13 @@ pub(super) fn functions(handler: HandlerKind) -> Vec<(&'static str, Signature)> 
     }
 }
 
-/// `settings.get`.
-pub(super) fn setting() -> Signature {
-    function([("key", STRING)], option(STRING))
+/// What an interface of this contract gives a component, if it is one that does: its one function, `get`.
+pub(super) fn given(interface: &str) -> Option<Signature> {
+    match interface {
+        "settings" => Some(function([("key", STRING)], option(STRING))),
+        "users" => Some(function([("key", U64)], user())),
+        _ => None,
+    }
 }
 
 /// What the contract calls a type, if it is one of its own.
@@ -128,7 +132,7 @@ fn message() -> Shape {
         ("id", U64),
         ("room", U64),
         ("seq", U64),
-        ("sender", user()),
+        ("sender", U64),
         ("text", STRING),
         ("client-id", option(STRING)),
         ("parent", option(U64)),
@@ -194,13 +198,13 @@ mod tests {
     fn wasi_fits_in_any_patch_version_and_this_contract_in_its_own() {
         assert!(is_provided("wasi:io/streams@0.2.0") && is_provided("wasi:random/random@0.2.99"));
         assert!(!is_provided("wasi:io/streams@0.3.0") && !is_provided("wasi:sockets/tcp@0.2.0"));
-        assert!(is_provided("ondol:chat/settings@0.1.0") && !is_provided("ondol:chat/settings@0.2.0"));
+        assert!(is_provided("ondol:chat/settings@0.2.0") && !is_provided("ondol:chat/settings@0.1.0"));
         assert!(!is_provided("wasi:io/streams@0.2.0-rc-2023-11-10") && !is_provided("wasi:io/streams"));
     }
 
     #[test]
     fn what_there_is_in_another_version_is_named() {
-        assert_eq!(other_version("ondol:chat/settings@0.2.0").as_deref(), Some("ondol:chat/settings@0.1.0"));
+        assert_eq!(other_version("ondol:chat/settings@0.1.0").as_deref(), Some("ondol:chat/settings@0.2.0"));
         assert_eq!(other_version("example:missing/one@1.0.0"), None);
     }
 }

@@ -1,12 +1,12 @@
 //! An events handler that answers, at a message that is the word for it, what no client should be sent, or nothing at
-//! all; after "sour" it goes on so for as long as its instance lives. For anything else it writes what the default handler
+//! all; at "stranger" it asks for a user who is not in the call; after "sour" it goes on so for as long as its instance lives. For anything else it writes what the default handler
 //! writes.
 #![cfg(target_arch = "wasm32")]
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bindings::exports::ondol::chat::events::Guest;
-use bindings::ondol::chat::types;
+use bindings::ondol::chat::{types, users};
 use payload::{Announce, Message};
 
 #[path = "../../../../handlers/events/src/payload.rs"]
@@ -22,6 +22,7 @@ impl Guest for Hostile {
         if SOUR.load(Ordering::Relaxed) {
             return "Once upon a time".to_owned();
         }
+        let mut sender = users::get(message.sender);
         match message.text.as_str() {
             "sour" => SOUR.store(true, Ordering::Relaxed),
             "mojibake" => return mojibake(),
@@ -32,18 +33,17 @@ impl Guest for Hostile {
             },
             // What goes on the wire is this handler's to write, and it may lie there.
             "forge" => {
-                "boss@example.com".clone_into(&mut message.sender.email);
+                "boss@example.com".clone_into(&mut sender.email);
                 message.seq += 1_000;
             }
+            "stranger" => sender = users::get(message.sender + 1),
             _ => {}
         }
         payload::message(&Message {
             id: message.id,
             room: message.room,
             seq: message.seq,
-            email: &message.sender.email,
-            nickname: &message.sender.nickname,
-            profile_url: message.sender.profile_url.as_deref(),
+            sender: &payload::sender(&sender.email, &sender.nickname, sender.profile_url.as_deref()),
             text: &message.text,
             client_id: message.client_id.as_deref(),
             parent: message.parent,

@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use std::fs;
 
 use default_messages::bindings::exports::ondol::chat::messages::{Action, Frame, Guest};
-use default_messages::bindings::ondol::chat::types::{Refusal, RoomId, User};
+use default_messages::bindings::ondol::chat::types::{Refusal, RoomId, UserKey};
 use wasi_bindings::wasi::cli::{stdin, stdout};
 use wasi_bindings::wasi::random::random;
 
@@ -17,7 +17,7 @@ pub mod default_messages;
 struct Component;
 
 impl Guest for Component {
-    fn receive(_sender: User, _room: RoomId, frame: Frame) -> Result<Action, Refusal> {
+    fn receive(_sender: UserKey, _room: RoomId, frame: Frame) -> Result<Action, Refusal> {
         let mut action = default_messages::receive(&frame)?;
         let Action::Post(draft) = &mut action else { return Ok(action) };
         match draft.text.as_str() {

@@ -3,12 +3,12 @@
 
 use bindings::example::missing::{one, two};
 use bindings::exports::ondol::chat::messages::{Action, Draft, Frame, Guest};
-use bindings::ondol::chat::types::{Refusal, RoomId, User};
+use bindings::ondol::chat::types::{Refusal, RoomId, UserKey};
 
 struct Needy;
 
 impl Guest for Needy {
-    fn receive(_sender: User, _room: RoomId, _frame: Frame) -> Result<Action, Refusal> {
+    fn receive(_sender: UserKey, _room: RoomId, _frame: Frame) -> Result<Action, Refusal> {
         Ok(Action::Post(Draft {
             text: format!("{} {}", one::count(), two::word()),
             client_id: None,

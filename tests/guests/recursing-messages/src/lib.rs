@@ -5,7 +5,7 @@
 use std::hint::black_box;
 
 use default_messages::bindings::exports::ondol::chat::messages::{Action, Frame, Guest};
-use default_messages::bindings::ondol::chat::types::{Refusal, RoomId, User};
+use default_messages::bindings::ondol::chat::types::{Refusal, RoomId, UserKey};
 
 #[path = "../../default_messages.rs"]
 pub mod default_messages;
@@ -14,7 +14,7 @@ pub mod default_messages;
 struct Component;
 
 impl Guest for Component {
-    fn receive(_sender: User, _room: RoomId, frame: Frame) -> Result<Action, Refusal> {
+    fn receive(_sender: UserKey, _room: RoomId, frame: Frame) -> Result<Action, Refusal> {
         let action = default_messages::receive(&frame)?;
         if default_messages::says(&action, "deep") {
             black_box(dig(0));

@@ -3,7 +3,8 @@
 #![cfg(target_arch = "wasm32")]
 
 use default_messages::bindings::exports::ondol::chat::messages::{Action, Frame, Guest};
-use default_messages::bindings::ondol::chat::types::{Refusal, RoomId, User};
+use default_messages::bindings::ondol::chat::types::{Refusal, RoomId, UserKey};
+use default_messages::bindings::ondol::chat::users;
 use default_messages::json::{self, Document, Fields, Value};
 
 #[path = "../../default_messages.rs"]
@@ -13,7 +14,7 @@ pub mod default_messages;
 struct Component;
 
 impl Guest for Component {
-    fn receive(sender: User, _room: RoomId, frame: Frame) -> Result<Action, Refusal> {
+    fn receive(sender: UserKey, _room: RoomId, frame: Frame) -> Result<Action, Refusal> {
         let Frame::Text(text) = &frame else {
             return default_messages::receive(&frame);
         };
@@ -22,7 +23,7 @@ impl Guest for Component {
         };
         match kind.as_ref() {
             "chat.typing" => {
-                let name = serde_json::Value::String(sender.nickname);
+                let name = serde_json::Value::String(users::get(sender).nickname);
                 Ok(Action::Relay(format!(r#"{{"type":"chat.typing","username":{name}}}"#)))
             }
             "chat.silence" => Ok(Action::Ignore),

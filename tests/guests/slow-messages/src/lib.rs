@@ -4,7 +4,7 @@
 use std::hint::black_box;
 
 use default_messages::bindings::exports::ondol::chat::messages::{Action, Frame, Guest};
-use default_messages::bindings::ondol::chat::types::{Refusal, RoomId, User};
+use default_messages::bindings::ondol::chat::types::{Refusal, RoomId, UserKey};
 
 #[path = "../../default_messages.rs"]
 pub mod default_messages;
@@ -16,7 +16,7 @@ const TURNS: u64 = 400_000;
 struct Component;
 
 impl Guest for Component {
-    fn receive(_sender: User, _room: RoomId, frame: Frame) -> Result<Action, Refusal> {
+    fn receive(_sender: UserKey, _room: RoomId, frame: Frame) -> Result<Action, Refusal> {
         for turn in 0..TURNS {
             black_box(turn);
         }

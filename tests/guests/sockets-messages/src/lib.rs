@@ -3,7 +3,7 @@
 #![cfg(target_arch = "wasm32")]
 
 use default_messages::bindings::exports::ondol::chat::messages::{Action, Frame, Guest};
-use default_messages::bindings::ondol::chat::types::{Refusal, RoomId, User};
+use default_messages::bindings::ondol::chat::types::{Refusal, RoomId, UserKey};
 
 #[path = "../../default_messages.rs"]
 pub mod default_messages;
@@ -12,7 +12,7 @@ pub mod default_messages;
 struct Component;
 
 impl Guest for Component {
-    fn receive(_sender: User, _room: RoomId, frame: Frame) -> Result<Action, Refusal> {
+    fn receive(_sender: UserKey, _room: RoomId, frame: Frame) -> Result<Action, Refusal> {
         let mut action = default_messages::receive(&frame)?;
         if let Action::Post(draft) = &mut action
             && draft.text.contains("call")

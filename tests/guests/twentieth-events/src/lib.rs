@@ -3,7 +3,7 @@
 #![cfg(target_arch = "wasm32")]
 
 use bindings::exports::ondol::chat::events::Guest;
-use bindings::ondol::chat::types;
+use bindings::ondol::chat::{types, users};
 use payload::{Announce, Message};
 
 #[path = "../../../../handlers/events/src/payload.rs"]
@@ -24,13 +24,12 @@ impl Guest for Twentieth {
             eprintln!("a last line before the end");
             panic!("one of twenty");
         }
+        let sender = users::get(message.sender);
         payload::message(&Message {
             id: message.id,
             room: message.room,
             seq: message.seq,
-            email: &message.sender.email,
-            nickname: &message.sender.nickname,
-            profile_url: message.sender.profile_url.as_deref(),
+            sender: &payload::sender(&sender.email, &sender.nickname, sender.profile_url.as_deref()),
             text: &message.text,
             client_id: message.client_id.as_deref(),
             parent: message.parent,
