@@ -6,7 +6,7 @@ HANDLERS     := rooms messages events
 GUESTS       := $(notdir $(patsubst %/,%,$(wildcard tests/guests/*/)))
 BUILT        := target/$(WASM)/handler
 # The crates that run natively. Guests exist for the sandbox alone.
-NATIVE       := -p ondol -p ondol-rooms -p ondol-messages -p ondol-events -p ondol-tests -p ondol-bench
+NATIVE       := ondol ondol-rooms ondol-messages ondol-events ondol-tests ondol-bench
 COMPONENTS   := $(HANDLERS:%=-p ondol-%) $(GUESTS:%=-p guest-%)
 
 .DEFAULT_GOAL := help
@@ -42,7 +42,7 @@ target:
 test: unit cases stories ## Run every test
 
 unit: handlers ## The tests beside the code
-	$(CARGO) test --release $(filter-out ondol-tests,$(NATIVE)) --lib --bins
+	$(CARGO) test --release $(patsubst %,-p %,$(filter-out ondol-tests,$(NATIVE))) --lib --bins
 
 cases: build ## The handlers' own tables of cases, in the real sandbox
 	@for handler in $(HANDLERS); do \
@@ -54,7 +54,7 @@ stories: build guests ## The black-box tests, over real sockets
 
 lint: target ## Formatting and clippy, native and for WebAssembly, warnings denied
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --release $(NATIVE) --all-targets -- -D warnings
+	$(CARGO) clippy --release $(NATIVE:%=-p %) --all-targets -- -D warnings
 	$(CARGO) clippy --profile handler --target $(WASM) $(COMPONENTS) -- -D warnings
 
 fmt: ## Format everything

@@ -20,6 +20,7 @@ mod kind;
 mod load;
 mod observe;
 mod output;
+mod pool;
 mod probation;
 mod release;
 mod replay;

@@ -1,6 +1,7 @@
 //! What a handler prints: the end of it, bounded, for the log and for the report of a fault. Knows nothing of where that
 //! goes.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -20,8 +21,15 @@ const WRITE_BYTES_MAX: usize = 4_096;
 /// The standard output and error of one instance, joined as they come.
 #[derive(Clone)]
 pub(super) struct Output {
-    tail: Arc<Mutex<Tail>>,
+    shared: Arc<Shared>,
     bytes_max: usize,
+}
+
+#[derive(Default)]
+struct Shared {
+    tail: Mutex<Tail>,
+    /// Something is in the tail: most calls print nothing, and need no lock to learn that.
+    printed: AtomicBool,
 }
 
 #[derive(Default)]
@@ -33,16 +41,17 @@ struct Tail {
 impl Output {
     /// Keeps the last `bytes_max` bytes of each call.
     pub(super) fn new(bytes_max: usize) -> Self {
-        Self { tail: Arc::default(), bytes_max }
+        Self { shared: Arc::default(), bytes_max }
     }
 
     /// What was printed since the last time, or none when nothing was. Bytes that are not UTF-8 are replaced.
     pub(super) fn take(&self) -> Option<String> {
-        let mut tail = self.tail();
-        tail.cut(self.bytes_max);
-        if tail.bytes.is_empty() && tail.left_out == 0 {
+        if !self.shared.printed.load(Ordering::Acquire) {
             return None;
         }
+        self.shared.printed.store(false, Ordering::Relaxed);
+        let mut tail = self.tail();
+        tail.cut(self.bytes_max);
         let text = String::from_utf8_lossy(&tail.bytes).trim_end().to_owned();
         let left_out = std::mem::take(&mut tail.left_out);
         tail.bytes.clear();
@@ -52,7 +61,11 @@ impl Output {
     }
 
     fn push(&self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
         let mut tail = self.tail();
+        self.shared.printed.store(true, Ordering::Release);
         tail.bytes.extend_from_slice(bytes);
         // Cut once in a while, so that a flood in small writes does not move all that is kept each time.
         if tail.bytes.len() > 2 * self.bytes_max + WRITE_BYTES_MAX {
@@ -61,7 +74,7 @@ impl Output {
     }
 
     fn tail(&self) -> MutexGuard<'_, Tail> {
-        self.tail.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.tail.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -185,22 +185,22 @@ impl Running {
     pub(super) fn call<R>(
         &mut self,
         call: impl FnOnce(&mut Store<State>, &Instance) -> wasmtime::Result<R>,
-    ) -> (Result<R, Failed>, Duration) {
+    ) -> Result<R, Failed> {
         self.store.data_mut().start_call();
         self.store.set_epoch_deadline(1);
         // A panic of the host's in the midst of a guest's call would take the task, and with it a connection or a room,
         // along. The instance is not used again, so nothing is seen half changed.
         let outcome = catch_unwind(AssertUnwindSafe(|| call(&mut self.store, &self.instance)));
-        let outcome = match outcome {
+        self.store.data_mut().end_call();
+        match outcome {
             Ok(outcome) => outcome.map_err(Failed::Guest),
             Err(panic) => Err(Failed::Host(words(&*panic))),
-        };
-        (outcome, self.store.data_mut().end_call())
+        }
     }
 
-    /// What the last call cost.
-    pub(super) fn cost(&self, took: Duration) -> Cost {
+    /// What the call cost that has just ended.
+    pub(super) fn cost(&self) -> Cost {
         let state = self.store.data();
-        Cost { took, memory_bytes: state.memory.bytes, printed: state.output.take() }
+        Cost { took: state.ran(), memory_bytes: state.memory.bytes, printed: state.output.take() }
     }
 }

@@ -107,10 +107,14 @@ impl State {
         self.present.iter().find(|speaker| speaker.key() == key)
     }
 
-    /// Marks its end, and gives up its place among the slow ones. Says how long it ran.
-    pub(super) fn end_call(&mut self) -> Duration {
+    /// Marks its end, and gives up its place among the slow ones.
+    pub(super) fn end_call(&mut self) {
         self.present.clear();
         self.call.slow = None;
+    }
+
+    /// For how long the call has run that is under way, or has just ended.
+    pub(super) fn ran(&self) -> Duration {
         self.call.ran()
     }
 }

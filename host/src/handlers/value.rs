@@ -189,7 +189,7 @@ impl Trial<'_> {
             }
         };
         let mut answers = vec![Val::Bool(false); export.function.results().len()];
-        let (outcome, took) = running.call(|store, instance| {
+        let outcome = running.call(|store, instance| {
             senders.iter().for_each(|sender| store.data_mut().present(sender));
             let (interface, name) = &export.path;
             let missing = || wasmtime::format_err!("the instance has no {}", export.name);
@@ -201,7 +201,7 @@ impl Trial<'_> {
             let function = instance.get_func(&mut *store, index).ok_or_else(missing)?;
             function.call(store, arguments, &mut answers)
         });
-        let cost = running.cost(took);
+        let cost = running.cost();
         match outcome {
             Ok(()) => Called { outcome: outcome_of(answers.pop()), cost },
             Err(failed) => Called { outcome: Outcome::Fault(failed.cause(limits)), cost },

@@ -8,7 +8,7 @@
 //! leaves it to the built-in handler.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use wasmtime::component::InstancePre;
@@ -18,7 +18,8 @@ use super::exports::Exports;
 use super::fault::{Cause, Fault};
 use super::kind::VersionId;
 use super::output;
-use super::sandbox::{Running, Sandbox};
+use super::pool::Pool;
+use super::sandbox::{Cost, Running, Sandbox};
 use super::state::State;
 use crate::config::Limits;
 
@@ -31,7 +32,7 @@ pub(super) struct Version<E> {
     linked: Option<InstancePre<State>>,
     pub(super) settings: Arc<SettingsMap>,
     pub(super) sandbox: Arc<Sandbox>,
-    resting: Mutex<Vec<Kept<E>>>,
+    resting: Pool<Kept<E>>,
     /// Its compiled code is kept on the disk meanwhile.
     _code: Option<Arc<PathBuf>>,
 }
@@ -51,12 +52,13 @@ impl<E: Exports> Version<E> {
         sandbox: Arc<Sandbox>,
         code: Option<Arc<PathBuf>>,
     ) -> Self {
-        Self { id, linked: Some(linked), settings, sandbox, resting: Mutex::default(), _code: code }
+        let resting = Pool::new(sandbox.limits_of(Some(E::KIND)).handler_instances_max);
+        Self { id, linked: Some(linked), settings, sandbox, resting, _code: code }
     }
 
     /// In the place of a version, where there is none.
     pub(super) fn none(settings: Arc<SettingsMap>, sandbox: Arc<Sandbox>) -> Self {
-        Self { id: VersionId::NONE, linked: None, settings, sandbox, resting: Mutex::default(), _code: None }
+        Self { id: VersionId::NONE, linked: None, settings, sandbox, resting: Pool::new(0), _code: None }
     }
 
     /// What the operator has set for it.
@@ -71,7 +73,7 @@ impl<E: Exports> Version<E> {
         call: impl FnOnce(&E, &mut Store) -> wasmtime::Result<R>,
     ) -> Result<R, Fault> {
         let Some(linked) = &self.linked else { return Err(self.fault(function, Cause::NoVersion, None)) };
-        let mut kept = match self.wake() {
+        let mut kept = match self.resting.take() {
             Some(kept) => kept,
             None => self.instantiate(linked).map_err(|error| {
                 let cause = Cause::read(&error, self.limits()).to_string();
@@ -79,17 +81,16 @@ impl<E: Exports> Version<E> {
             })?,
         };
         let Kept { running, exports, .. } = &mut kept;
-        let (outcome, took) = running.call(|store, _| call(exports, store));
-        let printed = running.store.data().output.take();
-        match outcome {
+        match running.call(|store, _| call(exports, store)) {
             Ok(answer) => {
-                if let Some(printed) = printed {
+                if let Some(printed) = running.store.data().output.take() {
                     output::log(&printed, E::KIND, self.id, function);
                 }
                 self.rest(kept);
                 Ok(answer)
             }
             Err(failed) => {
+                let Cost { took, printed, .. } = running.cost();
                 let (cause, printed) = failed.cause(self.limits()).with_printed(printed);
                 let fault = Fault { took, ..self.fault(function, cause, printed) };
                 if fault.was_costly() {
@@ -117,20 +118,10 @@ impl<E: Exports> Version<E> {
         Ok(Kept { running, exports, calls: 0 })
     }
 
-    /// The instance that rested last: its memory is the warmest.
-    fn wake(&self) -> Option<Kept<E>> {
-        self.resting.lock().unwrap_or_else(PoisonError::into_inner).pop()
-    }
-
     fn rest(&self, mut kept: Kept<E>) {
-        let limits = self.limits();
         kept.calls += 1;
-        if kept.calls >= limits.handler_calls_per_instance_max {
-            return;
-        }
-        let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
-        if resting.len() < limits.handler_instances_max {
-            resting.push(kept);
+        if kept.calls < self.limits().handler_calls_per_instance_max {
+            self.resting.put(kept);
         }
     }
 }
