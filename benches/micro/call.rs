@@ -4,7 +4,7 @@ use std::path::Path;
 
 use criterion::Criterion;
 use ondol::config::Limits;
-use ondol::model::RoomId;
+use ondol::model::{RoomId, Seq};
 
 use crate::TARGET;
 use crate::inside::{Parrot, handlers};
@@ -19,7 +19,7 @@ pub(crate) fn measure(criterion: &mut Criterion) -> anyhow::Result<()> {
         let handlers = handlers(&directory, &limits)?;
         let release = handlers.current();
         let mut parrot = Parrot::new();
-        let message = parrot.next(RoomId(1));
+        let message = parrot.nth(RoomId(1), Seq(1));
         // What fails here would fail each time.
         parrot.receive(&release)?;
         release.message(&message)?;

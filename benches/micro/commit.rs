@@ -16,7 +16,7 @@ pub(crate) fn measure(criterion: &mut Criterion) -> anyhow::Result<()> {
     for (name, synchronous) in [("full", Synchronous::Full), ("normal", Synchronous::Normal)] {
         for messages in [1, 16, 256_u16] {
             let directory = tempfile::TempDir::with_prefix_in("micro-", &scratch)?;
-            let mut disk = Disk::open(directory.path(), synchronous)?;
+            let mut disk = Disk::create(directory.path(), synchronous, 1)?;
             disk.commit(messages.into())?;
             group.throughput(Throughput::Elements(messages.into()));
             group.bench_function(format!("{messages}, {name}"), |bencher| {

@@ -4,23 +4,26 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use rusqlite::{Connection, params};
+use ondol::config::Synchronous;
+use rusqlite::Connection;
 use tempfile::TempDir;
 
 use crate::cli::Run;
 use crate::crowd::{Crowd, Guests};
-use crate::echo::TEXT_BYTES;
+use crate::inside::Disk;
 use crate::kernel::raise_files_max;
 use crate::load::{Pace, Talk, measure as measure_load};
 use crate::report::{Figure, median, range};
 use crate::run::told;
-use crate::server::{OndolSetup, Server};
+use crate::server::{OndolSetup, Server, scratch};
 use crate::shapes::ROOMS_OF_50;
 
 /// Connections that stand by at the most, one in a room; other rooms are empty.
 const STANDING_MAX: usize = 8_000;
 /// Files that are open here besides.
 const OTHER_FILES: u64 = 6_000;
+/// Messages of one transaction, before the server starts.
+const COMMIT: usize = 4_096;
 /// Messages a second where all rooms speak, however many they are.
 const ALL_SPEAK: u32 = 2_000;
 
@@ -140,32 +143,21 @@ impl Grown {
 }
 
 /// A directory whose database holds rooms 1 to `rooms`, and so many messages in the first `spoken` of them, in turn.
-///
-/// The server itself creates the file, so the schema is its own.
 fn used_before(setup: &OndolSetup, rooms: usize, spoken: usize, messages: usize) -> anyhow::Result<TempDir> {
-    let directory = Server::ondol(setup)?.end()?;
+    let directory = scratch(&setup.scratch)?;
+    let mut disk = Disk::create(directory.path(), Synchronous::Normal, spoken)?;
+    for first in (0..messages).step_by(COMMIT) {
+        disk.commit(COMMIT.min(messages - first))?;
+    }
+    drop(disk);
+    // Rooms cost a transaction each by way of the store.
     let mut connection = Connection::open(directory.path().join("ondol.db"))?;
-    connection.pragma_update(None, "synchronous", "off")?;
     let transaction = connection.transaction()?;
     let mut insert = transaction.prepare("INSERT INTO room (id, name, created_at) VALUES (?1, 'benchmark', 0)")?;
-    for room in 1..=rooms {
+    for room in spoken + 1..=rooms {
         insert.execute([room as i64])?;
     }
     drop(insert);
-    let mut insert = transaction.prepare(
-        "INSERT INTO message (id, room, seq, sender, nickname, email, text, created_at)
-         VALUES (?1, ?2, ?3, '1-0', 'n1-0', '1-0@example.com', ?4, 0)",
-    )?;
-    let text = "x".repeat(TEXT_BYTES);
-    for message in 0..messages {
-        let (room, seq) = (message % spoken + 1, message / spoken + 1);
-        insert.execute(params![message as i64 + 1, room as i64, seq as i64, text])?;
-    }
-    drop(insert);
-    transaction.execute_batch(
-        "INSERT INTO message_place SELECT room << 32 | seq, n FROM message ORDER BY room, seq;
-         UPDATE counter SET next = (SELECT coalesce(max(n), 0) + 1 FROM message);",
-    )?;
     transaction.commit()?;
     Ok(directory)
 }

@@ -97,8 +97,9 @@ impl Parrot {
     }
 
     /// The next message, with the text that [`Parrot::new`] chose.
-    pub(crate) fn next(&mut self, room: RoomId) -> Message {
-        self.message(room, Draft { text: "x".repeat(TEXT_BYTES), ..Draft::default() })
+    pub(crate) fn nth(&mut self, room: RoomId, seq: Seq) -> Message {
+        let draft = Draft { text: "x".repeat(TEXT_BYTES), ..Draft::default() };
+        Message { seq, ..self.message(room, draft) }
     }
 
     fn message(&mut self, room: RoomId, draft: Draft) -> Message {
@@ -108,27 +109,35 @@ impl Parrot {
     }
 }
 
-/// A store of its own with one room, whose only user says and commits.
+/// A store of its own, in whose rooms one user says the same in turn and commits.
 pub(crate) struct Disk {
     store: Store<()>,
-    room: RoomId,
+    rooms: Vec<RoomId>,
     parrot: Parrot,
 }
 
 impl Disk {
-    pub(crate) fn open(directory: &Path, synchronous: Synchronous) -> anyhow::Result<Self> {
+    /// A new database with so many rooms. A server that is started on it goes on where this has ended.
+    pub(crate) fn create(directory: &Path, synchronous: Synchronous, rooms: usize) -> anyhow::Result<Self> {
         let store = Store::open(&directory.join("ondol.db"), synchronous, &Limits::default())?;
-        let draft = RoomDraft { name: "benchmark".to_owned(), standing: Standing::Reuse };
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-        let (RoomOutcome::Created(room) | RoomOutcome::Standing(room)) =
-            runtime.block_on(store.create_room(draft, None, None))?;
-        Ok(Self { store, room: room.id, parrot: Parrot::new() })
+        let created = (0..rooms).map(|_| {
+            let draft = RoomDraft { name: "benchmark".to_owned(), standing: Standing::Reuse };
+            let (RoomOutcome::Created(room) | RoomOutcome::Standing(room)) =
+                runtime.block_on(store.create_room(draft, None, None))?;
+            Ok(room.id)
+        });
+        let rooms = created.collect::<anyhow::Result<_>>()?;
+        Ok(Self { store, rooms, parrot: Parrot::new() })
     }
 
     /// Hands so many messages to the store and commits them in one transaction.
     pub(crate) fn commit(&mut self, messages: usize) -> anyhow::Result<()> {
         for _ in 0..messages {
-            let entry = Entry { message: Some(self.parrot.next(self.room)), then: () };
+            let said = usize::try_from(self.parrot.said)?;
+            let room = *self.rooms.get(said % self.rooms.len()).context("no room")?;
+            let seq = Seq((said / self.rooms.len()) as u64 + 1);
+            let entry = Entry { message: Some(self.parrot.nth(room, seq)), then: () };
             // This is the only one who appends, so the turn is always ours.
             let _ = self.store.append(entry).map_err(|failed| failed.error)?;
         }
@@ -136,5 +145,12 @@ impl Disk {
         let _ = self.store.commit(|batch| stored = batch.stored.len());
         ensure!(stored == messages, "{stored} of {messages} messages were stored");
         Ok(())
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Without it the next server leaves out some ids.
+        let _ = self.store.keep_next_id(MessageId(self.parrot.said + 1));
     }
 }

@@ -16,13 +16,16 @@ use crate::run::{gather, told};
 use crate::server::{OndolSetup, Server, scratch};
 use crate::shapes::{ROOMS_OF_2, ROOMS_OF_50, Shape};
 
+/// Rooms that the messages of a timed commit are for.
+const ROOMS: usize = 100;
+
 /// The most messages in a commit for which the writer's end is reckoned.
 const LARGE_BATCH: usize = 256;
 
 /// The share of the wall time, for each load.
 pub(crate) fn measure(run: &Run, setup: &OndolSetup) -> anyhow::Result<Vec<Figure>> {
     let directory = scratch(&setup.scratch)?;
-    let mut disk = Disk::open(directory.path(), setup.synchronous.into())?;
+    let mut disk = Disk::create(directory.path(), setup.synchronous.into(), ROOMS)?;
     let mut figures = Vec::new();
     for shape in [ROOMS_OF_50, ROOMS_OF_2] {
         figures.push(share(run, setup, &shape, &mut disk)?);

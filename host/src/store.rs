@@ -6,10 +6,12 @@
 
 mod archive;
 mod checkpoint;
+mod desk;
 mod ids;
-mod places;
 mod readers;
 mod rows;
+mod runs;
+mod senders;
 mod setup;
 mod versions;
 mod writer;
@@ -17,7 +19,7 @@ mod writer;
 use std::path::Path;
 use std::sync::Arc;
 
-use rusqlite::OptionalExtension as _;
+use rusqlite::{Connection, OptionalExtension as _};
 
 pub use archive::{Archive, ArchiveError};
 pub use rows::Page;
@@ -28,12 +30,14 @@ use crate::config::{Limits, Synchronous};
 use crate::model::{Message, MessageId, Room, RoomDraft, RoomId, Seq};
 use readers::Readers;
 use rows::{read_message, read_room};
+use runs::{Runs, Tail, Tails};
 use writer::Writer;
 
 /// The store. `T` is whatever the caller wants back with a message once its fate is known.
 pub struct Store<T> {
     writer: Arc<Writer<T>>,
     readers: Arc<Readers>,
+    tails: Tails,
     first_free_id: u64,
     /// Keeps other servers off the file.
     _lock: std::fs::File,
@@ -103,10 +107,12 @@ impl<T: Send + 'static> Store<T> {
         if let Err(error) = checkpoint::lay_out(path) {
             tracing::warn!(%error, "the log could not be laid out, commits cost more until it has grown");
         }
-        let writer = Arc::new(Writer::new(connection, limits));
+        let runs = Runs::read(&connection)?;
+        let tails = runs.tails();
+        let writer = Arc::new(Writer::new(connection, runs, limits));
         checkpoint::start(setup::open_for_checkpoints(path, synchronous)?, &writer, asked)
             .map_err(|error| StoreError::Thread(error.to_string()))?;
-        Ok(Self { writer, readers: Arc::new(Readers::new(path)), first_free_id, _lock: lock })
+        Ok(Self { writer, readers: Arc::new(Readers::new(path)), tails, first_free_id, _lock: lock })
     }
 
     /// The least id that no message of the file had when it was opened.
@@ -187,7 +193,7 @@ impl<T: Send + 'static> Store<T> {
     ///
     /// SQLite's error.
     pub async fn messages(&self, room: RoomId, page: Page, limit: usize) -> Result<Vec<Message>, StoreError> {
-        self.readers.read(move |connection| rows::messages(connection, room, page, limit)).await
+        self.read_room(room, move |connection, tail| rows::page(connection, tail, room, page, limit)).await
     }
 
     /// The `seq` of the last message of a room, 0 when it has none.
@@ -196,7 +202,7 @@ impl<T: Send + 'static> Store<T> {
     ///
     /// SQLite's error.
     pub async fn last_seq(&self, room: RoomId) -> Result<Seq, StoreError> {
-        self.readers.read(move |connection| rows::last_seq(connection, room)).await
+        self.read_room(room, move |connection, tail| rows::last_seq(connection, tail, room)).await
     }
 
     /// The message of a sender in a room that has this client's id.
@@ -213,9 +219,8 @@ impl<T: Send + 'static> Store<T> {
         self.readers
             .read(move |connection| {
                 let sql = concat!(
-                    "SELECT ",
-                    rows::message_columns!(),
-                    " FROM message WHERE room = ?1 AND sender = ?2 AND client_id = ?3"
+                    rows::messages!(),
+                    " WHERE message.n = (SELECT n FROM client_message WHERE room = ?1 AND user = ?2 AND client_id = ?3)"
                 );
                 let mut statement = connection.prepare_cached(sql)?;
                 statement.query_row((rows::stored(room.0), sender, client_id), read_message).optional()
@@ -229,7 +234,16 @@ impl<T: Send + 'static> Store<T> {
     ///
     /// SQLite's error.
     pub async fn has_message(&self, room: RoomId, id: MessageId) -> Result<bool, StoreError> {
-        self.readers.read(move |connection| rows::has_message(connection, room, id)).await
+        self.read_room(room, move |connection, tail| rows::has_message(connection, tail, room, id)).await
+    }
+
+    async fn read_room<R: Send + 'static>(
+        &self,
+        room: RoomId,
+        read: impl FnOnce(&Connection, &Tail) -> rusqlite::Result<R> + Send + 'static,
+    ) -> Result<R, StoreError> {
+        let tails = self.tails.clone();
+        self.readers.read(move |connection| read(connection, &tails.of(room))).await
     }
 
     /// Takes nothing more. What was taken before is still to be committed.

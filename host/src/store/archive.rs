@@ -7,7 +7,8 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::rows::{self, Page, message_columns, read_message, read_room, stored};
+use super::rows::{self, Page, messages, read_message, read_room, stored};
+use super::runs::{Runs, Tails};
 use super::setup::{SCHEMA_VERSION, open_reader};
 use super::versions;
 use super::{StoreError, StoredRelease, StoredVersion};
@@ -19,6 +20,7 @@ const PAGE_ROWS: usize = 500;
 /// A database that is only read.
 pub struct Archive {
     connection: Connection,
+    tails: Tails,
 }
 
 /// Why a database cannot be read.
@@ -59,7 +61,10 @@ impl Archive {
         let connection = open_reader(path)?;
         let version = connection.pragma_query_value(None, "user_version", |row| row.get(0));
         match version {
-            Ok(SCHEMA_VERSION) => Ok(Self { connection }),
+            Ok(SCHEMA_VERSION) => {
+                let tails = Runs::read(&connection)?.tails();
+                Ok(Self { connection, tails })
+            }
             Ok(0) => Err(ArchiveError::Foreign),
             Ok(version @ 1..SCHEMA_VERSION) => Err(ArchiveError::FromEarlier(version)),
             Ok(version) => Err(StoreError::FromLater(version).into()),
@@ -117,11 +122,7 @@ impl Archive {
     ) -> Result<(), StoreError> {
         let mut next = |page: Vec<Message>| page.iter().try_for_each(&mut take).is_continue();
         let Some(room) = room else {
-            const SQL: &str = concat!(
-                "SELECT ",
-                message_columns!(),
-                ", n FROM message WHERE n BETWEEN ?1 AND ?2 ORDER BY n LIMIT ?3"
-            );
+            const SQL: &str = concat!(messages!(), " WHERE message.n BETWEEN ?1 AND ?2 ORDER BY message.n LIMIT ?3");
             let newest = "SELECT max(n) FROM message";
             let Some((mut from, to)) =
                 self.span(newest, "SELECT n FROM message ORDER BY n DESC LIMIT 1 OFFSET ?1", last)?
@@ -142,10 +143,11 @@ impl Archive {
                 }
             }
         };
-        let newest = rows::last_seq(&self.connection, room)?;
+        let tail = self.tails.of(room);
+        let newest = rows::last_seq(&self.connection, &tail, room)?;
         let mut before = Seq(newest.0.saturating_sub(last as u64));
         while before < newest {
-            let page = rows::messages(&self.connection, room, Page::After(before), PAGE_ROWS)?;
+            let page = rows::page(&self.connection, &tail, room, Page::After(before), PAGE_ROWS)?;
             match page.last().map(|message| message.seq) {
                 Some(end) if next(page) => before = end,
                 _ => return Ok(()),

@@ -3,9 +3,9 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension as _, Row};
+use rusqlite::{Connection, Row};
 
-use super::places::{SEQ_MAX, messages_between, places};
+use super::runs::{Tail, last_in_run, number_in_run, numbers_between, place, places};
 use crate::model::{Draft, Message, MessageId, Room, RoomId, Seq, Speaker, Timestamp, User};
 
 /// Which messages of a room.
@@ -25,13 +25,16 @@ macro_rules! room_columns {
     };
 }
 
-macro_rules! message_columns {
+/// For [`read_message`].
+macro_rules! messages {
     () => {
-        "id, room, seq, sender, nickname, email, profile_url, text, client_id, parent, extra, created_at"
+        "SELECT message.id, message.room, message.seq, sender.user, sender.nickname, sender.email, sender.profile_url, \
+         message.text, message.client_id, message.parent, message.extra, message.created_at, message.n \
+         FROM message CROSS JOIN sender ON sender.n = message.sender"
     };
 }
 
-pub(super) use {message_columns, room_columns};
+pub(super) use {messages, room_columns};
 
 /// A number as SQLite keeps it. The host's numbers never pass 2^63; one from a client that does matches no row.
 pub(super) fn stored(number: u64) -> i64 {
@@ -72,45 +75,55 @@ pub(super) fn read_message(row: &Row<'_>) -> rusqlite::Result<Message> {
 }
 
 /// The `seq` of the last message of a room, 0 when it has none.
-pub(super) fn last_seq(connection: &Connection, room: RoomId) -> rusqlite::Result<Seq> {
-    let mut statement = connection.prepare_cached(messages_between!("seq", "DESC"))?;
-    let (from, to) = places(room, Seq(0), SEQ_MAX);
-    let last = statement.query_row((from, to, 1), |row| number(row, 0)).optional()?;
-    Ok(Seq(last.unwrap_or(0)))
+pub(super) fn last_seq(connection: &Connection, tail: &Tail, room: RoomId) -> rusqlite::Result<Seq> {
+    tail.last().map_or_else(|| last_in_run(connection, room), Ok)
 }
 
 /// A page of a room's messages, oldest first.
-pub(super) fn messages(
+pub(super) fn page(
     connection: &Connection,
+    tail: &Tail,
     room: RoomId,
     page: Page,
     limit: usize,
 ) -> rusqlite::Result<Vec<Message>> {
-    const OLDEST: &str = messages_between!(message_columns!(), "ASC");
-    const NEWEST: &str = messages_between!(message_columns!(), "DESC");
-    let (sql, (from, to)) = match page {
-        Page::After(seq) => (OLDEST, places(room, Seq(seq.0.saturating_add(1)), SEQ_MAX)),
-        Page::Before(seq) => (NEWEST, places(room, Seq(0), Seq(seq.0.saturating_sub(1)))),
-        Page::Latest => (NEWEST, places(room, Seq(0), SEQ_MAX)),
+    // A room's numbers have no gaps, so the page is known by its ends.
+    let (most, last) = (limit as u64, last_seq(connection, tail, room)?.0);
+    let (from, to) = match page {
+        Page::After(seq) => (seq.0.saturating_add(1), seq.0.saturating_add(most)),
+        Page::Before(seq) => {
+            let to = last.min(seq.0.saturating_sub(1));
+            ((to + 1).saturating_sub(most), to)
+        }
+        Page::Latest => ((last + 1).saturating_sub(most), last),
     };
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut messages: Vec<Message> =
-        statement.query_map((from, to, stored(limit as u64)), read_message)?.collect::<Result<_, _>>()?;
-    if !matches!(page, Page::After(_)) {
-        messages.reverse();
+    let (from, to) = (Seq(from.max(1)), Seq(to.min(last)));
+    if from > to {
+        return Ok(Vec::new());
     }
-    Ok(messages)
+    let sql = concat!(
+        messages!(),
+        " WHERE message.n IN (",
+        numbers_between!(),
+        ") AND message.seq BETWEEN ?1 & 4294967295 AND ?2 & 4294967295 ORDER BY message.n"
+    );
+    let (first, end) = places(room, from, to);
+    let mut statement = connection.prepare_cached(sql)?;
+    statement.query_map((first, end, tail.between(from, to)), read_message)?.collect()
 }
 
 /// Whether a message stands in a room. No index knows ids; but in a room they rise with `seq`, which has no gaps, so it is
 /// searched by halves.
-pub(super) fn has_message(connection: &Connection, room: RoomId, id: MessageId) -> rusqlite::Result<bool> {
-    let mut id_at = connection.prepare_cached(messages_between!("id, seq", "ASC"))?;
-    let (mut from, mut to) = (1, last_seq(connection, room)?.0);
+pub(super) fn has_message(connection: &Connection, tail: &Tail, room: RoomId, id: MessageId) -> rusqlite::Result<bool> {
+    let mut id_of = connection.prepare_cached("SELECT id FROM message WHERE n = ?1")?;
+    let (mut from, mut to) = (1, last_seq(connection, tail, room)?.0);
     while from <= to {
         let middle = from + (to - from) / 2;
-        let (first, last) = places(room, Seq(middle), Seq(middle));
-        let found = id_at.query_row((first, last, 1), |row| number(row, 0))?;
+        let n = match (tail.at(Seq(middle)), place(room, Seq(middle))) {
+            (None, Some(place)) => number_in_run(connection, place)?,
+            (n, _) => n,
+        };
+        let found = id_of.query_row([n], |row| number(row, 0))?;
         match found.cmp(&id.0) {
             Ordering::Equal => return Ok(true),
             Ordering::Less => from = middle + 1,

@@ -15,12 +15,13 @@ pub(super) const SQLITE_NEEDED: &str = "3.51.3";
 const SQLITE_NEEDED_NUMBER: i32 = 3_051_003;
 
 /// The schema that this server writes.
-pub(super) const SCHEMA_VERSION: i64 = 3;
+pub(super) const SCHEMA_VERSION: i64 = 4;
 
 /// How many statements a connection keeps prepared.
 const STATEMENTS: usize = 32;
 
-/// What the writer keeps of the file in memory, in KiB: the last page of a few thousand rooms. It is taken as it is needed.
+/// What the writer keeps of the file in memory, in KiB: the pages of `run` that a few thousand rooms write to. It is taken as it
+/// is needed.
 const WRITER_CACHE_KIB: i64 = 16_384;
 
 /// The writer's connection, on a file whose schema is up to date.
@@ -37,8 +38,6 @@ pub(super) fn open(path: &Path, synchronous: Synchronous) -> Result<Connection, 
     // See `checkpoint.rs`.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     migrate(&mut connection)?;
-    // What is sorted on its way into `message_place` needs no file outside of the data directory.
-    connection.pragma_update(None, "temp_store", "memory")?;
     Ok(connection)
 }
 
@@ -79,8 +78,12 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, rusqlite::Error> {
 }
 
 /// What leads from each version of the schema to the next.
-const STEPS: [&str; SCHEMA_VERSION as usize] =
-    [include_str!("schema.sql"), include_str!("schema-2.sql"), include_str!("schema-3.sql")];
+const STEPS: [&str; SCHEMA_VERSION as usize] = [
+    include_str!("schema.sql"),
+    include_str!("schema-2.sql"),
+    include_str!("schema-3.sql"),
+    include_str!("schema-4.sql"),
+];
 
 /// Brings the schema up, a version at a time, all in one transaction.
 fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
@@ -94,3 +97,6 @@ fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     transaction.commit()?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,12 +7,12 @@ use super::{Batch, Entry, Page, RoomOutcome, Store, StoreError, Turn};
 use crate::config::{Limits, Synchronous};
 use crate::model::{Draft, Message, MessageId, RoomDraft, RoomId, Seq, Speaker, Standing, Timestamp, User};
 
-fn open(directory: &Path) -> Store<()> {
+pub(super) fn open(directory: &Path) -> Store<()> {
     Store::open(&directory.join("ondol.db"), Synchronous::Full, &Limits::default()).unwrap()
 }
 
 /// Hands messages over, then commits them all.
-fn store_all(store: &Store<()>, entries: impl IntoIterator<Item = Entry<()>>) -> Batch<()> {
+pub(super) fn store_all(store: &Store<()>, entries: impl IntoIterator<Item = Entry<()>>) -> Batch<()> {
     let turns: Vec<Turn> = entries.into_iter().map(|entry| store.append(entry).unwrap()).collect();
     assert_eq!(turns.first(), Some(&Turn::Yours));
     assert!(turns.iter().skip(1).all(|turn| *turn == Turn::Theirs), "one leads");
@@ -21,7 +21,7 @@ fn store_all(store: &Store<()>, entries: impl IntoIterator<Item = Entry<()>>) ->
     reported.unwrap()
 }
 
-fn entry(id: u64, room: RoomId, seq: u64) -> Entry<()> {
+pub(super) fn entry(id: u64, room: RoomId, seq: u64) -> Entry<()> {
     let sender = Speaker::new(User {
         id: "ann".into(),
         nickname: "앤".into(),
@@ -31,6 +31,22 @@ fn entry(id: u64, room: RoomId, seq: u64) -> Entry<()> {
     let draft = Draft { text: format!("말 {seq}"), client_id: Some(format!("c{id}")), ..Draft::default() };
     let (id, seq, sender) = (MessageId(id), Seq(seq), Arc::new(sender));
     Entry { message: Some(Message { id, room, seq, sender, draft, created_at: Timestamp(7) }), then: () }
+}
+
+/// The same of somebody else, without an id of the client's.
+fn entry_of(speaker: &Arc<Speaker>, id: u64, room: RoomId, seq: u64) -> Entry<()> {
+    let (sender, draft) = (Arc::clone(speaker), Draft { text: format!("말 {seq}"), ..Draft::default() });
+    let (id, seq) = (MessageId(id), Seq(seq));
+    Entry { message: Some(Message { id, room, seq, sender, draft, created_at: Timestamp(7) }), then: () }
+}
+
+fn called(nickname: &str, profile_url: Option<&str>) -> Arc<Speaker> {
+    let (nickname, profile_url) = (nickname.to_owned(), profile_url.map(str::to_owned));
+    Arc::new(Speaker::new(User { id: "ann".into(), nickname, email: "ann@example.com".into(), profile_url }))
+}
+
+pub(super) async fn count(store: &Store<()>, sql: &'static str) -> i64 {
+    store.readers.read(move |connection| connection.query_row(sql, [], |row| row.get(0))).await.unwrap()
 }
 
 async fn create(store: &Store<()>, post_id: Option<u64>) -> RoomOutcome {
@@ -126,35 +142,6 @@ async fn a_message_is_found_by_its_id_in_its_room_alone() {
 }
 
 #[tokio::test]
-async fn messages_of_version_one_are_brought_up_with_their_ids_and_order() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("ondol.db");
-    let old = rusqlite::Connection::open(&path).unwrap();
-    old.execute_batch(include_str!("schema.sql")).unwrap();
-    old.execute_batch(
-        "INSERT INTO room (name, created_at) VALUES ('a', 1), ('b', 1);
-         INSERT INTO message (id, room, seq, sender, nickname, email, text, client_id, created_at) VALUES
-             (1, 1, 1, 'ann', 'Ann', 'a@b', 'one', 'c1', 1), (2, 2, 1, 'ann', 'Ann', 'a@b', 'two', 'c1', 2),
-             (5, 1, 2, 'ann', 'Ann', 'a@b', 'three', NULL, 3);
-         PRAGMA user_version = 1",
-    )
-    .unwrap();
-    drop(old);
-    let store = open(directory.path());
-    let texts = async |room| {
-        let messages = store.messages(RoomId(room), Page::Latest, 9).await.unwrap();
-        messages.into_iter().map(|found| (found.id.0, found.room.0, found.seq.0, found.draft.text)).collect::<Vec<_>>()
-    };
-    assert_eq!(texts(1).await, [(1, 1, 1, "one".to_owned()), (5, 1, 2, "three".to_owned())]);
-    assert_eq!(texts(2).await, [(2, 2, 1, "two".to_owned())]);
-    assert_eq!(store.first_free_id(), MessageId(6));
-    assert_eq!(store.last_seq(RoomId(1)).await.unwrap(), Seq(2));
-    assert!(store.has_message(RoomId(1), MessageId(5)).await.unwrap());
-    let found = store.by_client_id(RoomId(2), "ann".into(), "c1".into()).await.unwrap().unwrap();
-    assert_eq!(found.id, MessageId(2));
-}
-
-#[tokio::test]
 async fn pages_go_over_what_has_its_place_and_what_has_not_yet() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
@@ -163,10 +150,8 @@ async fn pages_go_over_what_has_its_place_and_what_has_not_yet() {
         let seqs = 50 * batch + 1..=50 * batch + 50;
         store_all(&store, seqs.flat_map(|seq| [entry(2 * seq, ours, seq), entry(2 * seq + 1, theirs, seq)]));
     }
-    let placed = |connection: &rusqlite::Connection| {
-        connection.query_row("SELECT count(*) FROM message_place", [], |row| row.get::<_, i64>(0))
-    };
-    assert_eq!(store.readers.read(placed).await.unwrap(), 4_100, "900 are behind");
+    let in_runs = "SELECT sum(json_array_length(messages)) FROM run WHERE place >> 32 = 1";
+    assert_eq!(count(&store, in_runs).await, 2_400, "the last two batches are not");
     for (page, limit, from, to) in [
         (Page::Latest, 2_500, 1, 2_500),
         (Page::Latest, 1, 2_500, 2_500),
@@ -186,6 +171,120 @@ async fn pages_go_over_what_has_its_place_and_what_has_not_yet() {
         assert_eq!(store.has_message(ours, MessageId(id)).await.unwrap(), is_ours, "{id}");
     }
     assert_eq!(store.last_seq(theirs).await.unwrap(), Seq(2_500));
+}
+
+#[tokio::test]
+async fn what_is_in_no_run_is_found_after_a_crash() {
+    let directory = tempfile::tempdir().unwrap();
+    let rooms = {
+        let store = open(directory.path());
+        [room(&store).await, room(&store).await]
+    };
+    let (ann, mut id) = (called("ann", None), 0);
+    for round in 0..40 {
+        // Each time another store, which was told nothing by the one before.
+        let store = open(directory.path());
+        for room in rooms {
+            let said = store.last_seq(room).await.unwrap();
+            let more = if room == rooms[0] { 7 } else { 30 };
+            assert_eq!(said, Seq(round * more));
+            let entries = (1..=more).map(|more| {
+                id += 1;
+                entry_of(&ann, id, room, said.0 + more)
+            });
+            assert_eq!(store_all(&store, entries).stored.len(), more as usize);
+            let page = store.messages(room, Page::Latest, 100).await.unwrap();
+            let to = said.0 + more;
+            let seqs: Vec<u64> = page.iter().map(|message| message.seq.0).collect();
+            assert_eq!(seqs, (to.saturating_sub(99).max(1)..=to).collect::<Vec<_>>());
+        }
+        assert_eq!(count(&store, "SELECT count(*) FROM sender").await, 1, "who comes again is known");
+    }
+    let store = open(directory.path());
+    assert_eq!(count(&store, "SELECT count(*) FROM run WHERE place >> 32 = 2").await, 13, "90 in each");
+}
+
+#[tokio::test]
+async fn a_room_that_fell_silent_is_noted_in_the_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let (silent, loud) = ([room(&store).await, room(&store).await, room(&store).await], room(&store).await);
+    let ann = called("ann", None);
+    let of_silent = "SELECT count(*) FROM run WHERE place >> 32 < 4";
+    let mut said = 0;
+    let mut say = |room, count| {
+        let seqs = said + 1..=said + count;
+        said += count;
+        store_all(&store, seqs.map(|seq| entry_of(&ann, seq, room, seq)));
+    };
+    say(loud, 4_096);
+    store_all(&store, silent.map(|room| entry_of(&ann, room.0, room, 1)));
+    for _ in 0..16 {
+        say(loud, 4_096);
+        assert_eq!(count(&store, of_silent).await, 0);
+    }
+    for written in 1..=3 {
+        say(loud, 1);
+        assert_eq!(count(&store, of_silent).await, written, "no more at once than was said");
+    }
+    let noted = "SELECT next FROM counter WHERE name = 'place'";
+    assert!(count(&store, noted).await > 65_536, "a start need not go through all");
+    for room in silent {
+        assert_eq!(store.messages(room, Page::Latest, 9).await.unwrap().len(), 1);
+        assert_eq!(store_all(&store, [entry_of(&ann, 1_000_000 + room.0, room, 2)]).stored.len(), 1);
+        assert_eq!(store.messages(room, Page::Latest, 9).await.unwrap().len(), 2);
+    }
+    drop(store);
+    let store = open(directory.path());
+    for room in silent {
+        assert_eq!(store.last_seq(room).await.unwrap(), Seq(2));
+    }
+    assert_eq!(store.last_seq(loud).await.unwrap(), Seq(17 * 4_096 + 3));
+}
+
+#[tokio::test]
+async fn a_sender_is_kept_as_they_were() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let room = room(&store).await;
+    let names = [("ann", None), ("Anna", None), ("ann", Some("")), ("ann", None), ("Anna", Some("/a.png"))];
+    for (seq, (nickname, picture)) in (1..).zip(names) {
+        store_all(&store, [entry_of(&called(nickname, picture), seq, room, seq)]);
+    }
+    assert_eq!(count(&store, "SELECT count(*) FROM sender").await, 4);
+    let messages = store.messages(room, Page::Latest, 9).await.unwrap();
+    let shown: Vec<_> = messages
+        .iter()
+        .map(|message| (message.sender.nickname.as_str(), message.sender.profile_url.as_deref()))
+        .collect();
+    assert_eq!(shown, names);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_reads_while_others_write_sees_no_gap() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Arc::new(open(directory.path()));
+    let room = room(&store).await;
+    let writing = tokio::task::spawn_blocking({
+        let (store, ann) = (Arc::clone(&store), called("ann", None));
+        move || {
+            for batch in 0..300 {
+                let seqs = 20 * batch + 1..=20 * batch + 20;
+                store_all(&store, seqs.map(|seq| entry_of(&ann, seq, room, seq)));
+            }
+        }
+    });
+    let mut least = 0;
+    while least < 6_000 {
+        assert!(least > 0 || !writing.is_finished() || store.last_seq(room).await.unwrap() == Seq(6_000));
+        let page = store.messages(room, Page::Latest, 150).await.unwrap();
+        let seqs: Vec<u64> = page.iter().map(|message| message.seq.0).collect();
+        let last = seqs.last().copied().unwrap_or(0);
+        assert!(last >= least, "{last} after {least}");
+        assert_eq!(seqs, (last.saturating_sub(149).max(1)..=last).collect::<Vec<_>>());
+        least = last;
+    }
+    writing.await.unwrap();
 }
 
 #[tokio::test]
@@ -256,13 +355,4 @@ async fn the_log_stays_small_while_commits_go_on() {
     assert!(length("ondol.db") > 1 << 20, "the log has been copied");
     assert!(length("ondol.db-wal") < 32 << 20, "{}", length("ondol.db-wal"));
     assert_eq!(store.last_seq(room).await.unwrap(), Seq(600 * 128));
-}
-
-#[test]
-fn a_file_of_a_later_server_is_left_alone() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("ondol.db");
-    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 9).unwrap();
-    let opened = Store::<()>::open(&path, Synchronous::Full, &Limits::default());
-    assert!(matches!(opened, Err(StoreError::FromLater(9))));
 }
