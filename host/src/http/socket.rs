@@ -13,6 +13,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use hyper::upgrade::{Parts, Upgraded};
 use hyper_util::rt::TokioIo;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
@@ -90,9 +92,9 @@ impl Wire for SocketWire {
     /// know, so that it says when there is room again.
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         let Some(tcp) = self.tcp.get() else { return Err(io::ErrorKind::WouldBlock.into()) };
-        match socket2::SockRef::from(&**tcp).send(bytes) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => tcp.try_write(bytes),
-            written => written,
+        match send(tcp, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+            Err(Errno::AGAIN) => tcp.try_write(bytes),
+            written => Ok(written?),
         }
     }
 }
@@ -109,7 +111,7 @@ impl io::Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut emptied = None;
         let outcome = self.tcp.try_io(Interest::READABLE, || {
-            let read = io::Read::read(&mut &*socket2::SockRef::from(&*self.tcp), buffer)?;
+            let (read, _) = recv(&self.tcp, &mut *buffer, RecvFlags::DONTWAIT)?;
             if read == 0 || read == buffer.len() {
                 return Ok(read);
             }
@@ -300,7 +302,7 @@ impl Session {
             if self.outbox.state() == OutboxState::Closed(Why::Broken) {
                 return Ok(());
             }
-            socket2::SockRef::from(&*self.tcp).shutdown(std::net::Shutdown::Write)?;
+            shutdown(&self.tcp, Shutdown::Write)?;
             let mut ignored = [0; 512];
             loop {
                 self.tcp.readable().await?;
