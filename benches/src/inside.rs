@@ -92,7 +92,7 @@ impl Parrot {
             client_id: draft.client_id.as_deref(),
             parent: draft.parent.map(|parent| parent.0),
             extra: draft.extra.as_deref(),
-            created_at: &created_at.to_string(),
+            created_at: created_at.0,
         }))
     }
 

@@ -16,6 +16,7 @@ mod exports;
 mod fault;
 mod faults;
 mod inspect;
+mod json;
 mod kind;
 mod load;
 mod observe;

@@ -7,6 +7,7 @@ mod speaker;
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use ondol_events::payload::push_moment;
 pub use request::RequestId;
 pub use speaker::{Speaker, UserKey};
 
@@ -49,46 +50,13 @@ impl Timestamp {
     }
 }
 
-/// RFC 3339 in UTC with milliseconds: `2026-01-31T09:30:00.125Z`.
+/// RFC 3339 in UTC with milliseconds: `2026-01-31T09:30:00.125Z`, as the default `events` handler writes it.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (days, rest) = (self.0 / 86_400_000, self.0 % 86_400_000);
-        let (year, month, day) = civil_from_days(days);
-        let (hour, minute) = (rest / 3_600_000, rest / 60_000 % 60);
-        let (second, milli) = (rest / 1_000 % 60, rest % 1_000);
-        // By hand where all is of the usual length: it is written for each message, and seven numbers by `write!` cost as much
-        // as a good part of a call.
-        let mut text = *b"0000-00-00T00:00:00.000Z";
-        let fields = [(3, year), (6, month), (9, day), (12, hour), (15, minute), (18, second), (22, milli)];
-        for (last, mut number) in fields {
-            let mut at = last;
-            while number > 0 {
-                match text.get_mut(at) {
-                    Some(digit @ b'0'..=b'9') => *digit = b'0' + (number % 10) as u8,
-                    _ => break,
-                }
-                number /= 10;
-                at = at.wrapping_sub(1);
-            }
-            if number > 0 {
-                return write!(f, "{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z");
-            }
-        }
-        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+        let mut text = String::with_capacity(24);
+        push_moment(&mut text, self.0);
+        f.write_str(&text)
     }
-}
-
-/// The Gregorian date of a day counted from 1970-01-01, by Howard Hinnant's `civil_from_days`
-/// (<https://howardhinnant.github.io/date_algorithms.html>), for days that are not before it.
-fn civil_from_days(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
 }
 
 /// Who is calling, as the gateway verified it.
@@ -214,20 +182,5 @@ impl Refusal {
     #[must_use]
     pub fn new(code: &str, field: Option<&str>, message: impl Into<String>) -> Self {
         Self { code: code.to_owned(), message: message.into(), field: field.map(str::to_owned) }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_timestamp_reads_as_rfc_3339() {
-        assert_eq!(Timestamp(0).to_string(), "1970-01-01T00:00:00.000Z");
-        assert_eq!(Timestamp(951_782_400_000).to_string(), "2000-02-29T00:00:00.000Z");
-        assert_eq!(Timestamp(1_769_851_800_125).to_string(), "2026-01-31T09:30:00.125Z");
-        assert_eq!(Timestamp(4_107_542_399_999).to_string(), "2100-02-28T23:59:59.999Z");
-        assert_eq!(Timestamp(253_402_300_799_999).to_string(), "9999-12-31T23:59:59.999Z");
-        assert_eq!(Timestamp(253_402_300_800_000).to_string(), "10000-01-01T00:00:00.000Z");
     }
 }

@@ -13,7 +13,7 @@ fn greeting() -> Message<'static> {
         client_id: None,
         parent: None,
         extra: None,
-        created_at: "2026-01-31T09:30:00.125Z",
+        created_at: 1_769_851_800_125,
     }
 }
 
@@ -114,4 +114,20 @@ fn a_setting_that_makes_no_sense_names_its_key_and_what_it_takes() {
     assert_eq!(Announce::read(|_| None), Ok(Announce::JoinsAndLeaves));
     let why = set("joins").unwrap_err();
     assert!(why.contains("announce") && why.contains("joins_and_leaves or nothing"), "{why}");
+}
+
+#[test]
+fn a_moment_reads_as_rfc_3339() {
+    for (milliseconds, read) in [
+        (0, "1970-01-01T00:00:00.000Z"),
+        (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+        (1_769_851_800_125, "2026-01-31T09:30:00.125Z"),
+        (4_107_542_399_999, "2100-02-28T23:59:59.999Z"),
+        (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
+        (253_402_300_800_000, "10000-01-01T00:00:00.000Z"),
+    ] {
+        let mut out = String::new();
+        push_moment(&mut out, milliseconds);
+        assert_eq!(out, read);
+    }
 }

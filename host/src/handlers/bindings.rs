@@ -47,12 +47,11 @@ pub(super) struct Message<'a> {
     parent: Option<u64>,
     extra: Option<&'a str>,
     #[component(name = "created-at")]
-    created_at: &'a str,
+    created_at: u64,
 }
 
-impl<'a> Message<'a> {
-    /// `created_at` is the message's own, already written out.
-    pub(super) fn new(message: &'a model::Message, created_at: &'a str) -> Self {
+impl<'a> From<&'a model::Message> for Message<'a> {
+    fn from(message: &'a model::Message) -> Self {
         let draft = &message.draft;
         Self {
             id: message.id.0,
@@ -63,7 +62,7 @@ impl<'a> Message<'a> {
             client_id: draft.client_id.as_deref(),
             parent: draft.parent.map(|parent| parent.0),
             extra: draft.extra.as_deref(),
-            created_at,
+            created_at: message.created_at.0,
         }
     }
 }

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use serde::de::IgnoredAny;
 use wasmtime::Store;
 
 use super::SettingsMap;
@@ -11,6 +10,7 @@ use super::bindings::{FrameIn, Message as MessageIn, RefusalIn, Request, User as
 use super::call::Call;
 use super::exports::{EventExports, MessageExports, RoomExports};
 use super::fault::{Cause, Fault};
+use super::json;
 use super::kind::{HandlerKind, VersionId};
 use super::probation::Trial;
 use super::shadow::Shadow;
@@ -195,11 +195,9 @@ impl Version<MessageExports> {
 
 impl Version<EventExports> {
     pub(super) fn message(&self, message: &Message) -> Result<String, Fault> {
-        let created_at = message.created_at.to_string();
-        let given = MessageIn::new(message, &created_at);
         self.payload("events.message", |events, store| {
             store.data_mut().present(&message.sender);
-            events.message(store, given)
+            events.message(store, MessageIn::from(message))
         })
     }
 
@@ -239,8 +237,7 @@ impl Version<EventExports> {
 
 /// Holds a payload to the contract: it is one JSON value. What stands in it is the handler's business.
 fn checked_payload(payload: &str) -> Result<(), Cause> {
-    let read = serde_json::from_str::<IgnoredAny>(payload);
-    read.map(drop).map_err(|error| Cause::Answer(format!("a payload is one JSON value: {error}")))
+    json::check(payload).map_err(|error| Cause::Answer(format!("a payload is one JSON value: {error}")))
 }
 
 /// Holds an answer to the contract: `text` has 1 to `chars_max` characters.
@@ -259,20 +256,4 @@ fn checked(refusal: Refusal) -> Result<Refusal, Cause> {
         return Ok(refusal);
     }
     Err(Cause::Answer(format!("a refusal's code has 1 to {REFUSAL_CODE_BYTES_MAX} bytes, not {bytes}")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_payload_is_one_json_value() {
-        for payload in [r#"{"type":"chat.message"}"#, "[1]", "\"방\"", " null\n"] {
-            assert!(checked_payload(payload).is_ok(), "{payload}");
-        }
-        for payload in ["", "{", "{} {}", "hello", "{\"a\":\"\n\"}", "{'a':1}"] {
-            assert!(checked_payload(payload).is_err(), "{payload}");
-        }
-        assert!(checked_payload(&"[".repeat(100_000)).is_err(), "depth is no danger");
-    }
 }

@@ -39,7 +39,7 @@ fn message(message: &Message) -> String {
         client_id: draft.client_id.as_deref(),
         parent: draft.parent.map(|parent| parent.0),
         extra: draft.extra.as_deref(),
-        created_at: &message.created_at.to_string(),
+        created_at: message.created_at.0,
     })
 }
 

@@ -137,7 +137,7 @@ fn message() -> Shape {
         ("client-id", option(STRING)),
         ("parent", option(U64)),
         ("extra", option(STRING)),
-        ("created-at", STRING),
+        ("created-at", U64),
     ])
 }
 

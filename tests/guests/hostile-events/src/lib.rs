@@ -48,7 +48,7 @@ impl Guest for Hostile {
             client_id: message.client_id.as_deref(),
             parent: message.parent,
             extra: message.extra.as_deref(),
-            created_at: &message.created_at,
+            created_at: message.created_at,
         })
     }
 

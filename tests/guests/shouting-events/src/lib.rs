@@ -23,7 +23,7 @@ impl Guest for Shouting {
             client_id: message.client_id.as_deref(),
             parent: message.parent,
             extra: message.extra.as_deref(),
-            created_at: &message.created_at,
+            created_at: message.created_at,
         });
         payload.pop();
         payload.push_str(r#","style":"shout"}"#);

@@ -31,7 +31,7 @@ impl Guest for Trapping {
             client_id: message.client_id.as_deref(),
             parent: message.parent,
             extra: message.extra.as_deref(),
-            created_at: &message.created_at,
+            created_at: message.created_at,
         })
     }
 
