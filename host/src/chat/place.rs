@@ -2,13 +2,11 @@
 //! waiting, and publishes what comes back durable.
 //!
 //! Whoever brings a draft does the work for all who bring one meanwhile, so nobody waits for a lock and a quiet room costs
-//! no task. A number is used up only when its message was formatted and handed over; when the store could not keep one,
-//! the room waits until all that is under way has come back, and takes its numbers from the database again.
+//! no task. A number whose message could not be formatted or handed over is given to the next one; when the store could not
+//! keep one, the room waits until all that is under way has come back, and takes its numbers from the database again.
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-
-use tokio::runtime::Handle;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::ask;
 use super::reply::{Reply, SayError};
@@ -26,17 +24,18 @@ pub(super) struct Place {
     pub(super) id: RoomId,
     /// Its members.
     pub(super) room: Room,
-    work: Weak<Work>,
+    work: Arc<Work>,
     desk: Mutex<Desk>,
 }
 
+#[derive(Default)]
 struct Desk {
     inbox: VecDeque<Job>,
     /// Somebody works on the inbox.
     working: bool,
     /// The number for the next message. None: it has to be taken from the database, once nothing is under way.
     next: Option<Seq>,
-    /// Messages that the store has not reported on.
+    /// Messages that have a number and that the store has not reported on.
     under_way: usize,
     /// Senders and their own ids of messages that are not stored yet.
     claimed: HashSet<(String, String)>,
@@ -45,6 +44,14 @@ struct Desk {
 /// What waits for its turn in a room.
 enum Job {
     Post(Post),
+    Relay(String),
+    Joined(Arc<Speaker>, Arc<Release>),
+    Left(Arc<Speaker>, Arc<Release>),
+}
+
+/// What somebody is about to do, with the number that it needs.
+enum Begun {
+    Post(Post, Seq),
     Relay(String),
     Joined(Arc<Speaker>, Arc<Release>),
     Left(Arc<Speaker>, Arc<Release>),
@@ -63,50 +70,43 @@ impl Place {
     /// A room that exists. Its first message takes the number from the database: only a place that all can find may read
     /// it, or another one could have used it up.
     pub(super) fn new(id: RoomId, work: &Arc<Work>) -> Self {
-        let desk = Desk { inbox: VecDeque::new(), working: false, next: None, under_way: 0, claimed: HashSet::new() };
-        Self { id, room: Room::default(), work: Arc::downgrade(work), desk: Mutex::new(desk) }
+        Self { id, room: Room::default(), work: Arc::clone(work), desk: Mutex::default() }
     }
 
     /// Brings a connection in. The room hears of it when it is the user's first.
     pub(super) fn join(self: &Arc<Self>, user: &Arc<Speaker>, outbox: &Arc<Outbox>, release: Arc<Release>) {
-        let mut desk = self.desk();
+        let desk = self.desk();
         if self.room.join(&user.id, outbox) == Presence::Changed {
-            desk.inbox.push_back(Job::Joined(Arc::clone(user), release));
+            self.take_up(desk, Job::Joined(Arc::clone(user), release));
         }
-        self.work_on(desk);
     }
 
     /// Takes it out. The room hears of it when it was the user's last.
     pub(super) fn leave(self: &Arc<Self>, user: &Arc<Speaker>, outbox: &Outbox, release: Arc<Release>) {
-        let mut desk = self.desk();
+        let desk = self.desk();
         if self.room.leave(&user.id, outbox) == Presence::Changed {
-            desk.inbox.push_back(Job::Left(Arc::clone(user), release));
+            self.take_up(desk, Job::Left(Arc::clone(user), release));
         }
-        self.work_on(desk);
     }
 
     /// Takes a draft. What becomes of it, the reply hears.
     pub(super) fn post(self: &Arc<Self>, post: Post) {
-        let Some(work) = self.work.upgrade() else { return post.reply.failed(SayError::NotStored) };
         let mut desk = self.desk();
-        if desk.inbox.len() >= work.limits.room_inbox_max {
+        if desk.inbox.len() >= self.work.limits.room_inbox_max {
             desk.give_back(&post.sender, &post.draft);
             drop(desk);
             return post.reply.failed(SayError::Busy);
         }
-        desk.inbox.push_back(Job::Post(post));
-        self.work_on(desk);
+        self.take_up(desk, Job::Post(post));
     }
 
     /// Sends a payload that is not stored, after all that was said before. False: too much waits.
     pub(super) fn relay(self: &Arc<Self>, payload: String) -> bool {
-        let Some(work) = self.work.upgrade() else { return false };
-        let mut desk = self.desk();
-        if desk.inbox.len() >= work.limits.room_inbox_max || self.room.waiting_bytes() > work.limits.outbox_bytes_max {
+        let (desk, limits) = (self.desk(), &self.work.limits);
+        if desk.inbox.len() >= limits.room_inbox_max || self.room.waiting_bytes() > limits.outbox_bytes_max {
             return false;
         }
-        desk.inbox.push_back(Job::Relay(payload));
-        self.work_on(desk);
+        self.take_up(desk, Job::Relay(payload));
         true
     }
 
@@ -122,69 +122,79 @@ impl Place {
         self.desk().give_back(sender, draft);
     }
 
-    /// Works on the inbox, unless somebody does already, who then does this too.
-    fn work_on(self: &Arc<Self>, mut desk: MutexGuard<'_, Desk>) {
-        if desk.working || desk.inbox.is_empty() {
-            return;
+    /// Does a job, and then what has come into the inbox meanwhile; or leaves it there, when somebody works on the inbox or the
+    /// jobs before it wait for a number.
+    fn take_up(self: &Arc<Self>, mut desk: MutexGuard<'_, Desk>, job: Job) {
+        if desk.working || !desk.inbox.is_empty() {
+            return desk.inbox.push_back(job);
         }
-        desk.working = true;
-        drop(desk);
-        self.go_on();
+        match desk.begin(job) {
+            Ok(begun) => {
+                desk.working = true;
+                drop(desk);
+                self.go_on(begun);
+            }
+            Err(job) => {
+                desk.inbox.push_back(job);
+                self.wait_for_number(desk);
+            }
+        }
     }
 
-    /// Does what waits. Only the one who set `working` may call this, so jobs are done one after the other.
-    fn go_on(self: &Arc<Self>) {
-        let Some(work) = self.work.upgrade() else { return };
+    /// Does what was begun, and what waits. Only the one who set `working` may call this, so jobs are done one after the other.
+    fn go_on(self: &Arc<Self>, mut begun: Begun) {
         for _ in 0..JOBS_MAX {
-            let mut desk = self.desk();
-            let post_first = matches!(desk.inbox.front(), Some(Job::Post(_)));
-            if post_first && desk.next.is_none() {
-                return self.wait_for_number(desk, &work.runtime);
+            match begun {
+                Begun::Post(post, seq) => self.hand_over(post, seq),
+                Begun::Relay(payload) => self.send_in_turn(payload),
+                Begun::Joined(user, release) => self.announce("join", ask::join(&release, self.id, &user)),
+                Begun::Left(user, release) => self.announce("leave", ask::leave(&release, self.id, &user)),
             }
-            let (job, next) = match (desk.inbox.pop_front(), desk.next) {
-                (Some(job), next) => (job, next),
-                (None, _) => {
-                    desk.working = false;
-                    return;
-                }
+            begun = match self.next() {
+                Some(next) => next,
+                None => return,
             };
-            drop(desk);
-            match (job, next) {
-                (Job::Post(post), Some(seq)) => self.hand_over(&work, post, seq),
-                (Job::Post(post), None) => post.reply.failed(SayError::NotStored),
-                (Job::Relay(payload), _) => self.send_in_turn(&work, payload),
-                (Job::Joined(user, release), _) => self.announce(&work, "join", ask::join(&release, self.id, &user)),
-                (Job::Left(user, release), _) => self.announce(&work, "leave", ask::leave(&release, self.id, &user)),
-            }
         }
         let place = Arc::clone(self);
-        work.runtime.spawn(async move { place.go_on() });
+        self.work.runtime.spawn(async move { place.go_on(begun) });
     }
 
-    /// Numbers and formats a draft and gives it to the store.
-    fn hand_over(self: &Arc<Self>, work: &Arc<Work>, post: Post, seq: Seq) {
-        let Post { sender, draft, release, reply } = post;
+    /// Begins what has waited longest; none when nothing does, or when it needs a number that is not known. Somebody else
+    /// works on the inbox then.
+    fn next(self: &Arc<Self>) -> Option<Begun> {
+        let mut desk = self.desk();
+        let Some(job) = desk.inbox.pop_front() else {
+            desk.working = false;
+            return None;
+        };
+        match desk.begin(job) {
+            Ok(begun) => Some(begun),
+            Err(job) => {
+                desk.inbox.push_front(job);
+                self.wait_for_number(desk);
+                None
+            }
+        }
+    }
+
+    /// Formats a draft under its number and gives it to the store.
+    fn hand_over(self: &Arc<Self>, post: Post, seq: Seq) {
+        let (work, Post { sender, draft, release, reply }) = (&self.work, post);
         let message = Message { id: work.next_id(), room: self.id, seq, sender, draft, created_at: Timestamp::now() };
         let payload = match ask::message(&release, &reply.request, &message) {
             Ok(payload) => payload,
             Err(fault) => {
-                self.give_back(&message.sender, &message.draft);
+                let mut desk = self.desk();
+                desk.take_back(seq);
+                desk.give_back(&message.sender, &message.draft);
+                drop(desk);
                 return reply.faulted(self.id, &fault, work.limits.handler_overrun_pause_ms);
             }
         };
-        {
-            let mut desk = self.desk();
-            desk.under_way += 1;
-            // None when the store has just failed: this one fails too, as its number does not follow.
-            desk.next = desk.next.map(|_| seq.next());
-        }
         let then = Posted { place: Arc::clone(self), payload, reply: Some(reply) };
         if let Err(failed) = work.append(Entry { message: Some(message), then }) {
             let Failed { entry, error } = *failed;
-            let mut desk = self.desk();
-            desk.under_way -= 1;
-            desk.next = desk.next.map(|_| seq);
-            drop(desk);
+            self.desk().take_back(seq);
             tracing::warn!(room = self.id.0, %error, "a message was not taken");
             let error = if matches!(error, StoreError::Busy(_)) { SayError::Busy } else { SayError::NotStored };
             self.fail(entry, &error);
@@ -193,27 +203,27 @@ impl Place {
 
     /// Sends a payload that is not stored: at once, in a small room where nothing is under way. Elsewhere by way of the store,
     /// so that it comes neither before a message that was said earlier nor alone, when a hundred users join a large room.
-    fn send_in_turn(self: &Arc<Self>, work: &Arc<Work>, payload: String) {
+    fn send_in_turn(self: &Arc<Self>, payload: String) {
         {
             let mut desk = self.desk();
             if desk.under_way == 0 && self.room.connections() <= SMALL_ROOM {
                 drop(desk);
-                return self.send(&payload, &work.runtime);
+                return self.send(&payload);
             }
             desk.under_way += 1;
         }
         let then = Posted { place: Arc::clone(self), payload, reply: None };
-        if let Err(failed) = work.append(Entry { message: None, then }) {
+        if let Err(failed) = self.work.append(Entry { message: None, then }) {
             // The store takes nothing more. It is not needed for this one.
             self.desk().under_way -= 1;
-            self.send(&failed.entry.then.payload, &work.runtime);
+            self.send(&failed.entry.then.payload);
         }
     }
 
     /// Sends a payload to the room, after what was put before.
-    fn send(self: &Arc<Self>, payload: &str, runtime: &Handle) {
+    fn send(self: &Arc<Self>, payload: &str) {
         if self.room.put(payload, None) {
-            self.publish(runtime);
+            self.publish();
         }
     }
 
@@ -228,19 +238,19 @@ impl Place {
     }
 
     /// Tells the room of a join or a leave. A handler that fails at it is the operator's business alone.
-    fn announce(self: &Arc<Self>, work: &Arc<Work>, what: &str, payload: Result<Option<String>, Fault>) {
+    fn announce(self: &Arc<Self>, what: &str, payload: Result<Option<String>, Fault>) {
         match payload {
-            Ok(Some(payload)) => self.send_in_turn(work, payload),
+            Ok(Some(payload)) => self.send_in_turn(payload),
             Ok(None) => {}
             Err(fault) => fault.log(Some(self.id), None, &format!("nobody hears of a {what}")),
         }
     }
 
     /// Sends what was put into the room: a share of it from here, and the rest, should more and more come, from a task.
-    pub(super) fn publish(self: &Arc<Self>, runtime: &Handle) {
+    pub(super) fn publish(self: &Arc<Self>) {
         if self.room.publish() == Rest::More {
             let place = Arc::clone(self);
-            runtime.spawn(async move {
+            self.work.runtime.spawn(async move {
                 while place.room.go_on() == Rest::More {
                     tokio::task::yield_now().await;
                 }
@@ -250,20 +260,18 @@ impl Place {
 
     /// Leaves the inbox as it is until the numbers are known again. Whoever is told of the last message under way, or a
     /// task when there is none, goes on.
-    fn wait_for_number(self: &Arc<Self>, mut desk: MutexGuard<'_, Desk>, runtime: &Handle) {
-        desk.working = false;
-        if desk.under_way == 0 {
-            desk.working = true;
+    fn wait_for_number(self: &Arc<Self>, mut desk: MutexGuard<'_, Desk>) {
+        desk.working = desk.under_way == 0;
+        if desk.working {
             drop(desk);
             let place = Arc::clone(self);
-            runtime.spawn(async move { place.take_number().await });
+            self.work.runtime.spawn(async move { place.take_number().await });
         }
     }
 
     /// Takes the next number from the database, and goes on. Only while `working` is set and nothing is under way.
     async fn take_number(self: Arc<Self>) {
-        let Some(work) = self.work.upgrade() else { return };
-        match work.store.last_seq(self.id).await {
+        match self.work.store.last_seq(self.id).await {
             Ok(last) => self.desk().next = Some(last.next()),
             Err(error) => {
                 tracing::error!(room = self.id.0, %error, "a room's last number could not be read");
@@ -283,21 +291,20 @@ impl Place {
                 }
             }
         }
-        self.go_on();
+        if let Some(begun) = self.next() {
+            self.go_on(begun);
+        }
     }
 
     /// Counts something that came back from the store.
     pub(super) fn came_back(self: &Arc<Self>, failed: bool) {
-        let Some(work) = self.work.upgrade() else { return };
         let mut desk = self.desk();
         desk.under_way -= 1;
         if failed {
             desk.next = None;
         }
-        if desk.next.is_none() && desk.under_way == 0 && !desk.working && !desk.inbox.is_empty() {
-            desk.working = true;
-            let place = Arc::clone(self);
-            work.runtime.spawn(async move { place.go_on() });
+        if desk.next.is_none() && !desk.working && !desk.inbox.is_empty() {
+            self.wait_for_number(desk);
         }
     }
 
@@ -328,6 +335,28 @@ impl Drop for Claim {
 }
 
 impl Desk {
+    /// Gives a job the number that it needs. It comes back when that is not known.
+    fn begin(&mut self, job: Job) -> Result<Begun, Job> {
+        Ok(match (job, self.next) {
+            (Job::Post(post), Some(seq)) => {
+                self.next = Some(seq.next());
+                self.under_way += 1;
+                Begun::Post(post, seq)
+            }
+            (Job::Post(post), None) => return Err(Job::Post(post)),
+            (Job::Relay(payload), _) => Begun::Relay(payload),
+            (Job::Joined(user, release), _) => Begun::Joined(user, release),
+            (Job::Left(user, release), _) => Begun::Left(user, release),
+        })
+    }
+
+    /// Takes back a number that was not used. Only by the one who works: none was given out since.
+    fn take_back(&mut self, seq: Seq) {
+        self.under_way -= 1;
+        // None when the store has failed meanwhile.
+        self.next = self.next.map(|_| seq);
+    }
+
     fn give_back(&mut self, sender: &User, draft: &Draft) {
         if let Some(client_id) = &draft.client_id {
             self.claimed.remove(&(sender.id.clone(), client_id.clone()));

@@ -141,13 +141,13 @@ impl Work {
         }
         for place in rooms {
             if place.room.connections() <= SMALL_ROOM {
-                place.publish(&self.runtime);
+                place.publish();
                 continue;
             }
             // The next batch does not wait for a large room's sockets.
-            let (runtime, batch) = (self.runtime.clone(), Arc::clone(&batch));
+            let batch = Arc::clone(&batch);
             self.runtime.spawn(async move {
-                place.publish(&runtime);
+                place.publish();
                 drop(batch);
             });
         }

@@ -40,24 +40,19 @@ impl Desk {
 
     /// One transaction for all of them. When it fails, none is stored.
     pub(super) fn store<T>(&mut self, entries: Vec<Entry<T>>) -> Batch<T> {
-        let mut batch = Batch { stored: Vec::with_capacity(entries.len()), failed: Vec::new() };
         if entries.iter().all(|entry| entry.message.is_none()) {
-            batch.stored = entries;
-            return batch;
+            return Batch { stored: entries, failed: Vec::new() };
         }
-        if let Err(error) = self.transaction(entries, &mut batch) {
-            let error = StoreError::from(error);
-            self.start_over();
-            tracing::error!(%error, messages = batch.stored.len(), "messages could not be stored");
-            for entry in std::mem::take(&mut batch.stored) {
-                if entry.message.is_none() {
-                    batch.stored.push(entry);
-                } else {
-                    batch.failed.push(Failed { entry, error: error.clone() });
-                }
+        match self.transaction(&entries) {
+            Ok(refused) if refused.is_empty() => Batch { stored: entries, failed: Vec::new() },
+            Ok(mut refused) => part(entries, |index, _| refused.remove(&index)),
+            Err(error) => {
+                let error = StoreError::from(error);
+                self.start_over();
+                tracing::error!(%error, messages = entries.len(), "messages could not be stored");
+                part(entries, |_, entry| entry.message.is_some().then(|| error.clone()))
             }
         }
-        batch
     }
 
     /// Leaves nothing begun, and trusts nothing remembered but what was committed.
@@ -72,37 +67,27 @@ impl Desk {
         }
     }
 
-    /// Moves every entry into the batch, whatever happens: the first error is kept, and the caller tells all.
-    fn transaction<T>(&mut self, entries: Vec<Entry<T>>, batch: &mut Batch<T>) -> rusqlite::Result<()> {
+    /// Gives those that are not stored, by their index, and why.
+    fn transaction<T>(&mut self, entries: &[Entry<T>]) -> rusqlite::Result<HashMap<usize, StoreError>> {
         // Not in the midst of it: the database does not show yet what was taken before.
         if self.last.len() >= ROOMS_REMEMBERED_MAX {
             self.last.clear();
         }
-        let mut begun = self.connection.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([]));
-        let mut inserted = Vec::with_capacity(entries.len());
-        for entry in entries {
-            if let (Some(message), Ok(_)) = (&entry.message, &begun) {
-                let n = self.runs.next() + stored(inserted.len() as u64);
-                match self.take(message, n) {
-                    Ok(Ok(sender)) => {
-                        inserted.push(Inserted { room: message.room, seq: message.seq, n, sender });
-                    }
-                    Ok(Err(error)) => {
-                        batch.failed.push(Failed { entry, error });
-                        continue;
-                    }
-                    Err(error) => begun = Err(error),
-                }
+        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        let (mut taken, mut refused) = (Vec::with_capacity(entries.len()), HashMap::new());
+        for (index, entry) in entries.iter().enumerate() {
+            let Some(message) = &entry.message else { continue };
+            let n = self.runs.next() + stored(taken.len() as u64);
+            match self.take(message, n)? {
+                Ok(sender) => taken.push((message, Inserted { room: message.room, seq: message.seq, n, sender })),
+                Err(error) => drop(refused.insert(index, error)),
             }
-            batch.stored.push(entry);
         }
-        begun?;
-        let messages = batch.stored.iter().filter_map(|entry| entry.message.as_ref());
-        insert(&self.connection, messages.zip(&inserted))?;
-        let written = self.runs.write(&self.connection, inserted.len())?;
+        insert(&self.connection, &taken)?;
+        let written = self.runs.write(&self.connection, taken.len())?;
         self.connection.prepare_cached("COMMIT")?.execute([])?;
-        self.runs.committed(&written, &inserted);
-        Ok(())
+        self.runs.committed(&written, taken.into_iter().map(|(_, inserted)| inserted));
+        Ok(refused)
     }
 
     /// Takes a message in, which will be the `n`th, and gives its sender's row. Or why it alone is not stored.
@@ -175,27 +160,40 @@ fn claim(connection: &Connection, message: &Message, n: i64) -> rusqlite::Result
     }
 }
 
-/// Inserts messages, in their order.
-fn insert<'a>(
-    connection: &Connection,
-    messages: impl Iterator<Item = (&'a Message, &'a Inserted)>,
-) -> rusqlite::Result<()> {
-    static ONE: LazyLock<String> = LazyLock::new(|| insert_of(1));
-    static MANY: LazyLock<String> = LazyLock::new(|| insert_of(ROWS));
-    let mut messages: Vec<_> = messages.collect();
-    let rest = messages.split_off(messages.len() / ROWS * ROWS);
-    for (sql, rows, messages) in [(&MANY, ROWS, &messages), (&ONE, 1, &rest)] {
-        if messages.is_empty() {
-            continue;
-        }
-        let mut statement = connection.prepare_cached(sql)?;
-        for chunk in messages.chunks(rows) {
-            for (row, (message, inserted)) in chunk.iter().enumerate() {
-                bind(&mut statement, row * COLUMNS.len(), message, inserted)?;
-            }
-            statement.raw_execute()?;
+/// Parts those that failed from those that did not, in their order.
+fn part<T>(entries: Vec<Entry<T>>, mut why: impl FnMut(usize, &Entry<T>) -> Option<StoreError>) -> Batch<T> {
+    let mut batch = Batch { stored: Vec::with_capacity(entries.len()), failed: Vec::new() };
+    for (index, entry) in entries.into_iter().enumerate() {
+        match why(index, &entry) {
+            Some(error) => batch.failed.push(Failed { entry, error }),
+            None => batch.stored.push(entry),
         }
     }
+    batch
+}
+
+/// Inserts messages, in their order.
+fn insert(connection: &Connection, messages: &[(&Message, Inserted)]) -> rusqlite::Result<()> {
+    static ONE: LazyLock<String> = LazyLock::new(|| insert_of(1));
+    static MANY: LazyLock<String> = LazyLock::new(|| insert_of(ROWS));
+    let (many, rest) = messages.as_chunks::<ROWS>();
+    if !many.is_empty() {
+        let mut statement = connection.prepare_cached(&MANY)?;
+        many.iter().try_for_each(|messages| insert_by(&mut statement, messages))?;
+    }
+    if !rest.is_empty() {
+        let mut statement = connection.prepare_cached(&ONE)?;
+        rest.chunks(1).try_for_each(|message| insert_by(&mut statement, message))?;
+    }
+    Ok(())
+}
+
+/// Inserts as many messages as the statement does.
+fn insert_by(statement: &mut Statement<'_>, messages: &[(&Message, Inserted)]) -> rusqlite::Result<()> {
+    for (row, (message, inserted)) in messages.iter().enumerate() {
+        bind(statement, row * COLUMNS.len(), message, inserted)?;
+    }
+    statement.raw_execute()?;
     Ok(())
 }
 

@@ -172,7 +172,7 @@ impl Runs {
                 }
             };
             if message.seq > last_in_run {
-                runs.add(&[message]);
+                runs.add(std::iter::once(message));
             }
         }
         Ok(runs)
@@ -222,7 +222,7 @@ impl Runs {
     }
 
     /// Takes in what a transaction has done, now that it is committed.
-    pub(super) fn committed(&mut self, written: &Written, inserted: &[Inserted]) {
+    pub(super) fn committed(&mut self, written: &Written, inserted: impl Iterator<Item = Inserted>) {
         if !written.rooms.is_empty() {
             {
                 let mut tails = self.tails.lock();
@@ -238,19 +238,19 @@ impl Runs {
         self.add(inserted);
     }
 
-    fn add(&mut self, inserted: &[Inserted]) {
+    fn add(&mut self, inserted: impl Iterator<Item = Inserted>) {
         let mut tails = self.tails.lock();
         for Inserted { room, seq, n, .. } in inserted {
-            let tail = tails.entry(*room).or_default();
+            let tail = tails.entry(room).or_default();
             if tail.messages.is_empty() {
                 tail.first = seq.0;
-                self.begun.push_back((*n, *room));
+                self.begun.push_back((n, room));
             }
-            tail.messages.push(*n);
+            tail.messages.push(n);
             if tail.messages.len() == DUE {
-                self.due.push(*room);
+                self.due.push(room);
             }
-            self.last = *n;
+            self.last = n;
         }
     }
 

@@ -3,7 +3,6 @@
 //! it is quiet and grows by itself under load, and no message waits for a thread to wake.
 //! What is written, and how, is the [desk](super::desk)'s.
 
-use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
@@ -62,7 +61,7 @@ pub(super) struct Writer<T> {
 }
 
 struct Queue<T> {
-    entries: VecDeque<Entry<T>>,
+    entries: Vec<Entry<T>>,
     /// Somebody is to commit what is here.
     led: bool,
     closed: bool,
@@ -71,7 +70,7 @@ struct Queue<T> {
 impl<T> Writer<T> {
     pub(super) fn new(connection: Connection, runs: Runs, limits: &Limits) -> Self {
         Self {
-            queue: Mutex::new(Queue { entries: VecDeque::new(), led: false, closed: false }),
+            queue: Mutex::new(Queue { entries: Vec::new(), led: false, closed: false }),
             desk: Mutex::new(Desk::new(connection, runs)),
             door: Mutex::default(),
             queue_max: limits.commit_queue_max,
@@ -87,7 +86,7 @@ impl<T> Writer<T> {
         if queue.entries.len() >= self.queue_max {
             return Err(Box::new(Failed { entry, error: StoreError::Busy(self.queue_max) }));
         }
-        queue.entries.push_back(entry);
+        queue.entries.push(entry);
         Ok(if std::mem::replace(&mut queue.led, true) { Turn::Theirs } else { Turn::Yours })
     }
 
@@ -100,8 +99,12 @@ impl<T> Writer<T> {
         let mut desk = self.desk();
         let entries = {
             let mut queue = self.queue();
-            let count = queue.entries.len().min(self.batch_max);
-            queue.entries.drain(..count).collect::<Vec<_>>()
+            let rest = match queue.entries.len() {
+                count if count > self.batch_max => queue.entries.split_off(self.batch_max),
+                // The next batch is likely to be like this one.
+                count => Vec::with_capacity(count),
+            };
+            std::mem::replace(&mut queue.entries, rest)
         };
         if !entries.is_empty() {
             report(desk.store(entries));
