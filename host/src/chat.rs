@@ -135,6 +135,7 @@ impl Chat {
         let seats = Arc::new(Seats::new(config.limits.connections_per_user_max));
         let (releases, known) = opening::open(&work, sandbox, config).context("the handlers")?;
         let (handlers, releases) = (Arc::clone(&releases.handlers), Arc::new(releases));
+        handlers.sandbox().give_way();
         Ok(Self { handlers, releases, ready: Ready::new(), known, work, places: Mutex::default(), seats })
     }
 

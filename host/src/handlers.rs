@@ -7,6 +7,7 @@
 
 mod aside;
 mod bindings;
+mod bursts;
 mod call;
 mod canary;
 mod candidate;

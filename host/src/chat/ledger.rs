@@ -30,8 +30,8 @@ pub(super) fn ledger(work: &Arc<Work>) -> Ledger {
 }
 
 fn record(work: &Work, activation: &Activation<'_>) -> Result<u64, StoreError> {
-    keep(work, activation.fresh)?;
-    work.store.record_release(new_release(activation.versions, activation.why), kept(&work.limits))
+    let fresh = activation.fresh.iter().map(stored_version).collect();
+    work.store.record_release(fresh, new_release(activation.versions, activation.why), kept(&work.limits))
 }
 
 /// Keeps versions whole.

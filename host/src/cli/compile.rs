@@ -13,14 +13,15 @@ pub(super) struct Compile {
     /// The stack of the engine that is to run it, in bytes
     stack_bytes_max: usize,
 
-    /// Take only the CPU time that nobody else wants
+    /// Work in short bursts, and on one CPU at a time
     #[arg(long)]
-    idle: bool,
+    giving_way: bool,
 }
 
 impl Compile {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
-        let answered = handlers::answer_compile(self.stack_bytes_max, self.idle, std::io::stdin(), std::io::stdout());
+        let answered =
+            handlers::answer_compile(self.stack_bytes_max, self.giving_way, std::io::stdin(), std::io::stdout());
         // The server's own words stand before this.
         Ok(answered.map_or_else(
             |error| {

@@ -1,32 +1,35 @@
 //! Compiling in a process of its own: this program again, which reads a component, writes compiled code, and ends. What a
 //! compiler needs of memory goes with it, it can be stopped at any point, and as it shares no lock with the server it may be
-//! left the CPU time that nobody else wants. Knows nothing of where the code is kept, nor who waits for it.
+//! left the CPU time that nobody else wants, in short [bursts](super::bursts). Knows nothing of where the code is kept, nor
+//! who waits for it.
 
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use wasmtime::Engine;
 
-use super::engine;
+use super::{bursts, engine};
 
 /// What the program is asked for on its command line, before the bytes of the stack.
 const VERB: &str = "compile";
 
-/// What asks it to take the CPU time that nobody else wants, and no other.
-const IDLE: &str = "--idle";
+/// What asks it to give way to everybody else.
+const GIVING_WAY: &str = "--giving-way";
 
 /// How long it may take that way. On a machine that has no time to spare it would take for ever, so it is begun anew then, as
 /// part of all that the machine has to do.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The program to ask.
 pub(super) struct Aside {
     program: PathBuf,
     stack_bytes_max: usize,
     limit: Duration,
+    gives_way: AtomicBool,
 }
 
 /// Why it brought nothing.
@@ -46,22 +49,33 @@ pub(super) enum Failed {
 impl Aside {
     /// `program` is this program. What it compiles runs on an engine with so much stack, and takes no longer than `limit`.
     pub(super) fn new(program: PathBuf, stack_bytes_max: usize, limit: Duration) -> Self {
-        Self { program, stack_bytes_max, limit }
+        Self { program, stack_bytes_max, limit, gives_way: AtomicBool::new(false) }
+    }
+
+    /// From now on there are others who are not to be held up.
+    pub(super) fn give_way(&self) {
+        self.gives_way.store(true, Ordering::Relaxed);
     }
 
     /// The code of a component.
     pub(super) fn compile(&self, bytes: &[u8]) -> Result<Vec<u8>, Failed> {
-        match self.ask(bytes, true, PATIENCE.min(self.limit)) {
-            Err(Failed::Late(_)) => self.ask(bytes, false, self.limit),
-            other => other,
+        if self.gives_way.load(Ordering::Relaxed) {
+            match self.ask(bytes, true, PATIENCE.min(self.limit)) {
+                Err(Failed::Late(_)) => {}
+                other => return other,
+            }
         }
+        self.ask(bytes, false, self.limit)
     }
 
-    fn ask(&self, bytes: &[u8], idle: bool, limit: Duration) -> Result<Vec<u8>, Failed> {
+    fn ask(&self, bytes: &[u8], giving_way: bool, limit: Duration) -> Result<Vec<u8>, Failed> {
         let mut command = Command::new(&self.program);
-        command.arg(VERB).arg(self.stack_bytes_max.to_string()).args(idle.then_some(IDLE));
+        command.arg(VERB).arg(self.stack_bytes_max.to_string()).args(giving_way.then_some(GIVING_WAY));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn()?;
+        if giving_way {
+            stand_behind(&child);
+        }
         let heard = hear(&mut child, bytes, limit);
         if heard.is_err() {
             child.kill()?;
@@ -105,22 +119,30 @@ fn read_all(mut from: impl Read) -> std::io::Result<Vec<u8>> {
 /// # Errors
 ///
 /// Why it cannot be compiled, or that it was not heard.
-pub fn answer(stack_bytes_max: usize, idle: bool, input: impl Read, mut output: impl Write) -> anyhow::Result<()> {
-    if idle {
-        stand_behind();
+pub fn answer(
+    stack_bytes_max: usize,
+    giving_way: bool,
+    input: impl Read,
+    mut output: impl Write,
+) -> anyhow::Result<()> {
+    let mut config = engine::config(stack_bytes_max);
+    if giving_way {
+        config.parallel_compilation(false);
+        bursts::begin();
     }
-    let code = Engine::new(&engine::config(stack_bytes_max))?.precompile_component(&read_all(input)?)?;
+    let code = Engine::new(&config)?.precompile_component(&read_all(input)?)?;
     Ok(output.write_all(&code)?)
 }
 
-/// Lets this process, and each thread that it begins from now on, have CPU time that nobody else wants. A system that does not
-/// know of it takes it as any other.
+/// Lets a process that has just begun have CPU time that nobody else wants. It is told by whoever began it, because already its
+/// loading would hold others up for some milliseconds. A system that does not know of it takes it as any other.
 #[allow(unsafe_code, reason = "no safe crate at hand sets how a process is scheduled")]
-fn stand_behind() {
+fn stand_behind(child: &Child) {
+    let Ok(process) = libc::pid_t::try_from(child.id()) else { return };
     let parameters = libc::sched_param { sched_priority: 0 };
-    // SAFETY: `parameters` is a live `sched_param` that the call only reads, 0 is the caller, and a policy that the kernel does
-    // not take is an error of the call and changes nothing.
-    let _ = unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters) };
+    // SAFETY: `parameters` is a live `sched_param` that the call only reads, and a process or policy that the kernel does not
+    // take is an error of the call and changes nothing. Nobody has waited for the child yet: its number is nobody else's.
+    let _ = unsafe { libc::sched_setscheduler(process, libc::SCHED_IDLE, &raw const parameters) };
 }
 
 #[cfg(test)]

@@ -72,6 +72,13 @@ impl Compiler {
         Self { aside: Some(aside), ..self }
     }
 
+    /// From now on compiling is to hold up nobody.
+    pub(super) fn give_way(&self) {
+        if let Some(aside) = &self.aside {
+            aside.give_way();
+        }
+    }
+
     /// The engine itself.
     pub(super) fn engine(&self) -> &Engine {
         &self.engine

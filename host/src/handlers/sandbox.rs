@@ -74,6 +74,11 @@ impl Sandbox {
         Self { compiler: self.compiler.aside(aside), ..self }
     }
 
+    /// From now on compiling is to hold up nobody. Before, whoever starts waits for it and nobody else does.
+    pub fn give_way(&self) {
+        self.compiler.give_way();
+    }
+
     /// The same, with somebody else to answer for handlers that fail.
     #[must_use]
     pub fn failing(self, failure: Failure) -> Self {

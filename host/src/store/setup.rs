@@ -41,6 +41,35 @@ pub(super) fn open(path: &Path, synchronous: Synchronous) -> Result<Connection, 
     Ok(connection)
 }
 
+/// The writer's connection while it does something that need not be on the disk yet: what is committed and synced after it
+/// has it synced too, as it stands before that in the log.
+pub(super) struct Unsynced<'a> {
+    connection: &'a mut Connection,
+    /// How it syncs else, as SQLite's number.
+    synchronous: i64,
+}
+
+impl<'a> Unsynced<'a> {
+    /// Not within a transaction: SQLite would take no notice.
+    pub(super) fn begin(connection: &'a mut Connection) -> rusqlite::Result<Self> {
+        let synchronous = connection.pragma_query_value(None, "synchronous", |row| row.get(0))?;
+        connection.pragma_update(None, "synchronous", name_of(Synchronous::Normal))?;
+        Ok(Self { connection, synchronous })
+    }
+
+    pub(super) fn connection(&mut self) -> &mut Connection {
+        self.connection
+    }
+}
+
+impl Drop for Unsynced<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.connection.pragma_update(None, "synchronous", self.synchronous) {
+            tracing::error!(%error, "commits may not wait for the disk any more, until the next start");
+        }
+    }
+}
+
 /// A connection for checkpoints. It waits for nobody: there is always a next time.
 pub(super) fn open_for_checkpoints(path: &Path, synchronous: Synchronous) -> Result<Connection, StoreError> {
     let connection = Connection::open(path)?;

@@ -2,11 +2,13 @@
 //! what a version is, and which may be active, is decided elsewhere.
 //!
 //! Everything here waits for the disk, so it is not for a worker. A version's bytes are written in a transaction of their
-//! own, before the one that makes it part of a release: that one is small, and either happened or did not.
+//! own, before the one that makes it part of a release: that one is small, and either happened or did not. Messages wait
+//! for each of these meanwhile, so none does more than it must, and only what has to be on the disk waits for it.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::rows::stored;
+use super::setup::Unsynced;
 use super::{Store, StoreError};
 use crate::model::Timestamp;
 
@@ -112,52 +114,29 @@ impl<T: Send + 'static> Store<T> {
     ///
     /// SQLite's error, or that the store is closed. Like all errors of this file.
     pub fn keep_version(&self, version: StoredVersion) -> Result<(), StoreError> {
-        self.writer.run(move |connection| {
-            let StoredVersion { about, wasm } = version;
-            let transaction = connection.transaction()?;
-            transaction.execute(
-                "INSERT INTO component (sha256, wasm) VALUES (?1, ?2) \
-                 ON CONFLICT (sha256) DO UPDATE SET wasm = excluded.wasm WHERE wasm <> excluded.wasm",
-                params![about.component, wasm],
-            )?;
-            transaction.execute(
-                "INSERT INTO version (id, handler, component, settings, cases, first_seen, last_active) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6) \
-                 ON CONFLICT (id) DO UPDATE SET cases = coalesce(excluded.cases, cases)",
-                params![
-                    about.id,
-                    about.handler,
-                    about.component,
-                    about.settings,
-                    about.cases,
-                    stored(Timestamp::now().0)
-                ],
-            )?;
-            transaction.commit()?;
-            Ok(())
-        })
+        self.writer.run(move |connection| Ok(keep(connection, version)?))
     }
 
-    /// Records that a release is active from now on, in the place of whichever was, and forgets the versions and
-    /// releases that nobody needs any more. Gives its number.
-    pub fn record_release(&self, release: NewRelease, kept: Kept) -> Result<u64, StoreError> {
-        self.writer.run(move |connection| {
-            let transaction = connection.transaction()?;
-            transaction.execute(
-                "UPDATE release SET outcome = ?1, detail = coalesce(?2, detail) WHERE outcome = 'active'",
-                params![release.left, release.left_detail],
-            )?;
-            let number = insert(&transaction, &release, "active", None)?;
-            for id in &release.versions {
-                transaction.execute(
-                    "UPDATE version SET last_active = ?1 WHERE id = ?2",
-                    params![stored(Timestamp::now().0), id],
-                )?;
-            }
-            forget(&transaction, &release.versions, kept)?;
-            transaction.commit()?;
-            Ok(number)
-        })
+    /// Records that a release is active, and what became of the one before; keeps those of its versions that are `fresh`,
+    /// and forgets the versions and releases that nobody needs any more. Gives its number.
+    pub fn record_release(
+        &self,
+        fresh: Vec<StoredVersion>,
+        release: NewRelease,
+        kept: Kept,
+    ) -> Result<u64, StoreError> {
+        for version in fresh {
+            // The release comes after it in the log, and has it synced too.
+            self.writer.run(move |connection| Ok(keep(Unsynced::begin(connection)?.connection(), version)?))?;
+        }
+        let versions = release.versions.clone();
+        let number = self.writer.run(move |connection| Ok(activate(connection, &release)?))?;
+        let forgotten =
+            self.writer.run(move |connection| Ok(forget(Unsynced::begin(connection)?.connection(), &versions, kept)?));
+        if let Err(error) = forgotten {
+            tracing::warn!(%error, "versions that nobody needs are kept until the next release");
+        }
+        Ok(number)
     }
 
     /// Records a release that was wanted and did not come to be.
@@ -328,18 +307,54 @@ fn insert(connection: &Connection, release: &NewRelease, outcome: &str, detail: 
     Ok(connection.last_insert_rowid().unsigned_abs())
 }
 
+/// Writes a version and its bytes.
+fn keep(connection: &mut Connection, version: StoredVersion) -> rusqlite::Result<()> {
+    let StoredVersion { about, wasm } = version;
+    let transaction = connection.transaction()?;
+    transaction.execute(
+        "INSERT INTO component (sha256, wasm) VALUES (?1, ?2) \
+         ON CONFLICT (sha256) DO UPDATE SET wasm = excluded.wasm WHERE wasm <> excluded.wasm",
+        params![about.component, wasm],
+    )?;
+    transaction.execute(
+        "INSERT INTO version (id, handler, component, settings, cases, first_seen, last_active) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6) \
+         ON CONFLICT (id) DO UPDATE SET cases = coalesce(excluded.cases, cases)",
+        params![about.id, about.handler, about.component, about.settings, about.cases, stored(Timestamp::now().0)],
+    )?;
+    transaction.commit()
+}
+
+/// Makes a release the active one.
+fn activate(connection: &mut Connection, release: &NewRelease) -> rusqlite::Result<u64> {
+    let transaction = connection.transaction()?;
+    transaction.execute(
+        "UPDATE release SET outcome = ?1, detail = coalesce(?2, detail) WHERE outcome = 'active'",
+        params![release.left, release.left_detail],
+    )?;
+    let number = insert(&transaction, release, "active", None)?;
+    for id in &release.versions {
+        let sql = "UPDATE version SET last_active = ?1 WHERE id = ?2";
+        transaction.execute(sql, params![stored(Timestamp::now().0), id])?;
+    }
+    transaction.commit()?;
+    Ok(number)
+}
+
 /// Forgets what is over the limits. The active versions are kept whatever happens.
-fn forget(connection: &Connection, active: &[String; 3], kept: Kept) -> rusqlite::Result<()> {
+fn forget(connection: &mut Connection, active: &[String; 3], kept: Kept) -> rusqlite::Result<()> {
     let [rooms, messages, events] = active;
+    let transaction = connection.transaction()?;
     for handler in ["rooms", "messages", "events"] {
-        connection.execute(
+        transaction.execute(
             "DELETE FROM version WHERE handler = ?1 AND id NOT IN (?2, ?3, ?4) AND id NOT IN \
              (SELECT id FROM version WHERE handler = ?1 ORDER BY last_active DESC, rowid DESC LIMIT ?5)",
             params![handler, rooms, messages, events, stored(kept.versions_max as u64)],
         )?;
     }
-    connection.execute("DELETE FROM component WHERE sha256 NOT IN (SELECT component FROM version)", [])?;
-    forget_releases(connection, kept)
+    transaction.execute("DELETE FROM component WHERE sha256 NOT IN (SELECT component FROM version)", [])?;
+    forget_releases(&transaction, kept)?;
+    transaction.commit()
 }
 
 fn forget_releases(connection: &Connection, kept: Kept) -> rusqlite::Result<()> {

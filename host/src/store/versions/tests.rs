@@ -12,8 +12,8 @@ fn open(directory: &Path) -> Store<()> {
     Store::open(&directory.join("ondol.db"), Synchronous::Full, &Limits::default()).unwrap()
 }
 
-fn keep(store: &Store<()>, handler: &str, id: &str) {
-    let about = AboutVersion {
+fn about(handler: &str, id: &str) -> AboutVersion {
+    AboutVersion {
         id: id.into(),
         handler: handler.into(),
         component: format!("sha of {id}"),
@@ -22,8 +22,11 @@ fn keep(store: &Store<()>, handler: &str, id: &str) {
         bytes: 0,
         first_seen: Timestamp(0),
         last_active: Timestamp(0),
-    };
-    store.keep_version(StoredVersion { about, wasm: id.as_bytes().to_vec() }).unwrap();
+    }
+}
+
+fn keep(store: &Store<()>, handler: &str, id: &str) {
+    store.keep_version(StoredVersion { about: about(handler, id), wasm: id.as_bytes().to_vec() }).unwrap();
 }
 
 fn release(events: &str) -> NewRelease {
@@ -39,12 +42,28 @@ fn release(events: &str) -> NewRelease {
 }
 
 #[test]
+fn what_comes_after_a_release_is_synced_as_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, about) = (open(directory.path()), about("events", "a"));
+    let synchronous = || {
+        let asked = store
+            .writer
+            .run(|connection| Ok(connection.pragma_query_value(None, "synchronous", |row| row.get::<_, i64>(0))?));
+        asked.unwrap()
+    };
+    let before = synchronous();
+    store.record_release(vec![StoredVersion { about, wasm: b"a".to_vec() }], release("a"), KEPT).unwrap();
+    assert_eq!(store.version("a".into()).unwrap().unwrap().wasm, b"a");
+    assert_eq!((before, synchronous()), (2, 2), "2 is FULL");
+}
+
+#[test]
 fn the_last_release_is_the_active_one_after_opening_again() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     for id in ["a", "b"] {
         keep(&store, "events", id);
-        store.record_release(release(id), KEPT).unwrap();
+        store.record_release(vec![], release(id), KEPT).unwrap();
     }
     store.record_refused(release("c"), "it is text".into(), KEPT).unwrap();
     drop(store);
@@ -68,7 +87,7 @@ fn the_last_versions_are_kept_and_the_active_ones_whatever_happens() {
     for number in 0..6 {
         let id = format!("e{number}");
         keep(&store, "events", &id);
-        store.record_release(release(&id), KEPT).unwrap();
+        store.record_release(vec![], release(&id), KEPT).unwrap();
     }
     let mut kept: Vec<_> = store.versions(String::new()).unwrap().into_iter().map(|version| version.id).collect();
     kept.sort();
@@ -113,7 +132,7 @@ fn a_file_of_version_one_is_brought_up_with_its_rooms() {
     let store = open(directory.path());
     assert_eq!(store.active_release().unwrap(), None);
     keep(&store, "events", "a");
-    assert_eq!(store.record_release(release("a"), KEPT).unwrap(), 1);
+    assert_eq!(store.record_release(vec![], release("a"), KEPT).unwrap(), 1);
     let rooms: i64 = rusqlite::Connection::open(&path)
         .unwrap()
         .query_row("SELECT count(*) FROM room", [], |row| row.get(0))
