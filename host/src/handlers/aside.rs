@@ -57,9 +57,14 @@ impl Aside {
         self.gives_way.store(true, Ordering::Relaxed);
     }
 
+    /// Whether there are.
+    pub(super) fn gives_way(&self) -> bool {
+        self.gives_way.load(Ordering::Relaxed)
+    }
+
     /// The code of a component.
     pub(super) fn compile(&self, bytes: &[u8]) -> Result<Vec<u8>, Failed> {
-        if self.gives_way.load(Ordering::Relaxed) {
+        if self.gives_way() {
             match self.ask(bytes, true, PATIENCE.min(self.limit)) {
                 Err(Failed::Late(_)) => {}
                 other => return other,
@@ -72,10 +77,7 @@ impl Aside {
         let mut command = Command::new(&self.program);
         command.arg(VERB).arg(self.stack_bytes_max.to_string()).args(giving_way.then_some(GIVING_WAY));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn()?;
-        if giving_way {
-            stand_behind(&child);
-        }
+        let mut child = if giving_way { spawn_behind(command)? } else { command.spawn()? };
         let heard = hear(&mut child, bytes, limit);
         if heard.is_err() {
             child.kill()?;
@@ -134,15 +136,24 @@ pub fn answer(
     Ok(output.write_all(&code)?)
 }
 
-/// Lets a process that has just begun have CPU time that nobody else wants. It is told by whoever began it, because already its
-/// loading would hold others up for some milliseconds. A system that does not know of it takes it as any other.
-#[allow(unsafe_code, reason = "no safe crate at hand sets how a process is scheduled")]
-fn stand_behind(child: &Child) {
-    let Ok(process) = libc::pid_t::try_from(child.id()) else { return };
+/// Starts a process that has CPU time which nobody else wants. It takes that from the thread that begins it, which is one of its
+/// own: its loading alone would hold others up for some milliseconds, before it could be told anything.
+fn spawn_behind(mut command: Command) -> std::io::Result<Child> {
+    let behind = std::thread::Builder::new().name("handler-spawn".to_owned()).spawn(move || {
+        stand_behind();
+        command.spawn()
+    })?;
+    behind.join().unwrap_or_else(|_| Err(std::io::Error::other("starting it panicked")))
+}
+
+/// Lets this thread, and what it begins from now on, have CPU time that nobody else wants. A system that does not know of it
+/// takes it as any other.
+#[allow(unsafe_code, reason = "no safe crate at hand sets how a thread is scheduled")]
+fn stand_behind() {
     let parameters = libc::sched_param { sched_priority: 0 };
-    // SAFETY: `parameters` is a live `sched_param` that the call only reads, and a process or policy that the kernel does not
-    // take is an error of the call and changes nothing. Nobody has waited for the child yet: its number is nobody else's.
-    let _ = unsafe { libc::sched_setscheduler(process, libc::SCHED_IDLE, &raw const parameters) };
+    // SAFETY: `parameters` is a live `sched_param` that the call only reads, 0 is the caller, and a policy that the kernel does
+    // not take is an error of the call and changes nothing.
+    let _ = unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters) };
 }
 
 #[cfg(test)]

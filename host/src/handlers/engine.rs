@@ -21,6 +21,9 @@ const CLOSE_TICK: Duration = Duration::from_millis(1);
 /// How many ticks are so close.
 const CLOSE_TICKS: u32 = 10_000;
 
+/// See [`Compiler::breathe`].
+const BREATH: Duration = Duration::from_micros(100);
+
 /// Compiled components that are kept beside those in use: as many versions of three handlers as the store keeps unless it
 /// is told otherwise. One takes about 300 KiB.
 const KEPT_MAX: usize = 60;
@@ -79,6 +82,14 @@ impl Compiler {
         }
     }
 
+    /// Between two steps of the gate: lets those who wait for this CPU have it. They would wait for the end of this thread's
+    /// slice of time, some milliseconds, and the steps are short.
+    pub(super) fn breathe(&self) {
+        if self.aside.as_ref().is_some_and(Aside::gives_way) {
+            std::thread::sleep(BREATH);
+        }
+    }
+
     /// The engine itself.
     pub(super) fn engine(&self) -> &Engine {
         &self.engine
@@ -91,14 +102,17 @@ impl Compiler {
             return Ok(component);
         }
         let code = self.code_of(bytes)?;
+        self.breathe();
         if let (Some(cache), Some(cached)) = (&self.cache, self.cached(bytes)) {
             if let Err(error) = keep(&code, &cached) {
                 tracing::warn!(%error, file = %cached.display(), "compiled code could not be kept, the next start compiles again");
             }
+            self.breathe();
             if let Err(error) = tidy(cache, KEPT_MAX, &self.held()) {
                 tracing::warn!(%error, "compiled code that nobody needs could not be removed");
             }
         }
+        self.breathe();
         component(&self.engine, &code)
     }
 

@@ -4,6 +4,7 @@
 //! What is written, and how, is the [desk](super::desk)'s.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rusqlite::Connection;
 
@@ -13,6 +14,9 @@ use super::runs::Runs;
 use super::{RoomOutcome, StoreError};
 use crate::config::Limits;
 use crate::model::{Message, MessageId, RoomDraft};
+
+/// What an errand leaves to others after it.
+const BREATH: Duration = Duration::from_micros(100);
 
 /// A message on its way to the disk, and what the caller wants back with it.
 #[derive(Debug)]
@@ -140,7 +144,10 @@ impl<T> Writer<T> {
         if self.queue().closed {
             return Err(StoreError::Closed);
         }
-        errand(&mut self.desk().connection)
+        let done = errand(&mut self.desk().connection);
+        // Whoever waited has the desk next; this gives them a CPU as well, before there is another errand.
+        std::thread::sleep(BREATH);
+        done
     }
 
     pub(super) fn close(&self) {
