@@ -23,7 +23,21 @@ impl<T> Pool<T> {
         Self { stacks: (0..stacks).map(|_| Mutex::default()).collect(), each_max: max / stacks }
     }
 
-    /// What rested last on this processor.
+    /// The place of this processor, where what is taken from it goes back to.
+    pub(super) fn place(&self) -> Place<'_, T> {
+        let number = rustix::thread::sched_getcpu() % self.stacks.len();
+        Place { stack: self.stacks.get(number), each_max: self.each_max }
+    }
+}
+
+/// Where things rest that one processor uses.
+pub(super) struct Place<'a, T> {
+    stack: Option<&'a Mutex<Vec<T>>>,
+    each_max: usize,
+}
+
+impl<T> Place<'_, T> {
+    /// What rested last.
     pub(super) fn take(&self) -> Option<T> {
         self.stack()?.pop()
     }
@@ -37,8 +51,7 @@ impl<T> Pool<T> {
     }
 
     fn stack(&self) -> Option<MutexGuard<'_, Vec<T>>> {
-        let stack = self.stacks.get(rustix::thread::sched_getcpu() % self.stacks.len())?;
-        Some(stack.lock().unwrap_or_else(PoisonError::into_inner))
+        Some(self.stack?.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -52,7 +65,7 @@ mod tests {
             let pool = Pool::for_processors(processors, max);
             assert_eq!(pool.each_max, each);
             assert!(pool.stacks.len() * each <= max);
-            (0..200).for_each(|number| pool.put(number));
+            (0..200).for_each(|number| pool.place().put(number));
             let resting: usize = pool.stacks.iter().map(|stack| stack.lock().unwrap().len()).sum();
             assert!(resting <= max && (resting >= each), "{resting} of {max}");
         }
@@ -61,7 +74,7 @@ mod tests {
     #[test]
     fn what_rested_last_comes_first() {
         let pool = Pool::for_processors(1, 3);
-        (1..=4).for_each(|number| pool.put(number));
-        assert_eq!([(); 4].map(|()| pool.take()), [Some(3), Some(2), Some(1), None]);
+        (1..=4).for_each(|number| pool.place().put(number));
+        assert_eq!([(); 4].map(|()| pool.place().take()), [Some(3), Some(2), Some(1), None]);
     }
 }

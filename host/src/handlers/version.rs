@@ -18,7 +18,7 @@ use super::exports::Exports;
 use super::fault::{Cause, Fault};
 use super::kind::VersionId;
 use super::output;
-use super::pool::Pool;
+use super::pool::{Place, Pool};
 use super::sandbox::{Cost, Running, Sandbox};
 use super::state::State;
 use crate::config::Limits;
@@ -73,7 +73,8 @@ impl<E: Exports> Version<E> {
         call: impl FnOnce(&E, &mut Store) -> wasmtime::Result<R>,
     ) -> Result<R, Fault> {
         let Some(linked) = &self.linked else { return Err(self.fault(function, Cause::NoVersion, None)) };
-        let mut kept = match self.resting.take() {
+        let place = self.resting.place();
+        let mut kept = match place.take() {
             Some(kept) => kept,
             None => self.instantiate(linked).map_err(|error| {
                 let cause = Cause::read(&error, self.limits()).to_string();
@@ -86,7 +87,7 @@ impl<E: Exports> Version<E> {
                 if let Some(printed) = running.store.data().output.take() {
                     output::log(&printed, E::KIND, self.id, function);
                 }
-                self.rest(kept);
+                self.rest(kept, &place);
                 Ok(answer)
             }
             Err(failed) => {
@@ -118,10 +119,10 @@ impl<E: Exports> Version<E> {
         Ok(Kept { running, exports, calls: 0 })
     }
 
-    fn rest(&self, mut kept: Kept<E>) {
+    fn rest(&self, mut kept: Kept<E>, place: &Place<'_, Kept<E>>) {
         kept.calls += 1;
         if kept.calls < self.limits().handler_calls_per_instance_max {
-            self.resting.put(kept);
+            place.put(kept);
         }
     }
 }
