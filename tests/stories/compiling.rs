@@ -74,6 +74,22 @@ async fn compiling_takes_no_longer_than_it_may_and_holds_up_nobody() -> TestResu
     Ok(())
 }
 
+#[tokio::test]
+async fn a_compiler_ends_with_the_server_that_asked_it() -> TestResult {
+    let server = TestServer::setup().admin().start().await?;
+    let slow = server.admin("POST", "/v1/handlers/events")?.body("application/wasm", sums(1_200, 999));
+    let slow = tokio::spawn(slow.send());
+    let child = until("a process that compiles", async || children(server.pid()).ok()?.pop()).await?;
+    let child = child.split(' ').next().unwrap_or_default().to_owned();
+    server.signal("KILL")?;
+    assert!(slow.await?.is_err(), "nobody answers");
+    until("its end", async || {
+        let words = std::fs::read_to_string(format!("/proc/{child}/cmdline")).unwrap_or_default();
+        (!words.contains("compile")).then_some(())
+    })
+    .await
+}
+
 /// On a busy machine the server's compiler may get no CPU to rest from, so this one is not the server's.
 #[tokio::test]
 async fn a_compiler_that_gives_way_is_one_thread_that_rests_again_and_again() -> TestResult {

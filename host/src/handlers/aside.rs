@@ -131,6 +131,9 @@ pub fn answer(
     if giving_way {
         config.parallel_compilation(false);
         bursts::begin();
+    } else {
+        // With the thread that began it, which waits for it. Of one that gives way that thread ends at once: see `spawn_behind`.
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
     }
     let code = Engine::new(&config)?.precompile_component(&read_all(input)?)?;
     Ok(output.write_all(&code)?)
