@@ -15,104 +15,84 @@ const DEPTH_MAX: usize = 16;
 ///
 /// Why it is none.
 pub(super) fn check(text: &str) -> Result<(), serde_json::Error> {
-    if Look(text.as_bytes()).sees_one_value() {
+    if looks_like_one_value(text) {
         return Ok(());
     }
     serde_json::from_str::<IgnoredAny>(text).map(drop)
 }
 
-/// What is still to be looked at. Each method takes what it names off the front, and gives none when it does not see it.
-struct Look<'a>(&'a [u8]);
+/// What follows after what was looked for; none when that is not seen there.
+type Rest<'a> = Option<&'a [u8]>;
 
-impl Look<'_> {
-    fn sees_one_value(mut self) -> bool {
-        self.value(0).is_some() && self.0.is_empty()
+fn looks_like_one_value(text: &str) -> bool {
+    matches!(after_value(text.as_bytes(), 0), Some([]))
+}
+
+fn after_value(text: &[u8], depth: usize) -> Rest<'_> {
+    match text {
+        [b'"', rest @ ..] => after_string(rest),
+        [b'{', rest @ ..] if depth < DEPTH_MAX => after_object(rest, depth + 1),
+        [b'[', rest @ ..] if depth < DEPTH_MAX => after_array(rest, depth + 1),
+        [b't', b'r', b'u', b'e', rest @ ..]
+        | [b'f', b'a', b'l', b's', b'e', rest @ ..]
+        | [b'n', b'u', b'l', b'l', rest @ ..] => Some(rest),
+        _ => after_whole_number(text),
     }
+}
 
-    fn value(&mut self, depth: usize) -> Option<()> {
-        match self.0.first()? {
-            b'"' => self.string(),
-            b'{' if depth < DEPTH_MAX => self.list(b'}', |look| {
-                look.string()?;
-                look.byte(b':')?;
-                look.value(depth + 1)
-            }),
-            b'[' if depth < DEPTH_MAX => self.list(b']', |look| look.value(depth + 1)),
-            b't' => self.word(b"true"),
-            b'f' => self.word(b"false"),
-            b'n' => self.word(b"null"),
-            _ => self.whole_number(),
+/// After an object whose brace was seen.
+fn after_object(mut text: &[u8], depth: usize) -> Rest<'_> {
+    if let [b'}', rest @ ..] = text {
+        return Some(rest);
+    }
+    loop {
+        let [b'"', key @ ..] = text else { return None };
+        let [b':', value @ ..] = after_string(key)? else { return None };
+        match after_value(value, depth)? {
+            [b',', rest @ ..] => text = rest,
+            [b'}', rest @ ..] => return Some(rest),
+            _ => return None,
         }
     }
+}
 
-    /// What stands between brackets, with commas between.
-    fn list(&mut self, end: u8, item: impl Fn(&mut Self) -> Option<()>) -> Option<()> {
-        self.0 = self.0.get(1..)?;
-        if self.byte(end).is_some() {
-            return Some(());
-        }
-        loop {
-            item(self)?;
-            if self.byte(b',').is_none() {
-                return self.byte(end);
-            }
+/// After an array whose bracket was seen.
+fn after_array(mut text: &[u8], depth: usize) -> Rest<'_> {
+    if let [b']', rest @ ..] = text {
+        return Some(rest);
+    }
+    loop {
+        match after_value(text, depth)? {
+            [b',', rest @ ..] => text = rest,
+            [b']', rest @ ..] => return Some(rest),
+            _ => return None,
         }
     }
+}
 
-    /// A string whose escapes are of one letter. That it is UTF-8 is known.
-    fn string(&mut self) -> Option<()> {
-        self.byte(b'"')?;
-        loop {
-            let (_, from) = self.0.split_at_checked(first_to_escape(self.0)?)?;
-            match from {
-                [b'"', rest @ ..] => {
-                    self.0 = rest;
-                    return Some(());
-                }
-                [b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', rest @ ..] => self.0 = rest,
-                _ => return None,
-            }
+/// After a string whose quote was seen and whose escapes are of one letter. That it is UTF-8 is known.
+fn after_string(mut text: &[u8]) -> Rest<'_> {
+    loop {
+        match text.get(first_to_escape(text)?..)? {
+            [b'"', rest @ ..] => return Some(rest),
+            [b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', rest @ ..] => text = rest,
+            _ => return None,
         }
     }
+}
 
-    /// A number without a sign, a fraction or an exponent.
-    fn whole_number(&mut self) -> Option<()> {
-        let digits = self.0.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let (number, rest) = self.0.split_at_checked(digits)?;
-        let goes_on = matches!(rest, [b'.' | b'e' | b'E', ..]);
-        match number {
-            [b'0', _, ..] | [] => None,
-            _ if goes_on => None,
-            _ => {
-                self.0 = rest;
-                Some(())
-            }
-        }
-    }
-
-    fn word(&mut self, word: &[u8]) -> Option<()> {
-        self.0 = self.0.strip_prefix(word)?;
-        Some(())
-    }
-
-    fn byte(&mut self, byte: u8) -> Option<()> {
-        match self.0 {
-            [first, rest @ ..] if *first == byte => {
-                self.0 = rest;
-                Some(())
-            }
-            _ => None,
-        }
+/// After a number without a sign, a fraction or an exponent.
+fn after_whole_number(text: &[u8]) -> Rest<'_> {
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    match text.split_at_checked(digits)? {
+        ([] | [b'0', _, ..], _) | (_, [b'.' | b'e' | b'E', ..]) => None,
+        (_, rest) => Some(rest),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn quick(text: &str) -> bool {
-        Look(text.as_bytes()).sees_one_value()
-    }
 
     #[test]
     fn a_payload_is_one_json_value() {
@@ -134,7 +114,7 @@ mod tests {
             "\"\"",
             "0",
         ] {
-            assert!(quick(payload), "{payload}");
+            assert!(looks_like_one_value(payload), "{payload}");
         }
     }
 
@@ -184,7 +164,7 @@ mod tests {
             let pieces = next(9) + 1;
             let text: String = (0..pieces).map(|_| PIECES[next(PIECES.len())]).collect();
             let is_json = serde_json::from_str::<IgnoredAny>(&text).is_ok();
-            assert!(is_json || !quick(&text), "{text:?}");
+            assert!(is_json || !looks_like_one_value(&text), "{text:?}");
             *if is_json { &mut taken } else { &mut refused } += 1;
         }
         assert!(taken > 1_000 && refused > 1_000, "{taken} and {refused}");
@@ -202,7 +182,7 @@ mod tests {
                 .chain(["\"", "\\", "}", "]", ",", "0", "\t", " ", "{"].map(|more| format!("{before}{more}{after}")))
             {
                 let is_json = serde_json::from_str::<IgnoredAny>(&text).is_ok();
-                assert!(is_json || !quick(&text), "{text:?}");
+                assert!(is_json || !looks_like_one_value(&text), "{text:?}");
                 assert_eq!(check(&text).is_ok(), is_json);
             }
         }

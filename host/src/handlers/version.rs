@@ -76,18 +76,18 @@ impl<E: Exports> Version<E> {
         let place = self.resting.place();
         let mut kept = match place.take() {
             Some(kept) => kept,
-            None => self.instantiate(linked).map_err(|error| {
+            None => self.instantiate(linked).map(Box::new).map_err(|error| {
                 let cause = Cause::read(&error, self.limits()).to_string();
                 self.fault(function, Cause::Instantiate(cause), None)
             })?,
         };
-        let Kept { running, exports, .. } = &mut kept;
+        let Kept { running, exports, .. } = &mut *kept;
         match running.call(|store, _| call(exports, store)) {
             Ok(answer) => {
                 if let Some(printed) = running.store.data().output.take() {
                     output::log(&printed, E::KIND, self.id, function);
                 }
-                self.rest(kept, &place);
+                self.rest(kept, place);
                 Ok(answer)
             }
             Err(failed) => {
@@ -119,7 +119,7 @@ impl<E: Exports> Version<E> {
         Ok(Kept { running, exports, calls: 0 })
     }
 
-    fn rest(&self, mut kept: Kept<E>, place: &Place<'_, Kept<E>>) {
+    fn rest(&self, mut kept: Box<Kept<E>>, place: &Place<Kept<E>>) {
         kept.calls += 1;
         if kept.calls < self.limits().handler_calls_per_instance_max {
             place.put(kept);
