@@ -5,8 +5,11 @@
 
 use std::fmt::Write as _;
 
-/// Room for the keys and the numbers of a message, in bytes.
-const MESSAGE_FRAME_BYTES: usize = 256;
+/// What stands in every message, with the moment in its usual length, and the quotes around the text.
+const MESSAGE_FRAME: &str = concat!(
+    r#"{"type":"chat.message","message":"","id":,"room":,"seq":,"created_at":"2026-01-31T09:30:00.125Z","client_id":,"#,
+    r#""parent":}"#
+);
 
 /// A message that was accepted, as far as clients hear of it.
 #[derive(Debug, Clone, Copy)]
@@ -41,36 +44,38 @@ pub enum Announce {
 }
 
 /// The event for a message. `extra`, where there is one, is its last key, as a string.
+///
+/// Its memory is of the length that it has where nothing is escaped: what is left over would be given back by each call.
 #[must_use]
 pub fn message(message: &Message<'_>) -> String {
+    let Message { id, room, seq, sender, text, client_id, parent, extra, created_at } = *message;
+    let mut digits = [(); 4].map(|()| itoa::Buffer::new());
+    let [id_digits, room_digits, seq_digits, parent_digits] = &mut digits;
+    let (id, room, seq) = (id_digits.format(id), room_digits.format(room), seq_digits.format(seq));
+    let parent = parent.map_or("null", |parent| parent_digits.format(parent));
+    let quoted = |text: &str| text.len() + 2;
     let mut out = String::with_capacity(
-        MESSAGE_FRAME_BYTES
-            + message.text.len()
-            + message.sender.len()
-            + message.client_id.map_or(0, str::len)
-            + message.extra.map_or(0, str::len),
+        MESSAGE_FRAME.len()
+            + [text, sender, id, room, seq, parent].map(str::len).iter().sum::<usize>()
+            + client_id.map_or(4, quoted)
+            + extra.map_or(0, |extra| r#","extra":"#.len() + quoted(extra)),
     );
     out.push_str(r#"{"type":"chat.message","message":"#);
-    push_string(&mut out, message.text);
-    out.push_str(message.sender);
+    push_string(&mut out, text);
+    out.push_str(sender);
     out.push_str(r#","id":"#);
-    push_number(&mut out, message.id);
+    out.push_str(id);
     out.push_str(r#","room":"#);
-    push_number(&mut out, message.room);
+    out.push_str(room);
     out.push_str(r#","seq":"#);
-    push_number(&mut out, message.seq);
-    out.push_str(r#","created_at":"#);
-    out.push('"');
-    push_moment(&mut out, message.created_at);
-    out.push('"');
-    out.push_str(r#","client_id":"#);
-    push_string_or_null(&mut out, message.client_id);
+    out.push_str(seq);
+    out.push_str(r#","created_at":""#);
+    push_moment(&mut out, created_at);
+    out.push_str(r#"","client_id":"#);
+    push_string_or_null(&mut out, client_id);
     out.push_str(r#","parent":"#);
-    match message.parent {
-        Some(parent) => push_number(&mut out, parent),
-        None => out.push_str("null"),
-    }
-    if let Some(extra) = message.extra {
+    out.push_str(parent);
+    if let Some(extra) = extra {
         out.push_str(r#","extra":"#);
         push_string(&mut out, extra);
     }
@@ -234,10 +239,6 @@ fn push_string_or_null(out: &mut String, text: Option<&str>) {
         Some(text) => push_string(out, text),
         None => out.push_str("null"),
     }
-}
-
-fn push_number(out: &mut String, number: u64) {
-    out.push_str(itoa::Buffer::new().format(number));
 }
 
 fn push(out: &mut String, what: std::fmt::Arguments<'_>) {

@@ -30,6 +30,18 @@ fn a_message_is_written_as_the_api_has_it() {
 }
 
 #[test]
+fn a_message_has_the_memory_that_it_needs() {
+    let sent_back = Message { client_id: Some("c-1"), parent: Some(u64::MAX), extra: Some("안녕"), ..greeting() };
+    let long = Message { id: u64::MAX, room: 0, seq: 99, text: "", ..greeting() };
+    for plain in [greeting(), sent_back, long] {
+        let written = message(&plain);
+        assert_eq!(written.capacity(), written.len(), "{written}");
+    }
+    let escaped = Message { text: "\n\"\u{1}", created_at: u64::MAX, ..greeting() };
+    assert!(message(&escaped).contains(r#""message":"\n\"\u0001","#), "what is longer has more");
+}
+
+#[test]
 fn what_a_message_lacks_is_null_and_extra_is_left_out() {
     let bare = message(&Message { sender: &sender("a@example.com", "a", None), ..greeting() });
     assert!(bare.contains(r#","sender":"a@example.com","nickname":"a","profile_picture_url":null,"id":"#), "{bare}");

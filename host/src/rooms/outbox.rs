@@ -85,11 +85,11 @@ impl Outbox {
         if queue.closing.is_some() {
             return;
         }
-        let mut rest = run.clone();
+        let mut written = 0;
         if queue.waiting.is_empty() {
             match self.wire.try_write(run) {
-                Ok(written) if written == run.len() => return,
-                Ok(written) => rest.advance(written),
+                Ok(all) if all == run.len() => return,
+                Ok(some) => written = some,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => {
                     queue.break_off();
@@ -101,6 +101,7 @@ impl Outbox {
         if queue.bytes > self.bytes_max {
             self.drop_peer(&mut queue);
         } else {
+            let rest = run.slice(written..);
             queue.bytes += rest.len() + CHUNK_BYTES;
             queue.waiting.push_back(rest);
         }
