@@ -51,7 +51,7 @@ impl<T> Place<T> {
         self.top.take().or_else(|| self.below().pop())
     }
 
-    /// Lays something to rest, or drops what has rested for long where there is no room.
+    /// Lays something to rest on top. What lay there goes below, or is dropped where there is no room.
     pub(super) fn put(&self, thing: Box<T>) {
         if self.max == 0 {
             return;
