@@ -101,12 +101,7 @@ pub(super) fn page(
     if from > to {
         return Ok(Vec::new());
     }
-    let sql = concat!(
-        messages!(),
-        " WHERE message.n IN (",
-        numbers_between!(),
-        ") AND message.seq BETWEEN ?1 & 4294967295 AND ?2 & 4294967295 ORDER BY message.n"
-    );
+    let sql = concat!(messages!(), " WHERE message.n IN (", numbers_between!(), ") ORDER BY message.n");
     let (first, end) = places(room, from, to);
     let mut statement = connection.prepare_cached(sql)?;
     statement.query_map((first, end, tail.between(from, to)), read_message)?.collect()

@@ -10,11 +10,11 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::model::{RoomId, Seq};
 
-/// A tail of so many messages is due to be written.
-const DUE: usize = 64;
+/// A tail of so many messages is due to be written. A run costs a page or two of its own, so few long ones cost less.
+const DUE: usize = 256;
 
 /// The most messages of a room that stand in one row.
-const RUN_MAX: usize = 128;
+const RUN_MAX: usize = 512;
 
 /// How far back a message may be that is in no run: what is gone through after a crash. Rooms in which less is said have
 /// shorter runs.
@@ -47,6 +47,7 @@ macro_rules! numbers_between {
     () => {
         "SELECT value FROM run, json_each(run.messages) WHERE place BETWEEN \
          coalesce((SELECT max(place) FROM run WHERE place BETWEEN ?1 & ~4294967295 AND ?1), ?1) AND ?2 \
+         AND place + key BETWEEN ?1 AND ?2 \
          UNION ALL SELECT value FROM json_each(?3)"
     };
 }

@@ -201,7 +201,7 @@ async fn what_is_in_no_run_is_found_after_a_crash() {
         assert_eq!(count(&store, "SELECT count(*) FROM sender").await, 1, "who comes again is known");
     }
     let store = open(directory.path());
-    assert_eq!(count(&store, "SELECT count(*) FROM run WHERE place >> 32 = 2").await, 13, "90 in each");
+    assert_eq!(count(&store, "SELECT count(*) FROM run WHERE place >> 32 = 2").await, 4, "270 in each");
 }
 
 #[tokio::test]
