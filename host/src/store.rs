@@ -8,6 +8,7 @@ mod archive;
 mod checkpoint;
 mod desk;
 mod ids;
+mod log;
 mod readers;
 mod rows;
 mod runs;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::StoreError;
+use super::{StoreError, log};
 use crate::config::Synchronous;
 
 /// The first SQLite without the fault of <https://sqlite.org/wal.html#walresetbug>, which could lose commits when a
@@ -29,7 +29,8 @@ pub(super) fn open(path: &Path, synchronous: Synchronous) -> Result<Connection, 
     if rusqlite::version_number() < SQLITE_NEEDED_NUMBER {
         return Err(StoreError::TooOld(rusqlite::version().to_owned()));
     }
-    let mut connection = Connection::open(path)?;
+    log::register()?;
+    let mut connection = Connection::open_with_flags_and_vfs(path, OpenFlags::default(), log::NAME)?;
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.pragma_update(None, "journal_mode", "wal")?;
