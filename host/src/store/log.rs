@@ -1,115 +1,70 @@
-//! How the write-ahead log reaches the system: the pages of a commit in one write, where SQLite makes two for each of them.
-//! Knows of the log's format what it must (<https://sqlite.org/fileformat2.html#walformat>), and nothing of what is stored.
+//! How the write-ahead log reaches the system: a commit in one write, where SQLite makes two for each of its pages, and a
+//! short one past the system's cache. Knows of the log's format what it must
+//! (<https://sqlite.org/fileformat2.html#walformat>), and nothing of what is stored.
 //!
 //! It is a VFS (<https://sqlite.org/vfs.html>) before SQLite's own, for the writer's connection alone. Every file is the own
-//! one's but the log, whose frames are held until the one that commits them comes: before that has been written SQLite shows
-//! nobody what it has appended, and what cannot be written is told in time for the commit to fail. Whatever else is done to
-//! the log finds it as if nothing had been held.
+//! one's but the log, whose frames are [held](Held) until the one that commits them comes: before that has been written SQLite
+//! shows nobody what it has appended, and what cannot be written is told in time for the commit to fail. Whatever else is done
+//! to the log finds it as if nothing had been held.
 
 #![allow(unsafe_code, reason = "SQLite takes a table of C functions, whose arguments are pointers to what it has made")]
 
-use std::ffi::{CStr, c_int, c_void};
+mod direct;
+mod held;
+
+use std::ffi::{CStr, OsStr, c_int, c_void};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use std::ptr;
 use std::sync::OnceLock;
 
 use rusqlite::ffi::{self, SQLITE_IOERR, SQLITE_OK, sqlite3_file, sqlite3_io_methods, sqlite3_vfs};
 
-/// What the VFS is called, once it is registered.
-pub(super) const NAME: &CStr = c"ondol";
+use crate::config::Synchronous;
+use direct::{Direct, Way};
+use held::{Held, Taken};
 
-/// What stands before each page.
-const HEADER_BYTES: usize = 24;
-
-/// When so much is held, it is written, be there a commit or not. SQLite's own VFS writes less than 128 KiB at once, and the last
-/// page that was held may have 64.
-const HELD_BYTES_MAX: usize = 60 << 10;
-
-/// Makes the VFS known to SQLite.
+/// The VFS for a writer that syncs like this. Makes it known to SQLite.
 ///
 /// # Errors
 ///
 /// SQLite's.
-pub(super) fn register() -> rusqlite::Result<()> {
-    static CODE: OnceLock<c_int> = OnceLock::new();
-    let code = *CODE.get_or_init(|| {
-        // SAFETY: SQLite never frees its default VFS, nor this one, which is leaked for that. The functions that are taken
-        // over from it are SQLite's for Unix, and look at no VFS that they are given, but for `xOpen`, which is not.
-        unsafe {
-            let own = ffi::sqlite3_vfs_find(ptr::null());
-            if own.is_null() {
-                return ffi::SQLITE_NOTFOUND;
-            }
-            let vfs = sqlite3_vfs {
-                szOsFile: (*own).szOsFile + size_of::<Log>() as c_int,
-                pNext: ptr::null_mut(),
-                zName: NAME.as_ptr(),
-                pAppData: own.cast(),
-                xOpen: Some(open),
-                ..*own
-            };
-            ffi::sqlite3_vfs_register(Box::leak(Box::new(vfs)), 0)
-        }
-    });
-    if code == SQLITE_OK {
-        return Ok(());
+pub(super) fn vfs(synchronous: Synchronous) -> rusqlite::Result<&'static CStr> {
+    static FULL: OnceLock<c_int> = OnceLock::new();
+    static NORMAL: OnceLock<c_int> = OnceLock::new();
+    let (name, code) = match synchronous {
+        Synchronous::Full => (c"ondol-full", FULL.get_or_init(|| register(c"ondol-full", open::<true>))),
+        // What is committed waits in the system's cache, which is what this is for.
+        Synchronous::Normal => (c"ondol-normal", NORMAL.get_or_init(|| register(c"ondol-normal", open::<false>))),
+    };
+    if *code == SQLITE_OK {
+        return Ok(name);
     }
-    Err(rusqlite::Error::SqliteFailure(ffi::Error::new(code), Some("the log's VFS cannot be registered".to_owned())))
+    Err(rusqlite::Error::SqliteFailure(ffi::Error::new(*code), Some("the log's VFS cannot be registered".to_owned())))
 }
 
-/// Frames that are not written yet, one after another.
-#[derive(Debug, Default)]
-struct Held {
-    bytes: Vec<u8>,
-    /// Where they belong; where the last write ended, when there are none.
-    from: i64,
-    /// A frame's page is still to come: whether the frame commits.
-    begun: Option<bool>,
-}
+/// Opens a file, as SQLite asks its VFS to.
+type Open =
+    unsafe extern "C" fn(*mut sqlite3_vfs, ffi::sqlite3_filename, *mut sqlite3_file, c_int, *mut c_int) -> c_int;
 
-/// What has become of bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Taken {
-    /// They are held.
-    Held,
-    /// They are held, and what is held is to be written.
-    Due,
-    /// They are not held.
-    No,
-}
-
-impl Held {
-    /// Takes what is appended: a frame's header, or the page after it.
-    fn take(&mut self, bytes: &[u8], at: i64) -> Taken {
-        let begun = self.begun.take();
-        if at != self.end() {
-            return Taken::No;
+fn register(name: &'static CStr, open: Open) -> c_int {
+    // SAFETY: SQLite never frees its default VFS, nor this one, which is leaked for that. The functions that are taken over from
+    // the default one are SQLite's for Unix, and look at no VFS that they are given, but for `xOpen`, which is not.
+    unsafe {
+        let own = ffi::sqlite3_vfs_find(ptr::null());
+        if own.is_null() {
+            return ffi::SQLITE_NOTFOUND;
         }
-        match begun {
-            None if bytes.len() == HEADER_BYTES => self.begun = Some(commits(bytes)),
-            None => return Taken::No,
-            Some(_) => {}
-        }
-        self.bytes.extend_from_slice(bytes);
-        if begun == Some(true) || self.bytes.len() >= HELD_BYTES_MAX { Taken::Due } else { Taken::Held }
+        let vfs = sqlite3_vfs {
+            szOsFile: (*own).szOsFile + size_of::<Log>() as c_int,
+            pNext: ptr::null_mut(),
+            zName: name.as_ptr(),
+            pAppData: own.cast(),
+            xOpen: Some(open),
+            ..*own
+        };
+        ffi::sqlite3_vfs_register(Box::leak(Box::new(vfs)), 0)
     }
-
-    /// Forgets what is held, which has been written or not.
-    fn let_go(&mut self, written: bool) {
-        if written {
-            self.from = self.end();
-        }
-        self.bytes.clear();
-        self.begun = None;
-    }
-
-    fn end(&self) -> i64 {
-        self.from + self.bytes.len() as i64
-    }
-}
-
-/// Whether a frame with this header ends a transaction: the length of the database after it stands there then, in pages.
-fn commits(header: &[u8]) -> bool {
-    header.get(4..8).is_some_and(|pages| pages != [0; 4])
 }
 
 /// An open log. The file of SQLite's own VFS comes after it in the memory that SQLite has made for both.
@@ -117,6 +72,7 @@ fn commits(header: &[u8]) -> bool {
 struct Log {
     file: sqlite3_file,
     held: Held,
+    direct: Direct,
 }
 
 /// Calls a method of SQLite's own file behind a log.
@@ -177,15 +133,15 @@ static METHODS: sqlite3_io_methods = sqlite3_io_methods {
     xUnfetch: None,
 };
 
-unsafe extern "C" fn open(
+unsafe extern "C" fn open<const PAST_THE_CACHE: bool>(
     vfs: *mut sqlite3_vfs,
     name: ffi::sqlite3_filename,
     file: *mut sqlite3_file,
     flags: c_int,
     out_flags: *mut c_int,
 ) -> c_int {
-    // SAFETY: the VFS is the one that was registered, so its data is SQLite's own. SQLite has made as much memory for the
-    // file as the VFS says that one takes, at an address that suits both parts.
+    // SAFETY: the VFS is one that was registered, so its data is SQLite's own. SQLite has made as much memory for the file as
+    // the VFS says that one takes, at an address that suits both parts. A log has a name.
     unsafe {
         let own_vfs = (*vfs).pAppData.cast::<sqlite3_vfs>();
         let Some(open) = (*own_vfs).xOpen else { return ffi::SQLITE_CANTOPEN };
@@ -196,8 +152,15 @@ unsafe extern "C" fn open(
         let own = log.add(1).cast::<sqlite3_file>();
         let code = open(own_vfs, name, own, flags, out_flags);
         // A file without methods is not closed.
-        let methods = if (*own).pMethods.is_null() { ptr::null() } else { &raw const METHODS };
-        log.write(Log { file: sqlite3_file { pMethods: methods }, held: Held::default() });
+        if code != SQLITE_OK || (*own).pMethods.is_null() {
+            (*file).pMethods = ptr::null();
+            return code;
+        }
+        let direct = match PAST_THE_CACHE {
+            true => Direct::to(Path::new(OsStr::from_bytes(CStr::from_ptr(name).to_bytes()))),
+            false => Direct::none(),
+        };
+        log.write(Log { file: sqlite3_file { pMethods: &raw const METHODS }, held: Held::new(), direct });
         code
     }
 }
@@ -207,7 +170,7 @@ unsafe extern "C" fn close(file: *mut sqlite3_file) -> c_int {
     // SAFETY: as for the other methods. This is the last one to be called.
     unsafe {
         let written = write_held(log);
-        ptr::drop_in_place(&raw mut (*log).held);
+        ptr::drop_in_place(log);
         match own!(log, xClose()) {
             SQLITE_OK => written,
             code => code,
@@ -219,13 +182,13 @@ unsafe extern "C" fn write(file: *mut sqlite3_file, bytes: *const c_void, count:
     let log = file.cast::<Log>();
     // SAFETY: as for the other methods, and there are as many bytes as SQLite says.
     unsafe {
-        let held = &mut (*log).held;
-        match held.take(std::slice::from_raw_parts(bytes.cast(), usize::try_from(count).unwrap_or(0)), at) {
+        let written = std::slice::from_raw_parts(bytes.cast(), usize::try_from(count).unwrap_or(0));
+        match (*log).held.take(written, at) {
             Taken::Held => SQLITE_OK,
             Taken::Due => write_held(log),
             Taken::No => match write_held(log) {
                 SQLITE_OK => {
-                    (*log).held.from = at + i64::from(count);
+                    (*log).held.passed_by(written, at);
                     own!(log, xWrite(bytes, count, at))
                 }
                 code => code,
@@ -250,17 +213,27 @@ unsafe extern "C" fn device_characteristics(file: *mut sqlite3_file) -> c_int {
 ///
 /// `log` is open, and nobody else has it.
 unsafe fn write_held(log: *mut Log) -> c_int {
-    // SAFETY: the caller's word. What is held stays where it is until SQLite's own file has written it.
+    // SAFETY: the caller's word. The bytes stay where they are until SQLite's own file has written them.
     unsafe {
-        let held = &mut (*log).held;
-        if held.bytes.is_empty() {
+        let Log { held, direct, .. } = &mut *log;
+        if held.length() == 0 {
             return SQLITE_OK;
         }
-        let code = match c_int::try_from(held.bytes.len()) {
-            Ok(count) => own!(log, xWrite(held.bytes.as_ptr().cast(), count, held.from)),
+        let way = direct.way(held.length());
+        let (bytes, at, are_blocks) = held.unwritten(way != Way::Plain);
+        if way == Way::Past && are_blocks && direct.write(bytes, at) {
+            held.was_written();
+            return SQLITE_OK;
+        }
+        let code = match c_int::try_from(bytes.len()) {
+            Ok(count) => own!(log, xWrite(bytes.as_ptr().cast(), count, at)),
             Err(_) => SQLITE_IOERR,
         };
-        held.let_go(code == SQLITE_OK);
+        if code == SQLITE_OK {
+            held.was_written()
+        } else {
+            held.give_up()
+        }
         code
     }
 }

@@ -29,8 +29,8 @@ pub(super) fn open(path: &Path, synchronous: Synchronous) -> Result<Connection, 
     if rusqlite::version_number() < SQLITE_NEEDED_NUMBER {
         return Err(StoreError::TooOld(rusqlite::version().to_owned()));
     }
-    log::register()?;
-    let mut connection = Connection::open_with_flags_and_vfs(path, OpenFlags::default(), log::NAME)?;
+    let vfs = log::vfs(synchronous)?;
+    let mut connection = Connection::open_with_flags_and_vfs(path, OpenFlags::default(), vfs)?;
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.pragma_update(None, "journal_mode", "wal")?;

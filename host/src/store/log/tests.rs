@@ -1,81 +1,17 @@
 //! What of a commit is in the files, and when.
 
-#![allow(clippy::unwrap_used, reason = "a test says what it expects")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test says what it expects")]
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use rusqlite::Connection;
 
-use super::*;
 use crate::config::Synchronous;
 use crate::store::setup;
 
 const NAME_OF_FILE: &str = "chat.db";
-const PAGE_BYTES: usize = 4_096;
-const FRAME_BYTES: i64 = (HEADER_BYTES + PAGE_BYTES) as i64;
-
-fn header(pages_after: u8) -> [u8; HEADER_BYTES] {
-    let mut header = [1; HEADER_BYTES];
-    header[4..8].copy_from_slice(&[0, 0, 0, pages_after]);
-    header
-}
-
-/// Appends a frame, and says what became of its page.
-fn append(held: &mut Held, pages_after: u8) -> Taken {
-    assert_eq!(held.take(&header(pages_after), held.end()), Taken::Held);
-    held.take(&[2; PAGE_BYTES], held.end())
-}
-
-#[test]
-fn frames_are_held_until_the_one_that_commits() {
-    let mut held = Held { from: 32, ..Held::default() };
-    for _ in 0..3 {
-        assert_eq!(append(&mut held, 0), Taken::Held);
-    }
-    assert_eq!(append(&mut held, 7), Taken::Due);
-    assert_eq!(held.bytes.len() as i64, 4 * FRAME_BYTES);
-    held.let_go(true);
-    assert_eq!((held.bytes.len(), held.from), (0, 32 + 4 * FRAME_BYTES));
-    assert_eq!(append(&mut held, 7), Taken::Due);
-    held.let_go(false);
-    assert_eq!(held.from, 32 + 4 * FRAME_BYTES, "where it failed");
-}
-
-#[test]
-fn a_transaction_that_is_long_is_written_in_pieces_that_sqlite_takes() {
-    for page_bytes in [512, PAGE_BYTES, 65_536] {
-        let (mut held, mut pieces) = (Held::default(), 0);
-        for _ in 0..2_000 {
-            assert_eq!(held.take(&header(0), held.end()), Taken::Held);
-            if held.take(&vec![2; page_bytes], held.end()) == Taken::Due {
-                assert!(held.bytes.len() < 1 << 17, "{}", held.bytes.len());
-                held.let_go(true);
-                pieces += 1;
-            }
-        }
-        assert!(pieces > 10, "{pieces} of pages of {page_bytes}");
-    }
-}
-
-#[test]
-fn nothing_is_held_but_what_is_appended_as_a_frame() {
-    let start = Held { from: 1_000, ..Held::default() };
-    let fresh = || Held { from: start.from, ..Held::default() };
-    for (what, bytes, at) in [
-        ("a log's header", 32, 0),
-        ("a page alone", PAGE_BYTES, 1_000),
-        ("a frame's header elsewhere", HEADER_BYTES, 999),
-        ("nothing", 0, 1_000),
-    ] {
-        let mut held = fresh();
-        assert_eq!(held.take(&vec![1; bytes], at), Taken::No, "{what}");
-        assert_eq!((held.bytes.len(), held.begun), (0, None), "{what}");
-    }
-    let mut held = fresh();
-    assert_eq!(held.take(&header(1), 1_000), Taken::Held);
-    assert_eq!(held.take(&[1; PAGE_BYTES], 5_000), Taken::No, "the page of another frame");
-    assert_eq!((held.bytes.len(), held.begun), (HEADER_BYTES, None));
-}
 
 /// A database as a crash would leave it now: what the system has of its files, opened by SQLite's own VFS.
 fn crashed(directory: &Path) -> (tempfile::TempDir, Connection) {
@@ -132,4 +68,55 @@ fn what_is_committed_is_in_the_files_and_nothing_else() {
         drop(writer);
         assert_eq!(sums(&Connection::open(&path).unwrap()), committed, "closed");
     }
+}
+
+#[test]
+fn whoever_reads_beside_finds_every_commit_whole_and_the_last_one() {
+    let commits = 3_000;
+    let rows = |commit: i64| if commit % 50 == 0 { 200 } else { commit % 3 + 1 };
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(NAME_OF_FILE);
+    let mut writer = setup::open(&path, Synchronous::Full).unwrap();
+    writer.execute_batch("CREATE TABLE said (n INTEGER PRIMARY KEY, said_in INTEGER, text TEXT) STRICT").unwrap();
+    let committed = AtomicI64::new(0);
+    let read = || {
+        let reader = setup::open_reader(&path).unwrap();
+        let sql = "SELECT n, said_in, text FROM said ORDER BY n DESC LIMIT 300";
+        let mut last = 0;
+        while last < commits {
+            let least = committed.load(Ordering::Acquire);
+            let mut found = BTreeMap::<i64, i64>::new();
+            let mut statement = reader.prepare_cached(sql).unwrap();
+            let mut told = statement.query([]).unwrap();
+            while let Some(row) = told.next().unwrap() {
+                let (n, commit): (i64, i64) = (row.get(0).unwrap(), row.get(1).unwrap());
+                assert_eq!(row.get_ref(2).unwrap().as_str().unwrap(), format!("{n:08}").repeat(20));
+                *found.entry(commit).or_default() += 1;
+            }
+            last = found.last_key_value().map_or(0, |(commit, _)| *commit);
+            assert!(last >= least, "{last} of at least {least}");
+            for commit in found.keys().skip(1) {
+                assert_eq!(found[commit], rows(*commit), "commit {commit}");
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let readers = [scope.spawn(read), scope.spawn(read)];
+        let checkpoints = setup::open_for_checkpoints(&path, Synchronous::Full).unwrap();
+        for commit in 1..=commits {
+            let transaction = writer.transaction().unwrap();
+            for _ in 0..rows(commit) {
+                let sql = "INSERT INTO said (said_in, text) \
+                           SELECT ?1, replace(hex(zeroblob(20)), '00', printf('%08d', coalesce(max(n), 0) + 1)) FROM said";
+                transaction.prepare_cached(sql).unwrap().execute([commit]).unwrap();
+            }
+            transaction.commit().unwrap();
+            committed.store(commit, Ordering::Release);
+            if commit % 200 == 0 {
+                checkpoints.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).unwrap();
+            }
+            // Whoever failed would be waited for in vain.
+            assert!(!readers.iter().any(|reader| reader.is_finished() && commit < commits), "a reader failed");
+        }
+    });
 }
