@@ -56,7 +56,6 @@ pub use release::Release;
 pub use replay::{Answer, Change, Compared, Replay, Replied, Side};
 pub use sandbox::{Cost, Sandbox};
 pub use shadow::ShadowRow;
-pub use state::leave_worker;
 pub use trials::{CanaryRow, ProbationRow, Trials};
 pub use value::Outcome;
 pub use watch::{Known, Watch, content, watch};

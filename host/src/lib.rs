@@ -4,7 +4,8 @@
 //! - the edge: [`http`] routes, REST and WebSockets; knows [`chat`] and nothing below it
 //! - the application: [`chat`] the only place that knows all three below
 //! - three siblings that do not know each other: [`store`] SQLite, [`rooms`] members and fan-out, [`handlers`] wasmtime
-//! - the ground: [`model`] plain data, [`frame`] WebSocket frames as bytes, [`config`] every setting and limit
+//! - the ground: [`model`] plain data, [`frame`] WebSocket frames as bytes, [`config`] every setting and limit,
+//!   [`worker`] the runtime's workers
 
 pub mod chat;
 pub mod cli;
@@ -16,3 +17,4 @@ pub mod model;
 pub mod rooms;
 pub mod server;
 pub mod store;
+pub mod worker;

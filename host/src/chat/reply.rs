@@ -9,9 +9,10 @@ use tokio::sync::oneshot;
 
 use super::ask;
 use crate::frame;
-use crate::handlers::{Fault, Release, leave_worker};
+use crate::handlers::{Fault, Release};
 use crate::model::{Message, Refusal, RequestId, RoomId};
 use crate::rooms::Outbox;
+use crate::worker;
 
 /// Why something that was said has come to nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -81,7 +82,7 @@ impl Pause {
     /// was.
     pub(super) fn before_next(&self) {
         if self.costly.load(Ordering::Relaxed) && self.costly.swap(false, Ordering::Relaxed) {
-            leave_worker();
+            worker::leave();
         }
     }
 }

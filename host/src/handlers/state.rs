@@ -14,6 +14,7 @@ use super::engine::Clock;
 use super::fault::Overrun;
 use super::output::Output;
 use crate::model::{Speaker, UserKey};
+use crate::worker;
 
 /// A call that has run for this long stops being the business of a worker: see [`watch`].
 pub(super) const WORKER_SHARE: Duration = Duration::from_millis(2);
@@ -21,9 +22,6 @@ pub(super) const WORKER_SHARE: Duration = Duration::from_millis(2);
 /// How long a call that has outgrown its worker rests after each tick of the clock, when it ticks closely: it then has about a
 /// quarter of a CPU.
 const REST: Duration = Duration::from_millis(3);
-
-/// How long the outgrown worker waits, so that a fresh one can take over its queue of tasks.
-const HAND_OVER: Duration = Duration::from_micros(300);
 
 /// Table elements of one instance. Rust's own tables hold its functions, some hundred.
 const TABLE_ELEMENTS_MAX: usize = 100_000;
@@ -160,7 +158,7 @@ pub(super) fn watch(mut store: StoreContextMut<'_, State>) -> wasmtime::Result<U
         match call.slow_calls.enter() {
             Some(slow) => {
                 call.slow = Some(slow);
-                leave_worker();
+                worker::leave();
             }
             None if call.crowded => return Err(Overrun::TooManySlow(call.slow_calls.max).into()),
             None => call.crowded = true,
@@ -169,21 +167,6 @@ pub(super) fn watch(mut store: StoreContextMut<'_, State>) -> wasmtime::Result<U
         call.rest();
     }
     Ok(UpdateDeadline::Continue(1))
-}
-
-/// Lets another thread take over the tasks that wait for this worker, and the sockets that it looks after: until the task that
-/// calls this waits for something, it is nobody's business but its own.
-///
-/// On a worker `block_in_place` passes them on, and the pause lets the thread that gets them start: without it this one
-/// would take them back on its way out. On a thread for blocking work, on the one that runs `block_on`, or on a worker that
-/// has passed its tasks on already, nothing waits and it only pauses. It would panic on a `LocalSet`, of which there is none.
-/// Threads of no runtime, such as the store's, and a runtime of a single thread are left alone.
-pub fn leave_worker() {
-    let on_worker = tokio::runtime::Handle::try_current()
-        .is_ok_and(|runtime| runtime.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread);
-    if on_worker {
-        tokio::task::block_in_place(|| std::thread::sleep(HAND_OVER));
-    }
 }
 
 /// The calls of all handlers that have outgrown their worker.

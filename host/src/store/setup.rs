@@ -8,6 +8,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::{StoreError, log};
 use crate::config::Synchronous;
+use crate::worker;
 
 /// The first SQLite without the fault of <https://sqlite.org/wal.html#walresetbug>, which could lose commits when a
 /// checkpoint and a writer met.
@@ -24,6 +25,12 @@ const STATEMENTS: usize = 32;
 /// is needed.
 const WRITER_CACHE_KIB: i64 = 16_384;
 
+/// How long a connection waits for whoever has locked the file, such as an operator with a tool of SQLite's.
+const LOCKED_MAX: Duration = Duration::from_secs(5);
+
+/// How often the writer looks whether it still is.
+const LOCKED_LOOK: Duration = Duration::from_millis(5);
+
 /// The writer's connection, on a file whose schema is up to date.
 pub(super) fn open(path: &Path, synchronous: Synchronous) -> Result<Connection, StoreError> {
     if rusqlite::version_number() < SQLITE_NEEDED_NUMBER {
@@ -31,7 +38,7 @@ pub(super) fn open(path: &Path, synchronous: Synchronous) -> Result<Connection, 
     }
     let vfs = log::vfs(synchronous)?;
     let mut connection = Connection::open_with_flags_and_vfs(path, OpenFlags::default(), vfs)?;
-    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.busy_handler(Some(wait_for_lock))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", name_of(synchronous))?;
@@ -40,6 +47,16 @@ pub(super) fn open(path: &Path, synchronous: Synchronous) -> Result<Connection, 
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     migrate(&mut connection)?;
     Ok(connection)
+}
+
+/// Waits a little for whoever has locked the file; not when that was done so many times. The writer waits on a worker, which
+/// it leaves to others: some of what waits there, no other worker could take.
+fn wait_for_lock(times: i32) -> bool {
+    if times == 0 {
+        worker::leave();
+    }
+    std::thread::sleep(LOCKED_LOOK);
+    LOCKED_LOOK * times.unsigned_abs() < LOCKED_MAX
 }
 
 /// The writer's connection while it does something that need not be on the disk yet: what is committed and synced after it
@@ -102,7 +119,7 @@ pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
 pub(super) fn open_reader(path: &Path) -> Result<Connection, rusqlite::Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.busy_timeout(LOCKED_MAX)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
 }

@@ -1,10 +1,10 @@
 //! Files of earlier servers, and of later ones.
 
 use super::*;
-use crate::config::Limits;
+use crate::config::{Limits, Synchronous};
 use crate::model::{MessageId, RoomId, Seq, Timestamp};
 use crate::store::tests::{count, entry, open as open_store, store_all};
-use crate::store::{Page, Store};
+use crate::store::{Page, Store, setup};
 
 #[tokio::test]
 async fn messages_of_version_one_are_brought_up_with_their_ids_and_order() {
@@ -85,4 +85,20 @@ fn a_file_of_a_later_server_is_left_alone() {
     rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 9).unwrap();
     let opened = Store::<()>::open(&path, Synchronous::Full, &Limits::default());
     assert!(matches!(opened, Err(StoreError::FromLater(9))));
+}
+
+#[test]
+fn a_writer_that_waits_for_a_lock_leaves_its_worker_to_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ondol.db");
+    let writer = setup::open(&path, Synchronous::Full).unwrap();
+    let holder = rusqlite::Connection::open(&path).unwrap();
+    holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let waiting = runtime.spawn(async move {
+        // It is the next that this worker would turn to.
+        tokio::spawn(async move { holder.execute_batch("ROLLBACK").unwrap() });
+        writer.execute_batch("BEGIN IMMEDIATE; ROLLBACK")
+    });
+    runtime.block_on(waiting).unwrap().expect("nobody else had a turn");
 }
