@@ -6,7 +6,7 @@
 //! may begin the log anew and it stays small.
 
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Weak};
@@ -40,14 +40,15 @@ pub(super) fn watch(connection: &mut Connection) -> rusqlite::Result<Receiver<()
 }
 
 /// Lays the log of the database at `path` out in its length. What follows its last commit is not read by SQLite: every
-/// frame carries a salt and a checksum, and zeros have neither.
+/// frame carries a salt and a checksum, and zeros have neither. They are on the disk when this returns: else the first write past
+/// the system's cache to each place would wait for theirs.
 pub(super) fn lay_out(path: &Path) -> io::Result<()> {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
     let mut log = File::options().append(true).open(log)?;
     let missing = LOG_BYTES.saturating_sub(log.metadata()?.len());
     io::copy(&mut io::Read::take(io::repeat(0), missing), &mut log)?;
-    log.flush()
+    log.sync_data()
 }
 
 /// Makes checkpoints when asked, until the writer is gone.
