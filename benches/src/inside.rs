@@ -13,6 +13,7 @@ use ondol::model::{
 };
 use ondol::store::{Entry, RoomOutcome, Store};
 use ondol_events::payload;
+use ondol_events::senders::Senders;
 use ondol_messages::frame;
 
 /// Bytes of every text, as of those that the crowds say.
@@ -41,6 +42,8 @@ pub(crate) struct Parrot {
     sender: Arc<Speaker>,
     frame: String,
     said: u64,
+    /// What is kept of senders natively, as each instance of the component keeps it.
+    senders: Senders,
 }
 
 impl Parrot {
@@ -53,7 +56,7 @@ impl Parrot {
         }));
         let text = "x".repeat(TEXT_BYTES);
         let frame = format!(r#"{{"type":"chat.message","message":"{text}"}}"#);
-        Self { sender, frame, said: 0 }
+        Self { sender, frame, said: 0, senders: Senders::new() }
     }
 
     /// What a message is asked of the components: from a client's frame to the event, the two calls that each message
@@ -83,11 +86,12 @@ impl Parrot {
         };
         let message = self.message(RoomId(1), draft);
         let Message { id, room, seq, sender, draft, created_at } = &message;
+        let write = || payload::sender(&sender.email, &sender.nickname, sender.profile_url.as_deref());
         Ok(payload::message(&payload::Message {
             id: id.0,
             room: room.0,
             seq: seq.0,
-            sender: &payload::sender(&sender.email, &sender.nickname, sender.profile_url.as_deref()),
+            sender: self.senders.get_or_write(sender.key().0, write),
             text: &draft.text,
             client_id: draft.client_id.as_deref(),
             parent: draft.parent.map(|parent| parent.0),

@@ -9,6 +9,8 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::quick;
+
 /// The whole of a frame.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Document<'a> {
@@ -55,6 +57,14 @@ pub enum Value<'a> {
 /// Where and why it is not JSON. A number past what a double can hold, and half a surrogate pair, count as such where
 /// they stand in a key that is kept.
 pub fn parse(text: &str) -> Result<Document<'_>, serde_json::Error> {
+    match quick::read(text) {
+        Some(fields) => Ok(Document::Object(fields)),
+        None => parse_whole(text),
+    }
+}
+
+/// The same, of whatever kind it is.
+pub(crate) fn parse_whole(text: &str) -> Result<Document<'_>, serde_json::Error> {
     serde_json::from_str(text)
 }
 
