@@ -12,6 +12,7 @@ mod call;
 mod canary;
 mod candidate;
 mod cases;
+mod clock;
 mod engine;
 mod exports;
 mod fault;

@@ -1,8 +1,7 @@
-//! The engine that compiles and runs handlers, its clock, and the code that it has compiled before. Knows nothing of
+//! The engine that compiles and runs handlers, and the code that it has compiled before. Knows nothing of
 //! worlds, instances or calls.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
@@ -11,15 +10,7 @@ use wasmtime::component::Component;
 use wasmtime::{Config, Engine};
 
 use super::aside::{Aside, Failed};
-
-/// One tick of the engine's clock: how finely a call's running time is looked at. Each costs a wake-up of one thread.
-const TICK: Duration = Duration::from_millis(5);
-
-/// The same after a call that failed had taken too long of its worker: the next such one is to be found out sooner.
-const CLOSE_TICK: Duration = Duration::from_millis(1);
-
-/// How many ticks are so close.
-const CLOSE_TICKS: u32 = 10_000;
+use super::clock::Clock;
 
 /// See [`Compiler::breathe`].
 const BREATH: Duration = Duration::from_micros(100);
@@ -39,20 +30,6 @@ pub(super) struct Compiler {
     clock: Clock,
 }
 
-/// The engine's clock, as far as it is anybody else's business. It runs for as long as one of these lives.
-#[derive(Clone, Default)]
-pub(super) struct Clock {
-    /// How many ticks are still to be close ones.
-    close: Arc<AtomicU32>,
-}
-
-impl Clock {
-    /// Whether it ticks closely, since a call that failed had taken too long.
-    pub(super) fn is_close(&self) -> bool {
-        self.close.load(Ordering::Relaxed) > 0
-    }
-}
-
 impl Compiler {
     /// Starts an engine. `cache` is made for this user alone; none means that every start compiles again.
     ///
@@ -61,8 +38,10 @@ impl Compiler {
     /// When the engine does not take its configuration, the cache cannot be made, or no thread can be had.
     pub(super) fn start(stack_bytes_max: usize, cache: Option<&Path>) -> wasmtime::Result<Self> {
         let engine = Engine::new(&config(stack_bytes_max))?;
-        let clock = Clock::default();
-        start_clock(engine.clone(), Arc::downgrade(&clock.close))?;
+        let clock = Clock::start({
+            let engine = engine.clone();
+            move || engine.increment_epoch()
+        })?;
         if let Some(directory) = cache {
             make_private(directory)?;
         }
@@ -128,11 +107,7 @@ impl Compiler {
         self.engine.precompile_component(bytes)
     }
 
-    /// Looks at running calls more often for a while.
-    pub(super) fn look_closely(&self) {
-        self.clock.close.store(CLOSE_TICKS, Ordering::Relaxed);
-    }
-
+    /// The clock by which its calls are looked at.
     pub(super) fn clock(&self) -> &Clock {
         &self.clock
     }
@@ -181,19 +156,6 @@ pub(super) fn config(stack_bytes_max: usize) -> Config {
     let mut config = Config::new();
     config.concurrency_support(false).epoch_interruption(true).max_wasm_stack(stack_bytes_max);
     config
-}
-
-/// Moves the engine's clock until its compiler is gone.
-fn start_clock(engine: Engine, close: Weak<AtomicU32>) -> std::io::Result<()> {
-    std::thread::Builder::new().name("handler-clock".to_owned()).spawn(move || {
-        while let Some(close) = close.upgrade() {
-            let is_close = close.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
-            drop(close);
-            std::thread::sleep(if is_close { CLOSE_TICK } else { TICK });
-            engine.increment_epoch();
-        }
-    })?;
-    Ok(())
 }
 
 /// Makes a directory that no other user can write to, or makes sure that the one which is there is such.

@@ -34,7 +34,7 @@ pub struct Fault {
     pub cause: Cause,
     /// The end of what the call had printed, less a panic's own words.
     pub printed: Option<String>,
-    /// How long the call took. Zero where its answer came and was at fault.
+    /// How long the clock saw the call running. Zero for most calls, and where the answer came and was at fault.
     pub took: Duration,
     /// Where it is kept once the operator has been told.
     pub(super) book: Arc<Faults>,

@@ -16,7 +16,7 @@ use super::probation::Trial;
 use super::shadow::Shadow;
 use super::state::State;
 use super::version::Version;
-use crate::model::{Action, Frame, Message, Refusal, RoomDraft, RoomId, RoomRequest, Speaker, User};
+use crate::model::{Action, Draft, Frame, Message, Refusal, RoomDraft, RoomId, RoomRequest, Speaker, User};
 
 /// The longest name of a room, in characters.
 const ROOM_NAME_CHARS_MAX: usize = 100;
@@ -155,7 +155,10 @@ impl Version<RoomExports> {
                 let draft = RoomDraft::from(draft);
                 within("a room's name", &draft.name, ROOM_NAME_CHARS_MAX).map(|()| Ok(draft))
             }
-            Err(refusal) => checked(refusal.into()).map(Err),
+            Err(refusal) => {
+                let refusal = Refusal::from(refusal);
+                checked_refusal(&refusal).map(|()| Err(refusal))
+            }
         };
         checked.map_err(|cause| self.fault(FUNCTION, cause, None))
     }
@@ -169,27 +172,15 @@ impl Version<MessageExports> {
         frame: Frame<'_>,
     ) -> Result<Result<Action, Refusal>, Fault> {
         const FUNCTION: &str = "messages.receive";
-        let frame = FrameIn::from(frame);
         let answer = self.call(FUNCTION, |messages, store| {
             store.data_mut().present(sender);
-            messages.receive(store, sender.key().0, room.0, frame)
+            let answer = messages.receive(store, sender.key().0, room.0, FrameIn::from(frame))?;
+            Ok(answer.map(Action::from).map_err(Refusal::from))
         })?;
-        let checked = match answer {
-            Ok(action) => {
-                let action = Action::from(action);
-                match &action {
-                    Action::Post(draft) => draft
-                        .client_id
-                        .as_deref()
-                        .map_or(Ok(()), |id| within("a client's id for a message", id, CLIENT_ID_CHARS_MAX)),
-                    Action::Relay(payload) => checked_payload(payload),
-                    Action::Ignore => Ok(()),
-                }
-                .map(|()| Ok(action))
-            }
-            Err(refusal) => checked(refusal.into()).map(Err),
-        };
-        checked.map_err(|cause| self.fault(FUNCTION, cause, None))
+        match conforms(&answer) {
+            Ok(()) => Ok(answer),
+            Err(cause) => Err(self.fault(FUNCTION, cause, None)),
+        }
     }
 }
 
@@ -235,6 +226,18 @@ impl Version<EventExports> {
     }
 }
 
+/// Holds an answer of `messages.receive` to the contract.
+fn conforms(answer: &Result<Action, Refusal>) -> Result<(), Cause> {
+    match answer {
+        Ok(Action::Post(Draft { client_id: Some(id), .. })) => {
+            within("a client's id for a message", id, CLIENT_ID_CHARS_MAX)
+        }
+        Ok(Action::Relay(payload)) => checked_payload(payload),
+        Ok(Action::Post(_) | Action::Ignore) => Ok(()),
+        Err(refusal) => checked_refusal(refusal),
+    }
+}
+
 /// Holds a payload to the contract: it is one JSON value. What stands in it is the handler's business.
 fn checked_payload(payload: &str) -> Result<(), Cause> {
     json::check(payload).map_err(|error| Cause::Answer(format!("a payload is one JSON value: {error}")))
@@ -250,10 +253,10 @@ fn within(what: &str, text: &str, chars_max: usize) -> Result<(), Cause> {
 }
 
 /// Holds a refusal to the contract.
-fn checked(refusal: Refusal) -> Result<Refusal, Cause> {
+fn checked_refusal(refusal: &Refusal) -> Result<(), Cause> {
     let bytes = refusal.code.len();
     if (1..=REFUSAL_CODE_BYTES_MAX).contains(&bytes) {
-        return Ok(refusal);
+        return Ok(());
     }
     Err(Cause::Answer(format!("a refusal's code has 1 to {REFUSAL_CODE_BYTES_MAX} bytes, not {bytes}")))
 }

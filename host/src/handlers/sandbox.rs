@@ -102,7 +102,7 @@ impl Sandbox {
 
     /// Looks at running calls more often for a while.
     pub(super) fn look_closely(&self) {
-        self.compiler.look_closely();
+        self.compiler.clock().look_closely();
     }
 
     pub(super) fn engine(&self) -> &wasmtime::Engine {
@@ -208,9 +208,9 @@ impl Running {
         }
     }
 
-    /// What the call cost that has just ended.
-    pub(super) fn cost(&self) -> Cost {
+    /// What the call cost that has just ended, and took so long.
+    pub(super) fn cost(&self, took: Duration) -> Cost {
         let state = self.store.data();
-        Cost { took: state.ran(), memory_bytes: state.memory.bytes, printed: state.output.take() }
+        Cost { took, memory_bytes: state.memory.bytes, printed: state.output.take() }
     }
 }

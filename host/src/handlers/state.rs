@@ -10,13 +10,13 @@ use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::SettingsMap;
-use super::engine::Clock;
+use super::clock::Clock;
 use super::fault::Overrun;
 use super::output::Output;
 use crate::model::{Speaker, UserKey};
 use crate::worker;
 
-/// A call that has run for this long stops being the business of a worker: see [`watch`].
+/// A call that the clock has seen running for this long stops being the business of a worker: see [`watch`].
 pub(super) const WORKER_SHARE: Duration = Duration::from_millis(2);
 
 /// How long a call that has outgrown its worker rests after each tick of the clock, when it ticks closely: it then has about a
@@ -46,7 +46,9 @@ pub(super) struct State {
 
 /// The call that an instance is in.
 struct Call {
-    started: Instant,
+    /// When the clock first saw it running, which it does with one of thousands. Calls take no time of their own: each look
+    /// at a clock waits for whatever the processor is in the midst of, and two would be a twentieth of a message's calls.
+    seen: Option<Instant>,
     /// How much of the time since then it was made to rest.
     rested: Duration,
     deadline: Duration,
@@ -77,20 +79,13 @@ impl State {
             memory: Memory { bytes: 0, bytes_max: memory_bytes_max },
             output,
             present: Vec::new(),
-            call: Call {
-                started: Instant::now(),
-                rested: Duration::ZERO,
-                deadline,
-                crowded: false,
-                slow: None,
-                slow_calls,
-            },
+            call: Call { seen: None, rested: Duration::ZERO, deadline, crowded: false, slow: None, slow_calls },
         }
     }
 
     /// Marks the start of a call.
     pub(super) fn start_call(&mut self) {
-        self.call.started = Instant::now();
+        self.call.seen = None;
         self.call.rested = Duration::ZERO;
         self.call.crowded = false;
     }
@@ -111,16 +106,16 @@ impl State {
         self.call.slow = None;
     }
 
-    /// For how long the call has run that is under way, or has just ended.
+    /// For how long the clock has seen the call running that is under way, or has just ended: less than a tick too little.
     pub(super) fn ran(&self) -> Duration {
         self.call.ran()
     }
 }
 
 impl Call {
-    /// For how long it has run: what it was made to rest is not held against it.
+    /// For how long the clock has seen it running: what it was made to rest is not held against it.
     fn ran(&self) -> Duration {
-        self.started.elapsed().saturating_sub(self.rested)
+        self.seen.map_or(Duration::ZERO, |seen| seen.elapsed().saturating_sub(self.rested))
     }
 
     /// Lets others have the CPU.
@@ -149,6 +144,11 @@ impl WasiView for State {
 /// outgrown its worker rests after each tick.
 pub(super) fn watch(mut store: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
     let call = &mut store.data_mut().call;
+    if call.seen.is_none() {
+        call.seen = Some(Instant::now());
+        call.slow_calls.clock.look_again();
+        return Ok(UpdateDeadline::Continue(1));
+    }
     let ran = call.ran();
     if ran >= call.deadline {
         return Err(Overrun::Deadline(call.deadline).into());

@@ -6,7 +6,7 @@ mod write;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
@@ -189,6 +189,7 @@ impl Trial<'_> {
             }
         };
         let mut answers = vec![Val::Bool(false); export.function.results().len()];
+        let started = Instant::now();
         let outcome = running.call(|store, instance| {
             senders.iter().for_each(|sender| store.data_mut().present(sender));
             let (interface, name) = &export.path;
@@ -201,7 +202,7 @@ impl Trial<'_> {
             let function = instance.get_func(&mut *store, index).ok_or_else(missing)?;
             function.call(store, arguments, &mut answers)
         });
-        let cost = running.cost();
+        let cost = running.cost(started.elapsed());
         match outcome {
             Ok(()) => Called { outcome: outcome_of(answers.pop()), cost },
             Err(failed) => Called { outcome: Outcome::Fault(failed.cause(limits)), cost },

@@ -19,7 +19,7 @@ use super::fault::{Cause, Fault};
 use super::kind::VersionId;
 use super::output;
 use super::pool::{Place, Pool};
-use super::sandbox::{Cost, Running, Sandbox};
+use super::sandbox::{Running, Sandbox};
 use super::state::State;
 use crate::config::Limits;
 
@@ -91,7 +91,8 @@ impl<E: Exports> Version<E> {
                 Ok(answer)
             }
             Err(failed) => {
-                let Cost { took, printed, .. } = running.cost();
+                let state = running.store.data();
+                let (took, printed) = (state.ran(), state.output.take());
                 let (cause, printed) = failed.cause(self.limits()).with_printed(printed);
                 let fault = Fault { took, ..self.fault(function, cause, printed) };
                 if fault.was_costly() {
