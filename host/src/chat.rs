@@ -18,7 +18,6 @@ mod work;
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use anyhow::Context as _;
@@ -39,14 +38,12 @@ pub use crate::store::Page;
 
 use crate::config::Config;
 use crate::handlers::{Handlers, Known, Release, Sandbox, VersionId, Watch};
-use crate::model::{
-    Action, Draft, Frame, Message, Refusal, RequestId, Room, RoomId, RoomRequest, Speaker, Standing, User,
-};
+use crate::model::{Action, Frame, Message, Refusal, RequestId, Room, RoomId, RoomRequest, Speaker, Standing, User};
 use crate::store::{RoomOutcome, Store, StoreError};
 use place::{Place, Post};
 use ready::Ready;
 use releases::Releases;
-use reply::{Pause, Reply};
+use reply::{Asker, Reply};
 use seats::Seats;
 use work::Work;
 
@@ -117,9 +114,7 @@ pub struct Member {
     chat: Arc<Chat>,
     place: Arc<Place>,
     user: Arc<Speaker>,
-    outbox: Arc<Outbox>,
-    frames: AtomicU64,
-    pause: Arc<Pause>,
+    asker: Arc<Asker>,
 }
 
 impl Chat {
@@ -268,8 +263,7 @@ impl Chat {
     ) -> Result<Member, ChatError> {
         let place = self.place(room).await?;
         place.join(&user, &outbox, self.handlers.for_room(room));
-        let (frames, pause) = (AtomicU64::new(0), Arc::default());
-        Ok(Member { chat: Arc::clone(self), place, user, outbox, frames, pause })
+        Ok(Member { chat: Arc::clone(self), place, user, asker: Asker::new(outbox) })
     }
 
     /// Takes nothing more, commits and publishes what was accepted, then closes every connection with 1001. Waits for the
@@ -287,7 +281,14 @@ impl Chat {
         let release = self.handlers.for_room(place.id);
         match ask::receive(&release, &reply.request, sender, place.id, frame) {
             Ok(Ok(Action::Post(draft))) => {
-                self.post(place, sender, draft, release, reply).await;
+                let refers = draft.parent.is_some() || draft.client_id.is_some();
+                let post = Post { sender: Arc::clone(sender), draft, release, reply };
+                if refers {
+                    // Apart from the connection's task, which holds the room for whatever it may wait for.
+                    Box::pin(self.look_up(place, post)).await;
+                } else {
+                    place.post(post);
+                }
             }
             Ok(Ok(Action::Relay(payload))) => {
                 if place.relay(payload) {
@@ -303,23 +304,24 @@ impl Chat {
     }
 
     /// Gives a draft to its room, once what it refers to has been looked up.
-    async fn post(&self, place: &Arc<Place>, sender: &Arc<Speaker>, draft: Draft, release: Arc<Release>, reply: Reply) {
+    async fn look_up(&self, place: &Arc<Place>, post: Post) {
+        let Post { sender, draft, .. } = &post;
         if let Some(parent) = draft.parent {
             match self.work.store.has_message(place.id, parent).await {
                 Ok(true) => {}
                 Ok(false) => {
                     let message = "parent: no such message in this room";
                     let refusal = Refusal::new("parent_not_found", Some("parent"), message);
-                    return reply.refused(&release, place.id, refusal);
+                    return post.reply.refused(&post.release, place.id, refusal);
                 }
-                Err(error) => return unread(place, &error, reply),
+                Err(error) => return unread(place, &error, post.reply),
             }
         }
         if let Some(client_id) = &draft.client_id {
             let Some(claim) = place.claim(sender, client_id) else {
                 // The first one is on its way to the disk, and its event answers both.
-                if reply.outbox().is_none() {
-                    reply.failed(SayError::Busy);
+                if post.reply.outbox().is_none() {
+                    post.reply.failed(SayError::Busy);
                 }
                 return;
             };
@@ -327,12 +329,13 @@ impl Chat {
             match self.work.store.by_client_id(place.id, sender.id.clone(), client_id.clone()).await {
                 Ok(None) => claim.pass_on(),
                 Ok(Some(first)) => {
-                    return repeat(place, first, &release, reply, self.work.limits.handler_overrun_pause_ms);
+                    let pause_ms = self.work.limits.handler_overrun_pause_ms;
+                    return repeat(place, first, &post.release, post.reply, pause_ms);
                 }
-                Err(error) => return unread(place, &error, reply),
+                Err(error) => return unread(place, &error, post.reply),
             }
         }
-        place.post(Post { sender: Arc::clone(sender), draft, release, reply });
+        place.post(post);
     }
 
     /// The place of a room that exists.
@@ -380,17 +383,14 @@ fn unread(place: &Place, error: &StoreError, reply: Reply) {
 impl Member {
     /// Takes a frame that this connection's client sent. Returns when it may send the next.
     pub async fn say(&self, frame: Frame<'_>) {
-        let number = self.frames.fetch_add(1, Ordering::Relaxed) + 1;
-        let request = RequestId::Frame(self.outbox.id, number);
-        let reply = Reply::socket(Arc::clone(&self.outbox), Arc::clone(&self.pause), request);
-        self.pause.before_next();
-        self.chat.say(&self.place, &self.user, frame, reply).await;
-        self.pause.rest().await;
+        self.asker.before_next();
+        self.chat.say(&self.place, &self.user, frame, self.asker.next()).await;
+        self.asker.rest().await;
     }
 }
 
 impl Drop for Member {
     fn drop(&mut self) {
-        self.place.leave(&self.user, &self.outbox, self.chat.handlers.for_room(self.place.id));
+        self.place.leave(&self.user, &self.asker.outbox, self.chat.handlers.for_room(self.place.id));
     }
 }

@@ -52,16 +52,53 @@ pub(super) struct Reply {
 
 enum To {
     /// A connection, as an event. What is stored it hears with the room.
-    Socket(Arc<Outbox>, Arc<Pause>),
+    Socket(Arc<Asker>),
     /// Somebody who waits for it.
     Waiting(oneshot::Sender<Result<Option<Message>, SayError>>),
 }
 
+/// A connection whose frames are answered, one after another.
+pub(super) struct Asker {
+    pub(super) outbox: Arc<Outbox>,
+    frames: AtomicU64,
+    pause: Pause,
+}
+
 /// What a connection's last frame leads to when a handler failed at it and took long.
 #[derive(Default)]
-pub(super) struct Pause {
+struct Pause {
     ms: AtomicU64,
     costly: AtomicBool,
+}
+
+impl Asker {
+    pub(super) fn new(outbox: Arc<Outbox>) -> Arc<Self> {
+        Arc::new(Self { outbox, frames: AtomicU64::new(0), pause: Pause::default() })
+    }
+
+    /// The way back for the answer to its next frame. Its frames come one after another, so nobody else counts meanwhile.
+    pub(super) fn next(self: &Arc<Self>) -> Reply {
+        let number = self.frames.load(Ordering::Relaxed) + 1;
+        self.frames.store(number, Ordering::Relaxed);
+        Reply { to: To::Socket(Arc::clone(self)), request: RequestId::Frame(self.outbox.id, number) }
+    }
+
+    /// Before its next frame is handled. That may well be as costly as the last one, so it is no worker's business; nor is the
+    /// one after it, if it was.
+    pub(super) fn before_next(&self) {
+        let costly = &self.pause.costly;
+        if costly.load(Ordering::Relaxed) && costly.swap(false, Ordering::Relaxed) {
+            worker::leave();
+        }
+    }
+
+    /// Waits until its next frame may be taken.
+    pub(super) async fn rest(&self) {
+        let ms = &self.pause.ms;
+        if ms.load(Ordering::Relaxed) > 0 {
+            tokio::time::sleep(Duration::from_millis(ms.swap(0, Ordering::Relaxed))).await;
+        }
+    }
 }
 
 impl Pause {
@@ -69,30 +106,9 @@ impl Pause {
         self.ms.store(ms, Ordering::Relaxed);
         self.costly.store(true, Ordering::Relaxed);
     }
-
-    /// Waits until the next frame may be taken.
-    pub(super) async fn rest(&self) {
-        let ms = self.ms.swap(0, Ordering::Relaxed);
-        if ms > 0 {
-            tokio::time::sleep(Duration::from_millis(ms)).await;
-        }
-    }
-
-    /// Before the next frame is handled. It may well be as costly, so it is no worker's business; nor is the one after it, if it
-    /// was.
-    pub(super) fn before_next(&self) {
-        if self.costly.load(Ordering::Relaxed) && self.costly.swap(false, Ordering::Relaxed) {
-            worker::leave();
-        }
-    }
 }
 
 impl Reply {
-    /// To a connection.
-    pub(super) fn socket(outbox: Arc<Outbox>, pause: Arc<Pause>, request: RequestId) -> Self {
-        Self { to: To::Socket(outbox, pause), request }
-    }
-
     /// To somebody who waits for it.
     pub(super) fn waiting(answer: oneshot::Sender<Result<Option<Message>, SayError>>, request: RequestId) -> Self {
         Self { to: To::Waiting(answer), request }
@@ -101,7 +117,7 @@ impl Reply {
     /// The connection that it goes to, if it is one.
     pub(super) fn outbox(&self) -> Option<&Arc<Outbox>> {
         match &self.to {
-            To::Socket(outbox, _) => Some(outbox),
+            To::Socket(asker) => Some(&asker.outbox),
             To::Waiting(_) => None,
         }
     }
@@ -124,11 +140,11 @@ impl Reply {
     pub(super) fn refused(self, release: &Release, room: RoomId, refusal: Refusal) {
         match self.to {
             To::Waiting(waiting) => drop(waiting.send(Err(SayError::Refused(refusal)))),
-            To::Socket(outbox, _) => match ask::refusal(release, &self.request, room, &refusal) {
-                Ok(payload) => send(&outbox, &payload),
+            To::Socket(asker) => match ask::refusal(release, &self.request, room, &refusal) {
+                Ok(payload) => send(&asker.outbox, &payload),
                 Err(fault) => {
                     fault.log(Some(room), Some(&self.request), "its sender hears the host's own words of a refusal");
-                    send(&outbox, &error_event("invalid_request", &refusal.message, &refusal.code, None));
+                    send(&asker.outbox, &error_event("invalid_request", &refusal.message, &refusal.code, None));
                 }
             },
         }
@@ -138,10 +154,10 @@ impl Reply {
     /// after `pause_ms`.
     pub(super) fn faulted(self, room: RoomId, fault: &Fault, pause_ms: u64) {
         fault.log(Some(room), Some(&self.request), "its sender hears of an error");
-        if let To::Socket(_, pause) = &self.to
+        if let To::Socket(asker) = &self.to
             && fault.was_costly()
         {
-            pause.begin(pause_ms);
+            asker.pause.begin(pause_ms);
         }
         self.failed(SayError::HandlerFault);
     }
@@ -150,10 +166,10 @@ impl Reply {
     pub(super) fn failed(self, error: SayError) {
         match self.to {
             To::Waiting(waiting) => drop(waiting.send(Err(error))),
-            To::Socket(outbox, _) => {
+            To::Socket(asker) => {
                 let logged = (error == SayError::HandlerFault).then_some(&self.request);
                 let event = error_event("server_error", &error.to_string(), error.code(), logged);
-                send(&outbox, &event);
+                send(&asker.outbox, &event);
             }
         }
     }

@@ -17,12 +17,9 @@ use crate::config::Limits;
 use crate::model::MessageId;
 use crate::store::{Batch, Entry, Failed, Store, Turn};
 
-/// A commit that takes longer than this leaves its worker to others the next time. A disk with a cache or a flash memory
+/// Where commits usually take longer than this, they leave their worker to others. A disk with a cache or a flash memory
 /// answers in less.
 const SLOW_COMMIT: Duration = Duration::from_millis(5);
-
-/// How many commits after a slow one leave their worker too.
-const SLOW_FOR: usize = 64;
 
 /// A room of at most so many connections is written to by whoever committed; others by a task of their own.
 pub(super) const SMALL_ROOM: usize = 64;
@@ -39,8 +36,7 @@ pub(super) struct Work {
     pub(super) limits: Limits,
     pub(super) runtime: Handle,
     next_id: AtomicU64,
-    /// Commits that are still to leave their worker to others.
-    slow_commits: AtomicUsize,
+    commits: Usual,
     /// Batches that are being committed or published.
     under_way: AtomicUsize,
     /// How many messages the last batch had.
@@ -58,8 +54,8 @@ pub(super) struct Posted {
 impl Work {
     pub(super) fn new(store: Store<Posted>, limits: Limits, runtime: Handle) -> Self {
         let next_id = AtomicU64::new(store.first_free_id().0);
-        let (slow_commits, under_way, last_batch) = Default::default();
-        Self { store, limits, runtime, next_id, slow_commits, under_way, last_batch }
+        let (commits, under_way, last_batch) = Default::default();
+        Self { store, limits, runtime, next_id, commits, under_way, last_batch }
     }
 
     pub(super) fn next_id(&self) -> MessageId {
@@ -119,12 +115,12 @@ impl Work {
         }
     }
 
-    /// Commits what has gathered and publishes it.
+    /// Commits what has gathered and publishes it. To hand a worker's other tasks to a thread costs as much as a tenth of a
+    /// busy commit, so it is not done for a single commit that took long, as happens where the CPUs are busy.
     fn commit(self: &Arc<Self>) -> Turn {
-        if self.slow_commits.load(Ordering::Relaxed) == 0 {
+        if self.commits.time() <= SLOW_COMMIT {
             return self.commit_here();
         }
-        self.slow_commits.fetch_sub(1, Ordering::Relaxed);
         tokio::task::block_in_place(|| self.commit_here())
     }
 
@@ -136,9 +132,7 @@ impl Work {
             self.last_batch.store(batch.stored.len(), Ordering::Relaxed);
             rooms = report(batch);
         });
-        if started.elapsed() > SLOW_COMMIT {
-            self.slow_commits.store(SLOW_FOR, Ordering::Relaxed);
-        }
+        self.commits.took(started.elapsed());
         for place in rooms {
             if place.room.connections() <= SMALL_ROOM {
                 place.publish();
@@ -152,6 +146,21 @@ impl Work {
             });
         }
         turn
+    }
+}
+
+/// How long something usually takes: each time counts a sixteenth, and those before it the rest. For one at a time to tell.
+#[derive(Default)]
+struct Usual(AtomicU64);
+
+impl Usual {
+    fn time(&self) -> Duration {
+        Duration::from_micros(self.0.load(Ordering::Relaxed))
+    }
+
+    fn took(&self, time: Duration) {
+        let time = self.time() * 15 / 16 + time / 16;
+        self.0.store(u64::try_from(time.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 }
 
@@ -196,4 +205,25 @@ fn report(batch: Batch<Posted>) -> Vec<Arc<Place>> {
         place.fail(entry, &SayError::NotStored);
     }
     rooms
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_disk_is_told_from_one_slow_commit() {
+        let commits = Usual::default();
+        let slow_after = |ms: &[u64]| {
+            ms.iter().for_each(|ms| commits.took(Duration::from_millis(*ms)));
+            commits.time() > SLOW_COMMIT
+        };
+        assert!(!slow_after(&[1; 100]));
+        assert!(!slow_after(&[30]), "the CPU was somebody else's");
+        assert!(!slow_after(&[1, 1, 1, 30]));
+        assert!(slow_after(&[12; 8]), "a disk that turns");
+        assert!(slow_after(&[12, 1, 12, 12]));
+        assert!(!slow_after(&[1; 16]), "it is quick again");
+        assert!(slow_after(&[10_000]) && !slow_after(&[1; 100]), "one that stood still is forgotten");
+    }
 }

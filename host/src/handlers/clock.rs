@@ -16,7 +16,7 @@ const CLOSE_TICK: Duration = Duration::from_millis(1);
 const CLOSE_TICKS: u32 = 10_000;
 
 /// How many are close after one that found a call running: enough to see whether it outgrows its worker.
-const AGAIN_TICKS: u32 = 4;
+const AGAIN_TICKS: u32 = 2;
 
 /// A clock, which runs for as long as one of these lives.
 #[derive(Clone, Default)]
@@ -101,7 +101,7 @@ mod tests {
         assert_eq!(next(&clock, 1), [TICK]);
         clock.look_again();
         assert!(!clock.is_close(), "which is for calls that failed");
-        assert_eq!(next(&clock, AGAIN_TICKS + 1), [[CLOSE_TICK; 4].as_slice(), &[TICK]].concat());
+        assert_eq!(next(&clock, AGAIN_TICKS + 1), [[CLOSE_TICK; 2].as_slice(), &[TICK]].concat());
         clock.look_closely();
         clock.look_again();
         assert_eq!(next(&clock, CLOSE_TICKS).last(), Some(&CLOSE_TICK), "the two do not add up");
