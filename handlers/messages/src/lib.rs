@@ -1,5 +1,6 @@
 //! The default `messages` handler. [`frame`] decides, over what [`json`] reads, most of it by [`quick`]; the glue to the
-//! contract in `wit/` is in `component`. Knows nothing of who else is in the room, and never relays: whatever it accepts is to be stored.
+//! contract in `wit/` is in `component`. Knows nothing of who else is in the room, and never relays: whatever it accepts is to
+//! be stored.
 
 pub mod frame;
 pub mod json;

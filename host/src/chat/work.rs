@@ -36,6 +36,7 @@ pub(super) struct Work {
     pub(super) limits: Limits,
     pub(super) runtime: Handle,
     next_id: AtomicU64,
+    /// How long a commit takes.
     commits: Usual,
     /// Batches that are being committed or published.
     under_way: AtomicUsize,

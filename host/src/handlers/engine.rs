@@ -1,5 +1,5 @@
-//! The engine that compiles and runs handlers, and the code that it has compiled before. Knows nothing of
-//! worlds, instances or calls.
+//! The engine that compiles and runs handlers, and the code that it has compiled before. Knows nothing of worlds, instances
+//! or calls.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
