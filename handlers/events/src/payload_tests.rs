@@ -143,3 +143,11 @@ fn a_moment_reads_as_rfc_3339() {
         assert_eq!(out, read);
     }
 }
+
+#[test]
+fn the_line_that_the_readme_has_changed_is_there() {
+    let readme = include_str!("../../../README.md");
+    let edit = readme.lines().find(|line| line.starts_with("sed -i 's/")).unwrap();
+    let sought = edit.split('/').nth(1).unwrap();
+    assert_eq!(include_str!("payload.rs").matches(sought).count(), 1, "{sought}");
+}
