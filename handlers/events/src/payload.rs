@@ -5,6 +5,8 @@
 
 use std::fmt::Write as _;
 
+use ondol_json::first_to_escape;
+
 /// What stands in every message, with the moment in its usual length, and the quotes around the text.
 const MESSAGE_FRAME: &str = concat!(
     r#"{"type":"chat.message","message":"","id":,"room":,"seq":,"created_at":"2026-01-31T09:30:00.125Z","client_id":,"#,
@@ -172,34 +174,6 @@ fn push_string(out: &mut String, text: &str) {
     }
     out.push_str(rest);
     out.push('"');
-}
-
-/// Where the first byte stands that JSON wants escaped in a string: a quote, a backslash or what is below U+0020. Eight
-/// bytes at a time, with the zero byte test of Mycroft and Warren (Hacker's Delight, 6-1): in a sandbox every turn of a loop
-/// pays for the look at the clock.
-#[inline]
-#[must_use]
-pub fn first_to_escape(bytes: &[u8]) -> Option<usize> {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGH: u64 = ONES << 7;
-    const fn each(byte: u8) -> u64 {
-        ONES * byte as u64
-    }
-    let before = |left: &[u8]| bytes.len() - left.len();
-    let mut left = bytes;
-    while let Some((word, rest)) = left.split_first_chunk::<8>() {
-        let word = u64::from_le_bytes(*word);
-        let (quotes, backslashes) = (word ^ each(b'"'), word ^ each(b'\\'));
-        let below = word.wrapping_sub(each(b' ')) | quotes.wrapping_sub(ONES) | backslashes.wrapping_sub(ONES);
-        // What is sought is ASCII. A mark above a true one may be false; the lowest never is.
-        let marks = below & !word & HIGH;
-        if marks != 0 {
-            return Some(before(left) + (marks.trailing_zeros() / 8) as usize);
-        }
-        left = rest;
-    }
-    let at = left.iter().position(|byte| *byte < b' ' || matches!(byte, b'"' | b'\\'));
-    at.map(|at| before(left) + at)
 }
 
 /// A moment in UTC as RFC 3339 has it, with milliseconds: `2026-01-31T09:30:00.125Z`. It is given in milliseconds since 1970.

@@ -4,6 +4,8 @@
 
 use std::borrow::Cow;
 
+use ondol_json::first_to_escape;
+
 use super::json::{Fields, Value};
 
 /// What stands in such an object; none when it is another.
@@ -36,33 +38,8 @@ pub fn read(text: &str) -> Option<Fields<'_>> {
 
 /// A string whose quote was seen, and what follows after it.
 fn string(text: &str) -> Option<(&str, &str)> {
-    let (string, rest) = text.split_at_checked(first_to_stop(text.as_bytes())?)?;
+    let (string, rest) = text.split_at_checked(first_to_escape(text.as_bytes())?)?;
     Some((string, rest.strip_prefix('"')?))
-}
-
-/// Where the first quote, backslash or control character stands. Eight bytes at a time, with the zero byte test of Mycroft and
-/// Warren (Hacker's Delight, 6-1): in a sandbox every turn of a loop pays for the look at the clock.
-fn first_to_stop(bytes: &[u8]) -> Option<usize> {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGH: u64 = ONES << 7;
-    const fn each(byte: u8) -> u64 {
-        ONES * byte as u64
-    }
-    let before = |left: &[u8]| bytes.len() - left.len();
-    let mut left = bytes;
-    while let Some((word, rest)) = left.split_first_chunk::<8>() {
-        let word = u64::from_le_bytes(*word);
-        let (quotes, backslashes) = (word ^ each(b'"'), word ^ each(b'\\'));
-        let below = word.wrapping_sub(each(b' ')) | quotes.wrapping_sub(ONES) | backslashes.wrapping_sub(ONES);
-        // What is sought is ASCII. A mark above a true one may be false; the lowest never is.
-        let marks = below & !word & HIGH;
-        if marks != 0 {
-            return Some(before(left) + (marks.trailing_zeros() / 8) as usize);
-        }
-        left = rest;
-    }
-    let at = left.iter().position(|byte| *byte < b' ' || matches!(byte, b'"' | b'\\'));
-    at.map(|at| before(left) + at)
 }
 
 #[cfg(test)]

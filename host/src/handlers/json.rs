@@ -3,7 +3,7 @@
 //! Each message is asked this. What handlers usually write is seen to be JSON by a quick look; where that does not see it,
 //! serde_json decides and says why not. So the quick look need not know all of JSON, but must never take what is none.
 
-use ondol_events::payload::first_to_escape;
+use ondol_json::first_to_escape;
 use serde::de::IgnoredAny;
 
 /// How deep the quick look goes.
