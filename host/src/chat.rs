@@ -284,8 +284,8 @@ impl Chat {
                 let refers = draft.parent.is_some() || draft.client_id.is_some();
                 let post = Post { sender: Arc::clone(sender), draft, release, reply };
                 if refers {
-                    // Apart from the connection's task, which holds the room for whatever it may wait for.
-                    Box::pin(self.look_up(place, post)).await;
+                    // In memory of its own: every connection's task is as large as all that it may wait for.
+                    Box::pin(self.post_once_looked_up(place, post)).await;
                 } else {
                     place.post(post);
                 }
@@ -304,7 +304,7 @@ impl Chat {
     }
 
     /// Gives a draft to its room, once what it refers to has been looked up.
-    async fn look_up(&self, place: &Arc<Place>, post: Post) {
+    async fn post_once_looked_up(&self, place: &Arc<Place>, post: Post) {
         let Post { sender, draft, .. } = &post;
         if let Some(parent) = draft.parent {
             match self.work.store.has_message(place.id, parent).await {

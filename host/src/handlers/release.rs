@@ -177,10 +177,8 @@ impl Version<MessageExports> {
             let answer = messages.receive(store, sender.key().0, room.0, FrameIn::from(frame))?;
             Ok(answer.map(Action::from).map_err(Refusal::from))
         })?;
-        match conforms(&answer) {
-            Ok(()) => Ok(answer),
-            Err(cause) => Err(self.fault(FUNCTION, cause, None)),
-        }
+        conforms(&answer).map_err(|cause| self.fault(FUNCTION, cause, None))?;
+        Ok(answer)
     }
 }
 

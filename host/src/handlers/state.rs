@@ -47,7 +47,7 @@ pub(super) struct State {
 /// The call that an instance is in.
 struct Call {
     /// When the clock first saw it running, which it does with one of thousands. Calls take no time of their own: each look
-    /// at a clock waits for whatever the processor is in the midst of, and two would be a twentieth of a message's calls.
+    /// at a clock waits for whatever the processor is in the midst of, and that would be a twentieth of each.
     seen: Option<Instant>,
     /// How much of the time since then it was made to rest.
     rested: Duration,
