@@ -8,7 +8,6 @@ mod archive;
 mod checkpoint;
 mod desk;
 mod ids;
-mod log;
 mod readers;
 mod rows;
 mod runs;
@@ -105,9 +104,6 @@ impl<T: Send + 'static> Store<T> {
         let mut connection = setup::open(path, synchronous)?;
         let first_free_id = ids::first_free(&connection)?;
         let asked = checkpoint::watch(&mut connection)?;
-        if let Err(error) = checkpoint::lay_out(path) {
-            tracing::warn!(%error, "the log could not be laid out, commits cost more until it has grown");
-        }
         let runs = Runs::read(&connection)?;
         let tails = runs.tails();
         let writer = Arc::new(Writer::new(connection, runs, limits));

@@ -5,9 +5,6 @@
 //! copies the bulk while commits go on, and holds the writer only for the rest that came meanwhile, so that the next commit
 //! may begin the log anew and it stays small.
 
-use std::fs::File;
-use std::io;
-use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -18,10 +15,6 @@ use super::writer::Writer;
 
 /// How long the log may grow before it is copied, in pages of 4 KiB.
 const LOG_PAGES: i32 = 2_048;
-
-/// How long its file is from the start: a commit into a file that need not grow costs a third less, and a log that is
-/// begun anew stays as long as it was.
-const LOG_BYTES: u64 = 12 << 20;
 
 /// How long the thread rests when the database is in use by somebody else.
 const BUSY: Duration = Duration::from_secs(1);
@@ -37,18 +30,6 @@ pub(super) fn watch(connection: &mut Connection) -> rusqlite::Result<Receiver<()
         Ok(())
     }))?;
     Ok(asked)
-}
-
-/// Lays the log of the database at `path` out in its length. What follows its last commit is not read by SQLite: every
-/// frame carries a salt and a checksum, and zeros have neither. They are on the disk when this returns: else the first write past
-/// the system's cache to each place would wait for theirs.
-pub(super) fn lay_out(path: &Path) -> io::Result<()> {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    let mut log = File::options().append(true).open(log)?;
-    let missing = LOG_BYTES.saturating_sub(log.metadata()?.len());
-    io::copy(&mut io::Read::take(io::repeat(0), missing), &mut log)?;
-    log.sync_data()
 }
 
 /// Makes checkpoints when asked, until the writer is gone.

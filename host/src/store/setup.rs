@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{StoreError, log};
+use super::StoreError;
 use crate::config::Synchronous;
 use crate::worker;
 
@@ -36,8 +36,7 @@ pub(super) fn open(path: &Path, synchronous: Synchronous) -> Result<Connection, 
     if rusqlite::version_number() < SQLITE_NEEDED_NUMBER {
         return Err(StoreError::TooOld(rusqlite::version().to_owned()));
     }
-    let vfs = log::vfs(synchronous)?;
-    let mut connection = Connection::open_with_flags_and_vfs(path, OpenFlags::default(), vfs)?;
+    let mut connection = Connection::open(path)?;
     connection.busy_handler(Some(wait_for_lock))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.pragma_update(None, "journal_mode", "wal")?;
@@ -57,35 +56,6 @@ fn wait_for_lock(times: i32) -> bool {
     }
     std::thread::sleep(LOCKED_LOOK);
     LOCKED_LOOK * times.unsigned_abs() < LOCKED_MAX
-}
-
-/// The writer's connection while it does something that need not be on the disk yet: what is committed and synced after it
-/// has it synced too, as it stands before that in the log.
-pub(super) struct Unsynced<'a> {
-    connection: &'a mut Connection,
-    /// How it syncs else, as SQLite's number.
-    synchronous: i64,
-}
-
-impl<'a> Unsynced<'a> {
-    /// Not within a transaction: SQLite would take no notice.
-    pub(super) fn begin(connection: &'a mut Connection) -> rusqlite::Result<Self> {
-        let synchronous = connection.pragma_query_value(None, "synchronous", |row| row.get(0))?;
-        connection.pragma_update(None, "synchronous", name_of(Synchronous::Normal))?;
-        Ok(Self { connection, synchronous })
-    }
-
-    pub(super) fn connection(&mut self) -> &mut Connection {
-        self.connection
-    }
-}
-
-impl Drop for Unsynced<'_> {
-    fn drop(&mut self) {
-        if let Err(error) = self.connection.pragma_update(None, "synchronous", self.synchronous) {
-            tracing::error!(%error, "commits may not wait for the disk any more, until the next start");
-        }
-    }
 }
 
 /// A connection for checkpoints. It waits for nobody: there is always a next time.

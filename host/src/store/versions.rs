@@ -3,12 +3,11 @@
 //!
 //! Everything here waits for the disk, so it is not for a worker. A version's bytes are written in a transaction of their
 //! own, before the one that makes it part of a release: that one is small, and either happened or did not. Messages wait
-//! for each of these meanwhile, so none does more than it must, and only what has to be on the disk waits for it.
+//! for each of these meanwhile, so none does more than it must.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::rows::stored;
-use super::setup::Unsynced;
 use super::{Store, StoreError};
 use crate::model::Timestamp;
 
@@ -126,13 +125,11 @@ impl<T: Send + 'static> Store<T> {
         kept: Kept,
     ) -> Result<u64, StoreError> {
         for version in fresh {
-            // The release comes after it in the log, and has it synced too.
-            self.writer.run(move |connection| Ok(keep(Unsynced::begin(connection)?.connection(), version)?))?;
+            self.writer.run(move |connection| Ok(keep(connection, version)?))?;
         }
         let versions = release.versions.clone();
         let number = self.writer.run(move |connection| Ok(activate(connection, &release)?))?;
-        let forgotten =
-            self.writer.run(move |connection| Ok(forget(Unsynced::begin(connection)?.connection(), &versions, kept)?));
+        let forgotten = self.writer.run(move |connection| Ok(forget(connection, &versions, kept)?));
         if let Err(error) = forgotten {
             tracing::warn!(%error, "versions that nobody needs are kept until the next release");
         }

@@ -42,22 +42,6 @@ fn release(events: &str) -> NewRelease {
 }
 
 #[test]
-fn what_comes_after_a_release_is_synced_as_before() {
-    let directory = tempfile::tempdir().unwrap();
-    let (store, about) = (open(directory.path()), about("events", "a"));
-    let synchronous = || {
-        let asked = store
-            .writer
-            .run(|connection| Ok(connection.pragma_query_value(None, "synchronous", |row| row.get::<_, i64>(0))?));
-        asked.unwrap()
-    };
-    let before = synchronous();
-    store.record_release(vec![StoredVersion { about, wasm: b"a".to_vec() }], release("a"), KEPT).unwrap();
-    assert_eq!(store.version("a".into()).unwrap().unwrap().wasm, b"a");
-    assert_eq!((before, synchronous()), (2, 2), "2 is FULL");
-}
-
-#[test]
 fn the_last_release_is_the_active_one_after_opening_again() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
