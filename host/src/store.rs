@@ -7,8 +7,11 @@
 mod archive;
 mod checkpoint;
 mod desk;
+mod files;
+mod health;
 mod ids;
 mod readers;
+mod reopen;
 mod rows;
 mod runs;
 mod senders;
@@ -28,15 +31,17 @@ pub use writer::{Batch, Entry, Failed, Turn};
 
 use crate::config::{Limits, Synchronous};
 use crate::model::{Message, MessageId, Room, RoomDraft, RoomId, Seq};
+use desk::Desk;
+use files::Files;
 use readers::Readers;
 use rows::{read_message, read_room};
-use runs::{Runs, Tail, Tails};
+use runs::{Tail, Tails};
 use writer::Writer;
 
 /// The store. `T` is whatever the caller wants back with a message once its fate is known.
 pub struct Store<T> {
     writer: Arc<Writer<T>>,
-    readers: Arc<Readers>,
+    files: Arc<Files>,
     tails: Tails,
     first_free_id: u64,
     /// Keeps other servers off the file.
@@ -73,6 +78,12 @@ pub enum StoreError {
     /// The message before it in its room was not stored, so this one has no place.
     #[error("the message before it was not stored")]
     OutOfTurn,
+    /// The sender has a message with the same `client_id` in the room.
+    #[error("a message with this client_id is stored already")]
+    Repeated,
+    /// The database cannot have a write-ahead log.
+    #[error("SQLite keeps no write-ahead log here: journal_mode is {0}")]
+    NoLog(String),
     /// The store has been closed.
     #[error("the store is closed")]
     Closed,
@@ -101,15 +112,22 @@ impl<T: Send + 'static> Store<T> {
     /// When SQLite is too old, or the file cannot be used.
     pub fn open(path: &Path, synchronous: Synchronous, limits: &Limits) -> Result<Self, StoreError> {
         let lock = setup::lock(path)?;
-        let mut connection = setup::open(path, synchronous)?;
+        let (files, asked) = Files::new(path, synchronous);
+        let files = Arc::new(files);
+        let mut connection = setup::open(&files)?;
         let first_free_id = ids::first_free(&connection)?;
-        let asked = checkpoint::watch(&mut connection)?;
-        let runs = Runs::read(&connection)?;
-        let tails = runs.tails();
-        let writer = Arc::new(Writer::new(connection, runs, limits));
-        checkpoint::start(setup::open_for_checkpoints(path, synchronous)?, &writer, asked)
-            .map_err(|error| StoreError::Thread(error.to_string()))?;
-        Ok(Self { writer, readers: Arc::new(Readers::new(path)), tails, first_free_id, _lock: lock })
+        checkpoint::ask_when_due(&mut connection, &files)?;
+        let desk = Desk::open(&files, connection)?;
+        let tails = desk.tails();
+        let writer = Arc::new(Writer::new(desk, limits));
+        checkpoint::start(&files, &writer, asked).map_err(|error| StoreError::Thread(error.to_string()))?;
+        Ok(Self { writer, files, tails, first_free_id, _lock: lock })
+    }
+
+    /// What keeps the database from being written to; none when all is well.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        self.writer.failure()
     }
 
     /// The least id that no message of the file had when it was opened.
@@ -161,12 +179,11 @@ impl<T: Send + 'static> Store<T> {
     ///
     /// SQLite's error.
     pub async fn room(&self, id: RoomId) -> Result<Option<Room>, StoreError> {
-        self.readers
-            .read(move |connection| {
-                let mut statement = connection.prepare_cached(concat!(rows::room_columns!(), " WHERE id = ?1"))?;
-                statement.query_row([rows::stored(id.0)], read_room).optional()
-            })
-            .await
+        Readers::read(&self.files, move |connection| {
+            let mut statement = connection.prepare_cached(concat!(rows::room_columns!(), " WHERE id = ?1"))?;
+            statement.query_row([rows::stored(id.0)], read_room).optional()
+        })
+        .await
     }
 
     /// Rooms after a number, oldest first.
@@ -175,13 +192,12 @@ impl<T: Send + 'static> Store<T> {
     ///
     /// SQLite's error.
     pub async fn rooms(&self, after: RoomId, limit: usize) -> Result<Vec<Room>, StoreError> {
-        self.readers
-            .read(move |connection| {
-                let sql = concat!(rows::room_columns!(), " WHERE id > ?1 ORDER BY id LIMIT ?2");
-                let mut statement = connection.prepare_cached(sql)?;
-                statement.query_map((rows::stored(after.0), rows::stored(limit as u64)), read_room)?.collect()
-            })
-            .await
+        Readers::read(&self.files, move |connection| {
+            let sql = concat!(rows::room_columns!(), " WHERE id > ?1 ORDER BY id LIMIT ?2");
+            let mut statement = connection.prepare_cached(sql)?;
+            statement.query_map((rows::stored(after.0), rows::stored(limit as u64)), read_room)?.collect()
+        })
+        .await
     }
 
     /// Messages of a room, oldest first: those of a page.
@@ -199,7 +215,7 @@ impl<T: Send + 'static> Store<T> {
     ///
     /// SQLite's error.
     pub async fn last_seq(&self, room: RoomId) -> Result<Seq, StoreError> {
-        self.read_room(room, move |connection, tail| rows::last_seq(connection, tail, room)).await
+        Readers::read(&self.files, move |connection| rows::last_seq(connection, room)).await
     }
 
     /// The message of a sender in a room that has this client's id.
@@ -213,16 +229,16 @@ impl<T: Send + 'static> Store<T> {
         sender: String,
         client_id: String,
     ) -> Result<Option<Message>, StoreError> {
-        self.readers
-            .read(move |connection| {
-                let sql = concat!(
-                    rows::messages!(),
-                    " WHERE message.n = (SELECT n FROM client_message WHERE room = ?1 AND user = ?2 AND client_id = ?3)"
-                );
-                let mut statement = connection.prepare_cached(sql)?;
-                statement.query_row((rows::stored(room.0), sender, client_id), read_message).optional()
-            })
-            .await
+        Readers::read(&self.files, move |connection| {
+            let sql = concat!(
+                rows::messages!(),
+                " WHERE message.n = (SELECT n FROM client_message WHERE room = ?1 AND user = ?2 AND client_id = ?3) \
+                     AND message.room = ?1 AND message.client_id = ?3"
+            );
+            let mut statement = connection.prepare_cached(sql)?;
+            statement.query_row((rows::stored(room.0), sender, client_id), read_message).optional()
+        })
+        .await
     }
 
     /// Whether a message stands in a room.
@@ -240,7 +256,7 @@ impl<T: Send + 'static> Store<T> {
         read: impl FnOnce(&Connection, &Tail) -> rusqlite::Result<R> + Send + 'static,
     ) -> Result<R, StoreError> {
         let tails = self.tails.clone();
-        self.readers.read(move |connection| read(connection, &tails.of(room))).await
+        Readers::read(&self.files, move |connection| read(connection, &tails.of(room))).await
     }
 
     /// Takes nothing more. What was taken before is still to be committed.
@@ -256,6 +272,11 @@ impl<T: Send + 'static> Store<T> {
     /// SQLite's error.
     pub fn keep_next_id(&self, next: MessageId) -> Result<(), StoreError> {
         self.writer.keep_next_id(next)
+    }
+
+    /// Closes the file, so that a copy of it alone is the whole database. Nothing is read or written any more.
+    pub fn finish(&self) {
+        self.writer.finish();
     }
 }
 

@@ -1,4 +1,5 @@
-//! Whether all three handlers answer, asked now and then and remembered in between. Knows nothing of who wants to know.
+//! Whether messages can be stored and all three handlers answer. The handlers are asked now and then, and their answer is
+//! remembered in between. Knows nothing of who wants to know.
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,11 +11,13 @@ use crate::handlers::{Cause, Fault, HandlerKind};
 /// How long an answer about readiness holds: asking more often costs nothing.
 const READY_HOLDS: Duration = Duration::from_millis(500);
 
-/// The handlers that do not answer.
+/// What keeps the chat from serving.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotReady {
-    /// Which.
+    /// The handlers that do not answer.
     pub handlers: Vec<HandlerKind>,
+    /// Whether nothing can be stored.
+    pub storage: bool,
     /// What each has failed with.
     reasons: Vec<String>,
 }
@@ -53,12 +56,21 @@ impl Ready {
 }
 
 impl Chat {
-    /// Whether all three handlers answer. Asks them at most twice a second; who asks meanwhile hears the last answer.
+    /// Whether messages can be stored and all three handlers answer. Asks the handlers at most twice a second; who asks
+    /// meanwhile hears the last answer.
     ///
     /// # Errors
     ///
-    /// Those that do not, and what each has failed with. That somebody answers in their place is no answer of theirs.
+    /// What does not, and what each has failed with. A built-in handler's answer does not count.
     pub fn ready(&self) -> Result<(), NotReady> {
+        if let Some(reason) = self.work.store.failure() {
+            let reasons = vec![format!("nothing can be stored: {reason}")];
+            return Err(NotReady { handlers: Vec::new(), storage: true, reasons });
+        }
+        self.handlers_ready()
+    }
+
+    fn handlers_ready(&self) -> Result<(), NotReady> {
         {
             let mut last = self.ready.last();
             if last.at.is_some_and(|at| at.elapsed() < READY_HOLDS) {
@@ -72,7 +84,7 @@ impl Chat {
             Ok(())
         } else {
             let handlers = faults.iter().map(|fault| fault.handler).collect();
-            Err(NotReady { handlers, reasons: faults.iter().map(told).collect() })
+            Err(NotReady { handlers, storage: false, reasons: faults.iter().map(told).collect() })
         };
         let mut last = self.ready.last();
         match &answer {

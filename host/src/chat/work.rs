@@ -103,6 +103,7 @@ impl Work {
         if let Err(error) = self.store.keep_next_id(self.next_id()) {
             tracing::warn!(%error, "the next id was not recorded: some ids are left out");
         }
+        self.store.finish();
     }
 
     /// Waits until nothing is on its way to the disk or from there to the sockets.

@@ -30,6 +30,7 @@ fn ready(chat: &Chat, phase: Phase) -> Result<Answer, HttpError> {
     match chat.ready() {
         Ok(()) => Ok(fine("ready")),
         // Which is no secret; why is for the log and for the operator.
+        Err(not) if not.storage => Err(HttpError::NotReady("nothing can be stored".to_owned())),
         Err(not) => {
             let names: Vec<&str> = not.handlers.iter().map(|handler| handler.name()).collect();
             let verb = if names.len() == 1 { "does" } else { "do" };

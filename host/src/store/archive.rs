@@ -144,7 +144,7 @@ impl Archive {
             }
         };
         let tail = self.tails.of(room);
-        let newest = rows::last_seq(&self.connection, &tail, room)?;
+        let newest = rows::last_of(&self.connection, &tail, room)?;
         let mut before = Seq(newest.0.saturating_sub(last as u64));
         while before < newest {
             let page = rows::page(&self.connection, &tail, room, Page::After(before), PAGE_ROWS)?;

@@ -4,17 +4,19 @@
 //! It holds the rule that numbers in a room have no gaps: a message whose `seq` does not follow the last one stored is not
 //! stored either.
 
-use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, LazyLock};
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Statement};
+use rusqlite::{Connection, OptionalExtension as _, Statement};
 
+use super::files::Files;
 use super::ids::Ids;
-use super::rows::{last_seq, read_room, room_columns, stored};
-use super::runs::{Inserted, Runs, place};
+use super::reopen::{Answered, Identity, drop_page_cache};
+use super::rows::{self, last_seq, read_room, room_columns, stored};
+use super::runs::{Inserted, Runs, Tails, place};
 use super::senders::Senders;
-use super::writer::{Batch, Entry, Failed};
-use super::{RoomOutcome, StoreError};
+use super::writer::Entry;
+use super::{RoomOutcome, StoreError, checkpoint, setup};
 use crate::model::{Message, Room, RoomDraft, RoomId, Seq, Timestamp};
 
 /// Rooms whose last `seq` is remembered, before all are forgotten and looked up again.
@@ -26,33 +28,47 @@ const ROWS: usize = 16;
 /// What whoever writes works with.
 pub(super) struct Desk {
     pub(super) connection: Connection,
+    files: Arc<Files>,
+    identity: Identity,
     /// The last `seq` stored in each room.
     last: HashMap<RoomId, Seq>,
     ids: Ids,
     senders: Senders,
     runs: Runs,
+    answered: Answered,
+}
+
+/// What a transaction came to.
+pub(super) struct Stored {
+    /// Those that are not stored, by their index, and why.
+    pub(super) refused: HashMap<usize, StoreError>,
+    /// Whether anything was written.
+    pub(super) written: bool,
 }
 
 impl Desk {
-    pub(super) fn new(connection: Connection, runs: Runs) -> Self {
-        Self { connection, last: HashMap::new(), ids: Ids::default(), senders: Senders::default(), runs }
+    pub(super) fn open(files: &Arc<Files>, connection: Connection) -> rusqlite::Result<Self> {
+        let runs = Runs::read(&connection)?;
+        let (last, ids, senders, answered) = Default::default();
+        let identity = Identity::of(&files.path);
+        Ok(Self { connection, files: Arc::clone(files), identity, last, ids, senders, runs, answered })
     }
 
-    /// One transaction for all of them. When it fails, none is stored.
-    pub(super) fn store<T>(&mut self, entries: Vec<Entry<T>>) -> Batch<T> {
+    /// Where the messages are that are in no run, for whoever reads.
+    pub(super) fn tails(&self) -> Tails {
+        self.runs.tails()
+    }
+
+    /// One transaction for all of them. When it fails, none is stored, unless a sync failed: then nobody knows.
+    pub(super) fn store<T>(&mut self, entries: &[Entry<T>]) -> rusqlite::Result<Stored> {
         if entries.iter().all(|entry| entry.message.is_none()) {
-            return Batch { stored: entries, failed: Vec::new() };
+            return Ok(Stored { refused: HashMap::new(), written: false });
         }
-        match self.transaction(&entries) {
-            Ok(refused) if refused.is_empty() => Batch { stored: entries, failed: Vec::new() },
-            Ok(mut refused) => part(entries, |index, _| refused.remove(&index)),
-            Err(error) => {
-                let error = StoreError::from(error);
-                self.start_over();
-                tracing::error!(%error, messages = entries.len(), "messages could not be stored");
-                part(entries, |_, entry| entry.message.is_some().then(|| error.clone()))
-            }
+        let stored = self.transaction(entries);
+        if stored.is_err() {
+            self.start_over();
         }
+        stored
     }
 
     /// Leaves nothing begun, and trusts nothing remembered but what was committed.
@@ -67,8 +83,77 @@ impl Desk {
         }
     }
 
-    /// Gives those that are not stored, by their index, and why.
-    fn transaction<T>(&mut self, entries: &[Entry<T>]) -> rusqlite::Result<HashMap<usize, StoreError>> {
+    /// Closes every connection of this process and opens the database anew, as the disk holds it.
+    ///
+    /// # Errors
+    ///
+    /// Says what was answered as stored and is not there, or why the database cannot be opened.
+    pub(super) fn reopen(&mut self) -> Result<(), String> {
+        let told = |what: &str, error: &dyn std::fmt::Display| format!("{what}: {error}");
+        let mut answered = self.answered.clone();
+        answered.messages.extend(self.runs.last_of_each());
+        self.start_over();
+        let nothing = Connection::open_in_memory().map_err(|error| told("closing", &error))?;
+        let writer = std::mem::replace(&mut self.connection, nothing);
+        let files = Arc::clone(&self.files);
+        let identity = self.identity;
+        let connection = files.alone(|| {
+            // What the log holds is not to be copied into the database before it is known to be on the disk.
+            setup::leave_log(&writer).map_err(|error| told("closing", &error))?;
+            drop(writer);
+            // Where another process has the database open, its log stands; else SQLite reads it again from the disk.
+            if Identity::of(&files.path) != identity {
+                return Err("the database's files are not those that were opened".to_owned());
+            }
+            drop_page_cache(&files.path).map_err(|error| told("dropping the page cache", &error))?;
+            setup::open_existing(&files).map_err(|error| told("opening", &error))
+        })?;
+        self.connection = connection;
+        let reading = |error: rusqlite::Error| told("reading", &error);
+        checkpoint::ask_when_due(&mut self.connection, &self.files).map_err(reading)?;
+        let runs = Runs::read(&self.connection).map_err(reading)?;
+        self.runs.become_those(runs);
+        self.identity = Identity::of(&self.files.path);
+        match answered.missing(&self.connection).map_err(reading)? {
+            Some(missing) => Err(format!("{missing} was answered as stored, and is not on the disk")),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a message is in the database, as it was handed over.
+    pub(super) fn holds(&self, message: &Message) -> rusqlite::Result<bool> {
+        let tails = self.runs.tails();
+        rows::has_message(&self.connection, &tails.of(message.room), message.room, message.id)
+    }
+
+    /// Whether other files stand where the database's were, or none.
+    pub(super) fn files_were_replaced(&self) -> bool {
+        Identity::of(&self.files.path) != self.identity
+    }
+
+    /// Writes as little as can be, to see whether that is possible.
+    pub(super) fn probe(&self) -> Result<(), StoreError> {
+        self.connection.execute("UPDATE counter SET next = next WHERE name = 'id'", [])?;
+        Ok(())
+    }
+
+    /// Remembers that a release was answered as recorded.
+    pub(super) fn answered_release(&mut self, number: u64) {
+        self.answered.release = Some(number);
+    }
+
+    /// Closes the file. The last connection to close copies the write-ahead log into the database and removes it.
+    pub(super) fn close(&mut self) {
+        let Ok(nothing) = Connection::open_in_memory() else { return };
+        let writer = std::mem::replace(&mut self.connection, nothing);
+        self.files.close(|| {
+            if let Err((_, error)) = writer.close() {
+                tracing::warn!(%error, "the database could not be closed");
+            }
+        });
+    }
+
+    fn transaction<T>(&mut self, entries: &[Entry<T>]) -> rusqlite::Result<Stored> {
         // Not in the midst of it: the database does not show yet what was taken before.
         if self.last.len() >= ROOMS_REMEMBERED_MAX {
             self.last.clear();
@@ -84,20 +169,22 @@ impl Desk {
             }
         }
         insert(&self.connection, &taken)?;
+        note_last(&self.connection, &taken)?;
         let written = self.runs.write(&self.connection, taken.len())?;
         self.connection.prepare_cached("COMMIT")?.execute([])?;
+        self.answered.messages = taken.last().map(|(message, _)| (message.room, message.seq)).into_iter().collect();
         self.runs.committed(&written, taken.into_iter().map(|(_, inserted)| inserted));
-        Ok(refused)
+        Ok(Stored { refused, written: true })
     }
 
     /// Takes a message in, which will be the `n`th, and gives its sender's row. Or why it alone is not stored.
     fn take(&mut self, message: &Message, n: i64) -> rusqlite::Result<Result<i64, StoreError>> {
-        let Self { connection, last, ids, senders, runs } = self;
+        let Self { connection, last, ids, senders, .. } = self;
         let before = match last.get_mut(&message.room) {
             Some(before) => before,
             // A room that is not remembered is looked for, in the place of a foreign key that would be checked each time.
             None if room_exists(connection, message.room)? => {
-                let seq = last_seq(connection, &runs.tails().of(message.room), message.room)?;
+                let seq = last_seq(connection, message.room)?;
                 last.entry(message.room).or_insert(seq)
             }
             None => return Ok(Err(StoreError::NoRoom)),
@@ -137,6 +224,7 @@ impl Desk {
             .execute((&draft.name, post_id.map(stored), owner, stored(created_at.0)))?;
         let id = RoomId(transaction.last_insert_rowid().unsigned_abs());
         transaction.commit()?;
+        self.answered.room = Some(id);
         let (name, owner) = (draft.name.clone(), owner.map(str::to_owned));
         Ok(RoomOutcome::Created(Room { id, name, post_id, owner, created_at }))
     }
@@ -150,26 +238,26 @@ fn room_exists(connection: &Connection, room: RoomId) -> rusqlite::Result<bool> 
 /// same one in the room.
 fn claim(connection: &Connection, message: &Message, n: i64) -> rusqlite::Result<Option<StoreError>> {
     let Some(client_id) = &message.draft.client_id else { return Ok(None) };
+    // A row whose message an operator deleted holds nothing back.
     let claimed = connection
-        .prepare_cached("INSERT INTO client_message (room, user, client_id, n) VALUES (?1, ?2, ?3, ?4)")?
-        .execute((stored(message.room.0), &message.sender.id, client_id, n));
-    match claimed {
-        Ok(_) => Ok(None),
-        Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => Ok(Some(error.into())),
-        Err(error) => Err(error),
-    }
+        .prepare_cached(
+            "INSERT INTO client_message (room, user, client_id, n) VALUES (?1, ?2, ?3, ?4) \
+             ON CONFLICT (room, user, client_id) DO UPDATE SET n = excluded.n WHERE NOT EXISTS \
+             (SELECT 1 FROM message WHERE message.n = client_message.n AND message.room = ?1 AND message.client_id = ?3)",
+        )?
+        .execute((stored(message.room.0), &message.sender.id, client_id, n))?;
+    Ok((claimed == 0).then_some(StoreError::Repeated))
 }
 
-/// Parts those that failed from those that did not, in their order.
-fn part<T>(entries: Vec<Entry<T>>, mut why: impl FnMut(usize, &Entry<T>) -> Option<StoreError>) -> Batch<T> {
-    let mut batch = Batch { stored: Vec::with_capacity(entries.len()), failed: Vec::new() };
-    for (index, entry) in entries.into_iter().enumerate() {
-        match why(index, &entry) {
-            Some(error) => batch.failed.push(Failed { entry, error }),
-            None => batch.stored.push(entry),
-        }
-    }
-    batch
+/// Notes the last number of each room that got messages.
+fn note_last(connection: &Connection, messages: &[(&Message, Inserted)]) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO room_seq (room, last) VALUES (?1, ?2) ON CONFLICT (room) DO UPDATE SET last = excluded.last",
+    )?;
+    // By room, so that neighbours in the table follow one another; the last of each is its highest.
+    let last: BTreeMap<i64, i64> =
+        messages.iter().map(|(message, _)| (stored(message.room.0), stored(message.seq.0))).collect();
+    last.iter().try_for_each(|last| statement.execute(last).map(drop))
 }
 
 /// Inserts messages, in their order.

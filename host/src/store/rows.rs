@@ -3,9 +3,9 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, OptionalExtension as _, Row};
 
-use super::runs::{Tail, last_in_run, number_in_run, numbers_between, place, places};
+use super::runs::{Tail, number_in_run, numbers_between, place, places};
 use crate::model::{Draft, Message, MessageId, Room, RoomId, Seq, Speaker, Timestamp, User};
 
 /// Which messages of a room.
@@ -74,9 +74,16 @@ pub(super) fn read_message(row: &Row<'_>) -> rusqlite::Result<Message> {
     })
 }
 
-/// The `seq` of the last message of a room, 0 when it has none.
-pub(super) fn last_seq(connection: &Connection, tail: &Tail, room: RoomId) -> rusqlite::Result<Seq> {
-    tail.last().map_or_else(|| last_in_run(connection, room), Ok)
+/// The last `seq` that was given out in a room, 0 when none was. Its message may have been deleted.
+pub(super) fn last_seq(connection: &Connection, room: RoomId) -> rusqlite::Result<Seq> {
+    let sql = "SELECT last FROM room_seq WHERE room = ?1";
+    let last = connection.prepare_cached(sql)?.query_row([stored(room.0)], |row| number(row, 0)).optional()?;
+    Ok(Seq(last.unwrap_or(0)))
+}
+
+/// The last `seq` of a room as of the moment when its tail was taken.
+pub(super) fn last_of(connection: &Connection, tail: &Tail, room: RoomId) -> rusqlite::Result<Seq> {
+    tail.last().map_or_else(|| last_seq(connection, room), Ok)
 }
 
 /// A page of a room's messages, oldest first.
@@ -88,7 +95,7 @@ pub(super) fn page(
     limit: usize,
 ) -> rusqlite::Result<Vec<Message>> {
     // A room's numbers have no gaps, so the page is known by its ends.
-    let (most, last) = (limit as u64, last_seq(connection, tail, room)?.0);
+    let (most, last) = (limit as u64, last_of(connection, tail, room)?.0);
     let (from, to) = match page {
         Page::After(seq) => (seq.0.saturating_add(1), seq.0.saturating_add(most)),
         Page::Before(seq) => {
@@ -101,28 +108,43 @@ pub(super) fn page(
     if from > to {
         return Ok(Vec::new());
     }
-    let sql = concat!(messages!(), " WHERE message.n IN (", numbers_between!(), ") ORDER BY message.n");
+    // A row that was deleted may have left its number to a message of another room.
+    let sql = concat!(
+        messages!(),
+        " WHERE message.n IN (",
+        numbers_between!(),
+        ") AND message.room = ?4 AND message.seq BETWEEN ?5 AND ?6 ORDER BY message.n"
+    );
     let (first, end) = places(room, from, to);
     let mut statement = connection.prepare_cached(sql)?;
-    statement.query_map((first, end, tail.between(from, to)), read_message)?.collect()
+    let between = (first, end, tail.between(from, to), stored(room.0), stored(from.0), stored(to.0));
+    statement.query_map(between, read_message)?.collect()
 }
 
-/// Whether a message stands in a room. No index knows ids; but in a room they rise with `seq`, which has no gaps, so it is
-/// searched by halves.
+/// Whether a message stands in a room. No index knows ids; but in a room they rise with `seq`, so it is searched by halves.
+/// Where a message was deleted, the next one that is there decides.
 pub(super) fn has_message(connection: &Connection, tail: &Tail, room: RoomId, id: MessageId) -> rusqlite::Result<bool> {
-    let mut id_of = connection.prepare_cached("SELECT id FROM message WHERE n = ?1")?;
-    let (mut from, mut to) = (1, last_seq(connection, tail, room)?.0);
-    while from <= to {
-        let middle = from + (to - from) / 2;
-        let n = match (tail.at(Seq(middle)), place(room, Seq(middle))) {
+    let mut id_of = connection.prepare_cached("SELECT id FROM message WHERE n = ?1 AND room = ?2 AND seq = ?3")?;
+    let mut at = |seq: u64| {
+        let n = match (tail.at(Seq(seq)), place(room, Seq(seq))) {
             (None, Some(place)) => number_in_run(connection, place)?,
             (n, _) => n,
         };
-        let found = id_of.query_row([n], |row| number(row, 0))?;
-        match found.cmp(&id.0) {
-            Ordering::Equal => return Ok(true),
-            Ordering::Less => from = middle + 1,
-            Ordering::Greater => to = middle - 1,
+        id_of.query_row((n, stored(room.0), stored(seq)), |row| number(row, 0)).optional()
+    };
+    let (mut from, mut to) = (1, last_of(connection, tail, room)?.0);
+    while from <= to {
+        let middle = from + (to - from) / 2;
+        let mut there = middle;
+        let mut found = at(there)?;
+        while found.is_none() && there < to {
+            there += 1;
+            found = at(there)?;
+        }
+        match found.map(|found| found.cmp(&id.0)) {
+            Some(Ordering::Equal) => return Ok(true),
+            Some(Ordering::Less) => from = there + 1,
+            Some(Ordering::Greater) | None => to = middle - 1,
         }
     }
     Ok(false)

@@ -23,6 +23,9 @@ const BACK_MAX: i64 = 65_536;
 /// How far the database may be behind in knowing which message is the first in no run.
 const NOTED_EVERY: i64 = 4_096;
 
+/// Stands for a message that is not there any more. No row has it.
+const DELETED: i64 = 0;
+
 /// The most that a room's `seq` can be: half a place.
 pub(super) const SEQ_MAX: Seq = Seq(u32::MAX as u64);
 
@@ -184,6 +187,18 @@ impl Runs {
         self.tails.clone()
     }
 
+    /// The last message of each room that is in no run.
+    pub(super) fn last_of_each(&self) -> Vec<(RoomId, Seq)> {
+        self.tails.lock().iter().filter_map(|(room, tail)| Some((*room, tail.last()?))).collect()
+    }
+
+    /// Takes the place of what is remembered, for all who read as well.
+    pub(super) fn become_those(&mut self, read: Self) {
+        let tails = std::mem::take(&mut *read.tails.lock());
+        *self.tails.lock() = tails;
+        *self = Self { tails: self.tails.clone(), ..read };
+    }
+
     /// The `n` of the next message.
     pub(super) fn next(&self) -> i64 {
         self.last + 1
@@ -247,8 +262,11 @@ impl Runs {
                 tail.first = seq.0;
                 self.begun.push_back((n, room));
             }
+            let before = tail.messages.len();
+            // An operator may have deleted what stood in between.
+            tail.messages.resize(before.max(usize::try_from(seq.0 - tail.first).unwrap_or(before)), DELETED);
             tail.messages.push(n);
-            if tail.messages.len() == DUE {
+            if before < DUE && tail.messages.len() >= DUE {
                 self.due.push(room);
             }
             self.last = n;

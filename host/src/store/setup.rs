@@ -4,9 +4,11 @@ use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::StoreError;
+use super::files::Files;
 use crate::config::Synchronous;
 use crate::worker;
 
@@ -16,7 +18,7 @@ pub(super) const SQLITE_NEEDED: &str = "3.51.3";
 const SQLITE_NEEDED_NUMBER: i32 = 3_051_003;
 
 /// The schema that this server writes.
-pub(super) const SCHEMA_VERSION: i64 = 4;
+pub(super) const SCHEMA_VERSION: i64 = 5;
 
 /// How many statements a connection keeps prepared.
 const STATEMENTS: usize = 32;
@@ -25,6 +27,9 @@ const STATEMENTS: usize = 32;
 /// is needed.
 const WRITER_CACHE_KIB: i64 = 16_384;
 
+/// How long the write-ahead log's file stays when it is begun anew: a commit into a file that need not grow costs less.
+const LOG_KEPT_BYTES: i64 = 12 << 20;
+
 /// How long a connection waits for whoever has locked the file, such as an operator with a tool of SQLite's.
 const LOCKED_MAX: Duration = Duration::from_secs(5);
 
@@ -32,20 +37,42 @@ const LOCKED_MAX: Duration = Duration::from_secs(5);
 const LOCKED_LOOK: Duration = Duration::from_millis(5);
 
 /// The writer's connection, on a file whose schema is up to date.
-pub(super) fn open(path: &Path, synchronous: Synchronous) -> Result<Connection, StoreError> {
+pub(super) fn open(files: &Files) -> Result<Connection, StoreError> {
     if rusqlite::version_number() < SQLITE_NEEDED_NUMBER {
         return Err(StoreError::TooOld(rusqlite::version().to_owned()));
     }
-    let mut connection = Connection::open(path)?;
-    connection.busy_handler(Some(wait_for_lock))?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    connection.pragma_update(None, "journal_mode", "wal")?;
-    connection.pragma_update(None, "synchronous", name_of(synchronous))?;
-    connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
-    // See `checkpoint.rs`.
-    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    let mut connection = Connection::open(&files.path)?;
+    set_up(&mut connection, files.synchronous)?;
     migrate(&mut connection)?;
     Ok(connection)
+}
+
+/// The same for a file that must be there.
+pub(super) fn open_existing(files: &Files) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(&files.path, flags)?;
+    set_up(&mut connection, files.synchronous)?;
+    Ok(connection)
+}
+
+fn set_up(connection: &mut Connection, synchronous: Synchronous) -> Result<(), StoreError> {
+    connection.busy_handler(Some(wait_for_lock))?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    let mode: String = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(StoreError::NoLog(mode));
+    }
+    connection.pragma_update(None, "synchronous", name_of(synchronous))?;
+    connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
+    connection.pragma_update(None, "journal_size_limit", LOG_KEPT_BYTES)?;
+    // See `checkpoint.rs`.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    Ok(())
+}
+
+/// Makes a connection leave the write-ahead log as it is when it closes.
+pub(super) fn leave_log(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map(drop)
 }
 
 /// Waits a little for whoever has locked the file; not when that was done so many times. The writer waits on a worker, which
@@ -59,9 +86,10 @@ fn wait_for_lock(times: i32) -> bool {
 }
 
 /// A connection for checkpoints. It waits for nobody: there is always a next time.
-pub(super) fn open_for_checkpoints(path: &Path, synchronous: Synchronous) -> Result<Connection, StoreError> {
-    let connection = Connection::open(path)?;
-    connection.pragma_update(None, "synchronous", name_of(synchronous))?;
+pub(super) fn open_for_checkpoints(files: &Files) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(&files.path, flags)?;
+    connection.pragma_update(None, "synchronous", name_of(files.synchronous))?;
     Ok(connection)
 }
 
@@ -100,6 +128,7 @@ const STEPS: [&str; SCHEMA_VERSION as usize] = [
     include_str!("schema-2.sql"),
     include_str!("schema-3.sql"),
     include_str!("schema-4.sql"),
+    include_str!("schema-5.sql"),
 ];
 
 /// Brings the schema up, a version at a time, all in one transaction.

@@ -129,6 +129,7 @@ impl<T: Send + 'static> Store<T> {
         }
         let versions = release.versions.clone();
         let number = self.writer.run(move |connection| Ok(activate(connection, &release)?))?;
+        self.writer.answered_release(number);
         let forgotten = self.writer.run(move |connection| Ok(forget(connection, &versions, kept)?));
         if let Err(error) = forgotten {
             tracing::warn!(%error, "versions that nobody needs are kept until the next release");
@@ -179,7 +180,7 @@ impl<T: Send + 'static> Store<T> {
 
     /// What the directory and the config said last.
     pub fn seen(&self) -> Result<Vec<Seen>, StoreError> {
-        self.readers.read_here(|connection| {
+        self.files.readers.read_here(|connection| {
             let mut statement = connection.prepare_cached("SELECT handler, sha256, settings FROM directory")?;
             let seen = |row: &Row<'_>| Ok(Seen { handler: row.get(0)?, sha256: row.get(1)?, settings: row.get(2)? });
             statement.query_map([], seen)?.collect()
@@ -188,7 +189,7 @@ impl<T: Send + 'static> Store<T> {
 
     /// The versions that are not to be active again, with what speaks against each.
     pub fn bad_versions(&self) -> Result<Vec<(String, String)>, StoreError> {
-        self.readers.read_here(|connection| {
+        self.files.readers.read_here(|connection| {
             let mut statement = connection.prepare_cached("SELECT id, evidence FROM bad_version")?;
             statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
         })
@@ -196,7 +197,7 @@ impl<T: Send + 'static> Store<T> {
 
     /// Releases with numbers below `before`, the latest first.
     pub fn releases(&self, before: Option<u64>, limit: usize) -> Result<Vec<StoredRelease>, StoreError> {
-        self.readers.read_here(move |connection| {
+        self.files.readers.read_here(move |connection| {
             let sql = concat!(release_columns!(), " WHERE id < ?1 ORDER BY id DESC LIMIT ?2");
             let before = before.map_or(i64::MAX, stored);
             connection.prepare_cached(sql)?.query_map((before, stored(limit as u64)), read_release)?.collect()
@@ -205,17 +206,17 @@ impl<T: Send + 'static> Store<T> {
 
     /// The release that is recorded as active.
     pub fn active_release(&self) -> Result<Option<StoredRelease>, StoreError> {
-        self.readers.read_here(active_release)
+        self.files.readers.read_here(active_release)
     }
 
     /// A version, whole.
     pub fn version(&self, id: String) -> Result<Option<StoredVersion>, StoreError> {
-        self.readers.read_here(move |connection| version(connection, &id))
+        self.files.readers.read_here(move |connection| version(connection, &id))
     }
 
     /// The versions whose ids begin with `prefix`, of all handlers; the last active first.
     pub fn versions(&self, prefix: String) -> Result<Vec<AboutVersion>, StoreError> {
-        self.readers.read_here(move |connection| {
+        self.files.readers.read_here(move |connection| {
             let sql =
                 concat!(version_columns!(), " WHERE substr(id, 1, ?1) = ?2 ORDER BY last_active DESC, first_seen DESC");
             let length = stored(prefix.len() as u64);

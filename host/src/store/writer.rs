@@ -9,11 +9,13 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::desk::Desk;
+use super::health::Health;
 use super::ids;
-use super::runs::Runs;
+use super::reopen::is_failed_sync;
 use super::{RoomOutcome, StoreError};
 use crate::config::Limits;
 use crate::model::{Message, MessageId, RoomDraft};
+use crate::{exit, worker};
 
 /// What an errand leaves to others after it.
 const BREATH: Duration = Duration::from_micros(100);
@@ -60,6 +62,7 @@ pub(super) struct Writer<T> {
     queue: Mutex<Queue<T>>,
     desk: Mutex<Desk>,
     door: Mutex<()>,
+    health: Health,
     queue_max: usize,
     batch_max: usize,
 }
@@ -72,11 +75,12 @@ struct Queue<T> {
 }
 
 impl<T> Writer<T> {
-    pub(super) fn new(connection: Connection, runs: Runs, limits: &Limits) -> Self {
+    pub(super) fn new(desk: Desk, limits: &Limits) -> Self {
         Self {
             queue: Mutex::new(Queue { entries: Vec::new(), led: false, closed: false }),
-            desk: Mutex::new(Desk::new(connection, runs)),
+            desk: Mutex::new(desk),
             door: Mutex::default(),
+            health: Health::default(),
             queue_max: limits.commit_queue_max,
             batch_max: limits.commit_batch_max,
         }
@@ -111,10 +115,38 @@ impl<T> Writer<T> {
             std::mem::replace(&mut queue.entries, rest)
         };
         if !entries.is_empty() {
-            report(desk.store(entries));
+            report(self.store(&mut desk, entries));
         }
         drop(desk);
         lead.end()
+    }
+
+    /// One transaction for all of them. When it fails, none is stored; after a failed sync the disk tells which are.
+    fn store(&self, desk: &mut Desk, entries: Vec<Entry<T>>) -> Batch<T> {
+        match desk.store(&entries) {
+            Ok(stored) => {
+                if stored.written {
+                    self.health.recovered();
+                }
+                let mut refused = stored.refused;
+                part(entries, |index, _| refused.remove(&index))
+            }
+            Err(error) => {
+                tracing::error!(%error, messages = entries.len(), "messages could not be stored");
+                let unknown = is_failed_sync(&error);
+                let error = StoreError::from(error);
+                self.health.failed(&error.to_string());
+                if !unknown {
+                    return part(entries, |_, entry| entry.message.is_some().then(|| error.clone()));
+                }
+                self.reopen(desk);
+                part(entries, |_, entry| {
+                    let message = entry.message.as_ref()?;
+                    let there = desk.holds(message).unwrap_or_else(|error| give_up(&error.to_string()));
+                    (!there).then(|| error.clone())
+                })
+            }
+        }
     }
 
     pub(super) fn create_room(
@@ -123,10 +155,7 @@ impl<T> Writer<T> {
         post_id: Option<u64>,
         owner: Option<&str>,
     ) -> Result<RoomOutcome, StoreError> {
-        if self.queue().closed {
-            return Err(StoreError::Closed);
-        }
-        self.desk().create_room(draft, post_id, owner)
+        self.write(|desk| desk.create_room(draft, post_id, owner))
     }
 
     /// Does something while nobody commits.
@@ -141,17 +170,80 @@ impl<T> Writer<T> {
         &self,
         errand: impl FnOnce(&mut Connection) -> Result<R, StoreError>,
     ) -> Result<R, StoreError> {
-        if self.queue().closed {
-            return Err(StoreError::Closed);
-        }
-        let done = errand(&mut self.desk().connection);
+        let done = self.write(|desk| errand(&mut desk.connection));
         // Whoever waited has the desk next; this gives them a CPU as well, before there is another errand.
         std::thread::sleep(BREATH);
         done
     }
 
+    /// Writes with a transaction of its own, and reopens the database when its sync failed.
+    fn write<R>(&self, write: impl FnOnce(&mut Desk) -> Result<R, StoreError>) -> Result<R, StoreError> {
+        if self.queue().closed {
+            return Err(StoreError::Closed);
+        }
+        let mut desk = self.desk();
+        let done = write(&mut desk);
+        self.health.note(&done);
+        if let Err(StoreError::Sqlite(error)) = &done
+            && is_failed_sync(error)
+        {
+            self.reopen(&mut desk);
+        }
+        done
+    }
+
+    /// Remembers that a release was answered as recorded.
+    pub(super) fn answered_release(&self, number: u64) {
+        self.desk().answered_release(number);
+    }
+
+    /// What keeps the database from being written to.
+    pub(super) fn failure(&self) -> Option<String> {
+        self.health.failure()
+    }
+
+    /// Looks after the database between commits: whether its files are still those that were opened, and, after a failure,
+    /// whether it can be written to again.
+    pub(super) fn look_after(&self) {
+        if self.queue().closed {
+            return;
+        }
+        let failing = self.health.failure().is_some();
+        let mut desk = self.desk();
+        if desk.files_were_replaced() {
+            let reason = "the database's files were deleted or replaced";
+            tracing::error!(reason);
+            self.health.failed(reason);
+            self.reopen(&mut desk);
+        } else if failing {
+            drop(desk);
+            let _ = self.write(|desk| desk.probe());
+        }
+    }
+
+    /// A checkpoint's sync failed.
+    pub(super) fn distrust(&self, reason: &str) {
+        self.health.failed(reason);
+        let mut desk = self.desk();
+        self.reopen(&mut desk);
+    }
+
+    /// Reopens the database, which tells what of it the disk holds. Ends the process when that is less than what was answered.
+    fn reopen(&self, desk: &mut Desk) {
+        worker::leave();
+        match desk.reopen() {
+            Ok(()) => tracing::warn!("the database was reopened, and everything that was answered is there"),
+            Err(reason) => give_up(&reason),
+        }
+    }
+
     pub(super) fn close(&self) {
         self.queue().closed = true;
+    }
+
+    /// Closes the file: what the write-ahead log holds goes into the database, and the log is removed.
+    pub(super) fn finish(&self) {
+        self.desk().close();
     }
 
     pub(super) fn keep_next_id(&self, next: MessageId) -> Result<(), StoreError> {
@@ -173,6 +265,24 @@ impl<T> Writer<T> {
             desk
         })
     }
+}
+
+/// Ends the process: the disk lost what was answered as stored, or cannot be read any more. Nothing more is answered.
+fn give_up(reason: &str) -> ! {
+    tracing::error!(reason, "the database lost what was answered as stored, or cannot be reopened: the server ends");
+    exit::now(1)
+}
+
+/// Parts those that failed from those that did not, in their order.
+fn part<T>(entries: Vec<Entry<T>>, mut why: impl FnMut(usize, &Entry<T>) -> Option<StoreError>) -> Batch<T> {
+    let mut batch = Batch { stored: Vec::with_capacity(entries.len()), failed: Vec::new() };
+    for (index, entry) in entries.into_iter().enumerate() {
+        match why(index, &entry) {
+            Some(error) => batch.failed.push(Failed { entry, error }),
+            None => batch.stored.push(entry),
+        }
+    }
+    batch
 }
 
 /// The lead over what has gathered, given up even by a panic: the next who brings a message takes it.

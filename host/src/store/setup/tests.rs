@@ -91,7 +91,7 @@ fn a_file_of_a_later_server_is_left_alone() {
 fn a_writer_that_waits_for_a_lock_leaves_its_worker_to_others() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ondol.db");
-    let writer = setup::open(&path, Synchronous::Full).unwrap();
+    let writer = setup::open(&Files::new(&path, Synchronous::Full).0).unwrap();
     let holder = rusqlite::Connection::open(&path).unwrap();
     holder.execute_batch("BEGIN IMMEDIATE").unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
