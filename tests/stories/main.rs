@@ -36,6 +36,7 @@ mod rooms;
 mod rude_peers;
 mod settings;
 mod shutdown;
+mod storage;
 mod swap;
 mod tools;
 mod trials;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
+use rustix::fs::IFlags;
 
 use super::StoreError;
 use super::files::Files;
@@ -41,6 +42,9 @@ pub(super) fn open(files: &Files) -> Result<Connection, StoreError> {
     if rusqlite::version_number() < SQLITE_NEEDED_NUMBER {
         return Err(StoreError::TooOld(rusqlite::version().to_owned()));
     }
+    if let Err(error) = keep_shared_memory_in_place(&files.path) {
+        tracing::warn!(%error, "a full btrfs may end the server: the database's -shm file cannot be kept in place");
+    }
     let mut connection = Connection::open(&files.path)?;
     set_up(&mut connection, files.synchronous)?;
     migrate(&mut connection)?;
@@ -67,6 +71,25 @@ fn set_up(connection: &mut Connection, synchronous: Synchronous) -> Result<(), S
     connection.pragma_update(None, "journal_size_limit", LOG_KEPT_BYTES)?;
     // See `checkpoint.rs`.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    Ok(())
+}
+
+/// Has the `-shm` file, which SQLite maps into memory, written in place on btrfs. Copying on write needs room for a page that
+/// is only changed, and where there is none, a store into the mapping ends the process by SIGBUS.
+fn keep_shared_memory_in_place(path: &Path) -> std::io::Result<()> {
+    const BTRFS: i64 = 0x9123_683E;
+    let mut name = path.as_os_str().to_owned();
+    name.push("-shm");
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if rustix::fs::statfs(directory)?.f_type != BTRFS {
+        return Ok(());
+    }
+    // Only an empty file takes the flag. One that a killed server left behind has it.
+    let file = File::options().create(true).append(true).open(&name)?;
+    let flags = rustix::fs::ioctl_getflags(&file)?;
+    if !flags.contains(IFlags::NOCOW) {
+        rustix::fs::ioctl_setflags(&file, flags | IFlags::NOCOW)?;
+    }
     Ok(())
 }
 
