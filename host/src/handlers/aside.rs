@@ -26,6 +26,10 @@ const GIVING_WAY: &str = "--giving-way";
 /// part of all that the machine has to do.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// The most threads that it compiles on. Each takes memory, so that a limit that is enough on a small machine would not be on one
+/// with a hundred processors.
+const THREADS_MAX: usize = 8;
+
 /// What std and the system's errors say where there is no memory left, in lower case.
 const NO_MEMORY: [&str; 3] = ["memory allocation of", "cannot allocate memory", "out of memory"];
 
@@ -104,6 +108,9 @@ impl Aside {
         let mut command = Command::new(&self.program);
         command.arg(VERB).arg(self.stack_bytes_max.to_string()).arg(self.memory_bytes_max.to_string());
         command.args(giving_way.then_some(GIVING_WAY));
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
+        // rayon, by which wasmtime compiles in parallel, reads it.
+        command.env("RAYON_NUM_THREADS", threads.to_string());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = if giving_way { spawn_behind(command)? } else { command.spawn()? };
         let heard = hear(&mut child, bytes, limit);

@@ -269,7 +269,7 @@ mod tests {
     use super::*;
 
     /// A component with nothing in it but a custom section.
-    const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0\0\x0c\x04name content";
+    const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0\0\x0d\x04name content";
 
     /// What `watched` offers when it looks at the file of `events`.
     fn offered(watched: &mut Watched, directory: &Path) -> Vec<Result<Vec<u8>, String>> {
