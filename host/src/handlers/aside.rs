@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use wasmtime::Engine;
 
 use super::{bursts, engine};
@@ -168,9 +168,10 @@ pub fn answer(
     mut output: impl Write,
 ) -> anyhow::Result<()> {
     // What is allocated and the threads' stacks, but not the program's own pages. An allocation over it fails, which ends this
-    // process.
-    let limit = Rlimit { current: Some(memory_bytes_max), maximum: Some(memory_bytes_max) };
-    setrlimit(Resource::Data, limit)?;
+    // process. Only a privileged process may go over the maximum that it was started with.
+    let given = getrlimit(Resource::Data).maximum;
+    let limit = Some(given.map_or(memory_bytes_max, |given| given.min(memory_bytes_max)));
+    setrlimit(Resource::Data, Rlimit { current: limit, maximum: limit })?;
     let mut config = engine::config(stack_bytes_max);
     if giving_way {
         config.parallel_compilation(false);
