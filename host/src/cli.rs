@@ -16,6 +16,9 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::config::Limits;
+use crate::handlers::read_file;
+
 /// The whole command line.
 #[derive(Debug, Parser)]
 #[command(
@@ -115,15 +118,22 @@ pub fn run() -> ExitCode {
 #[error("{0}")]
 struct Misuse(String);
 
-/// The bytes of a file that a command was given.
-fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
-    std::fs::read(path).map_err(|error| Misuse(format!("{}: cannot be read: {error}", path.display())).into())
+/// The component that a command was given. Where the limits of the server in question are not known, `limits` are none, and
+/// the largest file is read that any server takes.
+fn read(path: &Path, limits: Option<&Limits>) -> anyhow::Result<Vec<u8>> {
+    read_within(path, "handler_file_bytes_max", limits.map(|limits| limits.handler_file_bytes_max))
 }
 
-/// The text of a file that a command was given.
-fn read_text(path: &Path) -> anyhow::Result<String> {
-    let text = String::from_utf8(read(path)?);
+/// The cases that a command was given.
+fn read_cases(path: &Path, limits: Option<&Limits>) -> anyhow::Result<String> {
+    let bytes = read_within(path, "handler_cases_bytes_max", limits.map(|limits| limits.handler_cases_bytes_max))?;
+    let text = String::from_utf8(bytes);
     text.map_err(|_| Misuse(format!("{}: is not UTF-8", path.display())).into())
+}
+
+fn read_within(path: &Path, limit: &'static str, bytes_max: Option<usize>) -> anyhow::Result<Vec<u8>> {
+    let bytes_max = bytes_max.unwrap_or_else(|| Limits::largest(limit));
+    read_file(path, limit, bytes_max).map_err(|error| Misuse(format!("{}: {error}", path.display())).into())
 }
 
 /// One JSON value on standard output, for programs.

@@ -17,6 +17,7 @@ mod engine;
 mod exports;
 mod fault;
 mod faults;
+mod file;
 mod inspect;
 mod json;
 mod kind;
@@ -50,6 +51,7 @@ pub use candidate::{Candidate, Source};
 pub use cases::{CaseReport, Cases};
 pub use fault::{Cause, Fault, Overrun};
 pub use faults::{FaultRow, FaultsRow};
+pub use file::{FileError, read as read_file};
 pub use inspect::{Item, Report};
 pub use kind::{HandlerKind, VersionId};
 pub use load::{LoadError, Stage};
@@ -59,7 +61,7 @@ pub use sandbox::{Cost, Sandbox};
 pub use shadow::ShadowRow;
 pub use trials::{CanaryRow, ProbationRow, Trials};
 pub use value::Outcome;
-pub use watch::{Known, Watch, content, watch};
+pub use watch::{Found, Known, Watch, content, read_handler, watch};
 
 use canary::Canary;
 

@@ -130,6 +130,16 @@ impl Setup {
         TestServer::launch(self, home, meddling).await
     }
 
+    /// Starts it after something was done to its directories.
+    ///
+    /// # Errors
+    /// When it does not come up, or when `meddling` fails.
+    pub async fn start_after(self, meddling: impl FnOnce(&Home) -> Result<()>) -> Result<TestServer> {
+        let home = self.furnish()?;
+        meddling(&home)?;
+        TestServer::launch(self, home, |_| Ok(())).await
+    }
+
     /// Writes the directories and the config file.
     fn furnish(&self) -> Result<Home> {
         let home = Home { root: TempDir::with_prefix("ondol-story-")? };

@@ -75,6 +75,16 @@ async fn compiling_takes_no_longer_than_it_may_and_holds_up_nobody() -> TestResu
 }
 
 #[tokio::test]
+async fn compiling_takes_no_more_memory_than_it_may() -> TestResult {
+    let server = TestServer::setup().admin().limit("handler_compile_memory_bytes_max", 64 << 20).start().await?;
+    let many = server.admin("POST", "/v1/handlers/events")?.body("application/wasm", sums(200_000, 1));
+    let reasons = refused(&many.send().await?, "events", "compile")?;
+    assert!(reasons.contains("handler_compile_memory_bytes_max = 67108864"), "{reasons}");
+    server.upload("events", guest("shouting_events")).await?.expect(200)?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_compiler_ends_with_the_server_that_asked_it() -> TestResult {
     let server = TestServer::setup().admin().start().await?;
     let slow = server.admin("POST", "/v1/handlers/events")?.body("application/wasm", sums(1_200, 999));
@@ -94,7 +104,7 @@ async fn a_compiler_ends_with_the_server_that_asked_it() -> TestResult {
 #[tokio::test]
 async fn a_compiler_that_gives_way_is_one_thread_that_rests_again_and_again() -> TestResult {
     let mut compiler = Command::new(binary());
-    compiler.args(["compile", "524288", "--giving-way"]).stdin(Stdio::piped()).stdout(Stdio::null());
+    compiler.args(["compile", "524288", "1073741824", "--giving-way"]).stdin(Stdio::piped()).stdout(Stdio::null());
     let mut compiler = compiler.spawn()?;
     let mut input = compiler.stdin.take().expect("it has a pipe");
     let told = std::thread::spawn(move || input.write_all(&sums(1_200, 1_000)));

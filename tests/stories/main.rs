@@ -25,6 +25,7 @@ mod layers;
 mod limits;
 mod membership;
 mod messages;
+mod odd_files;
 mod order;
 mod outages;
 mod page;

@@ -216,6 +216,30 @@ async fn a_handler_that_is_replaced_while_the_server_comes_up_is_taken() -> Test
 }
 
 #[tokio::test]
+async fn compiled_code_in_the_place_of_other_code_is_not_used() -> TestResult {
+    let cache = tempfile::tempdir()?;
+    fs::set_permissions(cache.path(), fs::Permissions::from_mode(0o700))?;
+    let mut server = TestServer::setup().flag("--cache").flag(cache.path().display().to_string()).start().await?;
+    let files: Vec<_> = fs::read_dir(cache.path())?.map(|entry| Ok(entry?.path())).collect::<TestResult<_>>()?;
+    assert_eq!(files.len(), 3, "{files:?}");
+    server
+        .restart_after(|| {
+            let aside = cache.path().join("aside");
+            fs::rename(&files[0], &aside)?;
+            fs::rename(&files[1], &files[0])?;
+            fs::rename(&files[2], &files[1])?;
+            Ok(fs::rename(&aside, &files[2])?)
+        })
+        .await?;
+    let room = server.create_room("lobby").await?;
+    let mut ann = server.join(room, "ann").await?;
+    ann.say("hi").await?;
+    ann.expect_message("hi").await?;
+    assert!(!server.log().since(0).iter().any(|line| line.contains("broken")));
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_cache_that_others_can_write_to_is_not_used() -> TestResult {
     let cache = tempfile::tempdir()?;
     fs::set_permissions(cache.path(), fs::Permissions::from_mode(0o777))?;

@@ -351,3 +351,19 @@ async fn a_shadow_that_spins_or_traps_harms_nobody() -> TestResult {
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn what_waits_for_a_shadow_is_bounded_in_bytes() -> TestResult {
+    let server = TestServer::setup().admin().limit("shadow_queue_bytes_max", 1_024).start().await?;
+    let mut ann = member(&server).await?;
+    shadow(&server, "events", guest("shouting_events")).await?;
+    let long = "long".repeat(300);
+    for (text, calls, dropped) in [("short", 1, 0), (long.as_str(), 1, 1), ("short", 2, 1)] {
+        ann.say(text).await?;
+        ann.expect_message(text).await?;
+        // So each finds the queue empty.
+        let row = shadowed(&server, calls + dropped).await?;
+        assert_eq!((&row["calls"], &row["dropped"]), (&json!(calls), &json!(dropped)));
+    }
+    Ok(())
+}

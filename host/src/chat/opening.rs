@@ -15,8 +15,8 @@ use super::releases::Releases;
 use super::{Work, ledger};
 use crate::config::Config;
 use crate::handlers::{
-    Candidate, HandlerKind, Handlers, How, Known, LoadError, Sandbox, SettingsMap, Source, VersionId, Watch, Why,
-    content, watch,
+    Candidate, Found, HandlerKind, Handlers, How, Known, LoadError, Sandbox, SettingsMap, Source, VersionId, Watch,
+    Why, content, read_handler, watch,
 };
 use crate::store::{Seen, StoredRelease};
 
@@ -27,7 +27,7 @@ const TRIED_MAX: usize = 20;
 const HOST: &str = "host";
 
 /// The three files, as a start finds them.
-type Files = [std::io::Result<Vec<u8>>; 3];
+type Files = [Found; 3];
 
 /// The handlers that a start finds no version of, each with the reason.
 type Lacking = Vec<(HandlerKind, String)>;
@@ -55,7 +55,8 @@ pub(super) fn open(work: &Arc<Work>, sandbox: Sandbox, config: &Config) -> anyho
         sandbox: Arc::new(sandbox),
         settings: settings.map(|map| Arc::new(map.clone())),
         directory: &config.handlers,
-        files: HandlerKind::ALL.map(|handler| std::fs::read(config.handlers.join(handler.file_name()))),
+        files: HandlerKind::ALL
+            .map(|handler| read_handler(&config.handlers, handler, config.limits.handler_file_bytes_max)),
     };
     let seen = work.store.seen()?;
     let (handlers, first) = match start.by_store()? {
@@ -84,8 +85,15 @@ pub(super) fn open(work: &Arc<Work>, sandbox: Sandbox, config: &Config) -> anyho
 ///
 /// When no thread can be had.
 pub(super) fn follow(releases: &Arc<Releases>, directory: &Path, known: [Known; 3]) -> std::io::Result<Watch> {
+    let bytes_max = releases.work.limits.handler_file_bytes_max;
     let releases = Arc::clone(releases);
-    watch(directory, known, move |handler, bytes| releases.offer_file(handler, Some(bytes), None))
+    watch(directory, bytes_max, known, move |handler, found| match found {
+        Ok(bytes) => releases.offer_file(handler, Some(bytes), None),
+        Err(error) => {
+            releases.not_taken(handler, &error.to_string());
+            false
+        }
+    })
 }
 
 impl Start<'_> {
@@ -108,7 +116,7 @@ impl Start<'_> {
             reason = broken,
             "the active release is broken, an earlier one is looked for"
         );
-        for release in store.releases(Some(active.number), TRIED_MAX)? {
+        for release in store.releases_that_ran(Some(active.number), TRIED_MAX)? {
             let ran = matches!(release.outcome.as_str(), "replaced" | "rolled_back");
             let marked = release.versions.iter().any(|id| bad.keys().any(|version| version.whole() == *id));
             if !ran || marked || release.versions == active.versions || release.versions.iter().any(|id| is_none(id)) {

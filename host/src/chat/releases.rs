@@ -237,22 +237,24 @@ impl Releases {
                 self.remember(handler, part.wasm.as_deref())
             }
             Err(error) => {
-                let standing = self.handlers.current().version(handler);
                 let reason = match &error {
                     ReleaseError::Refused(refused) => {
                         refused.iter().map(|(_, error)| error.to_string()).collect::<Vec<_>>().join("; ")
                     }
                     other => other.to_string(),
                 };
-                let goes_on = if standing == VersionId::NONE {
-                    "the built-in handler goes on"
-                } else {
-                    "the standing version goes on"
-                };
-                tracing::error!(%handler, reason, %standing, "handler was not taken, {goes_on}");
+                self.not_taken(handler, &reason);
                 false
             }
         }
+    }
+
+    /// Logs why a handler's file or settings were not taken, and who goes on.
+    pub(super) fn not_taken(&self, handler: HandlerKind, reason: &str) {
+        let standing = self.handlers.current().version(handler);
+        let goes_on =
+            if standing == VersionId::NONE { "the built-in handler goes on" } else { "the standing version goes on" };
+        tracing::error!(%handler, reason, %standing, "handler was not taken, {goes_on}");
     }
 
     /// Remembers that a file, or that there was none, and the config's settings were taken up.
@@ -336,7 +338,7 @@ impl Releases {
                 && !release.versions.iter().any(marked)
                 && self.lacking(release).is_none()
         };
-        let found = store.releases(Some(from), STEPS_MAX)?.into_iter().find(good);
+        let found = store.releases_that_ran(Some(from), STEPS_MAX)?.into_iter().find(good);
         found.ok_or_else(|| ReleaseError::Unknown("there is no release before the active one".to_owned()))
     }
 

@@ -49,7 +49,7 @@ impl Call {
         let flags = ConfigFlags { limits: self.limits, ..ConfigFlags::default() };
         let limits = Config::load(&flags)?.limits;
         let settings = settings(&self.settings)?;
-        let bytes = super::read(&self.file)?;
+        let bytes = super::read(&self.file, Some(&limits))?;
 
         let sandbox = Sandbox::new(&limits, None)?;
         let unusable = |error: &dyn std::fmt::Display| Misuse(format!("{}: {error}", self.file.display()));

@@ -1,14 +1,12 @@
 //! `ondol check`: would `ondol serve` start? A line for each thing that is fine, and a reason for each that is not.
 
-use std::fs;
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
 
 use crate::config::{Config, ConfigFlags, Limits, OnFault};
-use crate::handlers::{HandlerKind, LoadError, Sandbox, SettingsMap};
+use crate::handlers::{HandlerKind, LoadError, Sandbox, SettingsMap, read_handler};
 
 /// Check the config and the handlers as `ondol serve` would, without serving. Each handler is held against its world and
 /// tried with a call. Exits with 1 when anything is wrong.
@@ -60,7 +58,7 @@ impl Check {
         let settings = [&config.settings.rooms, &config.settings.messages, &config.settings.events];
         for (handler, settings) in HandlerKind::ALL.into_iter().zip(settings) {
             let path = config.handlers.join(handler.file_name());
-            match version(&sandbox, handler, &path, settings) {
+            match version(&sandbox, handler, &config, settings) {
                 Ok(version) => println!("fine   {handler}: {} is version {version}", path.display()),
                 Err(error) => {
                     all_fine = false;
@@ -80,9 +78,10 @@ impl Check {
 fn version(
     sandbox: &Arc<Sandbox>,
     handler: HandlerKind,
-    path: &Path,
+    config: &Config,
     settings: &SettingsMap,
 ) -> Result<String, LoadError> {
-    let bytes = fs::read(path).map_err(|error| LoadError::unread(&error))?;
+    let bytes = read_handler(&config.handlers, handler, config.limits.handler_file_bytes_max);
+    let bytes = bytes.map_err(|error| LoadError::unread(&error))?;
     sandbox.check(handler, &bytes, settings).map(|version| version.to_string())
 }

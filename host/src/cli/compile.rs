@@ -13,6 +13,9 @@ pub(super) struct Compile {
     /// The stack of the engine that is to run it, in bytes
     stack_bytes_max: usize,
 
+    /// The memory that it may have, in bytes
+    memory_bytes_max: u64,
+
     /// Work in short bursts, and on one CPU at a time
     #[arg(long)]
     giving_way: bool,
@@ -20,8 +23,13 @@ pub(super) struct Compile {
 
 impl Compile {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
-        let answered =
-            handlers::answer_compile(self.stack_bytes_max, self.giving_way, std::io::stdin(), std::io::stdout());
+        let answered = handlers::answer_compile(
+            self.stack_bytes_max,
+            self.memory_bytes_max,
+            self.giving_way,
+            std::io::stdin(),
+            std::io::stdout(),
+        );
         // The server's own words stand before this.
         Ok(answered.map_or_else(
             |error| {

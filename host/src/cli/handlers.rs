@@ -233,11 +233,11 @@ impl Parts {
         };
         for word in &self.components {
             let (handler, file) = named(word, "HANDLER=FILE")?;
-            put(handler, "component", data_encoding::BASE64.encode(&super::read(file.as_ref())?).into());
+            put(handler, "component", data_encoding::BASE64.encode(&super::read(file.as_ref(), None)?).into());
         }
         for word in &self.cases {
             let (handler, file) = named(word, "--cases HANDLER=FILE")?;
-            put(handler, "cases", super::read_text(file.as_ref())?.into());
+            put(handler, "cases", super::read_cases(file.as_ref(), None)?.into());
         }
         let mut settings: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
         for handler in &self.no_settings {

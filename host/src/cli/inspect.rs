@@ -28,7 +28,7 @@ Examples:
 
 impl Inspect {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let bytes = super::read(&self.file)?;
+        let bytes = super::read(&self.file, None)?;
         let sandbox = Sandbox::new(&Limits::default(), None)?;
         let report = match sandbox.inspect(&bytes) {
             Ok(report) => report,

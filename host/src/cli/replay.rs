@@ -14,7 +14,7 @@ use clap::Args;
 use self::tally::{Place, Tally};
 use super::{Misuse, Output};
 use crate::chat::as_deployed;
-use crate::config::{Config, ConfigFlags};
+use crate::config::{Config, ConfigFlags, Limits};
 use crate::handlers::{HandlerKind, Sandbox, Side, Source};
 use crate::model::RoomId;
 use crate::store::{Archive, StoredRelease};
@@ -86,7 +86,7 @@ impl Replay {
             return Err(Misuse(format!("{}: there is no room {room}", path.display())).into());
         }
         let sandbox = Arc::new(Sandbox::new(&config.limits, None)?);
-        let mut replay = self.replay(&archive, &sandbox)?;
+        let mut replay = self.replay(&archive, &sandbox, &config.limits)?;
         let tally = self.ask(&archive, &mut replay)?;
         match self.output {
             Output::Json => super::print_json(&tally.json(&replay))?,
@@ -96,8 +96,13 @@ impl Replay {
     }
 
     /// Both versions, through the gate.
-    fn replay(&self, archive: &Archive, sandbox: &Arc<Sandbox>) -> anyhow::Result<crate::handlers::Replay> {
-        let wasm = super::read(&self.file)?;
+    fn replay(
+        &self,
+        archive: &Archive,
+        sandbox: &Arc<Sandbox>,
+        limits: &Limits,
+    ) -> anyhow::Result<crate::handlers::Replay> {
+        let wasm = super::read(&self.file, Some(limits))?;
         let handler = self.handler_of(sandbox, &wasm)?;
         let given = super::call::settings(&self.settings)?;
         let active = archive.active_release()?;
@@ -105,7 +110,7 @@ impl Replay {
         let (before, told) = match (&self.against, active) {
             (Some(file), active) => {
                 let settings = active.and_then(Result::ok).map(|source| source.settings).unwrap_or_default();
-                let source = Source { handler, wasm: super::read(file)?, settings, cases: None };
+                let source = Source { handler, wasm: super::read(file, Some(limits))?, settings, cases: None };
                 (source, file.display().to_string())
             }
             (None, Some(active)) => (active.map_err(Misuse)?, format!("the active version of {handler}")),

@@ -48,9 +48,9 @@ impl Test {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let flags = ConfigFlags { limits: self.limits, ..ConfigFlags::default() };
         let limits = Config::load(&flags)?.limits;
-        let cases = Cases::read(&super::read_text(&self.cases)?)
+        let cases = Cases::read(&super::read_cases(&self.cases, Some(&limits))?)
             .map_err(|error| Misuse(format!("{}: {error}", self.cases.display())))?;
-        let bytes = super::read(&self.file)?;
+        let bytes = super::read(&self.file, Some(&limits))?;
         let sandbox = Sandbox::new(&limits, None)?;
         let trial = sandbox.trial(&bytes).map_err(|error| Misuse(format!("{}: {error}", self.file.display())))?;
 

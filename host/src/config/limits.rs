@@ -147,6 +147,9 @@ limits! {
     handler_file_bytes_max: usize = 16_777_216, "bytes", 1_024 => GIB;
     /// How long compiling a handler may take.
     handler_compile_ms_max: u64 = 30_000, "ms", 100 => DAY_MS;
+    /// The memory of the process that compiles a handler, without what it maps from files.
+    // A component of 18 MB with a Python in it takes 550 MiB.
+    handler_compile_memory_bytes_max: usize = 3 * GIB / 2, "bytes", 64 * MIB => 64 * GIB;
     /// How long after it became active a version is held against the one before. 0: no probation, and no way back by itself.
     probation_ms: u64 = 60_000, "ms", 0 => DAY_MS;
     /// The faults on probation, at calls that the version before answers, that lead back to it.
@@ -159,11 +162,13 @@ limits! {
     probation_slowdown_max: usize = 5, "times", 2 => 1_000;
     /// The calls that may wait for a shadow; more are not copied to it.
     shadow_queue_max: usize = 1_024, "calls", 1 => 1_000_000;
+    /// The same calls and their answers; more are not copied to it.
+    shadow_queue_bytes_max: usize = 16 * MIB, "bytes", 1_024 => GIB;
     /// The differences between a shadow and the active release that are kept, the first ones.
     shadow_differences_max: usize = 20, "differences", 0 => 1_000;
     /// The versions of each handler that are kept whole, the active one among them.
     versions_kept_max: usize = 20, "versions, a handler", 2 => 1_000;
-    /// The releases that the history shows, refused ones among them.
+    /// The releases of the history that ran, and as many that were refused.
     releases_kept_max: usize = 1_000, "releases", 10 => 1_000_000;
     /// The cases that a version is deployed with, as text.
     handler_cases_bytes_max: usize = 1_048_576, "bytes", 0 => 64 * MIB;
@@ -226,6 +231,13 @@ impl Limits {
     pub(super) fn names_of_handlers() -> impl Iterator<Item = String> {
         let of = |handler| Self::OF_EACH_HANDLER.into_iter().map(move |name| format!("{handler}.{name}"));
         Settings::HANDLERS.into_iter().flat_map(of)
+    }
+
+    /// The most that the limit `name` takes.
+    #[must_use]
+    pub fn largest(name: &str) -> usize {
+        let limit = Self::TABLE.iter().find(|limit| limit.name == name);
+        limit.and_then(|limit| usize::try_from(limit.max).ok()).unwrap_or_default()
     }
 
     /// The table of limits as the README shows it.

@@ -10,11 +10,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use wasmtime::Engine;
 
 use super::{bursts, engine};
+use crate::config::Limits;
 
-/// What the program is asked for on its command line, before the bytes of the stack.
+/// What the program is asked for on its command line, before the bytes of the stack and of the memory.
 const VERB: &str = "compile";
 
 /// What asks it to give way to everybody else.
@@ -24,10 +26,18 @@ const GIVING_WAY: &str = "--giving-way";
 /// part of all that the machine has to do.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// The most threads that it compiles on. Each takes memory, so that a limit that is enough on a small machine would not be on one
+/// with a hundred processors.
+const THREADS_MAX: usize = 8;
+
+/// What std and the system's errors say where there is no memory left, in lower case.
+const NO_MEMORY: [&str; 3] = ["memory allocation of", "cannot allocate memory", "out of memory"];
+
 /// The program to ask.
 pub(super) struct Aside {
     program: PathBuf,
     stack_bytes_max: usize,
+    memory_bytes_max: usize,
     limit: Duration,
     gives_way: AtomicBool,
 }
@@ -35,21 +45,31 @@ pub(super) struct Aside {
 /// Why it brought nothing.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failed {
-    /// It did not start, or was not heard to the end.
-    #[error("it could not be asked: {0}")]
+    /// It did not start, or was not heard to the end. It is not compiled in this process instead, where nothing would limit it.
+    #[error("no process to compile it in: {0}")]
     Unheard(#[from] std::io::Error),
     /// It says why it cannot be compiled.
     #[error("{0}")]
     Refused(String),
+    /// It needs more memory than this.
+    #[error("the compiler needs more memory than handler_compile_memory_bytes_max = {0}")]
+    Large(usize),
     /// It was stopped: it took longer than this.
     #[error("the compiler needs more than handler_compile_ms_max = {}", .0.as_millis())]
     Late(Duration),
 }
 
 impl Aside {
-    /// `program` is this program. What it compiles runs on an engine with so much stack, and takes no longer than `limit`.
-    pub(super) fn new(program: PathBuf, stack_bytes_max: usize, limit: Duration) -> Self {
-        Self { program, stack_bytes_max, limit, gives_way: AtomicBool::new(false) }
+    /// `program` is this program. What it compiles runs on an engine with so much stack, and takes no more memory and no longer
+    /// than these limits.
+    pub(super) fn new(program: PathBuf, limits: &Limits) -> Self {
+        Self {
+            program,
+            stack_bytes_max: limits.handler_stack_bytes_max,
+            memory_bytes_max: limits.handler_compile_memory_bytes_max,
+            limit: Duration::from_millis(limits.handler_compile_ms_max),
+            gives_way: AtomicBool::new(false),
+        }
     }
 
     /// From now on there are others who are not to be held up.
@@ -62,8 +82,19 @@ impl Aside {
         self.gives_way.load(Ordering::Relaxed)
     }
 
-    /// The code of a component.
+    /// The code of a component. Where no process can be had, it is tried once more: the system may have been short of
+    /// processes or memory for a moment.
     pub(super) fn compile(&self, bytes: &[u8]) -> Result<Vec<u8>, Failed> {
+        match self.compile_once(bytes) {
+            Err(Failed::Unheard(error)) => {
+                tracing::warn!(%error, "the compiler process failed, it is started once more");
+                self.compile_once(bytes)
+            }
+            other => other,
+        }
+    }
+
+    fn compile_once(&self, bytes: &[u8]) -> Result<Vec<u8>, Failed> {
         if self.gives_way() {
             match self.ask(bytes, true, PATIENCE.min(self.limit)) {
                 Err(Failed::Late(_)) => {}
@@ -75,7 +106,11 @@ impl Aside {
 
     fn ask(&self, bytes: &[u8], giving_way: bool, limit: Duration) -> Result<Vec<u8>, Failed> {
         let mut command = Command::new(&self.program);
-        command.arg(VERB).arg(self.stack_bytes_max.to_string()).args(giving_way.then_some(GIVING_WAY));
+        command.arg(VERB).arg(self.stack_bytes_max.to_string()).arg(self.memory_bytes_max.to_string());
+        command.args(giving_way.then_some(GIVING_WAY));
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
+        // rayon, by which wasmtime compiles in parallel, reads it.
+        command.env("RAYON_NUM_THREADS", threads.to_string());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = if giving_way { spawn_behind(command)? } else { command.spawn()? };
         let heard = hear(&mut child, bytes, limit);
@@ -88,6 +123,10 @@ impl Aside {
             return Ok(code);
         }
         let words = String::from_utf8_lossy(&words).trim().to_owned();
+        let said = words.to_lowercase();
+        if NO_MEMORY.into_iter().any(|no_memory| said.contains(no_memory)) {
+            return Err(Failed::Large(self.memory_bytes_max));
+        }
         Err(Failed::Refused(if words.is_empty() { format!("the compiler ended: {ended}") } else { words }))
     }
 }
@@ -123,10 +162,16 @@ fn read_all(mut from: impl Read) -> std::io::Result<Vec<u8>> {
 /// Why it cannot be compiled, or that it was not heard.
 pub fn answer(
     stack_bytes_max: usize,
+    memory_bytes_max: u64,
     giving_way: bool,
     input: impl Read,
     mut output: impl Write,
 ) -> anyhow::Result<()> {
+    // What is allocated and the threads' stacks, but not the program's own pages. An allocation over it fails, which ends this
+    // process. Only a privileged process may go over the maximum that it was started with.
+    let given = getrlimit(Resource::Data).maximum;
+    let limit = Some(given.map_or(memory_bytes_max, |given| given.min(memory_bytes_max)));
+    setrlimit(Resource::Data, Rlimit { current: limit, maximum: limit })?;
     let mut config = engine::config(stack_bytes_max);
     if giving_way {
         config.parallel_compilation(false);
@@ -180,14 +225,16 @@ mod tests {
     fn it_is_stopped_in_time_even_if_it_does_not_read_and_what_it_says_is_why() {
         let directory = tempfile::tempdir().unwrap();
         let (short, long) = (Duration::from_millis(100), Duration::from_secs(30));
+        let mut limits = Limits::default();
+        limits.handler_compile_ms_max = 100;
         let began = Instant::now();
-        let deaf = Aside::new(program(&directory, "exec sleep 60"), 1, short).compile(&vec![0; 1 << 20]);
+        let deaf = Aside::new(program(&directory, "exec sleep 60"), &limits).compile(&vec![0; 1 << 20]);
         assert!(matches!(deaf, Err(Failed::Late(late)) if late == short));
         assert!(began.elapsed() < long);
 
-        let refusing = Aside::new(program(&directory, "echo no good >&2; exit 1"), 1, long);
+        let refusing = Aside::new(program(&directory, "echo no good >&2; exit 1"), &Limits::default());
         assert_eq!(refusing.compile(&vec![0; 1 << 20]).unwrap_err().to_string(), "no good");
-        let nobody = Aside::new(directory.path().join("nobody"), 1, long);
+        let nobody = Aside::new(directory.path().join("nobody"), &Limits::default());
         assert!(matches!(nobody.compile(&[]), Err(Failed::Unheard(_))));
     }
 }

@@ -7,7 +7,7 @@ use super::fault::Fault;
 use super::kind::HandlerKind;
 use super::output::one_line;
 use super::release::Release;
-use crate::model::{Action, Frame, Message, Refusal, RoomDraft, RoomId, RoomRequest, Speaker, User};
+use crate::model::{Action, Draft, Frame, Message, Refusal, RoomDraft, RoomId, RoomRequest, Speaker, User};
 
 /// The most that is told of an input or an answer, in characters.
 const TOLD_CHARS_MAX: usize = 1_024;
@@ -92,6 +92,18 @@ impl Call {
         }
     }
 
+    /// How many bytes of text it holds. A sender is not counted: all of a connection's calls share it.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Create(request, creator) => text(&request.name) + creator.as_ref().map_or(0, user_bytes),
+            Self::Receive(_, _, Sent::Text(text) | Sent::Body(text)) => text.len(),
+            Self::Receive(_, _, Sent::Binary(bytes)) => bytes.len(),
+            Self::Message(message) => draft_bytes(&message.draft),
+            Self::Join(_, user) | Self::Leave(_, user) => user_bytes(user),
+            Self::Refusal(refusal) => refusal_bytes(refusal),
+        }
+    }
+
     /// What went into it, in one bounded line. It holds what people said: for the operator's eyes and disk, never a log.
     pub(super) fn input(&self) -> String {
         bounded(&match self {
@@ -111,6 +123,18 @@ impl Call {
 }
 
 impl Answer {
+    /// How many bytes of text it holds.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Room(Ok(draft)) => draft.name.len(),
+            Self::Action(Ok(Action::Post(draft))) => draft_bytes(draft),
+            Self::Action(Ok(Action::Relay(payload))) | Self::Payload(payload) => payload.len(),
+            Self::Action(Ok(Action::Ignore)) => 0,
+            Self::Announcement(payload) => text(payload),
+            Self::Room(Err(refusal)) | Self::Action(Err(refusal)) => refusal_bytes(refusal),
+        }
+    }
+
     /// What was answered, in one bounded line.
     pub(super) fn told(&self) -> String {
         bounded(&match self {
@@ -121,6 +145,22 @@ impl Answer {
             Self::Announcement(None) => "nothing".to_owned(),
         })
     }
+}
+
+fn text(text: &Option<String>) -> usize {
+    text.as_ref().map_or(0, String::len)
+}
+
+fn user_bytes(user: &User) -> usize {
+    user.id.len() + user.nickname.len() + user.email.len() + text(&user.profile_url)
+}
+
+fn draft_bytes(draft: &Draft) -> usize {
+    draft.text.len() + text(&draft.client_id) + text(&draft.extra)
+}
+
+fn refusal_bytes(refusal: &Refusal) -> usize {
+    refusal.code.len() + refusal.message.len() + text(&refusal.field)
 }
 
 impl From<Result<RoomDraft, Refusal>> for Answer {

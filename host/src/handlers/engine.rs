@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::component::Component;
 use wasmtime::{Config, Engine};
 
-use super::aside::{Aside, Failed};
+use super::aside::Aside;
 use super::clock::Clock;
 
 /// See [`Compiler::breathe`].
@@ -83,7 +83,7 @@ impl Compiler {
         let code = self.code_of(bytes)?;
         self.breathe();
         if let (Some(cache), Some(cached)) = (&self.cache, self.cached(bytes)) {
-            if let Err(error) = keep(&code, &cached) {
+            if let Err(error) = keep(&code, bytes, &cached) {
                 tracing::warn!(%error, file = %cached.display(), "compiled code could not be kept, the next start compiles again");
             }
             self.breathe();
@@ -96,15 +96,10 @@ impl Compiler {
     }
 
     fn code_of(&self, bytes: &[u8]) -> wasmtime::Result<Vec<u8>> {
-        match self.aside.as_ref().map(|aside| aside.compile(bytes)) {
-            Some(Ok(code)) => return Ok(code),
-            Some(Err(Failed::Unheard(error))) => {
-                tracing::warn!(%error, "no process for compiling can be had: it is done within the server");
-            }
-            Some(Err(failed)) => wasmtime::bail!("{failed}"),
-            None => {}
+        match &self.aside {
+            Some(aside) => aside.compile(bytes).map_err(|failed| wasmtime::format_err!("{failed}")),
+            None => self.engine.precompile_component(bytes),
         }
-        self.engine.precompile_component(bytes)
     }
 
     /// The clock by which its calls are looked at.
@@ -132,7 +127,7 @@ impl Compiler {
     /// What an earlier run compiled from the same bytes, if it was kept.
     pub(super) fn compiled_before(&self, bytes: &[u8]) -> Option<Component> {
         let place = self.cached(bytes)?;
-        let component = load(&self.engine, &place)?;
+        let component = load(&self.engine, bytes, &place)?;
         // Its time tells when it was last of use. Without that it is only removed the sooner.
         let _ = std::fs::File::open(&place).and_then(|file| file.set_modified(SystemTime::now()));
         Some(component)
@@ -175,25 +170,27 @@ fn make_private(directory: &Path) -> wasmtime::Result<()> {
 }
 
 /// Writes compiled code beside its place and moves it there whole.
-fn keep(code: &[u8], place: &Path) -> std::io::Result<()> {
+fn keep(code: &[u8], bytes: &[u8], place: &Path) -> std::io::Result<()> {
     let fresh = place.with_extension(format!("{}.new", std::process::id()));
-    let kept = std::fs::write(&fresh, seal(code)).and_then(|()| std::fs::rename(&fresh, place));
+    let kept =
+        std::fs::write(&fresh, [&seal(code, bytes)[..], code].concat()).and_then(|()| std::fs::rename(&fresh, place));
     if kept.is_err() {
         let _ = std::fs::remove_file(&fresh);
     }
     kept
 }
 
-/// Code with its hash before it, so that a file which the disk has damaged is told from a whole one.
-fn seal(code: &[u8]) -> Vec<u8> {
-    [Sha256::digest(code).as_slice(), code].concat()
+/// What stands before the code: a hash of it and of the component that it was compiled from. So a file which the disk has damaged
+/// is told from a whole one, and one that was moved into the place of another from one that stands in its own.
+fn seal(code: &[u8], bytes: &[u8]) -> [u8; 32] {
+    Sha256::new().chain_update(Sha256::digest(bytes)).chain_update(code).finalize().into()
 }
 
-/// Loads what [`keep`] has written. None on any doubt.
-fn load(engine: &Engine, place: &Path) -> Option<Component> {
+/// Loads what [`keep`] has written of this component. None on any doubt.
+fn load(engine: &Engine, bytes: &[u8], place: &Path) -> Option<Component> {
     let sealed = std::fs::read(place).ok()?;
     let (hash, code) = sealed.split_at_checked(32)?;
-    if Sha256::digest(code).as_slice() != hash {
+    if seal(code, bytes) != hash {
         return None;
     }
     component(engine, code).ok()
@@ -205,7 +202,7 @@ fn component(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
     // SAFETY: `deserialize` asks for bytes that an engine's compiler wrote. Either this process or its child, which is the
     // same program, has just made them, or they come from a file of the cache: that directory is this user's alone (0700, checked at the start), only `keep` writes
     // into it, whole files and under a name made of the component's hash, and the hash before the code tells a damaged
-    // file. Nothing from outside, such as an upload or the watched directory, ever reaches this function.
+    // or exchanged file. Nothing from outside, such as an upload or the watched directory, ever reaches this function.
     unsafe { Component::deserialize(engine, code) }
 }
 
@@ -255,6 +252,27 @@ mod tests {
         first.compile(&component(1)).unwrap();
         assert!(compiler(&directory).compiled_before(&component(1)).is_some());
         assert!(first.compiled_before(&component(2)).is_none());
+    }
+
+    #[test]
+    fn code_that_was_compiled_from_another_component_is_not_taken() {
+        let directory = tempfile::tempdir().unwrap();
+        let compiler = compiler(&directory);
+        for number in [1, 2] {
+            compiler.compile(&component(number)).unwrap();
+        }
+        let place = |number| compiler.cached(&component(number)).unwrap();
+        std::fs::rename(place(2), place(1)).unwrap();
+        assert!(compiler.compiled_before(&component(1)).is_none());
+    }
+
+    #[test]
+    fn where_no_process_can_be_had_nothing_is_compiled() {
+        let directory = tempfile::tempdir().unwrap();
+        let aside = Aside::new(directory.path().join("nobody"), &crate::config::Limits::default());
+        let compiler = Compiler::start(524_288, None).unwrap().aside(aside);
+        let error = compiler.compile(&component(1)).unwrap_err().to_string();
+        assert!(error.contains("no process to compile it in"), "{error}");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 use wasmtime::component::types::{ComponentInstance, ComponentItem};
 
-pub(super) use file::{FileKind, kind};
+pub(super) use file::{FileKind, is_unfinished, kind};
 use shape::Signature;
 
 use super::SettingsMap;

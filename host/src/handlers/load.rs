@@ -14,6 +14,7 @@ use wasmtime::component::Component;
 use super::cases::Cases;
 use super::exports::{EventExports, Exports, MessageExports, RoomExports};
 use super::fault::{Cause, Fault};
+use super::file::FileError;
 use super::inspect::{self, FileKind, Misfit};
 use super::kind::{HandlerKind, VersionId};
 use super::sandbox::Sandbox;
@@ -81,8 +82,9 @@ impl LoadError {
 
     /// The file could not be read.
     #[must_use]
-    pub fn unread(error: &std::io::Error) -> Self {
-        Self::because(Stage::File, format!("it cannot be read: {error}"))
+    pub fn unread(error: &FileError) -> Self {
+        let stage = if matches!(error, FileError::TooLarge { .. }) { Stage::Size } else { Stage::File };
+        Self::because(stage, error.to_string())
     }
 }
 

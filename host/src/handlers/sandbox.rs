@@ -68,9 +68,7 @@ impl Sandbox {
     /// The same, compiling in a process of its own. `program` is this program.
     #[must_use]
     pub fn compiling_aside(self, program: PathBuf) -> Self {
-        let limits = &self.limits;
-        let limit = Duration::from_millis(limits.handler_compile_ms_max);
-        let aside = Aside::new(program, limits.handler_stack_bytes_max, limit);
+        let aside = Aside::new(program, &self.limits);
         Self { compiler: self.compiler.aside(aside), ..self }
     }
 

@@ -30,6 +30,7 @@ pub(super) struct Shadow {
     queue: Sender<Job>,
     counted: Arc<Counted>,
     queue_max: u64,
+    queue_bytes_max: u64,
 }
 
 /// A copy of a live call, and what became of that.
@@ -37,6 +38,7 @@ struct Job {
     call: Call,
     answer: Result<Answer, String>,
     took: Duration,
+    bytes: u64,
 }
 
 /// What there is to know of it.
@@ -44,6 +46,7 @@ struct Counted {
     versions: Vec<(HandlerKind, String)>,
     since: Timestamp,
     waiting: AtomicU64,
+    waiting_bytes: AtomicU64,
     calls: AtomicU64,
     dropped: AtomicU64,
     differences: AtomicU64,
@@ -86,7 +89,7 @@ pub struct ShadowRow {
     pub since: String,
     /// The calls that it was asked.
     pub calls: u64,
-    /// The calls that it was not asked, because too many waited.
+    /// The calls that it was not asked, because too many or too large ones waited.
     pub dropped: u64,
     /// The calls that it answered otherwise.
     pub differences: u64,
@@ -112,6 +115,7 @@ impl Shadow {
             versions: versions.map(|handler| (handler, release.version(handler).whole())).collect(),
             since: Timestamp::now(),
             waiting: AtomicU64::new(0),
+            waiting_bytes: AtomicU64::new(0),
             calls: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             differences: AtomicU64::new(0),
@@ -126,7 +130,8 @@ impl Shadow {
         let own = Arc::clone(&counted);
         let thread = std::thread::Builder::new().name("handler-shadow".to_owned());
         thread.spawn(move || follow(&release, &jobs, &own))?;
-        Ok(Self { about, queue, counted, queue_max: limits.shadow_queue_max as u64 })
+        let (queue_max, queue_bytes_max) = (limits.shadow_queue_max as u64, limits.shadow_queue_bytes_max as u64);
+        Ok(Self { about, queue, counted, queue_max, queue_bytes_max })
     }
 
     /// Whether it is asked what this handler is.
@@ -136,13 +141,26 @@ impl Shadow {
 
     /// Gives it a call that was answered.
     pub(super) fn offer(&self, call: impl FnOnce() -> Call, answer: Result<Answer, String>, took: Duration) {
-        // Each who brings one counts it first, so there are never more than fit.
-        if self.counted.waiting.fetch_add(1, Ordering::AcqRel) >= self.queue_max
-            || self.queue.send(Job { call: call(), answer, took }).is_err()
-        {
-            self.counted.waiting.fetch_sub(1, Ordering::AcqRel);
-            self.counted.dropped.fetch_add(1, Ordering::Relaxed);
+        // Each caller counts its call first, so there are never more than fit.
+        let counted = &self.counted;
+        let fits = counted.waiting.fetch_add(1, Ordering::AcqRel) < self.queue_max
+            && counted.waiting_bytes.load(Ordering::Acquire) < self.queue_bytes_max;
+        if !fits || !self.enqueue(call(), answer, took) {
+            counted.waiting.fetch_sub(1, Ordering::AcqRel);
+            counted.dropped.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Puts a call into the queue. False: its bytes do not fit, or nobody takes it out any more.
+    fn enqueue(&self, call: Call, answer: Result<Answer, String>, took: Duration) -> bool {
+        let bytes = (call.bytes() + answer.as_ref().map_or_else(String::len, Answer::bytes)) as u64;
+        let before = self.counted.waiting_bytes.fetch_add(bytes, Ordering::AcqRel);
+        let fits = before.saturating_add(bytes) <= self.queue_bytes_max;
+        let queued = fits && self.queue.send(Job { call, answer, took, bytes }).is_ok();
+        if !queued {
+            self.counted.waiting_bytes.fetch_sub(bytes, Ordering::AcqRel);
+        }
+        queued
     }
 
     /// Ends it, whoever still holds it.
@@ -174,8 +192,9 @@ fn micros(time: Duration) -> f64 {
 
 /// Asks the candidate what was asked, until nobody can ask any more.
 fn follow(release: &Release, jobs: &Receiver<Job>, counted: &Counted) {
-    for Job { call, answer, took } in jobs {
+    for Job { call, answer, took, bytes } in jobs {
         counted.waiting.fetch_sub(1, Ordering::AcqRel);
+        counted.waiting_bytes.fetch_sub(bytes, Ordering::AcqRel);
         if counted.stopped.load(Ordering::Acquire) {
             return;
         }

@@ -102,7 +102,7 @@ const MARKS_MAX: usize = 1_000;
 pub struct Kept {
     /// Versions of each handler.
     pub versions_max: usize,
-    /// Releases.
+    /// Releases that ran, and as many that were refused.
     pub releases_max: usize,
 }
 
@@ -137,12 +137,15 @@ impl<T: Send + 'static> Store<T> {
         Ok(number)
     }
 
-    /// Records a release that was wanted and did not come to be.
+    /// Records a release that was wanted and did not come to be. Refusals of one handler's file that follow one another are
+    /// one release, the latest: a file may be written in many steps, and each is another one.
     pub fn record_refused(&self, release: NewRelease, reason: String, kept: Kept) -> Result<(), StoreError> {
         self.writer.run(move |connection| {
             let transaction = connection.transaction()?;
-            insert(&transaction, &release, "refused", Some(&reason))?;
-            forget_releases(&transaction, kept)?;
+            if !refuse_again(&transaction, &release, &reason)? {
+                insert(&transaction, &release, "refused", Some(&reason))?;
+                forget_releases(&transaction, kept)?;
+            }
             transaction.commit()?;
             Ok(())
         })
@@ -199,6 +202,15 @@ impl<T: Send + 'static> Store<T> {
     pub fn releases(&self, before: Option<u64>, limit: usize) -> Result<Vec<StoredRelease>, StoreError> {
         self.files.readers.read_here(move |connection| {
             let sql = concat!(release_columns!(), " WHERE id < ?1 ORDER BY id DESC LIMIT ?2");
+            let before = before.map_or(i64::MAX, stored);
+            connection.prepare_cached(sql)?.query_map((before, stored(limit as u64)), read_release)?.collect()
+        })
+    }
+
+    /// The same without those that were refused, which never ran.
+    pub fn releases_that_ran(&self, before: Option<u64>, limit: usize) -> Result<Vec<StoredRelease>, StoreError> {
+        self.files.readers.read_here(move |connection| {
+            let sql = concat!(release_columns!(), " WHERE id < ?1 AND outcome <> 'refused' ORDER BY id DESC LIMIT ?2");
             let before = before.map_or(i64::MAX, stored);
             connection.prepare_cached(sql)?.query_map((before, stored(limit as u64)), read_release)?.collect()
         })
@@ -355,12 +367,29 @@ fn forget(connection: &mut Connection, active: &[String; 3], kept: Kept) -> rusq
     transaction.commit()
 }
 
+/// Forgets releases over the limit. Refused ones are counted apart, so that they do not push out what a rollback needs.
 fn forget_releases(connection: &Connection, kept: Kept) -> rusqlite::Result<()> {
-    connection.execute(
-        "DELETE FROM release WHERE id <= (SELECT max(id) FROM release) - ?1 AND outcome <> 'active'",
-        params![stored(kept.releases_max as u64)],
-    )?;
+    for refused in [true, false] {
+        connection.execute(
+            "DELETE FROM release WHERE (outcome = 'refused') = ?1 AND outcome <> 'active' AND id NOT IN \
+             (SELECT id FROM release WHERE (outcome = 'refused') = ?1 ORDER BY id DESC LIMIT ?2)",
+            params![refused, stored(kept.releases_max as u64)],
+        )?;
+    }
     Ok(())
+}
+
+/// Where the last release is a refused one of the same handler, and both come from the directory, it takes the place of that.
+/// False: it does not.
+fn refuse_again(connection: &Connection, release: &NewRelease, reason: &str) -> rusqlite::Result<bool> {
+    let [rooms, messages, events] = &release.versions;
+    let changed = connection.execute(
+        "UPDATE release SET rooms = ?1, messages = ?2, events = ?3, why = ?4, created_at = ?5, detail = ?6 \
+         WHERE id = (SELECT max(id) FROM release) AND outcome = 'refused' AND how = ?7 AND how = 'directory' \
+         AND (rooms = ?1) + (messages = ?2) + (events = ?3) >= 2",
+        params![rooms, messages, events, release.why, stored(Timestamp::now().0), reason, release.how],
+    )?;
+    Ok(changed > 0)
 }
 
 #[cfg(test)]

@@ -75,6 +75,12 @@ pub(in crate::handlers) fn kind(bytes: &[u8]) -> FileKind {
     if whole(sections) { kind } else { FileKind::Truncated }
 }
 
+/// Whether `bytes` may be the beginning of a file that is still being written.
+#[must_use]
+pub(in crate::handlers) fn is_unfinished(bytes: &[u8]) -> bool {
+    matches!(kind(bytes), FileKind::Empty | FileKind::Truncated)
+}
+
 fn foreign(bytes: &[u8], first: [u8; 4]) -> FileKind {
     if bytes.is_empty() {
         FileKind::Empty

@@ -123,3 +123,37 @@ fn a_file_of_version_one_is_brought_up_with_its_rooms() {
         .unwrap();
     assert_eq!(rooms, 1);
 }
+
+#[test]
+fn refused_releases_push_out_none_that_ran() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    for number in 0..8 {
+        store.record_release(vec![], release(&format!("e{number}")), KEPT).unwrap();
+    }
+    for number in 0..20 {
+        store.record_refused(release(&format!("bad{number}")), "it is text".into(), KEPT).unwrap();
+    }
+    let numbers = |releases: Vec<StoredRelease>| releases.iter().map(|release| release.number).collect::<Vec<_>>();
+    assert_eq!(numbers(store.releases(None, 100).unwrap()), [28, 27, 26, 25, 24, 8, 7, 6, 5, 4]);
+    assert_eq!(numbers(store.releases_that_ran(Some(8), 3).unwrap()), [7, 6, 5]);
+    assert_eq!(numbers(store.releases_that_ran(None, 3).unwrap()), [8, 7, 6]);
+}
+
+#[test]
+fn a_handlers_file_that_is_refused_again_and_again_is_one_release() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let refuse = |release: NewRelease, reason: &str| store.record_refused(release, reason.into(), KEPT).unwrap();
+    let of_file = |events: &str| NewRelease { how: "directory".into(), ..release(events) };
+    store.record_release(vec![], release("a"), KEPT).unwrap();
+    refuse(of_file("half"), "it ends in the middle");
+    refuse(of_file("text"), "it is text");
+    let last = || store.releases(None, 1).unwrap().remove(0);
+    assert_eq!((last().number, last().versions[2].as_str(), last().detail.as_deref()), (2, "text", Some("it is text")));
+    // Neither another handler's file nor an operator's deploy is the same again.
+    refuse(NewRelease { versions: ["r".into(), "text".into(), "a".into()], ..of_file("a") }, "it is text");
+    refuse(release("half"), "it ends in the middle");
+    refuse(of_file("half"), "it ends in the middle");
+    assert_eq!(last().number, 5);
+}
