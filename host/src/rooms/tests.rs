@@ -62,8 +62,8 @@ fn everyone_receives_the_same_run() {
     for (index, pipe) in pipes.iter().enumerate() {
         room.join(&index.to_string(), &outbox(pipe, 10));
     }
-    assert!(room.put("one", None));
-    assert!(!room.put("two", None), "one publishes");
+    assert!(room.put("one", None, None));
+    assert!(!room.put("two", None, None), "one publishes");
     assert_eq!(room.publish(), Rest::Nothing);
     for pipe in &pipes {
         assert_eq!(pipe.taken(), b"\x81\x03one\x81\x03two");
@@ -79,7 +79,7 @@ fn who_has_left_receives_nothing_more() {
         room.join(&index.to_string(), outbox);
     }
     room.leave("0", &outboxes[0]);
-    assert!(room.put("hi", None));
+    assert!(room.put("hi", None, None));
     assert_eq!(room.publish(), Rest::Nothing);
     let lengths: Vec<usize> = pipes.iter().map(|pipe| pipe.taken().len()).collect();
     assert_eq!(lengths, [0, 4, 4]);
@@ -131,7 +131,7 @@ impl Crowd {
 
     fn say(&self, payload: &str, speaker: usize) {
         let speaker = Arc::clone(&self.outboxes.lock().unwrap()[speaker]);
-        assert!(self.room.put(payload, Some(&speaker)));
+        assert!(self.room.put(payload, Some(&speaker), None));
         let mut rest = self.room.publish();
         while rest == Rest::More {
             rest = self.room.go_on();
@@ -159,8 +159,8 @@ fn who_speaks_in_the_midst_of_a_round_does_not_wait_for_its_end() {
     let once = AtomicBool::new(true);
     let crowd = Crowd::new(300, move |room, outboxes, number| {
         if number == 10 && once.swap(false, Ordering::Relaxed) {
-            assert!(!room.put("two", Some(&outboxes[5])));
-            assert!(!room.put("three", Some(&outboxes[250])));
+            assert!(!room.put("two", Some(&outboxes[5]), None));
+            assert!(!room.put("three", Some(&outboxes[250]), None));
         }
     });
     crowd.say("one", 0);
@@ -186,7 +186,7 @@ fn everyone_hears_everything_in_one_order_whoever_speaks_when() {
         if draw % 16 == 0 && talk.1.len() < 600 {
             let letter = char::from(b'a' + u8::try_from(draw / 16 % 26).unwrap());
             let speaker = usize::try_from(draw / 512 % 210).unwrap();
-            let _ = room.put(&letter.to_string(), outboxes.get(speaker));
+            let _ = room.put(&letter.to_string(), outboxes.get(speaker), None);
             talk.1.push('\u{1}');
             talk.1.push(letter);
         }
