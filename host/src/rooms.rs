@@ -46,6 +46,8 @@ struct Inner {
     /// The bytes of what they have heard, while somebody does.
     ahead_bytes: usize,
     publishing: bool,
+    /// A publisher panicked, so nobody sees to what it left.
+    orphaned: bool,
 }
 
 /// A run of frames, and the messages that are in flight for as long as an outbox holds any of it.
@@ -111,7 +113,7 @@ impl Room {
     ) -> bool {
         let mut inner = self.lock();
         inner.in_flight.extend(in_flight);
-        let due = inner.outgoing.is_empty() && !inner.publishing;
+        let due = !inner.publishing && (inner.outgoing.is_empty() || inner.orphaned);
         frame::text(&mut inner.outgoing, payload);
         if let Some(speaker) = speaker {
             inner.heed(speaker);
@@ -144,6 +146,7 @@ impl Room {
 
     /// Goes on sending where a publisher left [`Rest::More`].
     pub fn go_on(&self) -> Rest {
+        let publisher = Publisher(self);
         let mut ahead = std::mem::take(&mut self.lock().ahead);
         let mut writes = 0;
         while writes < WRITES_MAX {
@@ -151,6 +154,8 @@ impl Room {
                 let mut inner = self.lock();
                 if inner.outgoing.is_empty() && ahead.is_empty() {
                     inner.publishing = false;
+                    inner.orphaned = false;
+                    publisher.end();
                     return Rest::Nothing;
                 }
                 inner.ahead_bytes = 0;
@@ -160,6 +165,7 @@ impl Room {
             ahead = round::go_round(ahead, taken, &connections, || self.lock().take_ahead());
         }
         self.lock().ahead = ahead;
+        publisher.end();
         Rest::More
     }
 
@@ -173,6 +179,23 @@ impl Room {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A publisher's turn. It ends even by a panic: then whoever puts something next publishes what was left.
+struct Publisher<'a>(&'a Room);
+
+impl Publisher<'_> {
+    fn end(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Publisher<'_> {
+    fn drop(&mut self) {
+        let mut inner = self.0.lock();
+        inner.publishing = false;
+        inner.orphaned = true;
     }
 }
 

@@ -374,3 +374,6 @@ impl Desk {
         self.next = self.next.map(|_| seq);
     }
 }
+
+#[cfg(test)]
+mod tests;
