@@ -5,13 +5,16 @@
 //! commits it with whatever else has gathered; what is durable is published to the room.
 
 mod ask;
+mod claims;
 mod ledger;
+mod member;
 mod opening;
 mod place;
 mod ready;
 mod releases;
 mod reply;
 mod report;
+mod say;
 mod seats;
 mod trials;
 mod work;
@@ -25,6 +28,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 pub use ledger::as_deployed;
+pub use member::Member;
 pub use ready::NotReady;
 pub use releases::{Changed, Order, Part, ReleaseError, Target};
 pub use reply::SayError;
@@ -37,13 +41,13 @@ pub use crate::rooms::{Outbox, OutboxState, Why, Wire};
 pub use crate::store::Page;
 
 use crate::config::Config;
-use crate::handlers::{Handlers, Known, Release, Sandbox, VersionId, Watch};
-use crate::model::{Action, Frame, Message, Refusal, RequestId, Room, RoomId, RoomRequest, Speaker, Standing, User};
+use crate::handlers::{Handlers, Known, Sandbox, VersionId, Watch};
+use crate::model::{Frame, Message, Refusal, RequestId, Room, RoomId, RoomRequest, Speaker, Standing, User};
 use crate::store::{RoomOutcome, Store, StoreError};
-use place::{Place, Post};
+use place::Place;
 use ready::Ready;
 use releases::Releases;
-use reply::{Asker, Reply};
+use reply::{Reply, Unsaid};
 use seats::Seats;
 use work::Work;
 
@@ -78,8 +82,13 @@ pub enum ChatError {
     #[error("the store failed: {0}")]
     Store(StoreError),
     /// Something said came to nothing.
-    #[error(transparent)]
-    Say(#[from] SayError),
+    #[error("{error}")]
+    Say {
+        /// Why.
+        error: SayError,
+        /// The client's own id for it.
+        client_id: Option<String>,
+    },
 }
 
 impl From<StoreError> for ChatError {
@@ -107,14 +116,6 @@ pub enum Said {
     Stored(Box<Message>),
     /// It was sent to the room, or nothing was to be done.
     NotStored,
-}
-
-/// A connection in a room, until dropped.
-pub struct Member {
-    chat: Arc<Chat>,
-    place: Arc<Place>,
-    user: Arc<Speaker>,
-    asker: Arc<Asker>,
 }
 
 impl Chat {
@@ -245,8 +246,8 @@ impl Chat {
         match answered.await {
             Ok(Ok(Some(message))) => Ok(Said::Stored(Box::new(message))),
             Ok(Ok(None)) => Ok(Said::NotStored),
-            Ok(Err(error)) => Err(error.into()),
-            Err(_) => Err(SayError::NotStored.into()),
+            Ok(Err(Unsaid { error, client_id })) => Err(ChatError::Say { error, client_id }),
+            Err(_) => Err(ChatError::Say { error: SayError::NotStored, client_id: None }),
         }
     }
 
@@ -263,7 +264,7 @@ impl Chat {
     ) -> Result<Member, ChatError> {
         let place = self.place(room).await?;
         place.join(&user, &outbox, self.handlers.for_room(room));
-        Ok(Member { chat: Arc::clone(self), place, user, asker: Asker::new(outbox) })
+        Ok(Member::new(self, place, user, outbox))
     }
 
     /// Takes nothing more, commits and publishes what was accepted, then closes every connection with 1001. Waits for the
@@ -274,68 +275,6 @@ impl Chat {
         for place in places {
             place.room.close(1001, "the server is shutting down");
         }
-    }
-
-    /// What becomes of a frame. The reply hears of it, unless the frame was relayed or ignored.
-    async fn say(&self, place: &Arc<Place>, sender: &Arc<Speaker>, frame: Frame<'_>, reply: Reply) {
-        let release = self.handlers.for_room(place.id);
-        match ask::receive(&release, &reply.request, sender, place.id, frame) {
-            Ok(Ok(Action::Post(draft))) => {
-                let refers = draft.parent.is_some() || draft.client_id.is_some();
-                let post = Post { sender: Arc::clone(sender), draft, release, reply };
-                if refers {
-                    // In memory of its own: every connection's task is as large as all that it may wait for.
-                    Box::pin(self.post_once_looked_up(place, post)).await;
-                } else {
-                    place.post(post);
-                }
-            }
-            Ok(Ok(Action::Relay(payload))) => {
-                if place.relay(payload) {
-                    reply.done();
-                } else {
-                    reply.failed(SayError::Busy);
-                }
-            }
-            Ok(Ok(Action::Ignore)) => reply.done(),
-            Ok(Err(refusal)) => reply.refused(&release, place.id, refusal),
-            Err(fault) => reply.faulted(place.id, &fault, self.work.limits.handler_overrun_pause_ms),
-        }
-    }
-
-    /// Gives a draft to its room, once what it refers to has been looked up.
-    async fn post_once_looked_up(&self, place: &Arc<Place>, post: Post) {
-        let Post { sender, draft, .. } = &post;
-        if let Some(parent) = draft.parent {
-            match self.work.store.has_message(place.id, parent).await {
-                Ok(true) => {}
-                Ok(false) => {
-                    let message = "parent: no such message in this room";
-                    let refusal = Refusal::new("parent_not_found", Some("parent"), message);
-                    return post.reply.refused(&post.release, place.id, refusal);
-                }
-                Err(error) => return unread(place, &error, post.reply),
-            }
-        }
-        if let Some(client_id) = &draft.client_id {
-            let Some(claim) = place.claim(sender, client_id) else {
-                // The first one is on its way to the disk, and its event answers both.
-                if post.reply.outbox().is_none() {
-                    post.reply.failed(SayError::Busy);
-                }
-                return;
-            };
-            // Claimed first and looked up then: whatever is not under way any more is in the database by now.
-            match self.work.store.by_client_id(place.id, sender.id.clone(), client_id.clone()).await {
-                Ok(None) => claim.pass_on(),
-                Ok(Some(first)) => {
-                    let pause_ms = self.work.limits.handler_overrun_pause_ms;
-                    return repeat(place, first, &post.release, post.reply, pause_ms);
-                }
-                Err(error) => return unread(place, &error, post.reply),
-            }
-        }
-        place.post(post);
     }
 
     /// The place of a room that exists.
@@ -362,35 +301,5 @@ impl Chat {
 
     fn places(&self) -> MutexGuard<'_, HashMap<RoomId, Weak<Place>>> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Answers a repeated message with the first one's event.
-fn repeat(place: &Place, first: Message, release: &Release, reply: Reply, pause_ms: u64) {
-    let Some(outbox) = reply.outbox() else { return reply.stored(first) };
-    match ask::message(release, &reply.request, &first) {
-        Ok(payload) => reply::send(outbox, &payload),
-        Err(fault) => reply.faulted(place.id, &fault, pause_ms),
-    }
-}
-
-/// The database did not answer.
-fn unread(place: &Place, error: &StoreError, reply: Reply) {
-    tracing::error!(room = place.id.0, %error, "a message was not taken: what it refers to could not be read");
-    reply.failed(SayError::NotStored);
-}
-
-impl Member {
-    /// Takes a frame that this connection's client sent. Returns when it may send the next.
-    pub async fn say(&self, frame: Frame<'_>) {
-        self.asker.before_next();
-        self.chat.say(&self.place, &self.user, frame, self.asker.next()).await;
-        self.asker.rest().await;
-    }
-}
-
-impl Drop for Member {
-    fn drop(&mut self) {
-        self.place.leave(&self.user, &self.asker.outbox, self.chat.handlers.for_room(self.place.id));
     }
 }

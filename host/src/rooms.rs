@@ -5,14 +5,16 @@
 //! while a room's sockets are busy its events gather, and leave as one run of bytes with one write to each connection.
 //! Whoever spoke is the first to hear that they were heard, so what they say next is in the next run.
 
+mod flow;
 mod outbox;
 mod round;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
+pub use flow::{Flow, InFlight};
 pub use outbox::{Outbox, State as OutboxState, Why, Wire};
 
 use crate::frame;
@@ -35,6 +37,8 @@ struct Inner {
     snapshot: Option<Arc<[Arc<Outbox>]>>,
     /// Frames that wait to be written.
     outgoing: BytesMut,
+    /// Their messages, which are in flight until every socket has taken the run.
+    in_flight: Vec<InFlight>,
     /// Who waits for one of them, in a room where that is worth knowing.
     speakers: Vec<Arc<Outbox>>,
     /// What only those have heard who said it, while nobody publishes.
@@ -42,6 +46,20 @@ struct Inner {
     /// The bytes of what they have heard, while somebody does.
     ahead_bytes: usize,
     publishing: bool,
+    /// A publisher panicked, so nobody sees to what it left.
+    orphaned: bool,
+}
+
+/// A run of frames, and the messages that are in flight for as long as an outbox holds any of it.
+struct Run {
+    run: Bytes,
+    _in_flight: Vec<InFlight>,
+}
+
+impl AsRef<[u8]> for Run {
+    fn as_ref(&self) -> &[u8] {
+        &self.run
+    }
 }
 
 /// How a user stands after a connection of theirs came or went.
@@ -84,11 +102,18 @@ impl Room {
     }
 
     /// Puts a payload after all that was put before, for a connection that spoke or for none. True: the caller has to see to
-    /// it that [`Room::publish`] is called. Otherwise somebody does already.
+    /// it that [`Room::publish`] is called. Otherwise somebody does already. `in_flight` is dropped when the last socket has
+    /// taken the payload.
     #[must_use]
-    pub fn put(&self, payload: &str, speaker: Option<&Arc<Outbox>>) -> bool {
+    pub fn put(
+        &self,
+        payload: &str,
+        speaker: Option<&Arc<Outbox>>,
+        in_flight: impl IntoIterator<Item = InFlight>,
+    ) -> bool {
         let mut inner = self.lock();
-        let due = inner.outgoing.is_empty() && !inner.publishing;
+        inner.in_flight.extend(in_flight);
+        let due = !inner.publishing && (inner.outgoing.is_empty() || inner.orphaned);
         frame::text(&mut inner.outgoing, payload);
         if let Some(speaker) = speaker {
             inner.heed(speaker);
@@ -121,6 +146,7 @@ impl Room {
 
     /// Goes on sending where a publisher left [`Rest::More`].
     pub fn go_on(&self) -> Rest {
+        let publisher = Publisher(self);
         let mut ahead = std::mem::take(&mut self.lock().ahead);
         let mut writes = 0;
         while writes < WRITES_MAX {
@@ -128,6 +154,8 @@ impl Room {
                 let mut inner = self.lock();
                 if inner.outgoing.is_empty() && ahead.is_empty() {
                     inner.publishing = false;
+                    inner.orphaned = false;
+                    publisher.end();
                     return Rest::Nothing;
                 }
                 inner.ahead_bytes = 0;
@@ -137,6 +165,7 @@ impl Room {
             ahead = round::go_round(ahead, taken, &connections, || self.lock().take_ahead());
         }
         self.lock().ahead = ahead;
+        publisher.end();
         Rest::More
     }
 
@@ -150,6 +179,23 @@ impl Room {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A publisher's turn. It ends even by a panic: then whoever puts something next publishes what was left.
+struct Publisher<'a>(&'a Room);
+
+impl Publisher<'_> {
+    fn end(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Publisher<'_> {
+    fn drop(&mut self) {
+        let mut inner = self.0.lock();
+        inner.publishing = false;
+        inner.orphaned = true;
     }
 }
 
@@ -189,7 +235,11 @@ impl Inner {
 
     /// What has been put.
     fn take(&mut self) -> Taken {
-        Taken { run: self.outgoing.split().freeze(), speakers: std::mem::take(&mut self.speakers) }
+        let run = self.outgoing.split().freeze();
+        let next = Vec::with_capacity(self.in_flight.len());
+        let in_flight = std::mem::replace(&mut self.in_flight, next);
+        let run = if in_flight.is_empty() { run } else { Bytes::from_owner(Run { run, _in_flight: in_flight }) };
+        Taken { run, speakers: std::mem::take(&mut self.speakers) }
     }
 
     /// The same in the midst of a round, when somebody waits for it.

@@ -54,6 +54,20 @@ impl RawSocket {
         Ok(())
     }
 
+    /// Shuts the sending side, and goes on listening.
+    ///
+    /// # Errors
+    /// When the peer is gone.
+    pub async fn finish_sending(&mut self) -> Result<()> {
+        Ok(self.stream.shutdown().await?)
+    }
+
+    /// The connection itself, for who sends and reads at once.
+    #[must_use]
+    pub fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
     /// The bytes of a right handshake into `room`.
     #[must_use]
     pub fn handshake(&self, room: u64, user: impl Into<User>) -> String {

@@ -44,7 +44,7 @@ async fn a_peer_that_fell_silent_leaves_the_room() -> TestResult {
 
 #[tokio::test]
 async fn a_peer_that_is_too_slow_is_closed_with_1008_and_a_reason() -> TestResult {
-    let server = TestServer::start().await?;
+    let server = TestServer::setup().limit("stall_ms_max", 500).start().await?;
     let room = server.create_room("lobby").await?;
     let mut slow = RawSocket::connect_narrow(server.address(), 4_096).await?;
     slow.upgrade(room, "slow").await?;

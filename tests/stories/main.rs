@@ -12,10 +12,12 @@
 
 mod absent;
 mod admin;
+mod answers;
 mod compiling;
 mod create_room;
 mod durability;
 mod faults;
+mod flow;
 mod frames;
 mod handshake;
 mod heartbeat;
@@ -29,6 +31,7 @@ mod odd_files;
 mod order;
 mod outages;
 mod page;
+mod patience;
 mod post_message;
 mod raw_frames;
 mod refusals;

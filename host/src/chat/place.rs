@@ -5,15 +5,17 @@
 //! no task. A number whose message could not be formatted or handed over is given to the next one; when the store could not
 //! keep one, the room waits until all that is under way has come back, and takes its numbers from the database again.
 
-use std::collections::{HashSet, VecDeque};
+use std::cell::Cell;
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::ask;
+use super::claims::{Claim, Claims};
 use super::reply::{Reply, SayError};
-use super::work::{Posted, SMALL_ROOM, Work};
+use super::work::{Accepted, Posted, SMALL_ROOM, Work, fail};
 use crate::handlers::{Fault, Release};
-use crate::model::{Draft, Message, RoomId, Seq, Speaker, Timestamp, User};
-use crate::rooms::{Outbox, Presence, Rest, Room};
+use crate::model::{Draft, Message, RoomId, Seq, Speaker, Timestamp};
+use crate::rooms::{Flow, Outbox, Presence, Rest, Room};
 use crate::store::{Entry, Failed, StoreError};
 
 /// How many jobs one caller does before the rest goes to a task of its own.
@@ -24,6 +26,9 @@ pub(super) struct Place {
     pub(super) id: RoomId,
     /// Its members.
     pub(super) room: Room,
+    /// What is in flight in it, and so the most that waits for any of its members.
+    pub(super) flow: Arc<Flow>,
+    pub(super) claims: Arc<Claims>,
     work: Arc<Work>,
     desk: Mutex<Desk>,
 }
@@ -37,14 +42,12 @@ struct Desk {
     next: Option<Seq>,
     /// Messages that have a number and that the store has not reported on.
     under_way: usize,
-    /// Senders and their own ids of messages that are not stored yet.
-    claimed: HashSet<(String, String)>,
 }
 
 /// What waits for its turn in a room.
 enum Job {
     Post(Post),
-    Relay(String),
+    Relay(String, Accepted),
     Joined(Arc<Speaker>, Arc<Release>),
     Left(Arc<Speaker>, Arc<Release>),
 }
@@ -52,7 +55,7 @@ enum Job {
 /// What somebody is about to do, with the number that it needs.
 enum Begun {
     Post(Post, Seq),
-    Relay(String),
+    Relay(String, Accepted),
     Joined(Arc<Speaker>, Arc<Release>),
     Left(Arc<Speaker>, Arc<Release>),
 }
@@ -64,13 +67,28 @@ pub(super) struct Post {
     /// What its frame was read with, and what its event is to be written with.
     pub(super) release: Arc<Release>,
     pub(super) reply: Reply,
+    pub(super) accepted: Accepted,
+    /// Its client's own id for it.
+    pub(super) claim: Option<Claim>,
+}
+
+impl Post {
+    /// It came to nothing, for everyone who sent it.
+    pub(super) fn fail(self, error: &SayError) {
+        self.reply.failed(error.clone(), self.draft.client_id.as_deref());
+        if let Some(claim) = self.claim {
+            claim.fail(error);
+        }
+    }
 }
 
 impl Place {
     /// A room that exists. Its first message takes the number from the database: only a place that all can find may read
     /// it, or another one could have used it up.
     pub(super) fn new(id: RoomId, work: &Arc<Work>) -> Self {
-        Self { id, room: Room::default(), work: Arc::clone(work), desk: Mutex::default() }
+        let flow = Flow::new(work.limits.outbox_bytes_max / 2);
+        let (room, claims, desk) = Default::default();
+        Self { id, room, flow, claims, work: Arc::clone(work), desk }
     }
 
     /// Brings a connection in. The room hears of it when it is the user's first.
@@ -89,37 +107,32 @@ impl Place {
         }
     }
 
+    /// Whether somebody may say more. A room with half of `outbox_bytes_max` in flight has a member who is behind by as much:
+    /// who has something in flight waits for them. From three quarters on everyone does. So members who read are never
+    /// closed for what others say, however many those are.
+    pub(super) fn may_hear(&self, has_in_flight: bool) -> bool {
+        let max = self.work.limits.outbox_bytes_max;
+        self.flow.bytes() < if has_in_flight { max / 2 } else { max - max / 4 }
+    }
+
     /// Takes a draft. What becomes of it, the reply hears.
     pub(super) fn post(self: &Arc<Self>, post: Post) {
-        let mut desk = self.desk();
+        let desk = self.desk();
         if desk.inbox.len() >= self.work.limits.room_inbox_max {
-            desk.give_back(&post.sender, &post.draft);
             drop(desk);
-            return post.reply.failed(SayError::Busy);
+            return post.fail(&SayError::Busy);
         }
         self.take_up(desk, Job::Post(post));
     }
 
     /// Sends a payload that is not stored, after all that was said before. False: too much waits.
-    pub(super) fn relay(self: &Arc<Self>, payload: String) -> bool {
+    pub(super) fn relay(self: &Arc<Self>, payload: String, accepted: Accepted) -> bool {
         let (desk, limits) = (self.desk(), &self.work.limits);
         if desk.inbox.len() >= limits.room_inbox_max || self.room.waiting_bytes() > limits.outbox_bytes_max {
             return false;
         }
-        self.take_up(desk, Job::Relay(payload));
+        self.take_up(desk, Job::Relay(payload, accepted));
         true
-    }
-
-    /// Claims a sender's own id for a message, until that message is stored or has failed. None: one with the same id is
-    /// under way.
-    pub(super) fn claim(self: &Arc<Self>, sender: &User, client_id: &str) -> Option<Claim> {
-        let id = (sender.id.clone(), client_id.to_owned());
-        self.desk().claimed.insert(id.clone()).then(|| Claim { place: Arc::clone(self), id: Some(id) })
-    }
-
-    /// Gives a claim back.
-    pub(super) fn give_back(&self, sender: &User, draft: &Draft) {
-        self.desk().give_back(sender, draft);
     }
 
     /// Does a job, and then what has come into the inbox meanwhile; or leaves it there, when somebody works on the inbox or the
@@ -144,12 +157,14 @@ impl Place {
     /// Does what was begun, and what waits. Only the one who set `working` may call this, so jobs are done one after the other.
     fn go_on(self: &Arc<Self>, mut begun: Begun) {
         for _ in 0..JOBS_MAX {
+            let turn = Turn { place: self, numbered: Cell::new(matches!(begun, Begun::Post(..))) };
             match begun {
-                Begun::Post(post, seq) => self.hand_over(post, seq),
-                Begun::Relay(payload) => self.send_in_turn(payload),
+                Begun::Post(post, seq) => self.hand_over(post, seq, &turn.numbered),
+                Begun::Relay(payload, accepted) => self.send_in_turn(payload, Some(accepted)),
                 Begun::Joined(user, release) => self.announce("join", ask::join(&release, self.id, &user)),
                 Begun::Left(user, release) => self.announce("leave", ask::leave(&release, self.id, &user)),
             }
+            turn.end();
             begun = match self.next() {
                 Some(next) => next,
                 None => return,
@@ -178,69 +193,65 @@ impl Place {
     }
 
     /// Formats a draft under its number and gives it to the store.
-    fn hand_over(self: &Arc<Self>, post: Post, seq: Seq) {
-        let (work, Post { sender, draft, release, reply }) = (&self.work, post);
+    fn hand_over(self: &Arc<Self>, post: Post, seq: Seq, numbered: &Cell<bool>) {
+        let (work, Post { sender, draft, release, reply, mut accepted, claim }) = (&self.work, post);
         let message = Message { id: work.next_id(), room: self.id, seq, sender, draft, created_at: Timestamp::now() };
         let payload = match ask::message(&release, &reply.request, &message) {
             Ok(payload) => payload,
             Err(fault) => {
-                let mut desk = self.desk();
-                desk.take_back(seq);
-                desk.give_back(&message.sender, &message.draft);
-                drop(desk);
-                return reply.faulted(self.id, &fault, work.limits.handler_overrun_pause_ms);
+                self.desk().take_back(seq);
+                let client_id = message.draft.client_id.as_deref();
+                reply.faulted(self.id, &fault, work.limits.handler_overrun_pause_ms, client_id);
+                if let Some(claim) = claim {
+                    claim.fail(&SayError::HandlerFault);
+                }
+                return;
             }
         };
-        let then = Posted { place: Arc::clone(self), payload, reply: Some(reply) };
+        accepted.cover(payload.len());
+        let then = Posted { place: Arc::clone(self), payload, reply: Some(reply), accepted: Some(accepted), claim };
+        // Whoever reports on the message counts it from here on.
+        numbered.set(false);
         if let Err(failed) = work.append(Entry { message: Some(message), then }) {
             let Failed { entry, error } = *failed;
             self.desk().take_back(seq);
             tracing::warn!(room = self.id.0, %error, "a message was not taken");
             let error = if matches!(error, StoreError::Busy(_)) { SayError::Busy } else { SayError::NotStored };
-            self.fail(entry, &error);
+            fail(entry, &error);
         }
     }
 
     /// Sends a payload that is not stored: at once, in a small room where nothing is under way. Elsewhere by way of the store,
     /// so that it comes neither before a message that was said earlier nor alone, when a hundred users join a large room.
-    fn send_in_turn(self: &Arc<Self>, payload: String) {
+    fn send_in_turn(self: &Arc<Self>, payload: String, accepted: Option<Accepted>) {
         {
             let mut desk = self.desk();
             if desk.under_way == 0 && self.room.connections() <= SMALL_ROOM {
                 drop(desk);
-                return self.send(&payload);
+                return self.send(&payload, accepted);
             }
             desk.under_way += 1;
         }
-        let then = Posted { place: Arc::clone(self), payload, reply: None };
+        let then = Posted { place: Arc::clone(self), payload, reply: None, accepted, claim: None };
         if let Err(failed) = self.work.append(Entry { message: None, then }) {
             // The store takes nothing more. It is not needed for this one.
             self.desk().under_way -= 1;
-            self.send(&failed.entry.then.payload);
+            let Posted { payload, accepted, .. } = failed.entry.then;
+            self.send(&payload, accepted);
         }
     }
 
     /// Sends a payload to the room, after what was put before.
-    fn send(self: &Arc<Self>, payload: &str) {
-        if self.room.put(payload, None) {
+    fn send(self: &Arc<Self>, payload: &str, accepted: Option<Accepted>) {
+        if self.room.put(payload, None, accepted.map(|accepted| accepted.apart().1)) {
             self.publish();
-        }
-    }
-
-    /// Tells a sender that their message came to nothing, and forgets their id for it.
-    pub(super) fn fail(&self, entry: Entry<Posted>, error: &SayError) {
-        if let Some(message) = &entry.message {
-            self.give_back(&message.sender, &message.draft);
-        }
-        if let Some(reply) = entry.then.reply {
-            reply.failed(error.clone());
         }
     }
 
     /// Tells the room of a join or a leave. A handler that fails at it is the operator's business alone.
     fn announce(self: &Arc<Self>, what: &str, payload: Result<Option<String>, Fault>) {
         match payload {
-            Ok(Some(payload)) => self.send_in_turn(payload),
+            Ok(Some(payload)) => self.send_in_turn(payload, None),
             Ok(None) => {}
             Err(fault) => fault.log(Some(self.id), None, &format!("nobody hears of a {what}")),
         }
@@ -286,8 +297,7 @@ impl Place {
                     }
                 }
                 for post in posts {
-                    self.give_back(&post.sender, &post.draft);
-                    post.reply.failed(SayError::NotStored);
+                    post.fail(&SayError::NotStored);
                 }
             }
         }
@@ -299,7 +309,7 @@ impl Place {
     /// Counts something that came back from the store.
     pub(super) fn came_back(self: &Arc<Self>, failed: bool) {
         let mut desk = self.desk();
-        desk.under_way -= 1;
+        desk.under_way = desk.under_way.saturating_sub(1);
         if failed {
             desk.next = None;
         }
@@ -313,23 +323,30 @@ impl Place {
     }
 }
 
-/// A sender's own id for a message that is being looked up. Given back when dropped, be it because whoever asked is gone.
-pub(super) struct Claim {
-    place: Arc<Place>,
-    id: Option<(String, String)>,
+/// One job's turn. It ends even by a panic: then the room takes its numbers from the database again and goes on.
+struct Turn<'a> {
+    place: &'a Arc<Place>,
+    /// The job has a number that nobody else will account for.
+    numbered: Cell<bool>,
 }
 
-impl Claim {
-    /// Leaves the id claimed: the message has it now.
-    pub(super) fn pass_on(mut self) {
-        self.id = None;
+impl Turn<'_> {
+    fn end(self) {
+        std::mem::forget(self);
     }
 }
 
-impl Drop for Claim {
+impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        if let Some(id) = self.id.take() {
-            self.place.desk().claimed.remove(&id);
+        let mut desk = self.place.desk();
+        desk.working = false;
+        desk.next = None;
+        if self.numbered.get() {
+            desk.under_way = desk.under_way.saturating_sub(1);
+        }
+        tracing::error!(room = self.place.id.0, "a job of a room panicked; the room goes on");
+        if !desk.inbox.is_empty() {
+            self.place.wait_for_number(desk);
         }
     }
 }
@@ -344,7 +361,7 @@ impl Desk {
                 Begun::Post(post, seq)
             }
             (Job::Post(post), None) => return Err(Job::Post(post)),
-            (Job::Relay(payload), _) => Begun::Relay(payload),
+            (Job::Relay(payload, accepted), _) => Begun::Relay(payload, accepted),
             (Job::Joined(user, release), _) => Begun::Joined(user, release),
             (Job::Left(user, release), _) => Begun::Left(user, release),
         })
@@ -352,14 +369,11 @@ impl Desk {
 
     /// Takes back a number that was not used. Only by the one who works: none was given out since.
     fn take_back(&mut self, seq: Seq) {
-        self.under_way -= 1;
+        self.under_way = self.under_way.saturating_sub(1);
         // None when the store has failed meanwhile.
         self.next = self.next.map(|_| seq);
     }
-
-    fn give_back(&mut self, sender: &User, draft: &Draft) {
-        if let Some(client_id) = &draft.client_id {
-            self.claimed.remove(&(sender.id.clone(), client_id.clone()));
-        }
-    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
+use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::ask;
 use crate::frame;
 use crate::handlers::{Fault, Release};
 use crate::model::{Message, Refusal, RequestId, RoomId};
-use crate::rooms::Outbox;
+use crate::rooms::{Flow, Outbox};
 use crate::worker;
 
 /// Why something that was said has come to nothing.
@@ -54,12 +55,21 @@ enum To {
     /// A connection, as an event. What is stored it hears with the room.
     Socket(Arc<Asker>),
     /// Somebody who waits for it.
-    Waiting(oneshot::Sender<Result<Option<Message>, SayError>>),
+    Waiting(oneshot::Sender<Result<Option<Message>, Unsaid>>),
+}
+
+/// Why something came to nothing, and the client's own id for it.
+#[derive(Debug)]
+pub(super) struct Unsaid {
+    pub(super) error: SayError,
+    pub(super) client_id: Option<String>,
 }
 
 /// A connection whose frames are answered, one after another.
 pub(super) struct Asker {
     pub(super) outbox: Arc<Outbox>,
+    /// What of its client's is in flight.
+    pub(super) flow: Arc<Flow>,
     frames: AtomicU64,
     pause: Pause,
 }
@@ -72,8 +82,8 @@ struct Pause {
 }
 
 impl Asker {
-    pub(super) fn new(outbox: Arc<Outbox>) -> Arc<Self> {
-        Arc::new(Self { outbox, frames: AtomicU64::new(0), pause: Pause::default() })
+    pub(super) fn new(outbox: Arc<Outbox>, flow: Arc<Flow>) -> Arc<Self> {
+        Arc::new(Self { outbox, flow, frames: AtomicU64::new(0), pause: Pause::default() })
     }
 
     /// The way back for the answer to its next frame. Its frames come one after another, so nobody else counts meanwhile.
@@ -110,7 +120,7 @@ impl Pause {
 
 impl Reply {
     /// To somebody who waits for it.
-    pub(super) fn waiting(answer: oneshot::Sender<Result<Option<Message>, SayError>>, request: RequestId) -> Self {
+    pub(super) fn waiting(answer: oneshot::Sender<Result<Option<Message>, Unsaid>>, request: RequestId) -> Self {
         Self { to: To::Waiting(answer), request }
     }
 
@@ -118,6 +128,14 @@ impl Reply {
     pub(super) fn outbox(&self) -> Option<&Arc<Outbox>> {
         match &self.to {
             To::Socket(asker) => Some(&asker.outbox),
+            To::Waiting(_) => None,
+        }
+    }
+
+    /// What counts the messages of that connection.
+    pub(super) fn flow(&self) -> Option<&Arc<Flow>> {
+        match &self.to {
+            To::Socket(asker) => Some(&asker.flow),
             To::Waiting(_) => None,
         }
     }
@@ -137,14 +155,15 @@ impl Reply {
     }
 
     /// It was refused by the host or a handler.
-    pub(super) fn refused(self, release: &Release, room: RoomId, refusal: Refusal) {
+    pub(super) fn refused(self, release: &Release, room: RoomId, refusal: Refusal, client_id: Option<&str>) {
         match self.to {
-            To::Waiting(waiting) => drop(waiting.send(Err(SayError::Refused(refusal)))),
+            To::Waiting(_) => self.failed(SayError::Refused(refusal), client_id),
             To::Socket(asker) => match ask::refusal(release, &self.request, room, &refusal) {
-                Ok(payload) => send(&asker.outbox, &payload),
+                Ok(payload) => send(&asker.outbox, &named(payload, client_id)),
                 Err(fault) => {
                     fault.log(Some(room), Some(&self.request), "its sender hears the host's own words of a refusal");
-                    send(&asker.outbox, &error_event("invalid_request", &refusal.message, &refusal.code, None));
+                    let event = error_event("invalid_request", &refusal.message, &refusal.code, client_id, None);
+                    send(&asker.outbox, &event);
                 }
             },
         }
@@ -152,27 +171,48 @@ impl Reply {
 
     /// A handler failed at it. A connection whose frame cost much time is read more slowly: its next one is taken
     /// after `pause_ms`.
-    pub(super) fn faulted(self, room: RoomId, fault: &Fault, pause_ms: u64) {
+    pub(super) fn faulted(self, room: RoomId, fault: &Fault, pause_ms: u64, client_id: Option<&str>) {
         fault.log(Some(room), Some(&self.request), "its sender hears of an error");
         if let To::Socket(asker) = &self.to
             && fault.was_costly()
         {
             asker.pause.begin(pause_ms);
         }
-        self.failed(SayError::HandlerFault);
+        self.failed(SayError::HandlerFault, client_id);
     }
 
-    /// It failed.
-    pub(super) fn failed(self, error: SayError) {
+    /// It failed. `client_id`: the client's own id for it.
+    pub(super) fn failed(self, error: SayError, client_id: Option<&str>) {
         match self.to {
-            To::Waiting(waiting) => drop(waiting.send(Err(error))),
+            To::Waiting(waiting) => {
+                drop(waiting.send(Err(Unsaid { error, client_id: client_id.map(str::to_owned) })));
+            }
             To::Socket(asker) => {
                 let logged = (error == SayError::HandlerFault).then_some(&self.request);
-                let event = error_event("server_error", &error.to_string(), error.code(), logged);
+                let event = error_event("server_error", &error.to_string(), error.code(), client_id, logged);
                 send(&asker.outbox, &event);
             }
         }
     }
+}
+
+/// A handler's event with the client's own id as its last member. One that has that member already, or is no JSON object,
+/// stays as it is.
+fn named(mut payload: String, client_id: Option<&str>) -> String {
+    let Some(client_id) = client_id else { return payload };
+    let Ok(members) = serde_json::from_str::<serde_json::Map<String, Value>>(&payload) else { return payload };
+    if members.contains_key("client_id") {
+        return payload;
+    }
+    let end = payload.rfind('}').unwrap_or(payload.len());
+    payload.truncate(end);
+    if !members.is_empty() {
+        payload.push(',');
+    }
+    payload.push_str("\"client_id\":");
+    payload.push_str(&Value::from(client_id).to_string());
+    payload.push('}');
+    payload
 }
 
 /// Sends one payload to one connection.
@@ -184,7 +224,13 @@ pub(super) fn send(outbox: &Outbox, payload: &str) {
 
 /// The error event in the host's own words, for when no handler can write it. With the request's name, where the
 /// operator's log has it too.
-fn error_event(error_type: &str, message: &str, code: &str, request: Option<&RequestId>) -> String {
+fn error_event(
+    error_type: &str,
+    message: &str,
+    code: &str,
+    client_id: Option<&str>,
+    request: Option<&RequestId>,
+) -> String {
     #[derive(serde::Serialize)]
     struct Event<'a> {
         r#type: &'a str,
@@ -192,10 +238,13 @@ fn error_event(error_type: &str, message: &str, code: &str, request: Option<&Req
         message: &'a str,
         code: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
+        client_id: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
         request_id: Option<String>,
     }
     let request_id = request.map(ToString::to_string);
-    serde_json::to_string(&Event { r#type: "error", error_type, message, code, request_id }).unwrap_or_default()
+    serde_json::to_string(&Event { r#type: "error", error_type, message, code, client_id, request_id })
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -205,13 +254,23 @@ mod tests {
     #[test]
     fn the_hosts_error_event_has_the_keys_of_the_api_in_its_order() {
         assert_eq!(
-            error_event("invalid_request", "no \"luck\"", "blank", None),
+            error_event("invalid_request", "no \"luck\"", "blank", None, None),
             r#"{"type":"error","error_type":"invalid_request","message":"no \"luck\"","code":"blank"}"#
         );
         let request = RequestId::of_request(Some("a-1"));
         assert_eq!(
-            error_event("server_error", "no", "busy", Some(&request)),
-            r#"{"type":"error","error_type":"server_error","message":"no","code":"busy","request_id":"a-1"}"#
+            error_event("server_error", "no", "busy", Some("c-1"), Some(&request)),
+            r#"{"type":"error","error_type":"server_error","message":"no","code":"busy","client_id":"c-1","request_id":"a-1"}"#
         );
+    }
+
+    #[test]
+    fn a_handlers_event_is_given_the_clients_own_id_where_it_has_none() {
+        let named = |payload: &str| named(payload.to_owned(), Some("a\"1"));
+        assert_eq!(named(r#"{"type":"error" }"#), r#"{"type":"error" ,"client_id":"a\"1"}"#);
+        assert_eq!(named(" {} "), r#" {"client_id":"a\"1"}"#);
+        for kept in [r#"{"client_id":null}"#, "[]", "no", "{", ""] {
+            assert_eq!(named(kept), kept);
+        }
     }
 }

@@ -11,10 +11,12 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
+use super::claims::{self, Claim, Waiter};
 use super::place::Place;
 use super::reply::{Reply, SayError};
 use crate::config::Limits;
 use crate::model::MessageId;
+use crate::rooms::{Flow, InFlight};
 use crate::store::{Batch, Entry, Failed, Store, Turn};
 
 /// Where commits usually take longer than this, they leave their worker to others. A disk with a cache or a flash memory
@@ -36,6 +38,8 @@ pub(super) struct Work {
     pub(super) limits: Limits,
     pub(super) runtime: Handle,
     next_id: AtomicU64,
+    /// What is accepted and not committed.
+    queued: Arc<Flow>,
     /// How long a commit takes.
     commits: Usual,
     /// Batches that are being committed or published.
@@ -50,17 +54,56 @@ pub(super) struct Posted {
     pub(super) payload: String,
     /// None for what nobody waits to hear of.
     pub(super) reply: Option<Reply>,
+    /// None for joins and leaves.
+    pub(super) accepted: Option<Accepted>,
+    /// Its client's own id for it.
+    pub(super) claim: Option<Claim>,
+}
+
+/// What was accepted, as it is counted until dropped: among all that waits for the disk, and in flight.
+pub(super) struct Accepted {
+    queued: InFlight,
+    in_flight: InFlight,
+}
+
+impl Accepted {
+    pub(super) fn of(queued: InFlight, in_flight: InFlight) -> Self {
+        Self { queued, in_flight }
+    }
+
+    pub(super) fn apart(self) -> (InFlight, InFlight) {
+        (self.queued, self.in_flight)
+    }
+
+    /// Counts the event as well, once it is known.
+    pub(super) fn cover(&mut self, event_bytes: usize) {
+        self.queued.cover(event_bytes);
+        self.in_flight.cover(event_bytes);
+    }
 }
 
 impl Work {
     pub(super) fn new(store: Store<Posted>, limits: Limits, runtime: Handle) -> Self {
         let next_id = AtomicU64::new(store.first_free_id().0);
         let (commits, under_way, last_batch) = Default::default();
-        Self { store, limits, runtime, next_id, commits, under_way, last_batch }
+        let queued = Flow::new(limits.commit_queue_bytes_max);
+        Self { store, limits, runtime, next_id, queued, commits, under_way, last_batch }
     }
 
     pub(super) fn next_id(&self) -> MessageId {
         MessageId(self.next_id.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Counts what is accepted, in `flow` as well. None: `commit_queue_bytes_max` wait already.
+    pub(super) fn accept(&self, flow: &Arc<Flow>, bytes: usize) -> Option<Accepted> {
+        if !self.queued.is_low() {
+            tracing::warn!(
+                max = self.limits.commit_queue_bytes_max,
+                "a message was not taken: commit_queue_bytes_max bytes wait for the disk"
+            );
+            return None;
+        }
+        Some(Accepted::of(self.queued.begin(bytes), flow.begin(bytes)))
     }
 
     /// Hands a message to the store, and sees to its commit when nobody does yet.
@@ -185,13 +228,18 @@ impl Drop for UnderWay {
 /// Puts what was stored into its rooms and tells the senders of what was not. Gives the rooms that are to be published.
 fn report(batch: Batch<Posted>) -> Vec<Arc<Place>> {
     let mut rooms = Vec::new();
-    for Entry { message, then: Posted { place, payload, reply } } in batch.stored {
-        let due = place.room.put(&payload, reply.as_ref().and_then(Reply::outbox));
+    for Entry { message, then } in batch.stored {
+        let Posted { place, payload, reply, accepted, claim } = then;
+        // Given back before the room is told: whoever waits by now is in the room, and who comes later finds it stored.
+        let (waiting, shared): (Vec<_>, Vec<_>) = match claim {
+            Some(claim) => claim.end().into_iter().map(|Waiter { reply, in_flight }| (reply, in_flight)).unzip(),
+            None => Default::default(),
+        };
+        let in_flight = accepted.map(|accepted| accepted.apart().1).into_iter().chain(shared);
+        let due = place.room.put(&payload, reply.as_ref().and_then(Reply::outbox), in_flight);
         place.came_back(false);
         if let Some(message) = message {
-            if message.draft.client_id.is_some() {
-                place.give_back(&message.sender, &message.draft);
-            }
+            claims::stored(waiting, &message);
             if let Some(reply) = reply {
                 reply.stored(message);
             }
@@ -204,9 +252,21 @@ fn report(batch: Batch<Posted>) -> Vec<Arc<Place>> {
         let place = Arc::clone(&entry.then.place);
         tracing::warn!(room = place.id.0, %error, "a message was not stored");
         place.came_back(true);
-        place.fail(entry, &SayError::NotStored);
+        fail(entry, &SayError::NotStored);
     }
     rooms
+}
+
+/// Tells a sender, and all who sent the same, that their message came to nothing.
+pub(super) fn fail(entry: Entry<Posted>, error: &SayError) {
+    let Posted { reply, claim, .. } = entry.then;
+    if let Some(reply) = reply {
+        let client_id = entry.message.as_ref().and_then(|message| message.draft.client_id.as_deref());
+        reply.failed(error.clone(), client_id);
+    }
+    if let Some(claim) = claim {
+        claim.fail(error);
+    }
 }
 
 #[cfg(test)]

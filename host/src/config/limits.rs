@@ -101,6 +101,14 @@ limits! {
     frame_bytes_max: usize = 65_536, "bytes", 1 => 16 * MIB;
     /// What may wait to be written to one connection; more closes with 1008.
     outbox_bytes_max: usize = 1_048_576, "bytes, a connection", 1_024 => GIB;
+    /// How long a socket for which something waits may take nothing; longer closes with 1008.
+    stall_ms_max: u64 = 10_000, "ms", 1 => DAY_MS;
+    /// What a client may have in flight, from the accepted frame until its room has taken the event; it is not read meanwhile.
+    speaker_bytes_max: usize = 131_072, "bytes, a connection", 1 => GIB;
+    /// From the first byte of a message to its last; longer closes with 1008.
+    frame_ms_max: u64 = 60_000, "ms", 1 => DAY_MS;
+    /// The fragments of one message; more closes with 1008.
+    fragments_max: usize = 4_096, "fragments", 1 => 1_000_000;
     /// The head of a request; more is answered with 431.
     // hyper takes no buffer smaller than 8 KiB.
     header_bytes_max: usize = 16_384, "bytes", 8_192 => MIB;
@@ -192,6 +200,8 @@ limits! {
     room_inbox_max: usize = 1_024, "drafts, a room", 1 => 1_000_000;
     /// The messages that may wait for the disk, of all rooms.
     commit_queue_max: usize = 16_384, "messages", 1 => 10_000_000;
+    /// The bytes of messages that may wait for the disk, of all rooms; more is answered as busy.
+    commit_queue_bytes_max: usize = 67_108_864, "bytes", 1 => 64 * GIB;
     /// The messages of one transaction.
     commit_batch_max: usize = 4_096, "messages", 1 => 1_000_000;
     /// How long a shutdown may take before it ends by itself.

@@ -71,11 +71,11 @@ impl HttpError {
         match self {
             Self::Chat(error) => match error {
                 ChatError::NotFound => StatusCode::NOT_FOUND,
-                ChatError::Refused(_) | ChatError::Say(SayError::Refused(_)) => StatusCode::BAD_REQUEST,
+                ChatError::Refused(_) | ChatError::Say { error: SayError::Refused(_), .. } => StatusCode::BAD_REQUEST,
                 ChatError::HandlerFault
                 | ChatError::Store(_)
                 | ChatError::Busy
-                | ChatError::Say(SayError::HandlerFault | SayError::NotStored | SayError::Busy) => {
+                | ChatError::Say { error: SayError::HandlerFault | SayError::NotStored | SayError::Busy, .. } => {
                     StatusCode::SERVICE_UNAVAILABLE
                 }
             },
@@ -110,7 +110,7 @@ impl HttpError {
             Self::Chat(error) => match error {
                 ChatError::NotFound => "not_found",
                 ChatError::Refused(refusal) => &refusal.code,
-                ChatError::Say(error) => error.code(),
+                ChatError::Say { error, .. } => error.code(),
                 ChatError::HandlerFault => "handler_fault",
                 ChatError::Busy => "busy",
                 ChatError::Store(_) => "unavailable",
@@ -145,7 +145,7 @@ impl HttpError {
     /// The field at fault and what to tell of it.
     fn about(&self) -> (Option<&str>, String) {
         match self {
-            Self::Chat(ChatError::Refused(refusal) | ChatError::Say(SayError::Refused(refusal))) => {
+            Self::Chat(ChatError::Refused(refusal) | ChatError::Say { error: SayError::Refused(refusal), .. }) => {
                 let Refusal { message, field, .. } = refusal;
                 (field.as_deref(), message.clone())
             }
@@ -190,7 +190,11 @@ pub(super) fn refuse(error: &HttpError, id: &RequestId) -> Answer {
         None => body.insert("detail".to_owned(), message.into()),
     };
     body.insert("code".to_owned(), error.code().into());
-    if matches!(error, HttpError::Chat(ChatError::HandlerFault | ChatError::Say(SayError::HandlerFault))) {
+    if let HttpError::Chat(ChatError::Say { client_id: Some(client_id), .. }) = error {
+        body.insert("client_id".to_owned(), client_id.clone().into());
+    }
+    if matches!(error, HttpError::Chat(ChatError::HandlerFault | ChatError::Say { error: SayError::HandlerFault, .. }))
+    {
         body.insert("request_id".to_owned(), id.to_string().into());
     }
     if let HttpError::Release(ReleaseError::Refused(refused)) = error {

@@ -4,134 +4,37 @@
 //! tungstenite reads what clients send. It writes nothing by itself: its pongs and close frames go through the same outbox
 //! as everything else, so frames never mix.
 
+mod joining;
+mod position;
+mod stream;
+
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use hyper::upgrade::{Parts, Upgraded};
-use hyper_util::rt::TokioIo;
-use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
-use tokio::io::Interest;
+use bytes::BytesMut;
+use rustix::net::{Shutdown, shutdown};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
-use tokio_tungstenite::tungstenite::error::CapacityError;
+use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, WebSocket};
 
 use super::Edge;
-use crate::chat::{ChatError, Member, Outbox, OutboxState, Seat, Why, Wire};
+use crate::chat::{Member, Outbox, OutboxState, Why};
 use crate::frame;
-use crate::model::{Frame, RoomId, Speaker};
+use crate::model::Frame;
+pub(super) use joining::Joining;
+use position::Position;
+use stream::Stream;
 
 /// What tungstenite reads at once. A buffer of this size is held by every connection.
 const READ_BYTES: usize = 1_024;
 
 /// How many frames of one client are taken before others have their turn.
 const FRAMES_AT_ONCE: usize = 32;
-
-/// A connection that is being upgraded: in its room already, while its socket is still on the way.
-pub(super) struct Joining {
-    wire: Arc<SocketWire>,
-    outbox: Arc<Outbox>,
-    member: Option<Member>,
-    seat: Option<Seat>,
-}
-
-impl Joining {
-    /// Brings a user's new connection into a room. `seat` counts it among theirs until it is closed.
-    pub(super) async fn join(edge: &Edge, room: RoomId, user: Arc<Speaker>, seat: Seat) -> Result<Self, ChatError> {
-        let (wire, outbox) = SocketWire::with_outbox(edge);
-        let member = edge.chat.join(room, user, Arc::clone(&outbox)).await?;
-        Ok(Self { wire, outbox, member: Some(member), seat: Some(seat) })
-    }
-
-    /// A connection that is only told why it is closed.
-    pub(super) fn refused(edge: &Edge, code: u16, reason: &str) -> Self {
-        let (wire, outbox) = SocketWire::with_outbox(edge);
-        outbox.close(code, reason);
-        Self { wire, outbox, member: None, seat: None }
-    }
-
-    /// Serves the socket, now that it is there, until it is closed.
-    pub(super) async fn serve(self, edge: Arc<Edge>, upgraded: Upgraded) {
-        let Ok(Parts { io, read_buf, .. }) = upgraded.downcast::<TokioIo<TcpStream>>() else {
-            tracing::error!("an upgraded connection is no TCP stream");
-            return;
-        };
-        let tcp = Arc::clone(self.wire.tcp.get_or_init(|| Arc::new(io.into_inner())));
-        let mut session = Session::new(edge, tcp, self.outbox, self.member, &read_buf);
-        drop(read_buf);
-        session.talk().await;
-        // The room hears of it now, the socket may linger.
-        session.member = None;
-        drop(self.seat);
-        session.linger().await;
-    }
-}
-
-/// The socket as an outbox writes to it, once it is there.
-#[derive(Default)]
-struct SocketWire {
-    tcp: OnceLock<Arc<TcpStream>>,
-}
-
-impl SocketWire {
-    fn with_outbox(edge: &Edge) -> (Arc<Self>, Arc<Outbox>) {
-        let wire = Arc::new(Self::default());
-        let outbox = Outbox::new(Arc::clone(&wire) as Arc<dyn Wire>, edge.limits.outbox_bytes_max);
-        (wire, Arc::new(outbox))
-    }
-}
-
-impl Wire for SocketWire {
-    /// Past tokio's book of what is writable, which costs as much as all else here, unless the socket is full: then tokio has to
-    /// know, so that it says when there is room again.
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        let Some(tcp) = self.tcp.get() else { return Err(io::ErrorKind::WouldBlock.into()) };
-        match send(tcp, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
-            Err(Errno::AGAIN) => tcp.try_write(bytes),
-            written => Ok(written?),
-        }
-    }
-}
-
-/// The socket as tungstenite reads from it, and the outbox as it writes to it.
-struct Stream {
-    tcp: Arc<TcpStream>,
-    outbox: Arc<Outbox>,
-}
-
-impl io::Read for Stream {
-    /// A read that does not fill the buffer has emptied the socket, and is taken as the sign to wait for more, which saves
-    /// the read that would only say so.
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut emptied = None;
-        let outcome = self.tcp.try_io(Interest::READABLE, || {
-            let (read, _) = recv(&self.tcp, &mut *buffer, RecvFlags::DONTWAIT)?;
-            if read == 0 || read == buffer.len() {
-                return Ok(read);
-            }
-            emptied = Some(read);
-            Err(io::ErrorKind::WouldBlock.into())
-        });
-        emptied.map_or(outcome, Ok)
-    }
-}
-
-impl io::Write for Stream {
-    fn write(&mut self, frames: &[u8]) -> io::Result<usize> {
-        self.outbox.send(&Bytes::copy_from_slice(frames));
-        Ok(frames.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 /// The state of one open socket.
 struct Session {
@@ -140,9 +43,19 @@ struct Session {
     outbox: Arc<Outbox>,
     socket: WebSocket<Stream>,
     member: Option<Member>,
-    /// Rings when the next ping is due, or the answer to the last one.
+    /// Rings when something may be due, or earlier.
     timer: Pin<Box<Sleep>>,
+    /// When the next ping is due, or the answer to the last one.
+    ping_due: Instant,
     awaiting_pong: bool,
+    /// What had been received when the peer last showed that it lives.
+    alive_at: u64,
+    /// The client is not read: too much of what it said is in flight.
+    held: bool,
+    /// The close frame to end with, once all that the client said has its answer.
+    last_words: Option<(u16, String)>,
+    /// When the closing has to be over.
+    end: Option<Instant>,
 }
 
 /// Why a session goes on after a pause.
@@ -177,15 +90,31 @@ impl Session {
             .max_write_buffer_size(READ_BYTES)
             .max_message_size(Some(edge.limits.frame_bytes_max))
             .max_frame_size(Some(edge.limits.frame_bytes_max));
-        let stream = Stream { tcp: Arc::clone(&tcp), outbox: Arc::clone(&outbox) };
+        let mut position = Position::new(edge.limits.fragments_max);
+        position.advance(read_already);
+        let stream = Stream::new(Arc::clone(&tcp), Arc::clone(&outbox), position);
         let socket = WebSocket::from_partially_read(stream, read_already.to_vec(), Role::Server, Some(config));
-        let timer = Box::pin(tokio::time::sleep(Duration::from_millis(edge.limits.ping_interval_ms)));
-        Self { edge, tcp, outbox, socket, member, timer, awaiting_pong: false }
+        let ping_due = Instant::now() + Duration::from_millis(edge.limits.ping_interval_ms);
+        Self {
+            edge,
+            tcp,
+            outbox,
+            socket,
+            member,
+            timer: Box::pin(tokio::time::sleep_until(ping_due)),
+            ping_due,
+            awaiting_pong: false,
+            alive_at: 0,
+            held: false,
+            last_words: None,
+            end: None,
+        }
     }
 
-    /// Reads, pings and writes what waits, until either side closes.
+    /// Reads, pings and writes what waits, until either side closes. Before a close frame goes out, all that the client said
+    /// before it has its answer.
     async fn talk(&mut self) {
-        let mut next = self.read().await;
+        let mut next = self.read(false).await;
         while next != Next::Over {
             let waiting = match self.outbox.flush() {
                 OutboxState::Idle => false,
@@ -194,25 +123,41 @@ impl Session {
             };
             // What was accepted is being finished, when the process ends; nothing more is.
             let reading = !self.edge.is_ending();
-            if next == Next::Again && reading {
+            let more = next == Next::Again;
+            if more && reading && self.may_read() {
                 tokio::task::yield_now().await;
-                next = self.read().await;
+                next = self.read(false).await;
                 continue;
             }
-            next = match std::future::poll_fn(|context| self.poll_wake(context, reading, waiting)).await {
-                Wake::Readable => self.read().await,
+            self.arm(waiting);
+            let wake = std::future::poll_fn(|context| self.poll_wake(context, reading, more, waiting)).await;
+            next = match wake {
+                Wake::Readable => self.read(false).await,
+                Wake::Outbox if more => Next::Again,
                 Wake::Outbox => Next::Wait,
-                Wake::Due => self.tick(),
+                Wake::Due => match self.tick().await {
+                    Next::Wait if more => Next::Again,
+                    next => next,
+                },
                 Wake::Gone => Next::Over,
             };
+        }
+        if let Some((code, reason)) = self.last_words.take() {
+            self.finish().await;
+            self.outbox.close(code, &reason);
         }
     }
 
     /// Waits for whatever comes first. By hand, because a `select!` would enter and leave four lists of waiters for each
-    /// frame.
-    fn poll_wake(&mut self, context: &mut Context<'_>, reading: bool, waiting: bool) -> Poll<Wake> {
-        if reading && let Poll::Ready(ready) = self.tcp.poll_read_ready(context) {
-            return Poll::Ready(if ready.is_ok() { Wake::Readable } else { Wake::Gone });
+    /// frame. `more`: something that was read waits to be taken.
+    fn poll_wake(&mut self, context: &mut Context<'_>, reading: bool, more: bool, waiting: bool) -> Poll<Wake> {
+        if reading && self.poll_may_read(context).is_ready() {
+            if more {
+                return Poll::Ready(Wake::Readable);
+            }
+            if let Poll::Ready(ready) = self.tcp.poll_read_ready(context) {
+                return Poll::Ready(if ready.is_ok() { Wake::Readable } else { Wake::Gone });
+            }
         }
         if waiting && let Poll::Ready(ready) = self.tcp.poll_write_ready(context) {
             return Poll::Ready(if ready.is_ok() { Wake::Outbox } else { Wake::Gone });
@@ -223,28 +168,100 @@ impl Session {
         self.timer.as_mut().poll(context).map(|()| Wake::Due)
     }
 
-    /// Pings, or gives up a peer that has not answered the last one.
-    fn tick(&mut self) -> Next {
+    /// Whether the client may be read: what it and its room have in flight allows it, and it takes what it is sent.
+    fn may_read(&self) -> bool {
+        self.takes_enough() && self.member.as_ref().is_none_or(Member::may_speak)
+    }
+
+    fn poll_may_read(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        // A socket that takes more wakes this task as well.
+        let ready =
+            self.takes_enough() && self.member.as_ref().is_none_or(|member| member.poll_may_speak(context).is_ready());
+        if ready && std::mem::take(&mut self.held) {
+            // What it could not send meanwhile does not count against it.
+            self.socket.get_mut().position.begin_anew();
+        }
+        self.held = !ready;
+        if ready { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    fn takes_enough(&self) -> bool {
+        self.outbox.waiting_bytes() <= self.edge.limits.outbox_bytes_max / 2
+    }
+
+    /// Sets the timer for what is due next. It may ring too early, which costs less than to move it each time.
+    fn arm(&mut self, waiting: bool) {
         let limits = &self.edge.limits;
-        // What it has answered is not read any more when the process ends.
-        if self.awaiting_pong && !self.edge.is_ending() {
-            self.outbox.close(1008, &format!("no answer to a ping within pong_ms_max = {}", limits.pong_ms_max));
+        let mut due = self.ping_due;
+        if let Some(since) = waiting.then(|| self.outbox.waiting_since()).flatten() {
+            due = due.min(Instant::from_std(since) + Duration::from_millis(limits.stall_ms_max));
+        }
+        // Only while the client can do something about it.
+        let is_read = !self.held && !self.edge.is_ending();
+        if let Some(begun) = is_read.then(|| self.socket.get_ref().position.begun()).flatten() {
+            due = due.min(begun + Duration::from_millis(limits.frame_ms_max));
+        }
+        if due < self.timer.deadline() || self.timer.is_elapsed() {
+            self.timer.as_mut().reset(due);
+        }
+    }
+
+    /// Pings, or gives up a peer that is not there or too slow. Not before it was written to and read once more: after a pause
+    /// of the whole process a peer is judged by what it did meanwhile.
+    async fn tick(&mut self) -> Next {
+        let limits = &self.edge.limits;
+        let (stall, pong) = (Duration::from_millis(limits.stall_ms_max), Duration::from_millis(limits.pong_ms_max));
+        self.outbox.flush();
+        if self.outbox.drop_stalled(stall) {
+            return Next::Over;
+        }
+        let now = Instant::now();
+        let mut next = Next::Wait;
+        // What it has sent is not read any more when the process ends, nor while it is held.
+        let is_read = !self.edge.is_ending() && self.may_read();
+        if is_read && (self.awaiting_pong && self.ping_due <= now || self.is_frame_overdue(now)) {
+            next = self.read(true).await;
+            if next == Next::Over {
+                return next;
+            }
+        }
+        if is_read && !self.held && self.is_frame_overdue(now) {
+            let reason = format!("a message has to arrive within frame_ms_max = {} ms", self.edge.limits.frame_ms_max);
+            self.last_words = Some((1008, reason));
+            return Next::Over;
+        }
+        if self.ping_due > now {
+            return next;
+        }
+        if self.awaiting_pong && is_read && self.socket.get_ref().received == self.alive_at {
+            let reason = format!("no answer to a ping within pong_ms_max = {}", self.edge.limits.pong_ms_max);
+            self.outbox.close(1008, &reason);
             return Next::Over;
         }
         let mut ping = BytesMut::new();
         frame::ping(&mut ping);
         self.outbox.send(&ping.freeze());
         self.awaiting_pong = true;
-        self.timer.as_mut().reset(Instant::now() + Duration::from_millis(limits.pong_ms_max));
-        Next::Wait
+        self.alive_at = self.socket.get_ref().received;
+        self.ping_due = Instant::now() + pong;
+        next
+    }
+
+    fn is_frame_overdue(&self, now: Instant) -> bool {
+        let frame = Duration::from_millis(self.edge.limits.frame_ms_max);
+        self.socket.get_ref().position.begun().is_some_and(|begun| begun + frame <= now)
     }
 
     /// Takes what the client has sent, a few frames at once.
-    async fn read(&mut self) -> Next {
+    async fn read(&mut self, unasked: bool) -> Next {
+        self.socket.get_mut().begin_turn(unasked);
         for _ in 0..FRAMES_AT_ONCE {
+            if !self.may_read() {
+                return Next::Again;
+            }
             let frame = match self.socket.read() {
                 Ok(frame) => frame,
-                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return Next::Wait,
+                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return self.paused(),
                 Err(error) => return self.broken(&error),
             };
             match frame {
@@ -260,12 +277,11 @@ impl Session {
                 }
                 Message::Pong(_) if self.awaiting_pong => {
                     self.awaiting_pong = false;
-                    let next_ping = Duration::from_millis(self.edge.limits.ping_interval_ms);
-                    self.timer.as_mut().reset(Instant::now() + next_ping);
+                    self.ping_due = Instant::now() + Duration::from_millis(self.edge.limits.ping_interval_ms);
                 }
                 Message::Close(frame) => {
                     // The same code back, and nothing after it (section 5.5.1). tungstenite has checked the code.
-                    self.outbox.close(frame.map_or(1000, |frame| frame.code.into()), "");
+                    self.last_words = Some((frame.map_or(1000, |frame| frame.code.into()), String::new()));
                     return Next::Over;
                 }
                 // tungstenite answers a ping by itself.
@@ -275,26 +291,72 @@ impl Session {
         Next::Again
     }
 
-    /// What a client hears of a frame that cannot be read (RFC 6455, section 7.4.1).
-    fn broken(&self, error: &Error) -> Next {
-        match error {
-            Error::Capacity(CapacityError::MessageTooLong { .. }) => {
-                let reason =
-                    format!("a message has at most frame_bytes_max = {} bytes", self.edge.limits.frame_bytes_max);
-                self.outbox.close(1009, &reason);
-            }
-            Error::Utf8(_) => self.outbox.close(1007, "a text message has to be UTF-8"),
-            Error::Protocol(error) => self.outbox.close(1002, &error.to_string()),
-            // Closed in good order, or gone.
-            _ => {}
+    /// All that was read is taken.
+    fn paused(&mut self) -> Next {
+        let stream = self.socket.get_ref();
+        if stream.position.has_too_many_fragments() {
+            let max = self.edge.limits.fragments_max;
+            self.last_words = Some((1008, format!("a message has at most fragments_max = {max} fragments")));
+            return Next::Over;
         }
+        if stream.is_spent() { Next::Again } else { Next::Wait }
+    }
+
+    /// What a client hears of a frame that cannot be read (RFC 6455, section 7.4.1).
+    fn broken(&mut self, error: &Error) -> Next {
+        self.last_words = match error {
+            Error::Capacity(CapacityError::MessageTooLong { .. }) => {
+                let max = self.edge.limits.frame_bytes_max;
+                Some((1009, format!("a message has at most frame_bytes_max = {max} bytes")))
+            }
+            Error::Utf8(_) => Some((1007, "a text message has to be UTF-8".to_owned())),
+            // The client has shut its sending side, and may well listen.
+            Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)
+                if !self.socket.get_ref().position.is_unfinished() =>
+            {
+                Some((1000, String::new()))
+            }
+            Error::Protocol(error) => Some((1002, error.to_string())),
+            // Closed in good order, or gone.
+            _ => None,
+        };
         Next::Over
+    }
+
+    /// Waits until all that the client said has its answer, for as long as a closing handshake may take.
+    async fn finish(&mut self) {
+        let end = Instant::now() + Duration::from_millis(self.edge.limits.close_ms_max);
+        self.end = Some(end);
+        let Some(member) = &self.member else { return };
+        let settled = async {
+            loop {
+                let waiting = match self.outbox.flush() {
+                    OutboxState::Idle => false,
+                    OutboxState::Waiting => true,
+                    OutboxState::Closing(_) | OutboxState::Closed(_) => return,
+                };
+                let settled = std::future::poll_fn(|context| {
+                    if member.poll_settled(context).is_ready() {
+                        return Poll::Ready(true);
+                    }
+                    let writable = waiting && self.tcp.poll_write_ready(context).is_ready();
+                    if writable || self.outbox.poll_changed(context).is_ready() {
+                        return Poll::Ready(false);
+                    }
+                    Poll::Pending
+                });
+                if settled.await {
+                    return;
+                }
+            }
+        };
+        let _ = tokio::time::timeout_at(end, settled).await;
     }
 
     /// Ends the connection in good order: what still has to go out goes out, then the peer has a while to close its side.
     /// Closing at once would make the kernel throw away what the peer has not read yet.
     async fn linger(&mut self) {
-        let end = Instant::now() + Duration::from_millis(self.edge.limits.close_ms_max);
+        let end = self.end.unwrap_or_else(|| Instant::now() + Duration::from_millis(self.edge.limits.close_ms_max));
         let _ = tokio::time::timeout_at(end, async {
             while matches!(self.outbox.flush(), OutboxState::Waiting | OutboxState::Closing(_)) {
                 self.tcp.writable().await?;
@@ -314,5 +376,6 @@ impl Session {
             }
         })
         .await;
+        self.outbox.abandon();
     }
 }

@@ -1,7 +1,8 @@
 //! What waits to be written to one connection. Knows the wire only as something that takes bytes or would block.
 //!
 //! Bytes go out at once when nothing waits before them, so a peer that reads costs no task and no copy. What a full
-//! socket does not take is kept as a slice of the run that all members share, up to a bound. Past the bound the peer is
+//! socket does not take is kept as a slice of the run that all members share. Such a slice keeps its messages in flight, so
+//! those who speak are read less until it is taken. A peer that takes nothing for long, or for whom more waits than may, is
 //! dropped, not the message: it comes back and asks for what it missed by `seq`.
 
 use std::collections::VecDeque;
@@ -9,6 +10,7 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
@@ -64,6 +66,8 @@ pub struct Outbox {
 struct Queue {
     waiting: VecDeque<Bytes>,
     bytes: usize,
+    /// When the socket last took some of what waits, or it began to wait.
+    since: Option<Instant>,
     closing: Option<Why>,
     /// Something has come to wait, or it began to close, since the one task that waits for it has looked.
     changed: bool,
@@ -99,11 +103,11 @@ impl Outbox {
         }
         // What waited before this run tells whether the peer reads; how long the run is does not.
         if queue.bytes > self.bytes_max {
-            self.drop_peer(&mut queue);
+            let max = self.bytes_max;
+            queue.drop_peer(&format!("too slow to read: more than outbox_bytes_max = {max} bytes waited"));
         } else {
             let rest = run.slice(written..);
-            queue.bytes += rest.len() + CHUNK_BYTES;
-            queue.waiting.push_back(rest);
+            queue.push(rest);
         }
         Queue::wake(queue);
     }
@@ -121,9 +125,11 @@ impl Outbox {
     /// Writes what waits, as far as the socket takes it. For the one task that waits for the socket.
     pub fn flush(&self) -> State {
         let mut queue = self.queue();
+        let mut taken = false;
         while let Some(front) = queue.waiting.front_mut() {
             match self.wire.try_write(front) {
                 Ok(written) => {
+                    taken |= written > 0;
                     front.advance(written);
                     let done = front.is_empty();
                     queue.bytes -= written;
@@ -136,7 +142,39 @@ impl Outbox {
                 Err(_) => queue.break_off(),
             }
         }
+        if queue.waiting.is_empty() {
+            queue.since = None;
+        } else if taken {
+            queue.since = Some(Instant::now());
+        }
         queue.state()
+    }
+
+    /// When the socket last took some of what waits, or it began to wait. None: nothing waits.
+    pub fn waiting_since(&self) -> Option<Instant> {
+        self.queue().since
+    }
+
+    /// How many bytes wait.
+    pub fn waiting_bytes(&self) -> usize {
+        self.queue().bytes
+    }
+
+    /// Closes a peer whose socket has taken nothing for `stall` although something waited. To be asked after a
+    /// [`flush`](Self::flush), so that a process that stood still judges nobody by its own pause.
+    pub fn drop_stalled(&self, stall: Duration) -> bool {
+        let mut queue = self.queue();
+        if queue.closing.is_some() || queue.since.is_none_or(|since| since.elapsed() < stall) {
+            return false;
+        }
+        queue.drop_peer(&format!("too slow to read: took nothing for stall_ms_max = {} ms", stall.as_millis()));
+        Queue::wake(queue);
+        true
+    }
+
+    /// Lets go of what waits, once nobody will write it any more.
+    pub fn abandon(&self) {
+        self.queue().break_off();
     }
 
     /// How it stands.
@@ -155,15 +193,6 @@ impl Outbox {
             queue.waker = Some(context.waker().clone());
         }
         Poll::Pending
-    }
-
-    /// The socket may stand in the middle of a frame, so the run that it is in goes out whole before the close frame;
-    /// what came after is left out. The room's other runs are shared, so this keeps no memory of the peer's own.
-    fn drop_peer(&self, queue: &mut Queue) {
-        queue.waiting.truncate(1);
-        queue.bytes = queue.waiting.iter().map(|begun| begun.len() + CHUNK_BYTES).sum();
-        queue.closing = Some(Why::TooSlow);
-        queue.push_close(1008, &format!("too slow to read: more than outbox_bytes_max = {} waited", self.bytes_max));
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -185,13 +214,32 @@ impl Queue {
     fn push_close(&mut self, code: u16, reason: &str) {
         let mut frame = BytesMut::new();
         frame::close(&mut frame, code, reason);
-        self.bytes += frame.len() + CHUNK_BYTES;
-        self.waiting.push_back(frame.freeze());
+        self.push(frame.freeze());
+    }
+
+    fn push(&mut self, rest: Bytes) {
+        self.since.get_or_insert_with(Instant::now);
+        self.bytes += rest.len() + CHUNK_BYTES;
+        self.waiting.push_back(rest);
+    }
+
+    /// The socket may stand in the middle of a frame, so the run that it is in goes out whole before the close frame;
+    /// what came after is left out. A copy of that run, so that its messages are not in flight any more.
+    fn drop_peer(&mut self, reason: &str) {
+        let begun = self.waiting.pop_front();
+        self.waiting.clear();
+        self.bytes = 0;
+        if let Some(begun) = begun {
+            self.push(Bytes::copy_from_slice(&begun));
+        }
+        self.closing = Some(Why::TooSlow);
+        self.push_close(1008, reason);
     }
 
     fn break_off(&mut self) {
         self.waiting.clear();
         self.bytes = 0;
+        self.since = None;
         self.closing = Some(Why::Broken);
     }
 

@@ -56,16 +56,31 @@ impl Ahead {
         for (outbox, heard) in &mut self.by {
             catch_up(&self.runs, outbox, heard);
         }
-        let mut runs = self.runs.into_iter();
-        let first = runs.next().unwrap_or_default();
-        let whole = if runs.len() == 0 {
-            first
-        } else {
-            let mut whole = BytesMut::from(first.as_ref());
-            runs.for_each(|run| whole.extend_from_slice(&run));
-            whole.freeze()
+        let whole = match self.runs.len() {
+            0 | 1 => self.runs.pop().unwrap_or_default(),
+            _ => Bytes::from_owner(Whole::of(self.runs)),
         };
         (whole, self.by.into_iter().map(|(outbox, _)| outbox).collect())
+    }
+}
+
+/// Several runs as one. It holds them as well: their messages are in flight until every socket has taken the whole.
+struct Whole {
+    bytes: Bytes,
+    _runs: Vec<Bytes>,
+}
+
+impl Whole {
+    fn of(runs: Vec<Bytes>) -> Self {
+        let mut bytes = BytesMut::with_capacity(runs.iter().map(Bytes::len).sum());
+        runs.iter().for_each(|run| bytes.extend_from_slice(run));
+        Self { bytes: bytes.freeze(), _runs: runs }
+    }
+}
+
+impl AsRef<[u8]> for Whole {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 

@@ -2,12 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails should say where")]
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Wake, Waker};
 
 use bytes::Bytes;
 
-use super::{Outbox, OutboxState, Presence, Rest, Room, Why, Wire};
+use super::{Flow, Outbox, OutboxState, Presence, Rest, Room, Why, Wire};
 
 /// A wire that takes `room` bytes and then blocks.
 #[derive(Clone, Default)]
@@ -62,8 +63,8 @@ fn everyone_receives_the_same_run() {
     for (index, pipe) in pipes.iter().enumerate() {
         room.join(&index.to_string(), &outbox(pipe, 10));
     }
-    assert!(room.put("one", None));
-    assert!(!room.put("two", None), "one publishes");
+    assert!(room.put("one", None, None));
+    assert!(!room.put("two", None, None), "one publishes");
     assert_eq!(room.publish(), Rest::Nothing);
     for pipe in &pipes {
         assert_eq!(pipe.taken(), b"\x81\x03one\x81\x03two");
@@ -79,7 +80,7 @@ fn who_has_left_receives_nothing_more() {
         room.join(&index.to_string(), outbox);
     }
     room.leave("0", &outboxes[0]);
-    assert!(room.put("hi", None));
+    assert!(room.put("hi", None, None));
     assert_eq!(room.publish(), Rest::Nothing);
     let lengths: Vec<usize> = pipes.iter().map(|pipe| pipe.taken().len()).collect();
     assert_eq!(lengths, [0, 4, 4]);
@@ -131,7 +132,7 @@ impl Crowd {
 
     fn say(&self, payload: &str, speaker: usize) {
         let speaker = Arc::clone(&self.outboxes.lock().unwrap()[speaker]);
-        assert!(self.room.put(payload, Some(&speaker)));
+        assert!(self.room.put(payload, Some(&speaker), None));
         let mut rest = self.room.publish();
         while rest == Rest::More {
             rest = self.room.go_on();
@@ -159,8 +160,8 @@ fn who_speaks_in_the_midst_of_a_round_does_not_wait_for_its_end() {
     let once = AtomicBool::new(true);
     let crowd = Crowd::new(300, move |room, outboxes, number| {
         if number == 10 && once.swap(false, Ordering::Relaxed) {
-            assert!(!room.put("two", Some(&outboxes[5])));
-            assert!(!room.put("three", Some(&outboxes[250])));
+            assert!(!room.put("two", Some(&outboxes[5]), None));
+            assert!(!room.put("three", Some(&outboxes[250]), None));
         }
     });
     crowd.say("one", 0);
@@ -186,7 +187,7 @@ fn everyone_hears_everything_in_one_order_whoever_speaks_when() {
         if draw % 16 == 0 && talk.1.len() < 600 {
             let letter = char::from(b'a' + u8::try_from(draw / 16 % 26).unwrap());
             let speaker = usize::try_from(draw / 512 % 210).unwrap();
-            let _ = room.put(&letter.to_string(), outboxes.get(speaker));
+            let _ = room.put(&letter.to_string(), outboxes.get(speaker), None);
             talk.1.push('\u{1}');
             talk.1.push(letter);
         }
@@ -228,4 +229,85 @@ fn a_peer_that_does_not_read_is_dropped_at_a_frame_boundary() {
     let taken = pipe.taken();
     assert!(taken.starts_with(b"\x81\x03one\x88"), "{taken:?}");
     assert_eq!(taken[7..9], 1008_u16.to_be_bytes());
+}
+
+/// Counts how often a task is woken.
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_message_is_in_flight_until_the_last_socket_has_taken_it() {
+    let (room, all) = (Room::default(), Flow::new(10_000));
+    let speaker = all.part(300);
+    let (quick, slow) = (Pipe::with_room(100), Pipe::with_room(2));
+    let slow_outbox = outbox(&slow, 100);
+    room.join("quick", &outbox(&quick, 100));
+    room.join("slow", &slow_outbox);
+    for payload in ["one", "two"] {
+        let _ = room.put(payload, None, Some(speaker.begin(payload.len())));
+    }
+    assert_eq!(room.publish(), Rest::Nothing);
+    assert!(speaker.bytes() > 2 * 3 && all.bytes() == speaker.bytes() && !speaker.is_low());
+
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    let context = Context::from_waker(&waker);
+    assert!(speaker.poll_until(&context, || speaker.is_low()).is_pending());
+    slow.drain(5);
+    assert_eq!(slow_outbox.flush(), OutboxState::Waiting);
+    assert_eq!(woken.0.load(Ordering::Relaxed), 0);
+    slow.drain(5);
+    assert_eq!(slow_outbox.flush(), OutboxState::Idle);
+    assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+    assert!(speaker.poll_until(&context, || speaker.is_low()).is_ready());
+    assert_eq!((speaker.bytes(), all.bytes()), (0, 0));
+}
+
+#[test]
+fn a_peer_that_takes_nothing_is_dropped_and_holds_nothing_in_flight() {
+    let (room, flow) = (Room::default(), Flow::new(10));
+    let pipe = Pipe::with_room(2);
+    let outbox = outbox(&pipe, 1_000);
+    room.join("idle", &outbox);
+    for payload in ["one", "two"] {
+        assert!(room.put(payload, None, Some(flow.begin(3))));
+        assert_eq!(room.publish(), Rest::Nothing);
+    }
+    assert!(!outbox.drop_stalled(std::time::Duration::from_secs(3_600)), "it has waited for less than that");
+    assert!(flow.bytes() > 0);
+    assert!(outbox.drop_stalled(std::time::Duration::ZERO));
+    assert_eq!((outbox.state(), flow.bytes()), (OutboxState::Closing(Why::TooSlow), 0));
+    pipe.drain(1_000);
+    assert_eq!(outbox.flush(), OutboxState::Closed(Why::TooSlow));
+    let taken = pipe.taken();
+    assert!(taken.starts_with(b"\x81\x03one\x88"), "the begun frame goes out whole: {taken:?}");
+    assert!(String::from_utf8_lossy(&taken).contains("stall_ms_max"));
+}
+
+#[test]
+fn messages_told_ahead_are_in_flight_until_everyone_has_them() {
+    let (flow, last) = (Flow::new(10), Arc::new(AtomicUsize::new(0)));
+    let (counted, last_seen, looks) = (Arc::clone(&flow), Arc::clone(&last), AtomicUsize::new(0));
+    let crowd = Crowd::new(300, move |room, outboxes, number| {
+        // Two runs are told ahead in one round, and leave as one in the next.
+        if number == 10 || number == 150 {
+            match looks.fetch_add(1, Ordering::Relaxed) {
+                0 => drop(room.put("two", Some(&outboxes[5]), Some(counted.begin(3)))),
+                1 => drop(room.put("three", Some(&outboxes[7]), Some(counted.begin(5)))),
+                _ => {}
+            }
+        }
+        if number == 299 {
+            last_seen.store(counted.bytes(), Ordering::Relaxed);
+        }
+    });
+    crowd.say("one", 0);
+    assert!(last.load(Ordering::Relaxed) > 500, "both were, when the last one heard of them");
+    assert_eq!(flow.bytes(), 0);
 }

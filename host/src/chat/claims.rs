@@ -1,0 +1,106 @@
+//! The client's own ids of messages that are on their way to the disk. A second frame with such an id stores nothing: it
+//! waits, and shares the first one's fate. Knows nothing of what the message says.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::reply::{Reply, SayError};
+use crate::model::Message;
+use crate::rooms::InFlight;
+
+/// A sender, and their own id for a message.
+type Id = (String, String);
+
+/// The ids of one room.
+#[derive(Default)]
+pub(super) struct Claims(Mutex<HashMap<Id, Vec<Waiter>>>);
+
+/// Somebody who sent the same message once more.
+pub(super) struct Waiter {
+    pub(super) reply: Reply,
+    /// They are not told yet, so their frame is in flight like the first one.
+    pub(super) in_flight: InFlight,
+}
+
+/// An id that is one message's alone until that is stored or has failed. Dropped, it tells whoever waits that the message was
+/// not stored.
+pub(super) struct Claim {
+    claims: Arc<Claims>,
+    id: Option<Id>,
+}
+
+impl Claims {
+    /// Claims an id. None: a message with it is on its way, and `waiter` hears what becomes of that.
+    pub(super) fn claim(
+        self: &Arc<Self>,
+        sender: &str,
+        client_id: &str,
+        waiter: Waiter,
+    ) -> Result<(Claim, Waiter), ()> {
+        let id = (sender.to_owned(), client_id.to_owned());
+        match self.lock().entry(id.clone()) {
+            Entry::Occupied(mut first) => {
+                first.get_mut().push(waiter);
+                Err(())
+            }
+            Entry::Vacant(place) => {
+                place.insert(Vec::new());
+                Ok((Claim { claims: Arc::clone(self), id: Some(id) }, waiter))
+            }
+        }
+    }
+
+    /// Waits with a message that is on its way. The waiter comes back when none with that id is.
+    pub(super) fn wait(&self, sender: &str, client_id: &str, waiter: Waiter) -> Option<Waiter> {
+        match self.lock().get_mut(&(sender.to_owned(), client_id.to_owned())) {
+            Some(waiting) => {
+                waiting.push(waiter);
+                None
+            }
+            None => Some(waiter),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Id, Vec<Waiter>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Claim {
+    /// Gives the id back, and whoever waits.
+    pub(super) fn end(mut self) -> Vec<Waiter> {
+        self.take()
+    }
+
+    /// The message has failed, for everyone who sent it.
+    pub(super) fn fail(mut self, error: &SayError) {
+        self.tell(error);
+    }
+
+    fn tell(&mut self, error: &SayError) {
+        let client_id = self.id.as_ref().map(|(_, client_id)| client_id.clone());
+        for Waiter { reply, in_flight } in self.take() {
+            reply.failed(error.clone(), client_id.as_deref());
+            drop(in_flight);
+        }
+    }
+
+    fn take(&mut self) -> Vec<Waiter> {
+        let Some(id) = self.id.take() else { return Vec::new() };
+        self.claims.lock().remove(&id).unwrap_or_default()
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.tell(&SayError::NotStored);
+    }
+}
+
+/// Tells those who waited for a message that it is stored. A connection hears its event with the room.
+pub(super) fn stored(waiting: Vec<Reply>, message: &Message) {
+    for reply in waiting {
+        reply.stored(message.clone());
+    }
+}

@@ -1,0 +1,100 @@
+//! Floods: who floods is slowed, who reads hears everything, and who takes nothing is closed.
+
+use ondol_tests::{Client, Frame, RawSocket, TestResult, TestServer};
+use tokio::io::AsyncWriteExt;
+
+/// Floods a room with `count` messages as fast as the server reads them, and reads all that it is sent.
+async fn floods(server: &TestServer, room: u64, name: &str, count: usize, text: &str) -> TestResult {
+    let mut socket = server.raw().await?;
+    socket.upgrade(room, name).await?;
+    let (mut reading, mut writing) = socket.into_stream().into_split();
+    tokio::spawn(async move { tokio::io::copy(&mut reading, &mut tokio::io::sink()).await });
+    let frames = Frame::saying(text).bytes().repeat(50);
+    tokio::spawn(async move {
+        for _ in 0..count / 50 {
+            writing.write_all(&frames).await?;
+        }
+        // The socket stays open until the story ends.
+        std::future::pending::<()>().await;
+        drop(writing);
+        std::io::Result::Ok(())
+    });
+    Ok(())
+}
+
+/// Reads messages until it has heard `count`, in order.
+async fn hears(mut member: Client, count: u64) -> TestResult {
+    for seq in 1..=count {
+        assert_eq!(member.next_message().await?["seq"], seq, "{}", member.name);
+    }
+    Ok(())
+}
+
+/// Five members who read, while `flooders` say `each` messages as fast as they can.
+async fn a_flood_is_heard_by_all(flooders: usize, each: usize, text: &str) -> TestResult {
+    let server = TestServer::start().await?;
+    let room = server.create_room("lobby").await?;
+    let mut members = Vec::new();
+    for number in 0..5 {
+        let member = server.open_tab(room, &*format!("member-{number}")).await?;
+        members.push(tokio::spawn(hears(member, (flooders * each) as u64)));
+    }
+    for number in 0..flooders {
+        floods(&server, room, &format!("flooder-{number}"), each, text).await?;
+    }
+    for member in members {
+        member.await??;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_who_floods_is_heard_by_all_in_order_and_nobody_is_closed() -> TestResult {
+    a_flood_is_heard_by_all(1, 50_000, "bla").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn four_who_flood_with_long_messages_close_nobody_who_reads() -> TestResult {
+    a_flood_is_heard_by_all(4, 2_000, &"x".repeat(2_000)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_takes_nothing_is_closed_and_who_speaks_goes_on() -> TestResult {
+    let server = TestServer::setup().limit("stall_ms_max", 300).start().await?;
+    let room = server.create_room("lobby").await?;
+    let mut idle = RawSocket::connect_narrow(server.address(), 4_096).await?;
+    idle.upgrade(room, "idle").await?;
+    idle.expect_text("chat.user.join").await?;
+    let listener = server.join(room, "listener").await?;
+    let listener = tokio::spawn(hears(listener, 8_000));
+    floods(&server, room, "speaker", 8_000, &"x".repeat(2_000)).await?;
+    listener.await??;
+    let reason = idle.expect_close(1008).await?;
+    assert!(reason.contains("stall_ms_max"), "{reason}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_said_nothing_is_heard_while_a_flood_waits_for_a_member_that_takes_nothing() -> TestResult {
+    let server = TestServer::setup().limit("stall_ms_max", 60_000).limit("ping_interval_ms", 60_000).start().await?;
+    let room = server.create_room("lobby").await?;
+    let mut idle = RawSocket::connect_narrow(server.address(), 4_096).await?;
+    idle.upgrade(room, "idle").await?;
+    idle.expect_text("chat.user.join").await?;
+    let mut ann = server.join(room, "ann").await?;
+    let mut ben = server.join(room, "ben").await?;
+    floods(&server, room, "flooder", 100_000, &"x".repeat(2_000)).await?;
+    ann.expect_join("ben").await?;
+    ann.expect_join("flooder").await?;
+    ben.expect_join("flooder").await?;
+    // Each goes on hearing the other, however much the flooder has ready.
+    for number in 0..20 {
+        let text = format!("number {number}");
+        ann.say(&text).await?;
+        while ben.next_message().await?["message"] != text.as_str() {}
+        ben.say(&text).await?;
+        while ann.next_message().await?["message"] != text.as_str() {}
+        while ann.next_message().await?["message"] != text.as_str() {}
+    }
+    Ok(())
+}

@@ -1,0 +1,112 @@
+//! Slow lines, messages that never end, and a process that stands still: whom the server waits for, and for how long.
+
+use std::time::{Duration, Instant};
+
+use ondol_tests::{Frame, RawSocket, Setup, TestResult, TestServer, until};
+
+/// A server that pings often, and a raw member of its room.
+async fn member(setup: Setup) -> TestResult<(TestServer, RawSocket)> {
+    let server = setup.limit("ping_interval_ms", 50).limit("pong_ms_max", 250).start().await?;
+    let room = server.create_room("lobby").await?;
+    let mut socket = server.raw().await?;
+    socket.upgrade(room, "raw").await?;
+    socket.expect_text("chat.user.join").await?;
+    Ok((server, socket))
+}
+
+#[tokio::test]
+async fn a_message_on_a_slow_line_arrives_as_long_as_its_bytes_do() -> TestResult {
+    let (_server, mut socket) = member(TestServer::setup()).await?;
+    let bytes = Frame::saying("slow but whole").bytes();
+    // A piece for each ping, which cannot be answered in the midst of a frame.
+    for piece in bytes.chunks(bytes.len() / 6) {
+        socket.send(piece).await?;
+        if let Some(frame) = socket.read_frame().await?
+            && frame.opcode == Frame::TEXT
+        {
+            assert!(String::from_utf8_lossy(&frame.payload).contains("slow but whole"));
+            return Ok(());
+        }
+    }
+    socket.expect_text("slow but whole").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_message_that_comes_too_slowly_is_closed() -> TestResult {
+    let (_server, mut socket) = member(TestServer::setup().limit("frame_ms_max", 500)).await?;
+    let bytes = Frame::new(Frame::TEXT, vec![b' '; 60_000]).bytes();
+    for byte in &bytes {
+        socket.send([*byte]).await?;
+        let frame = socket.read_frame().await?.expect("the connection ended");
+        if frame.opcode == Frame::CLOSE {
+            let reason = String::from_utf8_lossy(&frame.payload[2..]).into_owned();
+            assert_eq!(frame.payload[..2], 1008_u16.to_be_bytes());
+            assert!(reason.contains("frame_ms_max"), "{reason}");
+            return Ok(());
+        }
+        assert_eq!(frame.opcode, Frame::PING);
+    }
+    panic!("it was read to its end");
+}
+
+#[tokio::test]
+async fn a_message_of_empty_fragments_without_end_is_closed() -> TestResult {
+    let server = TestServer::start().await?;
+    let room = server.create_room("lobby").await?;
+    let mut ann = server.join(room, "ann").await?;
+    let mut endless = server.raw().await?;
+    endless.upgrade(room, "endless").await?;
+    ann.expect_join("endless").await?;
+    endless.send_frame(&Frame { fin: false, ..Frame::new(Frame::TEXT, "") }).await?;
+    let empty = Frame { fin: false, ..Frame::new(Frame::CONTINUATION, "") };
+    endless.send(empty.bytes().repeat(4_096)).await?;
+    let reason = endless.expect_close(1008).await?;
+    assert!(reason.contains("fragments_max"), "{reason}");
+    ann.expect_leave("endless").await
+}
+
+#[tokio::test]
+async fn as_many_fragments_as_may_be_are_one_message() -> TestResult {
+    let (_server, mut socket) = member(TestServer::setup().limit("fragments_max", 100)).await?;
+    let whole = Frame::saying("pieces").payload;
+    let mut packet = Frame { fin: false, ..Frame::new(Frame::TEXT, "") }.bytes();
+    for _ in 0..98 {
+        packet.extend(Frame { fin: false, ..Frame::new(Frame::CONTINUATION, "") }.bytes());
+    }
+    packet.extend(Frame::new(Frame::CONTINUATION, whole).bytes());
+    for _ in 0..3 {
+        socket.send(&packet).await?;
+        socket.expect_text("pieces").await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_pause_of_the_process_closes_nobody_who_has_answered() -> TestResult {
+    let server = TestServer::setup().limit("ping_interval_ms", 100).limit("pong_ms_max", 200).start().await?;
+    let mut sockets = Vec::new();
+    for number in 0..60 {
+        let room = server.create_room("lobby").await?;
+        let mut socket = server.raw().await?;
+        socket.upgrade(room, &*format!("u{number}")).await?;
+        sockets.push(socket);
+    }
+    // In turn, as reading the answers takes a while as well.
+    for round in 0..3 {
+        server.signal("STOP")?;
+        for socket in &mut sockets {
+            socket.send_frame(&Frame::new(Frame::PONG, "")).await?;
+        }
+        let paused = Instant::now();
+        until("the end of the pause", async || (paused.elapsed() > Duration::from_millis(400)).then_some(())).await?;
+        server.signal("CONT")?;
+        for socket in &mut sockets {
+            socket.send_frame(&Frame::saying(&format!("round {round}"))).await?;
+        }
+        for socket in &mut sockets {
+            socket.expect_text(&format!("round {round}")).await?;
+        }
+    }
+    Ok(())
+}
