@@ -60,8 +60,8 @@ lint: target ## Formatting and clippy, native and for WebAssembly, warnings deni
 fmt: ## Format everything
 	$(CARGO) fmt --all
 
-bench: build ## Deliveries per server CPU beside a plain broadcast server
-	$(CARGO) run --release -p ondol-bench -- run
+bench: build ## Server CPU a delivery, beside a plain server; BEFORE=PATH compares with an older build of ondol
+	$(CARGO) run --release -p ondol-bench -- run $(if $(BEFORE),--before '$(BEFORE)')
 
 bench-quick: build ## The same in under two minutes
 	$(CARGO) run --release -p ondol-bench -- run --quick
