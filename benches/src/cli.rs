@@ -249,7 +249,11 @@ impl Run {
         let Some(binary) = &self.before else { return Ok(vec![setup("ondol", durability)?]) };
         let same = binary.canonicalize().with_context(|| format!("--before {}", binary.display()))?
             == self.ondol.canonicalize().with_context(|| format!("--ondol {}", self.ondol.display()))?;
-        ensure!(!same, "--before {} is the build that it would be compared with: keep a copy elsewhere", binary.display());
+        ensure!(
+            !same,
+            "--before {} is the build that it would be compared with: keep a copy elsewhere",
+            binary.display()
+        );
         let now = setup(NOW, durability)?;
         let before = OndolSetup {
             name: BEFORE.to_owned(),

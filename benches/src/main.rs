@@ -14,6 +14,8 @@ mod crowd;
 mod durable;
 mod ear;
 mod echo;
+mod flood;
+mod flooder;
 mod growth;
 mod histogram;
 mod hostile;

@@ -13,7 +13,7 @@ use crate::load::{Measured, measure};
 use crate::report::{Figure, Load, Report};
 use crate::server::{OndolSetup, Server};
 use crate::shapes::{SHAPES, Shape};
-use crate::{durable, growth, idle, join, share, start, swap, swaps, wasm};
+use crate::{durable, flood, growth, idle, join, share, start, swap, swaps, wasm};
 
 /// Measures all that is asked for and prints it.
 ///
@@ -87,6 +87,10 @@ fn measure_more(run: &Run, setup: &OndolSetup, figures: &mut Vec<Figure>) -> any
     if run.wants("join1000") {
         eprintln!("join1000: many come into one room");
         figures.extend(join::measure(run, setup)?);
+    }
+    if run.wants("flood") {
+        eprintln!("flood: quiet rooms beside a client at full speed, and beside a loop that takes the same CPU");
+        figures.extend(flood::measure(run, setup)?);
     }
     if run.wants("growth") {
         eprintln!("growth: a delivery where there is more of everything");
