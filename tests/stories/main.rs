@@ -12,6 +12,7 @@
 
 mod absent;
 mod admin;
+mod bystander;
 mod compiling;
 mod create_room;
 mod durability;
