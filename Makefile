@@ -10,7 +10,7 @@ NATIVE       := ondol ondol-json ondol-rooms ondol-messages ondol-events ondol-t
 COMPONENTS   := $(HANDLERS:%=-p ondol-%) $(GUESTS:%=-p guest-%)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build host handlers guests test unit cases stories lint fmt bench bench-quick swaps hostile microbench clean target
+.PHONY: help run build host handlers guests test unit cases stories durability lint fmt bench bench-quick swaps hostile microbench clean target
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ cases: build ## The handlers' own tables of cases, in the real sandbox
 stories: build guests ## The black-box tests, over real sockets
 	$(CARGO) test --release -p ondol-tests
 
+durability: build guests ## A minute for each story of other programs that use the database beside the server
+	ONDOL_DURABILITY_SECONDS=60 $(CARGO) test --release -p ondol-tests -- bystander
+
 lint: target ## Formatting and clippy, native and for WebAssembly, warnings denied
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release $(NATIVE:%=-p %) --all-targets -- -D warnings
@@ -60,8 +63,8 @@ lint: target ## Formatting and clippy, native and for WebAssembly, warnings deni
 fmt: ## Format everything
 	$(CARGO) fmt --all
 
-bench: build ## Deliveries per server CPU beside a plain broadcast server
-	$(CARGO) run --release -p ondol-bench -- run
+bench: build ## Server CPU a delivery, beside a plain server; BEFORE=PATH compares with an older build of ondol
+	$(CARGO) run --release -p ondol-bench -- run $(if $(BEFORE),--before '$(BEFORE)')
 
 bench-quick: build ## The same in under two minutes
 	$(CARGO) run --release -p ondol-bench -- run --quick

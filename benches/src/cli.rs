@@ -4,13 +4,20 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::{Context as _, bail, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::limits::raised_rates;
 use crate::load::Spans;
 use crate::server::{Elsewhere, OndolSetup};
+use crate::shapes::SHAPES;
+
+/// What the tables call the two builds that `--before` compares.
+pub(crate) const BEFORE: &str = "before";
+pub(crate) const NOW: &str = "now";
 
 /// All that can be measured: the loads of `shapes`, and what has a file of its own.
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 16] = [
     "1x2",
     "1x50",
     "20x50",
@@ -26,13 +33,18 @@ const NAMES: [&str; 15] = [
     "share",
     "join1000",
     "growth",
+    "flood",
 ];
 
 /// What `--quick` leaves out unless it is named.
 const LONG: [&str; 4] = ["wasm", "share", "join1000", "growth"];
 
 /// What takes so long that it is always left out unless it is named.
-const LONGER: [&str; 1] = ["swaps"];
+const LONGER: [&str; 2] = ["swaps", "flood"];
+
+/// Rounds without `--rounds`, and when two builds are compared: their difference is smaller than the noise of a round.
+const ROUNDS: u32 = 5;
+const ROUNDS_OF_TWO_BUILDS: u32 = 15;
 
 /// Measures what a delivery costs: Ondol beside a plain WebSocket server, under the same load.
 #[derive(Parser)]
@@ -96,6 +108,7 @@ impl Hostile {
             name: "ondol".to_owned(),
             synchronous: Durability::Full,
             scratch: self.scratch.clone(),
+            flags: Vec::new(),
         }
     }
 }
@@ -105,10 +118,11 @@ pub(crate) struct Run {
     /// Short measurements, less than two minutes in all: without wasm, share, join1000 and growth, unless they are named
     #[arg(long)]
     pub(crate) quick: bool,
-    /// How often each server is measured with each load; the order changes from round to round
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) rounds: u32,
-    /// What to measure, separated by commas [default: all but swaps, which takes minutes]
+    /// How often each server is measured with each load; the order changes from round to round [default: 5, or 15 with
+    /// --before]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: Option<u32>,
+    /// What to measure, separated by commas [default: all but swaps and flood; with --before the loads alone]
     #[arg(long, value_delimiter = ',', value_name = "NAMES", value_parser = NAMES)]
     pub(crate) shapes: Vec<String>,
     /// Versions of a handler that `swaps` makes active one after another
@@ -123,6 +137,12 @@ pub(crate) struct Run {
     /// Leave Ondol out
     #[arg(long)]
     pub(crate) no_ondol: bool,
+    /// An older build to compare with, load by load: prints the ratio of server CPU, now ÷ before
+    #[arg(long, value_name = "FILE", conflicts_with = "no_ondol")]
+    pub(crate) before: Option<PathBuf>,
+    /// The directory of the older build's handlers [default: that of --handlers]
+    #[arg(long, value_name = "DIR", requires = "before")]
+    before_handlers: Option<PathBuf>,
     /// The server's binary
     #[arg(long, default_value = "target/release/ondol", value_name = "FILE")]
     pub(crate) ondol: PathBuf,
@@ -197,27 +217,59 @@ impl Run {
         if self.quick { 1_000 } else { 10_000 }
     }
 
-    /// How Ondol is to be started: one way or two, the first of which counts where one is enough.
-    pub(crate) fn setups(&self) -> (OndolSetup, Option<OndolSetup>) {
-        let setup = |name: &str, synchronous| OndolSetup {
-            name: name.to_owned(),
-            binary: self.ondol.clone(),
-            handlers: self.handlers.clone(),
-            synchronous,
-            scratch: self.scratch.clone(),
-        };
-        match self.synchronous {
-            Synchronous::Full => (setup("ondol", Durability::Full), None),
-            Synchronous::Normal => (setup("ondol", Durability::Normal), None),
-            Synchronous::Both => {
-                (setup("ondol full", Durability::Full), Some(setup("ondol normal", Durability::Normal)))
-            }
-        }
+    /// How often each server is measured with each load.
+    pub(crate) fn rounds(&self) -> u32 {
+        self.rounds.unwrap_or(if self.before.is_some() { ROUNDS_OF_TWO_BUILDS } else { ROUNDS })
     }
 
-    /// Whether this is to be measured: all is, unless some are named, or it takes long.
+    /// How Ondol is to be started: one way or two, the first of which counts where one is enough.
+    ///
+    /// Errors when two builds cannot be compared so, and when a binary does not list its limits.
+    pub(crate) fn setups(&self) -> anyhow::Result<Vec<OndolSetup>> {
+        let setup = |name: &str, durability: Durability| -> anyhow::Result<OndolSetup> {
+            Ok(OndolSetup {
+                name: name.to_owned(),
+                binary: self.ondol.clone(),
+                handlers: self.handlers.clone(),
+                synchronous: durability,
+                scratch: self.scratch.clone(),
+                flags: if self.no_ondol { Vec::new() } else { raised_rates(&self.ondol)? },
+            })
+        };
+        let durability = match self.synchronous {
+            Synchronous::Full => Durability::Full,
+            Synchronous::Normal => Durability::Normal,
+            Synchronous::Both if self.before.is_some() => {
+                bail!("--before compares two builds in one way: give --synchronous full or normal")
+            }
+            Synchronous::Both => {
+                return Ok(vec![setup("ondol full", Durability::Full)?, setup("ondol normal", Durability::Normal)?]);
+            }
+        };
+        let Some(binary) = &self.before else { return Ok(vec![setup("ondol", durability)?]) };
+        let same = binary.canonicalize().with_context(|| format!("--before {}", binary.display()))?
+            == self.ondol.canonicalize().with_context(|| format!("--ondol {}", self.ondol.display()))?;
+        ensure!(
+            !same,
+            "--before {} is the build that it would be compared with: keep a copy elsewhere",
+            binary.display()
+        );
+        let now = setup(NOW, durability)?;
+        let before = OndolSetup {
+            name: BEFORE.to_owned(),
+            handlers: self.before_handlers.as_ref().unwrap_or(&self.handlers).clone(),
+            flags: raised_rates(binary)?,
+            binary: binary.clone(),
+            ..now.clone()
+        };
+        Ok(vec![now, before])
+    }
+
+    /// Whether this is to be measured: all is, unless some are named, or it takes long, or two builds are compared.
     pub(crate) fn wants(&self, name: &str) -> bool {
-        let left_out = self.quick && LONG.contains(&name) || LONGER.contains(&name);
+        let left_out = self.quick && LONG.contains(&name)
+            || LONGER.contains(&name)
+            || self.before.is_some() && SHAPES.iter().all(|shape| shape.name != name);
         self.shapes.is_empty() && !left_out || self.shapes.iter().any(|shape| shape == name)
     }
 }

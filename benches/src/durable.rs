@@ -28,7 +28,7 @@ pub(crate) fn measure(run: &Run, setup: &OndolSetup) -> anyhow::Result<Vec<Figur
     let mut table = Table::create(&directory.path().join("plain.db"), setup.synchronous)?;
 
     let (mut through, mut plain) = (Vec::new(), Vec::new());
-    for _ in 0..run.rounds {
+    for _ in 0..run.rounds() {
         let measured = measure_load(&mut crowd, server.pid, Pace::Closed(IN_FLIGHT_PER_ROOM), run.spans());
         let measured = measured.with_context(|| told(&server, "durable"))?;
         through.push(measured.deliveries as f64 / measured.wall.as_secs_f64());

@@ -61,7 +61,7 @@ pub(crate) fn measure(run: &Run, setup: &OndolSetup) -> anyhow::Result<Vec<Figur
 }
 
 fn measure_in_turn(run: &Run, grown: &mut [Grown], pace: Pace) -> anyhow::Result<Vec<Figure>> {
-    for round in 0..run.rounds {
+    for round in 0..run.rounds() {
         for index in 0..grown.len() {
             // The others wait meanwhile, and must not miss their pings.
             for waiting in &mut *grown {

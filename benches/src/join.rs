@@ -21,7 +21,7 @@ const WAYS: [(usize, usize, &str); 3] =
 pub(crate) fn measure(run: &Run, setup: &OndolSetup) -> anyhow::Result<Vec<Figure>> {
     let mut server = Server::ondol(setup)?;
     let mut found = [const { Found::new() }; WAYS.len()];
-    for _ in 0..run.rounds {
+    for _ in 0..run.rounds() {
         for ((users, at_once, _), found) in WAYS.into_iter().zip(&mut found) {
             found.add(&mut server, users, at_once).with_context(|| told(&server, "join1000"))?;
         }

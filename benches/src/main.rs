@@ -4,14 +4,18 @@
 //!
 //! In reading order: `cli` says what can be asked, `run` puts the servers and the loads together, `shapes` and `load`
 //! are the loads, `crowd` their clients, `ear` what each of them checks, `wire` and `echo` the bytes; `plain` is the
-//! server that Ondol is compared to. `hostile` and its `villain` are a benchmark of their own.
+//! server that Ondol is compared to. `compare` sets two builds side by side. `hostile` and its `villain` are a benchmark of
+//! their own.
 
 mod cli;
 mod clock;
+mod compare;
 mod crowd;
 mod durable;
 mod ear;
 mod echo;
+mod flood;
+mod flooder;
 mod growth;
 mod histogram;
 mod hostile;
@@ -19,6 +23,7 @@ mod idle;
 mod inside;
 mod join;
 mod kernel;
+mod limits;
 mod load;
 mod padded;
 mod plain;

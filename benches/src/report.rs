@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::cli::Run;
+use crate::compare::Comparison;
 use crate::histogram::Histogram;
 use crate::load::Measured;
 use crate::shapes::Shape;
@@ -17,13 +18,15 @@ pub(crate) struct Report {
     measured_ms: u128,
     cpus: usize,
     pub(crate) loads: Vec<Load>,
+    /// Of two builds, one for each load.
+    pub(crate) comparisons: Vec<Comparison>,
     pub(crate) figures: Vec<Figure>,
 }
 
 /// One load on all servers.
 #[derive(Serialize)]
 pub(crate) struct Load {
-    name: &'static str,
+    pub(crate) name: &'static str,
     tells: &'static str,
     servers: Vec<Row>,
 }
@@ -58,16 +61,23 @@ impl Report {
     pub(crate) fn new(run: &Run) -> Self {
         Self {
             synchronous: run.synchronous.name(),
-            rounds: run.rounds,
+            rounds: run.rounds(),
             measured_ms: run.spans().measured.as_millis(),
             cpus: std::thread::available_parallelism().map_or(1, usize::from),
             loads: Vec::new(),
+            comparisons: Vec::new(),
             figures: Vec::new(),
         }
     }
 }
 
 impl Load {
+    /// Of each round: what a delivery costs a server, and the ratio of that to the plain server's.
+    pub(crate) fn costs(&self, server: &str) -> Option<(&[f64], &[f64])> {
+        let row = self.servers.iter().find(|row| row.server == server)?;
+        Some((&row.cpu_us_per_delivery, &row.ratio))
+    }
+
     /// From the rounds, each with one measurement of each server, the plain one first.
     pub(crate) fn new(shape: &Shape, names: impl Iterator<Item = String>, rounds: Vec<Vec<Measured>>) -> Self {
         let mut servers: Vec<_> = names.map(|server| (Row::new(server), Histogram::default())).collect();
@@ -128,6 +138,12 @@ impl fmt::Display for Report {
             for row in &load.servers {
                 row.write(f, load.name)?;
             }
+        }
+        if !self.comparisons.is_empty() {
+            writeln!(f, "\n{}", Comparison::HEAD)?;
+        }
+        for comparison in &self.comparisons {
+            writeln!(f, "{comparison}")?;
         }
         if !self.figures.is_empty() {
             writeln!(f, "\n| measure | server | value | how |\n|---|---|--:|---|")?;

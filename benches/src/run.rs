@@ -6,13 +6,14 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use crate::cli::Run;
+use crate::compare::Comparison;
 use crate::crowd::Crowd;
 use crate::kernel::raise_files_max;
 use crate::load::{Measured, measure};
 use crate::report::{Figure, Load, Report};
 use crate::server::{OndolSetup, Server};
 use crate::shapes::{SHAPES, Shape};
-use crate::{durable, growth, idle, join, share, start, swap, swaps, wasm};
+use crate::{durable, flood, growth, idle, join, share, start, swap, swaps, wasm};
 
 /// Measures all that is asked for and prints it.
 ///
@@ -20,21 +21,23 @@ use crate::{durable, growth, idle, join, share, start, swap, swaps, wasm};
 pub(crate) fn main(run: &Run) -> anyhow::Result<()> {
     raise_files_max()?;
     let mut report = Report::new(run);
-    let (first, second) = run.setups();
-    let setups: Vec<_> = [&first].into_iter().chain(&second).collect();
+    let setups = run.setups()?;
+    let first = setups.first().context("no server to measure")?;
     if SHAPES.iter().any(|shape| run.wants(shape.name)) {
-        let mut servers = servers(run, &setups)?;
+        let mut servers = servers(run, first, &setups)?;
         for shape in SHAPES.iter().filter(|shape| run.wants(shape.name)) {
             eprintln!("{}: {}", shape.name, shape.tells);
-            report.loads.push(load(run, shape, &mut servers)?);
+            let load = load(run, shape, &mut servers)?;
+            report.comparisons.extend(Comparison::of(&load));
+            report.loads.push(load);
         }
     }
-    measure_idle(run, &first, &mut report.figures)?;
+    measure_idle(run, first, &mut report.figures)?;
     if !run.no_ondol {
-        for setup in setups {
+        for setup in &setups {
             measure_stores(run, setup, &mut report.figures)?;
         }
-        measure_more(run, &first, &mut report.figures)?;
+        measure_more(run, first, &mut report.figures)?;
     }
     println!("{report}");
     run.json.as_deref().map_or(Ok(()), |path| write_json(path, &report))
@@ -43,7 +46,7 @@ pub(crate) fn main(run: &Run) -> anyhow::Result<()> {
 fn measure_idle(run: &Run, setup: &OndolSetup, figures: &mut Vec<Figure>) -> anyhow::Result<()> {
     if run.wants("idle") {
         eprintln!("idle: {} connections", run.idle_connections());
-        for mut server in servers(run, &[setup])? {
+        for mut server in servers(run, setup, std::slice::from_ref(setup))? {
             let figure = idle::measure(&mut server, run.idle_connections());
             figures.push(figure.with_context(|| told(&server, "idle"))?);
         }
@@ -85,6 +88,10 @@ fn measure_more(run: &Run, setup: &OndolSetup, figures: &mut Vec<Figure>) -> any
         eprintln!("join1000: many come into one room");
         figures.extend(join::measure(run, setup)?);
     }
+    if run.wants("flood") {
+        eprintln!("flood: quiet rooms beside a client at full speed, and beside a loop that takes the same CPU");
+        figures.extend(flood::measure(run, setup)?);
+    }
     if run.wants("growth") {
         eprintln!("growth: a delivery where there is more of everything");
         figures.extend(growth::measure(run, setup)?);
@@ -93,11 +100,8 @@ fn measure_more(run: &Run, setup: &OndolSetup, figures: &mut Vec<Figure>) -> any
 }
 
 /// The servers to compare, the plain one first.
-fn servers(run: &Run, setups: &[&OndolSetup]) -> anyhow::Result<Vec<Server>> {
-    let mut servers = Vec::new();
-    if let Some(setup) = setups.first() {
-        servers.push(Server::plain(setup)?);
-    }
+fn servers(run: &Run, first: &OndolSetup, setups: &[OndolSetup]) -> anyhow::Result<Vec<Server>> {
+    let mut servers = vec![Server::plain(first)?];
     if !run.no_ondol {
         for setup in setups {
             servers.push(Server::ondol(setup)?);
@@ -114,12 +118,10 @@ fn load(run: &Run, shape: &Shape, servers: &mut [Server]) -> anyhow::Result<Load
         crowds.push(gather(server, shape).with_context(|| told(server, shape.name))?);
     }
     let mut rounds = Vec::new();
-    for round in 0..run.rounds {
+    for round in 0..run.rounds() {
         let mut measured: Vec<Option<Measured>> = servers.iter().map(|_| None).collect();
         let mut turns: Vec<_> = servers.iter().zip(&mut crowds).zip(&mut measured).collect();
-        if round % 2 == 1 {
-            turns.reverse();
-        }
+        turn(&mut turns, round);
         for ((server, crowd), measured) in turns {
             let taken = measure(crowd, server.pid, shape.pace, run.spans());
             let taken = taken.with_context(|| told(server, shape.name))?;
@@ -130,6 +132,16 @@ fn load(run: &Run, shape: &Shape, servers: &mut [Server]) -> anyhow::Result<Load
     }
     let names = servers.iter().map(|server| server.name.clone());
     Ok(Load::new(shape, names, rounds))
+}
+
+/// Puts the servers in the order of this round. Every second round goes backwards, and after each two another one begins,
+/// so that in `2 * servers.len()` rounds each has each place equally often, and each of two goes first equally often.
+fn turn<T>(servers: &mut [T], round: u32) {
+    let begins = (round / 2) as usize % servers.len().max(1);
+    servers.rotate_left(begins);
+    if round % 2 == 1 {
+        servers.reverse();
+    }
 }
 
 /// The clients of a load, in new rooms.
@@ -153,4 +165,43 @@ pub(crate) fn told(server: &Server, load: &str) -> String {
 fn write_json(path: &Path, report: &Report) -> anyhow::Result<()> {
     let json = serde_json::to_string_pretty(report)?;
     std::fs::write(path, json + "\n").with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::indexing_slicing, reason = "a test says what it expects")]
+    use super::*;
+
+    fn order(servers: usize, round: u32) -> Vec<usize> {
+        let mut order: Vec<_> = (0..servers).collect();
+        turn(&mut order, round);
+        order
+    }
+
+    #[test]
+    fn two_servers_take_turns_at_going_first() {
+        let firsts: Vec<_> = (0..8).map(|round| order(2, round)[0]).collect();
+        assert_eq!(firsts, [0, 1, 1, 0, 0, 1, 1, 0]);
+    }
+
+    #[test]
+    fn each_server_has_each_place_and_goes_before_each_other_one_equally_often() {
+        for servers in 2..6 {
+            let mut places = vec![vec![0; servers]; servers];
+            let mut before = vec![vec![0; servers]; servers];
+            for round in 0..2 * servers as u32 {
+                let order = order(servers, round);
+                for (place, &server) in order.iter().enumerate() {
+                    places[server][place] += 1;
+                    order[place + 1..].iter().for_each(|&later| before[server][later] += 1);
+                }
+            }
+            assert!(places.iter().flatten().all(|&count| count == 2), "{servers} servers: {places:?}");
+            let pairs = (0..servers).flat_map(|a| (0..servers).filter(move |&b| b != a).map(move |b| (a, b)));
+            assert!(pairs.clone().count() > 0);
+            for (a, b) in pairs {
+                assert_eq!(before[a][b], servers, "{servers} servers: {a} before {b}");
+            }
+        }
+    }
 }

@@ -44,6 +44,8 @@ pub(crate) struct OndolSetup {
     pub(crate) synchronous: Durability,
     /// Where the database is put: on the disk that is to be measured.
     pub(crate) scratch: PathBuf,
+    /// More flags of `serve`, that this binary knows.
+    pub(crate) flags: Vec<String>,
 }
 
 /// A server that somebody else runs: `NAME=HOST:PORT:PID`.
@@ -80,6 +82,7 @@ impl Server {
             .arg(directory.path())
             .arg("--handlers")
             .arg(handlers)
+            .args(&setup.flags)
             .args(flags);
         start(&setup.name, command, directory)
     }

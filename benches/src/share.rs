@@ -48,7 +48,7 @@ fn share(run: &Run, setup: &OndolSetup, shape: &Shape, disk: &mut Disk) -> anyho
     let mut server = Server::ondol(setup)?;
     let mut crowd = gather(&mut server, shape)?;
     let (mut shares, mut batches, mut rates, mut walls, mut ends) = (vec![], vec![], vec![], vec![], vec![]);
-    for _ in 0..run.rounds {
+    for _ in 0..run.rounds() {
         let (commits_before, said_before) = (commits_so_far(&server)?, crowd.tally.said);
         let measured = measure_load(&mut crowd, server.pid, shape.pace, run.spans());
         let measured = measured.with_context(|| told(&server, "share"))?;

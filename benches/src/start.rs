@@ -29,7 +29,7 @@ pub(crate) fn measure(run: &Run, setup: &OndolSetup) -> anyhow::Result<Vec<Figur
     let mut three = [Starts::of("ondol, first"), Starts::of("ondol, again")];
     let mut more = [Starts::of("ondol, ten handlers' worth, first"), Starts::of("ondol, ten handlers' worth, again")];
     let mut plain = Starts::of("plain");
-    for _ in 0..run.rounds {
+    for _ in 0..run.rounds() {
         for (handlers, [first, again]) in [(setup.handlers.as_path(), &mut three), (ten.path(), &mut more)] {
             let directory = first.start(|| Server::ondol_at(setup, scratch(&setup.scratch)?, handlers))?;
             let directory = again.start(|| Server::ondol_at(setup, directory, handlers))?;

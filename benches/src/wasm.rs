@@ -30,7 +30,7 @@ pub(crate) fn measure(run: &Run, setup: &OndolSetup) -> anyhow::Result<Vec<Figur
 
     let messages = if run.quick { 20_000 } else { 200_000 };
     let (mut sandboxed, mut native, mut whole) = (Vec::new(), Vec::new(), [const { Vec::new() }; 2]);
-    for _ in 0..run.rounds {
+    for _ in 0..run.rounds() {
         sandboxed.push(calls.sandboxed_us(messages)?);
         native.push(calls.native_us(messages)?);
         for ((shape, crowd), whole) in shapes.iter().zip(&mut crowds).zip(&mut whole) {

@@ -22,6 +22,7 @@ pub struct Setup {
     limits: String,
     settings: String,
     handlers: Vec<(String, Option<PathBuf>)>,
+    parent: Option<PathBuf>,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) flags: Vec<String>,
     pub(crate) open_files: Option<u64>,
@@ -92,6 +93,13 @@ impl Setup {
         self.flag("--admin").flag("127.0.0.1:0")
     }
 
+    /// The directory that its directories are made in: another file system than that of temporary files.
+    #[must_use]
+    pub fn under(mut self, parent: impl Into<PathBuf>) -> Self {
+        self.parent = Some(parent.into());
+        self
+    }
+
     /// How many files the process may have open.
     #[must_use]
     pub fn open_files(mut self, count: u64) -> Self {
@@ -142,7 +150,9 @@ impl Setup {
 
     /// Writes the directories and the config file.
     fn furnish(&self) -> Result<Home> {
-        let home = Home { root: TempDir::with_prefix("ondol-story-")? };
+        let parent = self.parent.clone().unwrap_or_else(std::env::temp_dir);
+        let root = TempDir::with_prefix_in("ondol-story-", &parent);
+        let home = Home { root: root.with_context(|| format!("no directory in {}", parent.display()))? };
         fs::create_dir(home.handlers())?;
         for name in HANDLERS {
             let other = self.handlers.iter().find(|(handler, _)| handler == name).map(|(_, file)| file.clone());
