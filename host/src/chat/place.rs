@@ -148,7 +148,7 @@ impl Place {
                 self.go_on(begun);
             }
             Err(job) => {
-                desk.inbox.push_back(job);
+                desk.inbox.push_back(*job);
                 self.wait_for_number(desk);
             }
         }
@@ -185,7 +185,7 @@ impl Place {
         match desk.begin(job) {
             Ok(begun) => Some(begun),
             Err(job) => {
-                desk.inbox.push_front(job);
+                desk.inbox.push_front(*job);
                 self.wait_for_number(desk);
                 None
             }
@@ -353,14 +353,14 @@ impl Drop for Turn<'_> {
 
 impl Desk {
     /// Gives a job the number that it needs. It comes back when that is not known.
-    fn begin(&mut self, job: Job) -> Result<Begun, Job> {
+    fn begin(&mut self, job: Job) -> Result<Begun, Box<Job>> {
         Ok(match (job, self.next) {
             (Job::Post(post), Some(seq)) => {
                 self.next = Some(seq.next());
                 self.under_way += 1;
                 Begun::Post(post, seq)
             }
-            (Job::Post(post), None) => return Err(Job::Post(post)),
+            (Job::Post(post), None) => return Err(Box::new(Job::Post(post))),
             (Job::Relay(payload, accepted), _) => Begun::Relay(payload, accepted),
             (Job::Joined(user, release), _) => Begun::Joined(user, release),
             (Job::Left(user, release), _) => Begun::Left(user, release),
