@@ -95,7 +95,7 @@ impl Bystander {
     /// Commits nothing, or a change to one page, or also a new row and some of those before it: commits of all lengths, so that
     /// a log that has begun anew also ends where the last one did.
     fn write(&mut self, number: usize) -> rusqlite::Result<()> {
-        if number % 3 == 0 || unless_busy(self.database.execute_batch("BEGIN IMMEDIATE"))?.is_none() {
+        if number.is_multiple_of(3) || unless_busy(self.database.execute_batch("BEGIN IMMEDIATE"))?.is_none() {
             return Ok(());
         }
         let number = i64::try_from(number).unwrap_or_default();
