@@ -19,6 +19,8 @@ use ondol_tests::{Client, TestResult, TestServer, handlers::target};
 use rusqlite::{Connection, ErrorCode, params};
 
 const MODES: [&str; 4] = ["PASSIVE", "FULL", "RESTART", "TRUNCATE"];
+/// The number of a turn whose checkpoint empties the log.
+const TRUNCATE: usize = 3;
 /// The rows that a bystander reads in a turn.
 const READ_ROWS: u32 = 50;
 const PAGE_BYTES: usize = 4_096;
@@ -30,6 +32,7 @@ const COMMITS_MAX: i64 = 7;
 const CHECKPOINT_WAIT: Duration = Duration::from_millis(20);
 /// What a minute of messages takes, and more.
 const ROOM_MIB: u64 = 1_024;
+const MEMORY: &str = "/dev/shm";
 
 // ── what others do to the file ──
 
@@ -85,6 +88,11 @@ impl Bystander {
     fn latest(&self) -> rusqlite::Result<i64> {
         let mut latest = self.database.prepare_cached("SELECT coalesce(max(n), 0) FROM message")?;
         latest.query_row([], |row| row.get(0))
+    }
+
+    /// How many frames the log has.
+    fn frames(&self) -> rusqlite::Result<i64> {
+        self.database.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get(1))
     }
 
     fn checkpoint(&self, number: usize) -> rusqlite::Result<()> {
@@ -311,18 +319,50 @@ fn disk() -> TestResult<PathBuf> {
     Ok(disk)
 }
 
-/// A file system in memory; None where there is none, or too little of it.
-fn memory(story: &str) -> TestResult<Option<PathBuf>> {
-    let memory = Path::new("/dev/shm");
-    let free = Command::new("df").args(["--output=fstype,avail", "-BM"]).arg(memory).output()?;
+/// The same on a file system in memory. Skipped where there is none, or too little of it.
+async fn stays_whole_in_memory(story: &str, plan: Talk, turn: Turn) -> TestResult {
+    let free = Command::new("df").args(["--output=fstype,avail", "-BM", MEMORY]).output()?;
     let free = String::from_utf8(free.stdout)?;
     let mut words = free.lines().last().unwrap_or_default().split_whitespace();
     let (kind, mib) = (words.next(), words.next().and_then(|free| free.trim_end_matches('M').parse::<u64>().ok()));
     if kind == Some("tmpfs") && mib >= Some(ROOM_MIB) {
-        return Ok(Some(memory.to_owned()));
+        return stays_whole(Path::new(MEMORY), plan, turn).await;
     }
-    eprintln!("skipped: {story}: /dev/shm is no tmpfs with {ROOM_MIB} MiB free");
-    Ok(None)
+    eprintln!("skipped: {story}: {MEMORY} is no tmpfs with {ROOM_MIB} MiB free");
+    Ok(())
+}
+
+/// Once the log is emptied, the bystander fills it to where the server's own commits had ended, and the server goes on there.
+#[tokio::test]
+async fn a_log_that_a_bystander_filled_to_the_same_length_is_gone_on_with() -> TestResult {
+    let mut server = TestServer::setup().under(disk()?).start().await?;
+    let room = server.create_room("lobby").await?;
+    let mut heard = Vec::new();
+    for round in 0..5 {
+        let mut ben = server.open_tab(room, "ben").await?;
+        let mut bystander = Bystander::open(&server.database_file())?;
+        for number in 0..12 {
+            if number == 8 {
+                bystander.checkpoint(TRUNCATE)?;
+            }
+            if number == 11 {
+                let frames = bystander.frames()?;
+                bystander.checkpoint(TRUNCATE)?;
+                while bystander.frames()? < frames {
+                    bystander.write(1)?;
+                }
+            }
+            let text = format!("{round} {number}");
+            ben.say(&text).await?;
+            let seq = ben.expect_message(&text).await?["seq"].as_i64().context("no seq")?;
+            heard.push(Said { room: i64::try_from(room)?, seq, text });
+        }
+        let written = (bystander.rows, bystander.seq);
+        drop((ben, bystander));
+        server.restart().await?;
+        expect_whole(&server, &mut heard, written).await.with_context(|| format!("round {round}"))?;
+    }
+    Ok(())
 }
 
 #[tokio::test]
@@ -347,24 +387,27 @@ async fn reads_held_over_checkpoints_beside_busy_rooms_on_a_disk() -> TestResult
 
 #[tokio::test]
 async fn checkpoints_and_writes_beside_a_quiet_room_in_memory() -> TestResult {
-    let Some(memory) = memory("checkpoints_and_writes_beside_a_quiet_room_in_memory")? else { return Ok(()) };
-    stays_whole(&memory, QUIET, Bystander::checkpoint_and_write).await
+    stays_whole_in_memory(
+        "checkpoints_and_writes_beside_a_quiet_room_in_memory",
+        QUIET,
+        Bystander::checkpoint_and_write,
+    )
+    .await
 }
 
 #[tokio::test]
 async fn checkpoints_and_writes_beside_busy_rooms_in_memory() -> TestResult {
-    let Some(memory) = memory("checkpoints_and_writes_beside_busy_rooms_in_memory")? else { return Ok(()) };
-    stays_whole(&memory, BUSY, Bystander::checkpoint_and_write).await
+    stays_whole_in_memory("checkpoints_and_writes_beside_busy_rooms_in_memory", BUSY, Bystander::checkpoint_and_write)
+        .await
 }
 
 #[tokio::test]
 async fn reads_held_over_checkpoints_beside_a_quiet_room_in_memory() -> TestResult {
-    let Some(memory) = memory("reads_held_over_checkpoints_beside_a_quiet_room_in_memory")? else { return Ok(()) };
-    stays_whole(&memory, QUIET, Bystander::hold_a_read).await
+    stays_whole_in_memory("reads_held_over_checkpoints_beside_a_quiet_room_in_memory", QUIET, Bystander::hold_a_read)
+        .await
 }
 
 #[tokio::test]
 async fn reads_held_over_checkpoints_beside_busy_rooms_in_memory() -> TestResult {
-    let Some(memory) = memory("reads_held_over_checkpoints_beside_busy_rooms_in_memory")? else { return Ok(()) };
-    stays_whole(&memory, BUSY, Bystander::hold_a_read).await
+    stays_whole_in_memory("reads_held_over_checkpoints_beside_busy_rooms_in_memory", BUSY, Bystander::hold_a_read).await
 }
