@@ -1,168 +1,26 @@
 //! The database stays whole beside another program that reads it, checkpoints it and writes to it with a stock SQLite, as
 //! backups do. Each story takes `ONDOL_DURABILITY_SECONDS` (5 without it), half of them after a kill and a restart.
 
+mod other;
+
 use std::{
     env, fs,
     path::{Path, PathBuf},
     process::Command,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread::JoinHandle,
+    sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, ensure};
 use futures_util::future::try_join_all;
 use ondol_tests::{Client, TestResult, TestServer, handlers::target};
-use rusqlite::{Connection, ErrorCode, params};
+use rusqlite::Connection;
 
-const MODES: [&str; 4] = ["PASSIVE", "FULL", "RESTART", "TRUNCATE"];
-/// The rows that a bystander reads in a turn.
-const READ_ROWS: u32 = 50;
-const PAGE_BYTES: usize = 4_096;
-/// The most pages of its rows that a bystander writes in a turn.
-const PAGES_MAX: i64 = 11;
-/// The most messages that are stored between two of its turns, in a quiet room.
-const COMMITS_MAX: i64 = 7;
-/// How long a checkpoint may wait for readers, which keeps the server from writing.
-const CHECKPOINT_WAIT: Duration = Duration::from_millis(20);
+use other::{Bystander, TRUNCATE, Turn, own, text};
+
 /// What a minute of messages takes, and more.
 const ROOM_MIB: u64 = 1_024;
-
-// ── what others do to the file ──
-
-/// Another program that uses the database while the server runs.
-struct Bystander {
-    database: Connection,
-    /// A second connection, for a read transaction that stays open.
-    reader: Connection,
-    /// How many rows of its own were committed, and the number of the last commit.
-    rows: i64,
-    seq: i64,
-}
-
-/// One turn of what it does; the number tells turns apart.
-type Turn = fn(&mut Bystander, usize) -> rusqlite::Result<()>;
-
-impl Bystander {
-    fn open(file: &Path) -> rusqlite::Result<Self> {
-        let database = Connection::open(file)?;
-        database.execute_batch(
-            "CREATE TABLE IF NOT EXISTS bystander (n INTEGER PRIMARY KEY, seq INTEGER NOT NULL, text TEXT NOT NULL) STRICT;
-             CREATE TABLE IF NOT EXISTS bystander_seq (id INTEGER PRIMARY KEY, seq INTEGER NOT NULL) STRICT;",
-        )?;
-        database.busy_timeout(CHECKPOINT_WAIT)?;
-        let (rows, seq) = own(&database)?;
-        Ok(Self { database, reader: Connection::open(file)?, rows, seq })
-    }
-
-    /// Takes turns on a thread of its own, one at the least, until it is told to end.
-    fn start(file: PathBuf, turn: Turn) -> (Arc<AtomicBool>, JoinHandle<rusqlite::Result<Self>>) {
-        let ended = Arc::new(AtomicBool::new(false));
-        let end = Arc::clone(&ended);
-        let work = move || {
-            let mut bystander = Self::open(&file)?;
-            let before = bystander.seq;
-            for number in 0.. {
-                if end.load(Ordering::Relaxed) && bystander.seq > before {
-                    break;
-                }
-                turn(&mut bystander, number)?;
-                // Now and then only: the server's own writes come in between, few or many of them.
-                let more = bystander.latest()? + i64::try_from(number).unwrap_or_default() % COMMITS_MAX;
-                while !end.load(Ordering::Relaxed) && bystander.latest()? < more {
-                    std::thread::yield_now();
-                }
-            }
-            Ok(bystander)
-        };
-        (ended, std::thread::spawn(work))
-    }
-
-    /// The number of the last message stored.
-    fn latest(&self) -> rusqlite::Result<i64> {
-        let mut latest = self.database.prepare_cached("SELECT coalesce(max(n), 0) FROM message")?;
-        latest.query_row([], |row| row.get(0))
-    }
-
-    fn checkpoint(&self, number: usize) -> rusqlite::Result<()> {
-        let checkpoint = format!("PRAGMA wal_checkpoint({})", MODES[number % MODES.len()]);
-        unless_busy(self.database.query_row(&checkpoint, [], |_| Ok(()))).map(|_| ())
-    }
-
-    /// Commits nothing, or a change to one page, or also a new row and some of those before it: commits of all lengths, so that
-    /// a log that has begun anew also ends where the last one did.
-    fn write(&mut self, number: usize) -> rusqlite::Result<()> {
-        if number % 3 == 0 || unless_busy(self.database.execute_batch("BEGIN IMMEDIATE"))?.is_none() {
-            return Ok(());
-        }
-        let number = i64::try_from(number).unwrap_or_default();
-        let (seq, mut rows) = (self.seq + 1, self.rows);
-        self.database.execute("INSERT OR REPLACE INTO bystander_seq VALUES (1, ?1)", [seq])?;
-        if number % 3 == 2 {
-            rows += 1;
-            let text = text(seq);
-            self.database.execute("INSERT INTO bystander VALUES (?1, ?2, ?3)", params![rows, seq, text])?;
-            let again = "UPDATE bystander SET seq = ?1, text = ?2 WHERE n > ?3";
-            self.database.execute(again, params![seq, text, rows - number % PAGES_MAX])?;
-        }
-        if unless_busy(self.database.execute_batch("COMMIT"))?.is_none() {
-            return self.database.execute_batch("ROLLBACK");
-        }
-        (self.seq, self.rows) = (seq, rows);
-        Ok(())
-    }
-
-    fn read(connection: &Connection) -> rusqlite::Result<()> {
-        let mut latest = connection.prepare_cached("SELECT text FROM message ORDER BY n DESC LIMIT ?1")?;
-        let texts = latest.query_map([READ_ROWS], |row| row.get::<_, String>(0))?;
-        texts.collect::<rusqlite::Result<Vec<_>>>().map(|_| ())
-    }
-
-    /// Checkpoints in each of the four ways, and writes at once after it: where the log begins anew.
-    fn checkpoint_and_write(&mut self, number: usize) -> rusqlite::Result<()> {
-        self.checkpoint(number)?;
-        self.write(number)?;
-        Self::read(&self.database)
-    }
-
-    /// What Litestream does: a read transaction stays open over a checkpoint and a write to a table of its own.
-    fn hold_a_read(&mut self, number: usize) -> rusqlite::Result<()> {
-        self.reader.execute_batch("BEGIN")?;
-        Self::read(&self.reader)?;
-        self.checkpoint(number)?;
-        self.write(number)?;
-        Self::read(&self.reader)?;
-        self.reader.execute_batch("COMMIT")?;
-        // Without a reader that checkpoint gets further, and the log begins anew.
-        self.checkpoint(number + 1)
-    }
-}
-
-/// What a row holds that was last changed by this commit, half a page of it.
-fn text(seq: i64) -> String {
-    format!("{seq:08}").repeat(PAGE_BYTES / 16)
-}
-
-/// How many rows of a bystander there are, and the number of its last commit.
-fn own(database: &Connection) -> rusqlite::Result<(i64, i64)> {
-    let own = "SELECT (SELECT count(*) FROM bystander), (SELECT coalesce(max(seq), 0) FROM bystander_seq)";
-    database.query_row(own, [], |row| Ok((row.get(0)?, row.get(1)?)))
-}
-
-/// None when somebody else has the lock.
-fn unless_busy<T>(result: rusqlite::Result<T>) -> rusqlite::Result<Option<T>> {
-    match result.map(Some) {
-        Err(error)
-            if matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)) =>
-        {
-            Ok(None)
-        }
-        other => other,
-    }
-}
+const MEMORY: &str = "/dev/shm";
 
 // ── what people say meanwhile ──
 
@@ -311,18 +169,50 @@ fn disk() -> TestResult<PathBuf> {
     Ok(disk)
 }
 
-/// A file system in memory; None where there is none, or too little of it.
-fn memory(story: &str) -> TestResult<Option<PathBuf>> {
-    let memory = Path::new("/dev/shm");
-    let free = Command::new("df").args(["--output=fstype,avail", "-BM"]).arg(memory).output()?;
+/// The same on a file system in memory. Skipped where there is none, or too little of it.
+async fn stays_whole_in_memory(story: &str, plan: Talk, turn: Turn) -> TestResult {
+    let free = Command::new("df").args(["--output=fstype,avail", "-BM", MEMORY]).output()?;
     let free = String::from_utf8(free.stdout)?;
     let mut words = free.lines().last().unwrap_or_default().split_whitespace();
     let (kind, mib) = (words.next(), words.next().and_then(|free| free.trim_end_matches('M').parse::<u64>().ok()));
     if kind == Some("tmpfs") && mib >= Some(ROOM_MIB) {
-        return Ok(Some(memory.to_owned()));
+        return stays_whole(Path::new(MEMORY), plan, turn).await;
     }
-    eprintln!("skipped: {story}: /dev/shm is no tmpfs with {ROOM_MIB} MiB free");
-    Ok(None)
+    eprintln!("skipped: {story}: {MEMORY} is no tmpfs with {ROOM_MIB} MiB free");
+    Ok(())
+}
+
+/// Once the log is emptied, the bystander fills it to where the server's own commits had ended, and the server goes on there.
+#[tokio::test]
+async fn a_log_that_a_bystander_filled_to_the_same_length_is_gone_on_with() -> TestResult {
+    let mut server = TestServer::setup().under(disk()?).start().await?;
+    let room = server.create_room("lobby").await?;
+    let mut heard = Vec::new();
+    for round in 0..5 {
+        let mut ben = server.open_tab(room, "ben").await?;
+        let mut bystander = Bystander::open(&server.database_file())?;
+        for number in 0..12 {
+            if number == 8 {
+                bystander.checkpoint(TRUNCATE)?;
+            }
+            if number == 11 {
+                let frames = bystander.frames()?;
+                bystander.checkpoint(TRUNCATE)?;
+                while bystander.frames()? < frames {
+                    bystander.write(1)?;
+                }
+            }
+            let text = format!("{round} {number}");
+            ben.say(&text).await?;
+            let seq = ben.expect_message(&text).await?["seq"].as_i64().context("no seq")?;
+            heard.push(Said { room: i64::try_from(room)?, seq, text });
+        }
+        let written = (bystander.rows, bystander.seq);
+        drop((ben, bystander));
+        server.restart().await?;
+        expect_whole(&server, &mut heard, written).await.with_context(|| format!("round {round}"))?;
+    }
+    Ok(())
 }
 
 #[tokio::test]
@@ -347,24 +237,27 @@ async fn reads_held_over_checkpoints_beside_busy_rooms_on_a_disk() -> TestResult
 
 #[tokio::test]
 async fn checkpoints_and_writes_beside_a_quiet_room_in_memory() -> TestResult {
-    let Some(memory) = memory("checkpoints_and_writes_beside_a_quiet_room_in_memory")? else { return Ok(()) };
-    stays_whole(&memory, QUIET, Bystander::checkpoint_and_write).await
+    stays_whole_in_memory(
+        "checkpoints_and_writes_beside_a_quiet_room_in_memory",
+        QUIET,
+        Bystander::checkpoint_and_write,
+    )
+    .await
 }
 
 #[tokio::test]
 async fn checkpoints_and_writes_beside_busy_rooms_in_memory() -> TestResult {
-    let Some(memory) = memory("checkpoints_and_writes_beside_busy_rooms_in_memory")? else { return Ok(()) };
-    stays_whole(&memory, BUSY, Bystander::checkpoint_and_write).await
+    stays_whole_in_memory("checkpoints_and_writes_beside_busy_rooms_in_memory", BUSY, Bystander::checkpoint_and_write)
+        .await
 }
 
 #[tokio::test]
 async fn reads_held_over_checkpoints_beside_a_quiet_room_in_memory() -> TestResult {
-    let Some(memory) = memory("reads_held_over_checkpoints_beside_a_quiet_room_in_memory")? else { return Ok(()) };
-    stays_whole(&memory, QUIET, Bystander::hold_a_read).await
+    stays_whole_in_memory("reads_held_over_checkpoints_beside_a_quiet_room_in_memory", QUIET, Bystander::hold_a_read)
+        .await
 }
 
 #[tokio::test]
 async fn reads_held_over_checkpoints_beside_busy_rooms_in_memory() -> TestResult {
-    let Some(memory) = memory("reads_held_over_checkpoints_beside_busy_rooms_in_memory")? else { return Ok(()) };
-    stays_whole(&memory, BUSY, Bystander::hold_a_read).await
+    stays_whole_in_memory("reads_held_over_checkpoints_beside_busy_rooms_in_memory", BUSY, Bystander::hold_a_read).await
 }
