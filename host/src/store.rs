@@ -40,6 +40,7 @@ pub struct Store<T> {
     readers: Arc<Readers>,
     tails: Tails,
     first_free_id: u64,
+    page_bytes_max: usize,
     /// Keeps other servers off the file.
     _lock: std::fs::File,
 }
@@ -113,7 +114,8 @@ impl<T: Send + 'static> Store<T> {
         let writer = Arc::new(Writer::new(connection, runs, limits));
         checkpoint::start(setup::open_for_checkpoints(path, synchronous)?, &writer, asked)
             .map_err(|error| StoreError::Thread(error.to_string()))?;
-        Ok(Self { writer, readers: Arc::new(Readers::new(path)), tails, first_free_id, _lock: lock })
+        let (readers, page_bytes_max) = (Arc::new(Readers::new(path)), limits.page_bytes_max);
+        Ok(Self { writer, readers, tails, first_free_id, page_bytes_max, _lock: lock })
     }
 
     /// The least id that no message of the file had when it was opened.
@@ -188,13 +190,14 @@ impl<T: Send + 'static> Store<T> {
             .await
     }
 
-    /// Messages of a room, oldest first: those of a page.
+    /// Messages of a room, oldest first: those of a page, which ends before it has more than `page_bytes_max`.
     ///
     /// # Errors
     ///
     /// SQLite's error.
     pub async fn messages(&self, room: RoomId, page: Page, limit: usize) -> Result<Vec<Message>, StoreError> {
-        self.read_room(room, move |connection, tail| rows::page(connection, tail, room, page, limit)).await
+        let bytes_max = self.page_bytes_max;
+        self.read_room(room, move |connection, tail| rows::page(connection, tail, room, page, limit, bytes_max)).await
     }
 
     /// The `seq` of the last message of a room, 0 when it has none.

@@ -54,6 +54,14 @@ impl RawSocket {
         Ok(())
     }
 
+    /// Ends this side of the connection. The other one is still read.
+    ///
+    /// # Errors
+    /// When the peer is gone.
+    pub async fn finish(&mut self) -> Result<()> {
+        Ok(self.stream.shutdown().await?)
+    }
+
     /// The bytes of a right handshake into `room`.
     #[must_use]
     pub fn handshake(&self, room: u64, user: impl Into<User>) -> String {

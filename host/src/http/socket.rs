@@ -22,7 +22,7 @@ use tokio_tungstenite::tungstenite::error::CapacityError;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, WebSocket};
 
-use super::Edge;
+use super::{Edge, Paced};
 use crate::chat::{ChatError, Member, Outbox, OutboxState, Seat, Why, Wire};
 use crate::frame;
 use crate::model::{Frame, RoomId, Speaker};
@@ -58,11 +58,11 @@ impl Joining {
 
     /// Serves the socket, now that it is there, until it is closed.
     pub(super) async fn serve(self, edge: Arc<Edge>, upgraded: Upgraded) {
-        let Ok(Parts { io, read_buf, .. }) = upgraded.downcast::<TokioIo<TcpStream>>() else {
+        let Ok(Parts { io, read_buf, .. }) = upgraded.downcast::<TokioIo<Paced<TcpStream>>>() else {
             tracing::error!("an upgraded connection is no TCP stream");
             return;
         };
-        let tcp = Arc::clone(self.wire.tcp.get_or_init(|| Arc::new(io.into_inner())));
+        let tcp = Arc::clone(self.wire.tcp.get_or_init(|| Arc::new(io.into_inner().into_inner())));
         let mut session = Session::new(edge, tcp, self.outbox, self.member, &read_buf);
         drop(read_buf);
         session.talk().await;
