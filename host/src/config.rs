@@ -110,6 +110,17 @@ options! {
         "a level (error, warn, info, debug, trace, off) or levels by module, such as info,ondol::store=debug";
 }
 
+/// The names of the variables of the environment that have this server's prefix and were set by Kubernetes or Docker.
+#[must_use]
+pub fn foreign_variables() -> Vec<String> {
+    let mut names: Vec<_> = env::vars_os()
+        .filter(|(name, value)| layers::is_foreign(name, value))
+        .map(|(name, _)| name.to_string_lossy().into_owned())
+        .collect();
+    names.sort_unstable();
+    names
+}
+
 /// How a WebSocket is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefusalStyle {

@@ -5,6 +5,7 @@ mod answer;
 pub mod client;
 mod health;
 mod identity;
+mod pace;
 mod page;
 mod rest;
 mod socket;
@@ -21,6 +22,7 @@ use matchit::Router;
 use tokio::sync::watch;
 
 pub use admin::{Admin, Caller};
+pub(crate) use pace::{Paced, Times};
 
 use crate::chat::Chat;
 use crate::config::{Config, Limits, RefusalStyle};

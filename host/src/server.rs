@@ -1,9 +1,12 @@
 //! Binds, accepts and drains. Knows connections and signals, and nothing of what is said on them.
 
 mod admin;
+mod log;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -11,7 +14,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -20,9 +23,10 @@ use tracing_subscriber::EnvFilter;
 use crate::chat::Chat;
 use crate::config::{self, AdminAddress, Config, Limits, Token};
 use crate::handlers::Sandbox;
-use crate::http::{Admin, Edge, Held, Phase};
+use crate::http::{Admin, Edge, Held, Paced, Phase, Times};
 use admin::AdminListener;
 pub(crate) use admin::{read_token, token as admin_token};
+use log::Log;
 
 /// File descriptors that are kept for everything but connections.
 const DESCRIPTORS_KEPT: usize = 64;
@@ -33,29 +37,46 @@ const REFUSED_AT_ONCE: usize = 16;
 /// How long the listener waits when the system has no descriptor for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// How long the end waits for the reader of the log, and how long an end at once does.
+const LOG_MAX: Duration = Duration::from_secs(1);
+const LOG_AT_ONCE_MAX: Duration = Duration::from_millis(100);
+
 /// Serves until a signal ends it.
 ///
 /// # Errors
 ///
 /// When something that it needs cannot be had: the data, the handlers, the address.
 pub fn run(config: &Config) -> anyhow::Result<()> {
-    let log = EnvFilter::try_new(&config.log).context("log")?;
+    // What is created is for this user alone from the first moment on: a socket could otherwise be opened before its mode is set.
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+    let filter = EnvFilter::try_new(&config.log).context("log")?;
+    let log = Log::start(std::io::stderr(), config.limits.log_queue_max).context("the log")?;
+    let lines = log.clone();
     tracing_subscriber::fmt()
-        .with_env_filter(log)
+        .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
+        .with_writer(move || lines.clone())
         // A log that cannot be written must not end what is being done: the default would panic.
         .log_internal_errors(false)
         .init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime")?;
-    let ended = runtime.block_on(start(config));
+    let ended = runtime.block_on(start(config, &log));
     // What still runs then is a reader of the database at most.
     runtime.shutdown_timeout(Duration::from_millis(100));
+    log.finish(LOG_MAX);
     ended
 }
 
-async fn start(config: &Config) -> anyhow::Result<()> {
-    std::fs::create_dir_all(&config.data).with_context(|| format!("the data directory {}", config.data.display()))?;
+async fn start(config: &Config, log: &Log) -> anyhow::Result<()> {
+    let ignored = config::foreign_variables();
+    if !ignored.is_empty() {
+        let names = ignored.join(", ");
+        tracing::info!("environment variables of a Kubernetes service or a Docker link are ignored: {names}");
+    }
+    // The signal would end the process where a file meets `ulimit -f`. With a handler the write fails with EFBIG instead, and
+    // is reported. The handler stays when this is dropped.
+    drop(signal(SignalKind::from_raw(libc::SIGXFSZ))?);
+    data_directory(&config.data).with_context(|| format!("the data directory {}", config.data.display()))?;
     let chat = Arc::new(open(config).await?);
     let listener = TcpListener::bind(config.listen).await.with_context(|| format!("listening on {}", config.listen))?;
     let admin = match &config.admin {
@@ -64,7 +85,7 @@ async fn start(config: &Config) -> anyhow::Result<()> {
     };
     let watched = chat.watch(&config.handlers).context("watching the handlers")?;
     let mut hang_up = signal(SignalKind::hangup())?;
-    let ended = ended()?;
+    let ended = ended(log.clone())?;
     // Whoever reads the line may send signals.
     let admin_address = admin.as_ref().map(|(listener, _)| listener.address()).transpose()?;
     announce(config, listener.local_addr()?, admin_address.as_ref(), &chat)?;
@@ -74,6 +95,17 @@ async fn start(config: &Config) -> anyhow::Result<()> {
         }
     });
     serve(listener, admin, chat, config, ended).await
+}
+
+/// Makes the data directory for this user alone. One that others can open stays as it is: it may be meant so.
+fn data_directory(path: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    let mode = std::fs::metadata(path)?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        let path = path.display();
+        tracing::warn!("the data directory {path} can be opened by other users (mode {mode:04o}); chmod 700 closes it");
+    }
+    Ok(())
 }
 
 /// Opens the chat, beside the workers.
@@ -106,7 +138,7 @@ fn announce(config: &Config, address: SocketAddr, admin: Option<&AdminAddress>, 
 }
 
 /// Returns when the process is asked to end. Asked twice, it ends without this returning.
-fn ended() -> anyhow::Result<impl Future<Output = ()>> {
+fn ended(log: Log) -> anyhow::Result<impl Future<Output = ()>> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     Ok(async move {
         let mut asked = async move || {
@@ -119,6 +151,7 @@ fn ended() -> anyhow::Result<impl Future<Output = ()>> {
         tokio::spawn(async move {
             asked().await;
             tracing::warn!("asked to end twice: ending at once");
+            log.finish(LOG_AT_ONCE_MAX);
             std::process::exit(1);
         });
     })
@@ -168,7 +201,7 @@ async fn serve(
 
 /// Accepts connections for ever.
 async fn accept(listener: &TcpListener, edge: &Arc<Edge>, open: &Arc<Open>, limits: &Limits) {
-    let http = Arc::new(http(limits));
+    let (http, times) = (Arc::new(http(limits)), Times::of(limits));
     loop {
         let tcp = match listener.accept().await {
             Ok((tcp, _)) => tcp,
@@ -188,14 +221,15 @@ async fn accept(listener: &TcpListener, edge: &Arc<Edge>, open: &Arc<Open>, limi
             continue;
         }
         let held = Held { place: held, full: (place >= open.max).then_some(open.max) };
+        let tcp = Paced::new(tcp, times);
         tokio::spawn(converse(Arc::clone(&http), tcp, Arc::clone(edge), held));
     }
 }
 
 /// Answers the requests of one connection, until it becomes a WebSocket or ends.
-async fn converse(http: Arc<http1::Builder>, tcp: TcpStream, edge: Arc<Edge>, held: Held) {
-    let mut phase = edge.phase();
-    let service = service_fn(|request| Arc::clone(&edge).answer(request, held.clone()));
+async fn converse(http: Arc<http1::Builder>, tcp: Paced<TcpStream>, edge: Arc<Edge>, held: Held) {
+    let (mut phase, stage) = (edge.phase(), tcp.stage());
+    let service = service_fn(|request| stage.clone().answering(Arc::clone(&edge).answer(request, held.clone())));
     let connection = http.serve_connection(TokioIo::new(tcp), service).with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let outcome = tokio::select! {
@@ -206,14 +240,16 @@ async fn converse(http: Arc<http1::Builder>, tcp: TcpStream, edge: Arc<Edge>, he
         }
     };
     if let Err(error) = outcome {
-        tracing::debug!(%error, "a connection ended early");
+        tracing::debug!(error = format!("{:#}", anyhow::Error::new(error)), "a connection ended early");
     }
 }
 
 fn http(limits: &Limits) -> http1::Builder {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_millis(limits.header_ms_max))
+    // `Paced` has the time limits: hyper's would also end a connection that is idle.
+    http.header_read_timeout(None)
+        // A client may end its side once its request is sent: the request's own length says whether it is whole.
+        .half_close(true)
         // What is over the limits by less than that is answered by the edge, in words.
         .max_buf_size((2 * limits.header_bytes_max).max(8_192));
     http

@@ -44,6 +44,7 @@ pub struct Store<T> {
     files: Arc<Files>,
     tails: Tails,
     first_free_id: u64,
+    page_bytes_max: usize,
     /// Keeps other servers off the file.
     _lock: std::fs::File,
 }
@@ -121,7 +122,8 @@ impl<T: Send + 'static> Store<T> {
         let tails = desk.tails();
         let writer = Arc::new(Writer::new(desk, limits));
         checkpoint::start(&files, &writer, asked).map_err(|error| StoreError::Thread(error.to_string()))?;
-        Ok(Self { writer, files, tails, first_free_id, _lock: lock })
+        let page_bytes_max = limits.page_bytes_max;
+        Ok(Self { writer, files, tails, first_free_id, page_bytes_max, _lock: lock })
     }
 
     /// What keeps the database from being written to; none when all is well.
@@ -200,13 +202,14 @@ impl<T: Send + 'static> Store<T> {
         .await
     }
 
-    /// Messages of a room, oldest first: those of a page.
+    /// Messages of a room, oldest first: those of a page, which ends before it has more than `page_bytes_max`.
     ///
     /// # Errors
     ///
     /// SQLite's error.
     pub async fn messages(&self, room: RoomId, page: Page, limit: usize) -> Result<Vec<Message>, StoreError> {
-        self.read_room(room, move |connection, tail| rows::page(connection, tail, room, page, limit)).await
+        let bytes_max = self.page_bytes_max;
+        self.read_room(room, move |connection, tail| rows::page(connection, tail, room, page, limit, bytes_max)).await
     }
 
     /// The `seq` of the last message of a room, 0 when it has none.

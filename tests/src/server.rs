@@ -3,6 +3,7 @@
 //! that failed.
 
 use std::{
+    fs::File,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
 };
@@ -231,6 +232,21 @@ impl TestServer {
         self.log.line_since(0, &[part]).await
     }
 
+    /// Begins to read the log of a server that was set up with [`Setup::stalls_its_log`].
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn read_stalled_log(&mut self) -> Result<()> {
+        self.log = Log::follow(File::open(self.home.root().join("log"))?);
+        Ok(())
+    }
+
+    /// The directory of the database.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.home.data()
+    }
+
     /// The database's file.
     #[must_use]
     pub fn database_file(&self) -> PathBuf {
@@ -363,15 +379,21 @@ async fn come_up(mut process: Child) -> Result<(Child, String, Log)> {
 
 /// The command line, under a shell where the system is to set limits first.
 fn command(listen: &str, setup: &Setup, home: &Home) -> Command {
-    let mut before = String::new();
+    // The umask that protects least.
+    let mut before = "umask 000; ".to_owned();
     if let Some(count) = setup.open_files {
         before.push_str(&format!("ulimit -n {count}; "));
     }
-    if setup.survives_full_disk {
-        before.push_str("trap '' XFSZ; ");
+    if setup.stalls_its_log {
+        // The process's own descriptor is the reader, and it never reads.
+        before.push_str("mkfifo log; exec 3<>log; ");
     }
     let mut command = Command::new("sh");
-    let after = if setup.loses_its_log { " 2>/dev/full" } else { "" };
+    let after = match (setup.loses_its_log, setup.stalls_its_log) {
+        (true, _) => " 2>/dev/full",
+        (_, true) => " 2>&3",
+        _ => "",
+    };
     command.args(["-c", &format!("{before}exec \"$@\"{after}"), "sh"]).arg(binary());
     command.args(["serve", "--listen", listen, "--config"]).arg(home.config());
     command.arg("--data").arg(home.data()).arg("--handlers").arg(home.handlers()).args(&setup.flags);

@@ -26,8 +26,8 @@ pub struct Setup {
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) flags: Vec<String>,
     pub(crate) open_files: Option<u64>,
-    pub(crate) survives_full_disk: bool,
     pub(crate) loses_its_log: bool,
+    pub(crate) stalls_its_log: bool,
 }
 
 /// The directories of a server, which outlive a restart.
@@ -107,17 +107,17 @@ impl Setup {
         self
     }
 
-    /// Ignores the signal for files that grow too large, so that a story may fill its disk.
-    #[must_use]
-    pub fn survives_full_disk(mut self) -> Self {
-        self.survives_full_disk = true;
-        self
-    }
-
     /// Gives it a standard error on a device that is always full, so that no line of its log can be written.
     #[must_use]
     pub fn loses_its_log(mut self) -> Self {
         self.loses_its_log = true;
+        self
+    }
+
+    /// Gives it a standard error that is a pipe which nobody reads.
+    #[must_use]
+    pub fn stalls_its_log(mut self) -> Self {
+        self.stalls_its_log = true;
         self
     }
 

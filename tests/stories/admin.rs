@@ -309,7 +309,7 @@ async fn a_socket_in_the_file_system_is_for_its_user() -> TestResult {
     let address = format!("unix:{}", path.display());
     let mut server = TestServer::setup().flag("--admin").flag(&address).start().await?;
     let file = fs::metadata(&path)?;
-    assert_eq!(file.permissions().mode() & 0o777, 0o600);
+    assert_eq!(file.permissions().mode() & 0o077, 0, "others can open it");
     command(&server, &["deploy", "--setting", "messages.text_length_max=5"])?.expect(0)?;
     let user = format!("uid {}", file.uid());
     command(&server, &["history"])?.expect_parts(0, &["release 2", &user])?;

@@ -82,7 +82,7 @@ async fn sends(member: &mut Client, frame: &str) -> TestResult {
 
 #[tokio::test]
 async fn a_retry_on_a_second_socket_shares_the_firsts_failure() -> TestResult {
-    let server = TestServer::setup().survives_full_disk().start().await?;
+    let server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     let mut first = server.join(room, "ann").await?;
     let mut second = server.open_tab(room, "ann").await?;

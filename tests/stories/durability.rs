@@ -84,7 +84,7 @@ async fn the_file_is_an_ordinary_database() -> TestResult {
 
 #[tokio::test]
 async fn on_a_full_disk_the_sender_is_told_and_no_number_is_lost() -> TestResult {
-    let server = TestServer::setup().survives_full_disk().start().await?;
+    let server = TestServer::setup().start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
     let mut ben = server.join(room, "ben").await?;
@@ -109,7 +109,7 @@ async fn on_a_full_disk_the_sender_is_told_and_no_number_is_lost() -> TestResult
 
 #[tokio::test]
 async fn on_a_full_disk_a_post_and_a_new_room_are_unavailable() -> TestResult {
-    let server = TestServer::setup().survives_full_disk().start().await?;
+    let server = TestServer::setup().start().await?;
     let room = server.create_room("lobby").await?;
     server.fill_disk(true)?;
     let body = json!({"room": room, "message": "hi"}).to_string();
@@ -128,7 +128,7 @@ async fn on_a_full_disk_a_post_and_a_new_room_are_unavailable() -> TestResult {
 
 #[tokio::test]
 async fn many_drafts_at_once_on_a_full_disk_are_each_answered() -> TestResult {
-    let server = TestServer::setup().survives_full_disk().start().await?;
+    let server = TestServer::setup().start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
     for number in 0..100 {
@@ -159,7 +159,7 @@ async fn many_drafts_at_once_on_a_full_disk_are_each_answered() -> TestResult {
 
 #[tokio::test]
 async fn what_was_not_stored_may_be_said_again_under_its_id() -> TestResult {
-    let server = TestServer::setup().survives_full_disk().start().await?;
+    let server = TestServer::setup().start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
     let frame = json!({"type": "chat.message", "message": "hi", "client_id": "c-1"}).to_string();

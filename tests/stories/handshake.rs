@@ -44,7 +44,8 @@ async fn header_names_and_tokens_have_no_case() -> TestResult {
 #[tokio::test]
 async fn another_version_is_told_the_right_one() -> TestResult {
     let server = lobby().await?;
-    for other in ["Sec-WebSocket-Version: 8", "Sec-WebSocket-Version: x", "X-None: 0"] {
+    let twice = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Version: 8";
+    for other in ["Sec-WebSocket-Version: 8", "Sec-WebSocket-Version: x", "X-None: 0", twice] {
         let answer = shake(&server, |lines| lines.replace("Sec-WebSocket-Version: 13", other)).await?;
         assert_eq!((answer.status, answer.header("sec-websocket-version")), (426, Some("13")), "{other}: {answer}");
         answer.expect(426)?;

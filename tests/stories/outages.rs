@@ -9,7 +9,7 @@ use serde_json::json;
 
 #[tokio::test]
 async fn a_log_that_cannot_be_written_ends_nothing() -> TestResult {
-    let mut server = TestServer::setup().loses_its_log().survives_full_disk().start().await?;
+    let mut server = TestServer::setup().loses_its_log().start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
     ann.expect_nothing_before("before").await?;

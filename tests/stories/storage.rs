@@ -8,7 +8,7 @@ use serde_json::json;
 
 #[tokio::test]
 async fn a_server_that_cannot_store_is_not_ready_until_it_can_again() -> TestResult {
-    let server = TestServer::setup().survives_full_disk().start().await?;
+    let server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
     server.get("/readyz").await?.expect(200)?;

@@ -276,7 +276,7 @@ async fn a_kill_at_any_moment_of_a_deploy_leaves_a_whole_release() -> TestResult
 
 #[tokio::test]
 async fn what_cannot_be_recorded_does_not_become_active() -> TestResult {
-    let server = TestServer::setup().admin().survives_full_disk().start().await?;
+    let server = TestServer::setup().admin().start().await?;
     server.upload("events", guest("shouting_events")).await?.expect(200)?;
     server.fill_disk(true)?;
     let answer = server.admin("POST", "/v1/rollback")?.send().await?;

@@ -73,17 +73,12 @@ impl Claim {
         self.take()
     }
 
-    /// The message has failed, for everyone who sent it.
-    pub(super) fn fail(mut self, error: &SayError) {
-        self.tell(error);
-    }
-
-    fn tell(&mut self, error: &SayError) {
+    /// The message has failed, for everyone who sent it. The id is free before the first of them hears so and tries again.
+    pub(super) fn fail(mut self, error: &SayError, tell_first: impl FnOnce()) {
         let client_id = self.id.as_ref().map(|(_, client_id)| client_id.clone());
-        for Waiter { reply, in_flight } in self.take() {
-            reply.failed(error.clone(), client_id.as_deref());
-            drop(in_flight);
-        }
+        let waiting = self.take();
+        tell_first();
+        tell(waiting, error, client_id.as_deref());
     }
 
     fn take(&mut self) -> Vec<Waiter> {
@@ -94,7 +89,24 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        self.tell(&SayError::NotStored);
+        let client_id = self.id.as_ref().map(|(_, client_id)| client_id.clone());
+        tell(self.take(), &SayError::NotStored, client_id.as_deref());
+    }
+}
+
+/// Tells an error to all who sent a message.
+fn tell(waiting: Vec<Waiter>, error: &SayError, client_id: Option<&str>) {
+    for Waiter { reply, in_flight } in waiting {
+        reply.failed(error.clone(), client_id);
+        drop(in_flight);
+    }
+}
+
+/// Tells an error to the one who sent a message first, and to all who sent it again.
+pub(super) fn fail(claim: Option<Claim>, error: &SayError, tell_first: impl FnOnce()) {
+    match claim {
+        Some(claim) => claim.fail(error, tell_first),
+        None => tell_first(),
     }
 }
 

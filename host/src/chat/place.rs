@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::ask;
-use super::claims::{Claim, Claims};
+use super::claims::{self, Claim, Claims};
 use super::reply::{Reply, SayError};
 use super::work::{Accepted, Posted, SMALL_ROOM, Work, fail};
 use crate::handlers::{Fault, Release};
@@ -75,10 +75,7 @@ pub(super) struct Post {
 impl Post {
     /// It came to nothing, for everyone who sent it.
     pub(super) fn fail(self, error: &SayError) {
-        self.reply.failed(error.clone(), self.draft.client_id.as_deref());
-        if let Some(claim) = self.claim {
-            claim.fail(error);
-        }
+        claims::fail(self.claim, error, || self.reply.failed(error.clone(), self.draft.client_id.as_deref()));
     }
 }
 
@@ -201,11 +198,10 @@ impl Place {
             Err(fault) => {
                 self.desk().take_back(seq);
                 let client_id = message.draft.client_id.as_deref();
-                reply.faulted(self.id, &fault, work.limits.handler_overrun_pause_ms, client_id);
-                if let Some(claim) = claim {
-                    claim.fail(&SayError::HandlerFault);
-                }
-                return;
+                let pause_ms = work.limits.handler_overrun_pause_ms;
+                return claims::fail(claim, &SayError::HandlerFault, || {
+                    reply.faulted(self.id, &fault, pause_ms, client_id);
+                });
             }
         };
         accepted.cover(payload.len());

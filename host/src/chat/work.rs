@@ -260,13 +260,12 @@ fn report(batch: Batch<Posted>) -> Vec<Arc<Place>> {
 /// Tells a sender, and all who sent the same, that their message came to nothing.
 pub(super) fn fail(entry: Entry<Posted>, error: &SayError) {
     let Posted { reply, claim, .. } = entry.then;
-    if let Some(reply) = reply {
-        let client_id = entry.message.as_ref().and_then(|message| message.draft.client_id.as_deref());
-        reply.failed(error.clone(), client_id);
-    }
-    if let Some(claim) = claim {
-        claim.fail(error);
-    }
+    let client_id = entry.message.as_ref().and_then(|message| message.draft.client_id.as_deref());
+    claims::fail(claim, error, || {
+        if let Some(reply) = reply {
+            reply.failed(error.clone(), client_id);
+        }
+    });
 }
 
 #[cfg(test)]

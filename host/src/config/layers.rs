@@ -1,7 +1,7 @@
 //! The three layers over the defaults, each turned into the same list of entries: a file, the environment, the flags.
 //! Knows the names that there are, and nothing of what they take.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs;
 use std::path::Path;
@@ -51,6 +51,9 @@ pub(super) fn ours(
 ) -> Vec<(String, String)> {
     let mut ours = Vec::new();
     for (name, value) in environment {
+        if is_foreign(&name, &value) {
+            continue;
+        }
         let Some(name) = name.to_str().filter(|name| name.starts_with("ONDOL_")) else {
             continue;
         };
@@ -64,6 +67,25 @@ pub(super) fn ours(
     }
     ours.sort_unstable();
     ours
+}
+
+/// Whether a variable comes from Kubernetes or Docker, which set some for each service, here one named `ondol`:
+/// `ONDOL_SERVICE_HOST`, `ONDOL_SERVICE_PORT` and `ONDOL_SERVICE_PORT_name`, `ONDOL_PORT` with a URL, `ONDOL_PORT_8000_TCP` and
+/// `ONDOL_PORT_8000_TCP_ADDR`, `_PORT`, `_PROTO`.
+pub(super) fn is_foreign(name: &OsStr, value: &OsStr) -> bool {
+    let Some(name) = name.to_str().and_then(|name| name.strip_prefix("ONDOL_")) else { return false };
+    if name == "PORT" {
+        return value.to_str().is_some_and(|value| value.contains("://"));
+    }
+    if let Some(rest) = name.strip_prefix("SERVICE_") {
+        return matches!(rest, "HOST" | "PORT") || rest.starts_with("PORT_");
+    }
+    let mut parts = name.split('_');
+    parts.next() == Some("PORT")
+        && parts.next().is_some_and(|port| port.parse::<u16>().is_ok())
+        && matches!(parts.next(), Some("TCP" | "UDP" | "SCTP"))
+        && matches!(parts.next(), None | Some("ADDR" | "PORT" | "PROTO"))
+        && parts.next().is_none()
 }
 
 /// The entries of the environment.

@@ -112,8 +112,12 @@ limits! {
     /// The head of a request; more is answered with 431.
     // hyper takes no buffer smaller than 8 KiB.
     header_bytes_max: usize = 16_384, "bytes", 8_192 => MIB;
-    /// From the accept, or the last answer, to the whole head of a request.
+    /// From the accept, or the first byte of a later request, to the whole head of a request; longer drops the connection.
     header_ms_max: u64 = 10_000, "ms", 1 => DAY_MS;
+    /// From an answer to the first byte of the next request; longer closes the connection. nginx keeps one for 60 s.
+    idle_ms_max: u64 = 75_000, "ms", 1 => DAY_MS;
+    /// From when an answer first waits for its client to read until it is wholly written; longer drops the connection.
+    answer_ms_max: u64 = 30_000, "ms", 1 => DAY_MS;
     /// The body of a request; more is answered with 413.
     body_bytes_max: usize = 65_536, "bytes", 1 => 16 * MIB;
     /// From the head of a request to the end of its body; longer is answered with 408.
@@ -196,6 +200,8 @@ limits! {
     rooms_page_max: usize = 1_000, "rooms", 1 => 100_000;
     /// The messages of one page.
     messages_page_max: usize = 200, "messages", 1 => 100_000;
+    /// The messages of one page, as JSON; a page ends before it grows larger, and holds at least one message.
+    page_bytes_max: usize = 131_072, "bytes", 1_024 => GIB;
     /// The drafts that may wait in one room; more is answered as busy.
     room_inbox_max: usize = 1_024, "drafts, a room", 1 => 1_000_000;
     /// The messages that may wait for the disk, of all rooms.
@@ -204,6 +210,8 @@ limits! {
     commit_queue_bytes_max: usize = 67_108_864, "bytes", 1 => 64 * GIB;
     /// The messages of one transaction.
     commit_batch_max: usize = 4_096, "messages", 1 => 1_000_000;
+    /// The lines of the log that may wait for the reader of standard error; more are dropped and counted.
+    log_queue_max: usize = 8_192, "lines", 1 => 1_000_000;
     /// How long a shutdown may take before it ends by itself.
     shutdown_grace_ms: u64 = 10_000, "ms", 0 => DAY_MS;
 }

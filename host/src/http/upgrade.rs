@@ -127,7 +127,8 @@ fn accept_key(headers: &HeaderMap) -> Result<HeaderValue, HttpError> {
     if !lists(header::CONNECTION, "upgrade") || !lists(header::UPGRADE, "websocket") {
         return Err(HttpError::UpgradeRequired);
     }
-    if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+    let mut versions = headers.get_all(header::SEC_WEBSOCKET_VERSION).iter();
+    if versions.next().is_none_or(|version| version != "13") || versions.next().is_some() {
         return Err(HttpError::UpgradeRequired);
     }
     let mut keys = headers.get_all(header::SEC_WEBSOCKET_KEY).iter();

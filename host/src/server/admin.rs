@@ -2,7 +2,7 @@
 //! on them.
 
 use std::io;
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 
 use super::{ACCEPT_PAUSE, http};
 use crate::config::{AdminAddress, Config, Limits, Token};
-use crate::http::{Admin, Caller, Phase};
+use crate::http::{Admin, Caller, Paced, Phase, Times};
 
 /// A listener that is open.
 pub(super) enum AdminListener {
@@ -60,7 +60,7 @@ impl AdminListener {
 
     /// Accepts connections for ever. One over the limit waits for another to end.
     pub(super) async fn serve(&self, admin: &Arc<Admin>, limits: &Limits) {
-        let http = Arc::new(http(limits));
+        let (http, times) = (Arc::new(http(limits)), Times::of(limits));
         let places = Arc::new(Semaphore::new(limits.admin_connections_max));
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
@@ -79,9 +79,11 @@ impl AdminListener {
             let (http, admin) = (Arc::clone(&http), Arc::clone(admin));
             tokio::spawn(async move {
                 match connection {
-                    Connection::Tcp(tcp) => converse(&http, tcp, admin, Caller::Network).await,
+                    Connection::Tcp(tcp) => converse(&http, Paced::new(tcp, times), admin, Caller::Network).await,
                     Connection::Unix(unix) => match unix.peer_cred() {
-                        Ok(peer) => converse(&http, unix, admin, Caller::User(peer.uid())).await,
+                        Ok(peer) => {
+                            converse(&http, Paced::new(unix, times), admin, Caller::User(peer.uid())).await;
+                        }
                         Err(error) => tracing::warn!(%error, "nobody knows who called the operator's API"),
                     },
                 }
@@ -99,12 +101,12 @@ enum Connection {
 /// Answers the requests of one connection.
 async fn converse(
     http: &http1::Builder,
-    stream: impl AsyncRead + AsyncWrite + Unpin,
+    stream: Paced<impl AsyncRead + AsyncWrite + Unpin>,
     admin: Arc<Admin>,
     caller: Caller,
 ) {
-    let mut phase = admin.phase();
-    let service = service_fn(|request| Arc::clone(&admin).answer(request, caller));
+    let (mut phase, stage) = (admin.phase(), stream.stage());
+    let service = service_fn(|request| stage.clone().answering(Arc::clone(&admin).answer(request, caller)));
     let connection = http.serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let outcome = tokio::select! {
@@ -115,11 +117,12 @@ async fn converse(
         }
     };
     if let Err(error) = outcome {
-        tracing::debug!(%error, "a connection to the operator's API ended early");
+        let error = format!("{:#}", anyhow::Error::new(error));
+        tracing::debug!(error, "a connection to the operator's API ended early");
     }
 }
 
-/// A socket that only this user may open. One that a process has left behind is taken away first.
+/// A socket that only this user may open, by the umask of the process: setting its mode afterwards would be too late. One that a process has left behind is taken away first.
 async fn bind_socket(path: &Path) -> anyhow::Result<UnixListener> {
     if let Ok(file) = std::fs::symlink_metadata(path) {
         if !file.file_type().is_socket() {
@@ -130,9 +133,7 @@ async fn bind_socket(path: &Path) -> anyhow::Result<UnixListener> {
         }
         std::fs::remove_file(path)?;
     }
-    let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
+    Ok(UnixListener::bind(path)?)
 }
 
 /// The token that is needed, if one is.

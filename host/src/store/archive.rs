@@ -147,7 +147,7 @@ impl Archive {
         let newest = rows::last_of(&self.connection, &tail, room)?;
         let mut before = Seq(newest.0.saturating_sub(last as u64));
         while before < newest {
-            let page = rows::page(&self.connection, &tail, room, Page::After(before), PAGE_ROWS)?;
+            let page = rows::page(&self.connection, &tail, room, Page::After(before), PAGE_ROWS, usize::MAX)?;
             match page.last().map(|message| message.seq) {
                 Some(end) if next(page) => before = end,
                 _ => return Ok(()),

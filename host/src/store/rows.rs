@@ -86,13 +86,15 @@ pub(super) fn last_of(connection: &Connection, tail: &Tail, room: RoomId) -> rus
     tail.last().map_or_else(|| last_seq(connection, room), Ok)
 }
 
-/// A page of a room's messages, oldest first.
+/// A page of a room's messages, oldest first. It ends before it has more than `bytes_max` bytes as JSON, but holds at least one
+/// message: after a message the first ones are kept, before one the last ones. Rows beyond are not read.
 pub(super) fn page(
     connection: &Connection,
     tail: &Tail,
     room: RoomId,
     page: Page,
     limit: usize,
+    bytes_max: usize,
 ) -> rusqlite::Result<Vec<Message>> {
     // A room's numbers have no gaps, so the page is known by its ends.
     let (most, last) = (limit as u64, last_of(connection, tail, room)?.0);
@@ -108,17 +110,54 @@ pub(super) fn page(
     if from > to {
         return Ok(Vec::new());
     }
+    let forward = matches!(page, Page::After(_));
     // A row that was deleted may have left its number to a message of another room.
-    let sql = concat!(
-        messages!(),
-        " WHERE message.n IN (",
-        numbers_between!(),
-        ") AND message.room = ?4 AND message.seq BETWEEN ?5 AND ?6 ORDER BY message.n"
-    );
+    macro_rules! messages_between {
+        ($order:literal) => {
+            concat!(
+                messages!(),
+                " WHERE message.n IN (",
+                numbers_between!(),
+                ") AND message.room = ?4 AND message.seq BETWEEN ?5 AND ?6 ORDER BY message.n",
+                $order
+            )
+        };
+    }
+    let sql = if forward { messages_between!("") } else { messages_between!(" DESC") };
     let (first, end) = places(room, from, to);
     let mut statement = connection.prepare_cached(sql)?;
+    let (mut messages, mut bytes) = (Vec::new(), 0_usize);
     let between = (first, end, tail.between(from, to), stored(room.0), stored(from.0), stored(to.0));
-    statement.query_map(between, read_message)?.collect()
+    for message in statement.query_map(between, read_message)? {
+        let message = message?;
+        bytes = bytes.saturating_add(json_bytes(&message));
+        if bytes > bytes_max && !messages.is_empty() {
+            break;
+        }
+        messages.push(message);
+    }
+    if !forward {
+        messages.reverse();
+    }
+    Ok(messages)
+}
+
+/// The most bytes that a message has as JSON: its strings as they are escaped, and room for all else.
+fn json_bytes(message: &Message) -> usize {
+    /// The keys with their signs, four numbers of up to 20 digits, and a time.
+    const FIXED: usize = 300;
+    let escaped = |text: &str| -> usize {
+        let bytes = |byte| match byte {
+            b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 8 | 12 => 2,
+            0..b' ' => 6,
+            _ => 1,
+        };
+        text.bytes().map(bytes).sum()
+    };
+    let (draft, sender) = (&message.draft, &message.sender);
+    let optional = [sender.profile_url.as_deref(), draft.client_id.as_deref(), draft.extra.as_deref()];
+    let texts = [draft.text.as_str(), &sender.email, &sender.nickname];
+    FIXED + texts.into_iter().chain(optional.into_iter().flatten()).map(escaped).sum::<usize>()
 }
 
 /// Whether a message stands in a room. No index knows ids; but in a room they rise with `seq`, so it is searched by halves.

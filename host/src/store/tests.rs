@@ -8,8 +8,11 @@ use super::{Batch, Entry, Page, Readers, RoomOutcome, Store, StoreError, Turn};
 use crate::config::{Limits, Synchronous};
 use crate::model::{Draft, Message, MessageId, RoomDraft, RoomId, Seq, Speaker, Standing, Timestamp, User};
 
+/// A store whose pages are as large as is asked.
 pub(super) fn open(directory: &Path) -> Store<()> {
-    Store::open(&directory.join("ondol.db"), Synchronous::Full, &Limits::default()).unwrap()
+    let mut limits = Limits::default();
+    limits.page_bytes_max = usize::MAX;
+    Store::open(&directory.join("ondol.db"), Synchronous::Full, &limits).unwrap()
 }
 
 /// Hands messages over, then commits them all.

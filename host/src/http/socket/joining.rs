@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use super::Session;
 use super::stream::SocketWire;
 use crate::chat::{ChatError, Member, Outbox, Seat};
-use crate::http::Edge;
+use crate::http::{Edge, Paced};
 use crate::model::{RoomId, Speaker};
 
 /// A connection that is being upgraded: in its room already, while its socket is still on the way.
@@ -42,11 +42,11 @@ impl Joining {
 
     /// Serves the socket, now that it is there, until it is closed.
     pub(in crate::http) async fn serve(self, edge: Arc<Edge>, upgraded: Upgraded) {
-        let Ok(Parts { io, read_buf, .. }) = upgraded.downcast::<TokioIo<TcpStream>>() else {
+        let Ok(Parts { io, read_buf, .. }) = upgraded.downcast::<TokioIo<Paced<TcpStream>>>() else {
             tracing::error!("an upgraded connection is no TCP stream");
             return;
         };
-        let tcp = Arc::clone(self.wire.tcp.get_or_init(|| Arc::new(io.into_inner())));
+        let tcp = Arc::clone(self.wire.tcp.get_or_init(|| Arc::new(io.into_inner().into_inner())));
         let mut session = Session::new(edge, tcp, self.outbox, self.member, &read_buf);
         drop(read_buf);
         session.talk().await;
