@@ -3,6 +3,7 @@
 //! that failed.
 
 use std::{
+    fmt::Display,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
 };
@@ -22,6 +23,9 @@ use crate::{
     setup::{Home, Setup},
     user::User,
 };
+
+/// Where to listen on whichever port is free.
+const ANY_PORT: &str = "127.0.0.1:0";
 
 /// A server of a story.
 #[derive(Debug)]
@@ -50,11 +54,10 @@ impl TestServer {
     }
 
     pub(crate) async fn launch(setup: Setup, home: Home, meddling: impl FnOnce(&Home) -> Result<()>) -> Result<Self> {
-        let process = spawn("127.0.0.1:0", &setup, &home)?;
+        let process = spawn(ANY_PORT, &setup, &home)?;
         let meddled = meddling(&home);
         let (process, startup, log) = come_up(process).await?;
-        let address = startup.split("http://").nth(1).and_then(|rest| rest.split(' ').next()).context("no address")?;
-        let server = Self { process, address: address.to_owned(), startup: startup.clone(), log, setup, home };
+        let server = Self { process, address: address_in(&startup)?, startup, log, setup, home };
         meddled.map(|()| server)
     }
 
@@ -291,7 +294,7 @@ impl TestServer {
     /// # Errors
     /// When it goes on.
     pub async fn start_another(&self) -> Result<(Option<i32>, String)> {
-        let mut other = spawn("127.0.0.1:0", &self.setup, &self.home)?;
+        let mut other = spawn(ANY_PORT, &self.setup, &self.home)?;
         let log = Log::follow(other.stderr.take().context("no standard error")?);
         let ended = until("the second server's end", async || other.try_wait().ok().flatten()).await;
         let _ = other.kill();
@@ -309,7 +312,8 @@ impl TestServer {
         until("the server's end", async || process.try_wait().ok().flatten()).await
     }
 
-    /// Kills the process as a power cut would, and starts it again on the same data and the same port.
+    /// Kills the process, and starts it again on the same data and the same port. What it had written stays: only a power
+    /// cut loses what was not synced, and that takes a [disk](crate::disk) that can lose its power.
     ///
     /// # Errors
     /// When it does not come up again.
@@ -325,11 +329,34 @@ impl TestServer {
         let _ = self.process.kill();
         self.process.wait()?;
         meanwhile()?;
+        self.start_again(&self.address.clone()).await
+    }
+
+    /// Kills the process if it has not ended, and starts it on the same data, on another port and with an environment
+    /// variable that may differ.
+    ///
+    /// # Errors
+    /// When it does not come up again.
+    pub async fn restart_with(&mut self, name: &str, value: impl Display) -> Result<()> {
+        let _ = self.process.kill();
+        self.process.wait()?;
+        self.setup.environment.retain(|(known, _)| known != name);
+        self.setup.environment.push((name.into(), value.to_string()));
+        self.start_again(ANY_PORT).await
+    }
+
+    async fn start_again(&mut self, listen: &str) -> Result<()> {
         let log = self.log.since(0).join("\n");
         eprintln!("── log of the server at {} before its restart ──\n{log}", self.address);
-        let (process, startup, log) = come_up(spawn(&self.address, &self.setup, &self.home)?).await?;
-        (self.process, self.startup, self.log) = (process, startup, log);
+        let (process, startup, log) = come_up(spawn(listen, &self.setup, &self.home)?).await?;
+        (self.process, self.address, self.startup, self.log) = (process, address_in(&startup)?, startup, log);
         Ok(())
+    }
+
+    /// The directory over all that the server has.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        self.home.root()
     }
 }
 
@@ -339,6 +366,12 @@ impl Drop for TestServer {
         let _ = self.process.wait();
         eprintln!("── log of the server at {} ──\n{}", self.address, self.log.since(0).join("\n"));
     }
+}
+
+/// The host and port in a startup line.
+fn address_in(startup: &str) -> Result<String> {
+    let address = startup.split("http://").nth(1).and_then(|rest| rest.split(' ').next());
+    Ok(address.context("no address")?.to_owned())
 }
 
 /// Starts the process.
@@ -372,7 +405,7 @@ fn command(listen: &str, setup: &Setup, home: &Home) -> Command {
     }
     let mut command = Command::new("sh");
     let after = if setup.loses_its_log { " 2>/dev/full" } else { "" };
-    command.args(["-c", &format!("{before}exec \"$@\"{after}"), "sh"]).arg(binary());
+    command.args(["-c", &format!("{before}exec \"$@\"{after}"), "sh"]).arg(setup.binary.clone().unwrap_or_else(binary));
     command.args(["serve", "--listen", listen, "--config"]).arg(home.config());
     command.arg("--data").arg(home.data()).arg("--handlers").arg(home.handlers()).args(&setup.flags);
     command.env("ONDOL_CACHE", handlers::target().join("test-cache")).env("NO_COLOR", "1");

@@ -22,6 +22,7 @@ pub struct Setup {
     limits: String,
     settings: String,
     handlers: Vec<(String, Option<PathBuf>)>,
+    pub(crate) binary: Option<PathBuf>,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) flags: Vec<String>,
     pub(crate) open_files: Option<u64>,
@@ -69,6 +70,13 @@ impl Setup {
     #[must_use]
     pub fn without(mut self, name: &str) -> Self {
         self.handlers.push((name.into(), None));
+        self
+    }
+
+    /// Another binary than the one that `make build` leaves, with the same command line.
+    #[must_use]
+    pub fn binary(mut self, file: impl Into<PathBuf>) -> Self {
+        self.binary = Some(file.into());
         self
     }
 
