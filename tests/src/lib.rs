@@ -17,6 +17,7 @@ pub mod ledger;
 pub mod lives;
 pub mod load;
 pub mod log;
+mod process;
 pub mod raw;
 pub mod server;
 pub mod setup;

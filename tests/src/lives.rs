@@ -1,13 +1,14 @@
 //! A server that ends and begins again on the same data, under load, with a [`Ledger`] over all its lives. Knows nothing of
 //! what ends it.
 
-use std::{cell::RefCell, fmt::Display};
+use std::{cell::RefCell, fmt::Display, rc::Rc};
 
 use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
 
 use crate::{
-    Client,
+    client::Client,
+    deadline::until,
     ledger::{Difference, Ledger},
     load::{self, Draft},
     server::TestServer,
@@ -32,7 +33,7 @@ pub struct Load {
 pub struct Lives {
     /// The server, as long as it lives.
     pub server: TestServer,
-    ledger: RefCell<Ledger>,
+    ledger: Rc<RefCell<Ledger>>,
     rooms: Vec<u64>,
     life: usize,
     /// What was said at the end of the last life and not answered: the speaker's room and name with it.
@@ -46,18 +47,19 @@ impl Lives {
     /// When it does not come up.
     pub async fn begin(setup: Setup, load: &Load) -> Result<Self> {
         let server = setup.start().await?;
-        let mut lives = Self { server, ledger: RefCell::default(), rooms: Vec::new(), life: 0, unanswered: Vec::new() };
+        let mut lives = Self { server, ledger: Rc::default(), rooms: Vec::new(), life: 0, unanswered: Vec::new() };
         for number in 0..load.windows.len() {
             let room = lives.server.create_room(&format!("room {number}")).await?;
-            lives.ledger.get_mut().room(room);
+            lives.ledger.borrow_mut().room(room);
             lives.rooms.push(room);
         }
         Ok(lives)
     }
 
     /// How many messages were heard.
-    pub fn heard(&mut self) -> usize {
-        self.ledger.get_mut().heard()
+    #[must_use]
+    pub fn heard(&self) -> usize {
+        self.ledger.borrow().heard()
     }
 
     /// Lets the clients talk until their connections end: `begun` is called when all are there.
@@ -66,7 +68,7 @@ impl Lives {
     /// When the server keeps silent.
     pub async fn talk(&mut self, load: &Load, begun: impl AsyncFnOnce(&TestServer) -> Result<()>) -> Result<()> {
         self.life += 1;
-        let (server, ledger, life) = (&self.server, &self.ledger, self.life);
+        let (server, ledger, life) = (&self.server, &*self.ledger, self.life);
         let mut speakers = Vec::new();
         for (room, window) in self.rooms.iter().zip(load.windows) {
             for name in ["ann", "ben"] {
@@ -96,6 +98,24 @@ impl Lives {
         begun?;
         self.unanswered = unanswered?;
         Ok(())
+    }
+
+    /// The same, and calls `then`, which is to end the server, once so many messages were heard in all lives.
+    ///
+    /// # Errors
+    /// When they are not heard in time, or the server keeps silent.
+    pub async fn talk_until_heard(
+        &mut self,
+        load: &Load,
+        heard: usize,
+        then: impl AsyncFnOnce(&TestServer) -> Result<()>,
+    ) -> Result<()> {
+        let told = Rc::clone(&self.ledger);
+        self.talk(load, async |server| {
+            until("messages to be heard", async || (told.borrow().heard() >= heard).then_some(())).await?;
+            then(server).await
+        })
+        .await
     }
 
     /// Starts the server again, with an environment variable, and holds the database against what was told.

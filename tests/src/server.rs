@@ -5,20 +5,20 @@
 use std::{
     fmt::Display,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus},
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
 
 use crate::{
     client::{Client, Knock},
-    command::binary,
     deadline::until,
     handlers,
     http::{Answer, Request},
     log::Log,
+    process::{address_in, come_up, spawn},
     raw::RawSocket,
     setup::{Home, Setup},
     user::User,
@@ -366,50 +366,4 @@ impl Drop for TestServer {
         let _ = self.process.wait();
         eprintln!("── log of the server at {} ──\n{}", self.address, self.log.since(0).join("\n"));
     }
-}
-
-/// The host and port in a startup line.
-fn address_in(startup: &str) -> Result<String> {
-    let address = startup.split("http://").nth(1).and_then(|rest| rest.split(' ').next());
-    Ok(address.context("no address")?.to_owned())
-}
-
-/// Starts the process.
-fn spawn(listen: &str, setup: &Setup, home: &Home) -> Result<Child> {
-    command(listen, setup, home).spawn().context("the binary does not start")
-}
-
-/// Awaits the startup line of a process.
-async fn come_up(mut process: Child) -> Result<(Child, String, Log)> {
-    let log = Log::follow(process.stderr.take().context("no standard error")?);
-    let output = Log::follow(process.stdout.take().context("no standard output")?);
-    match output.line_since(0, &["listening on http://"]).await {
-        Ok(startup) => Ok((process, startup, log)),
-        Err(error) => {
-            let _ = process.kill();
-            let _ = process.wait();
-            let _ = log.end().await;
-            bail!("{error}; the log:\n{}", log.since(0).join("\n"))
-        }
-    }
-}
-
-/// The command line, under a shell where the system is to set limits first.
-fn command(listen: &str, setup: &Setup, home: &Home) -> Command {
-    let mut before = String::new();
-    if let Some(count) = setup.open_files {
-        before.push_str(&format!("ulimit -n {count}; "));
-    }
-    if setup.survives_full_disk {
-        before.push_str("trap '' XFSZ; ");
-    }
-    let mut command = Command::new("sh");
-    let after = if setup.loses_its_log { " 2>/dev/full" } else { "" };
-    command.args(["-c", &format!("{before}exec \"$@\"{after}"), "sh"]).arg(setup.binary.clone().unwrap_or_else(binary));
-    command.args(["serve", "--listen", listen, "--config"]).arg(home.config());
-    command.arg("--data").arg(home.data()).arg("--handlers").arg(home.handlers()).args(&setup.flags);
-    command.env("ONDOL_CACHE", handlers::target().join("test-cache")).env("NO_COLOR", "1");
-    command.envs(setup.environment.iter().map(|(name, value)| (name, value)));
-    command.current_dir(home.root()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
 }

@@ -23,6 +23,7 @@ pub struct Setup {
     settings: String,
     handlers: Vec<(String, Option<PathBuf>)>,
     pub(crate) binary: Option<PathBuf>,
+    pub(crate) under: Vec<String>,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) flags: Vec<String>,
     pub(crate) open_files: Option<u64>,
@@ -77,6 +78,13 @@ impl Setup {
     #[must_use]
     pub fn binary(mut self, file: impl Into<PathBuf>) -> Self {
         self.binary = Some(file.into());
+        self
+    }
+
+    /// Under another command, which is to replace itself with the binary.
+    #[must_use]
+    pub fn under(mut self, words: &[&str]) -> Self {
+        self.under.extend(words.iter().map(|word| (*word).to_owned()));
         self
     }
 
