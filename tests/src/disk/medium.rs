@@ -84,12 +84,12 @@ impl Medium {
         (self.durable, self.former) = (Some(content), None);
     }
 
-    /// A sync that failed: chance decides what of it became durable, and the rest never does.
+    /// A sync that failed: chance decides what became durable though it did, nothing, some or all. The rest never does.
     pub fn fail_sync(&mut self, chance: &mut Chance) {
         let mut content = self.durable.take().unwrap_or_default();
-        let all = chance.coin();
+        let fate = chance.below(3);
         for change in std::mem::take(&mut self.pending) {
-            if !all && chance.coin() {
+            if fate == 0 || (fate == 1 && chance.coin()) {
                 change.apply(&mut content);
             }
         }
