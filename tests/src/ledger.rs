@@ -42,6 +42,18 @@ impl Ledger {
         self.messages.len()
     }
 
+    /// How much was told in all: of messages, rooms, releases and refusals.
+    #[must_use]
+    pub fn told(&self) -> usize {
+        self.messages.len() + self.rooms.len() + self.releases.len() + self.refusals()
+    }
+
+    /// How many messages were reported as not stored.
+    #[must_use]
+    pub fn refusals(&self) -> usize {
+        self.not_stored.len()
+    }
+
     /// Notes a message as an event or an answer has it.
     ///
     /// # Errors

@@ -62,6 +62,12 @@ impl Lives {
         self.ledger.borrow().heard()
     }
 
+    /// How much was told in all.
+    #[must_use]
+    pub fn told(&self) -> usize {
+        self.ledger.borrow().told()
+    }
+
     /// Lets the clients talk until their connections end: `begun` is called when all are there.
     ///
     /// # Errors

@@ -54,7 +54,7 @@ async fn cuts(chance: &mut Chance, load: &Load, count: usize, on: Place, operati
         assert_eq!(lives.begin_again(VARIABLE, &plan).await?, []);
         lives.go_on().await?;
     }
-    assert!(load.windows.is_empty() || lives.heard() > count, "only {} messages were heard", lives.heard());
+    assert!(lives.told() > count / 2, "only {} answers were given", lives.told());
     Ok(())
 }
 
@@ -70,7 +70,7 @@ async fn seventy_cuts_while_rooms_talk_at_once_and_are_created() -> TestResult {
 
 #[tokio::test]
 async fn thirty_cuts_in_deploys() -> TestResult {
-    cuts(&mut seeded(3), &DEPLOYS, 30, Place::Any, 60).await
+    cuts(&mut seeded(3), &DEPLOYS, 30, Place::Any, 150).await
 }
 
 #[tokio::test]
@@ -83,7 +83,7 @@ async fn ten_cuts_in_checkpoints() -> TestResult {
 async fn twenty_cuts_in_a_first_start() -> TestResult {
     let mut chance = seeded(5);
     for _ in 0..20 {
-        let plan = Plan::seeded(chance.number()).rule(Rule::new(Kind::Cut).at(1 + chance.below(300)));
+        let plan = Plan::seeded(chance.number()).rule(Rule::new(Kind::Cut).at(1 + chance.below(200)));
         eprintln!("{plan}");
         let mut lives = Lives::begin(on_test_disk(&Plan::default()), &QUIET).await?;
         fs::remove_dir_all(lives.server.database_file().parent().unwrap())?;
