@@ -22,6 +22,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::chat::Chat;
 use crate::config::{self, AdminAddress, Config, Limits, Token};
+use crate::exit;
 use crate::handlers::Sandbox;
 use crate::http::{Admin, Edge, Held, Paced, Phase, Times};
 use admin::AdminListener;
@@ -51,7 +52,8 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let filter = EnvFilter::try_new(&config.log).context("log")?;
     let log = Log::start(std::io::stderr(), config.limits.log_queue_max).context("the log")?;
-    let lines = log.clone();
+    let (lines, last) = (log.clone(), log.clone());
+    exit::before(move || last.finish(LOG_AT_ONCE_MAX));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
@@ -60,14 +62,14 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
         .log_internal_errors(false)
         .init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime")?;
-    let ended = runtime.block_on(start(config, &log));
+    let ended = runtime.block_on(start(config));
     // What still runs then is a reader of the database at most.
     runtime.shutdown_timeout(Duration::from_millis(100));
     log.finish(LOG_MAX);
     ended
 }
 
-async fn start(config: &Config, log: &Log) -> anyhow::Result<()> {
+async fn start(config: &Config) -> anyhow::Result<()> {
     let ignored = config::foreign_variables();
     if !ignored.is_empty() {
         let names = ignored.join(", ");
@@ -85,7 +87,7 @@ async fn start(config: &Config, log: &Log) -> anyhow::Result<()> {
     };
     let watched = chat.watch(&config.handlers).context("watching the handlers")?;
     let mut hang_up = signal(SignalKind::hangup())?;
-    let ended = ended(log.clone())?;
+    let ended = ended()?;
     // Whoever reads the line may send signals.
     let admin_address = admin.as_ref().map(|(listener, _)| listener.address()).transpose()?;
     announce(config, listener.local_addr()?, admin_address.as_ref(), &chat)?;
@@ -138,7 +140,7 @@ fn announce(config: &Config, address: SocketAddr, admin: Option<&AdminAddress>, 
 }
 
 /// Returns when the process is asked to end. Asked twice, it ends without this returning.
-fn ended(log: Log) -> anyhow::Result<impl Future<Output = ()>> {
+fn ended() -> anyhow::Result<impl Future<Output = ()>> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     Ok(async move {
         let mut asked = async move || {
@@ -151,8 +153,7 @@ fn ended(log: Log) -> anyhow::Result<impl Future<Output = ()>> {
         tokio::spawn(async move {
             asked().await;
             tracing::warn!("asked to end twice: ending at once");
-            log.finish(LOG_AT_ONCE_MAX);
-            std::process::exit(1);
+            exit::now(1);
         });
     })
 }

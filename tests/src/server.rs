@@ -3,26 +3,30 @@
 //! that failed.
 
 use std::{
+    fmt::Display,
     fs::File,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus},
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
 
 use crate::{
     client::{Client, Knock},
-    command::binary,
     deadline::until,
     handlers,
     http::{Answer, Request},
     log::Log,
+    process::{address_in, come_up, spawn},
     raw::RawSocket,
     setup::{Home, Setup},
     user::User,
 };
+
+/// Where to listen on whichever port is free.
+const ANY_PORT: &str = "127.0.0.1:0";
 
 /// A server of a story.
 #[derive(Debug)]
@@ -51,11 +55,10 @@ impl TestServer {
     }
 
     pub(crate) async fn launch(setup: Setup, home: Home, meddling: impl FnOnce(&Home) -> Result<()>) -> Result<Self> {
-        let process = spawn("127.0.0.1:0", &setup, &home)?;
+        let process = spawn(ANY_PORT, &setup, &home)?;
         let meddled = meddling(&home);
         let (process, startup, log) = come_up(process).await?;
-        let address = startup.split("http://").nth(1).and_then(|rest| rest.split(' ').next()).context("no address")?;
-        let server = Self { process, address: address.to_owned(), startup: startup.clone(), log, setup, home };
+        let server = Self { process, address: address_in(&startup)?, startup, log, setup, home };
         meddled.map(|()| server)
     }
 
@@ -307,7 +310,7 @@ impl TestServer {
     /// # Errors
     /// When it goes on.
     pub async fn start_another(&self) -> Result<(Option<i32>, String)> {
-        let mut other = spawn("127.0.0.1:0", &self.setup, &self.home)?;
+        let mut other = spawn(ANY_PORT, &self.setup, &self.home)?;
         let log = Log::follow(other.stderr.take().context("no standard error")?);
         let ended = until("the second server's end", async || other.try_wait().ok().flatten()).await;
         let _ = other.kill();
@@ -325,7 +328,8 @@ impl TestServer {
         until("the server's end", async || process.try_wait().ok().flatten()).await
     }
 
-    /// Kills the process as a power cut would, and starts it again on the same data and the same port.
+    /// Kills the process, and starts it again on the same data and the same port. What it had written stays: only a power
+    /// cut loses what was not synced, and that takes a [disk](crate::disk) that can lose its power.
     ///
     /// # Errors
     /// When it does not come up again.
@@ -341,11 +345,34 @@ impl TestServer {
         let _ = self.process.kill();
         self.process.wait()?;
         meanwhile()?;
+        self.start_again(&self.address.clone()).await
+    }
+
+    /// Kills the process if it has not ended, and starts it on the same data, on another port and with an environment
+    /// variable that may differ.
+    ///
+    /// # Errors
+    /// When it does not come up again.
+    pub async fn restart_with(&mut self, name: &str, value: impl Display) -> Result<()> {
+        let _ = self.process.kill();
+        self.process.wait()?;
+        self.setup.environment.retain(|(known, _)| known != name);
+        self.setup.environment.push((name.into(), value.to_string()));
+        self.start_again(ANY_PORT).await
+    }
+
+    async fn start_again(&mut self, listen: &str) -> Result<()> {
         let log = self.log.since(0).join("\n");
         eprintln!("── log of the server at {} before its restart ──\n{log}", self.address);
-        let (process, startup, log) = come_up(spawn(&self.address, &self.setup, &self.home)?).await?;
-        (self.process, self.startup, self.log) = (process, startup, log);
+        let (process, startup, log) = come_up(spawn(listen, &self.setup, &self.home)?).await?;
+        (self.process, self.address, self.startup, self.log) = (process, address_in(&startup)?, startup, log);
         Ok(())
+    }
+
+    /// The directory over all that the server has.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        self.home.root()
     }
 }
 
@@ -355,50 +382,4 @@ impl Drop for TestServer {
         let _ = self.process.wait();
         eprintln!("── log of the server at {} ──\n{}", self.address, self.log.since(0).join("\n"));
     }
-}
-
-/// Starts the process.
-fn spawn(listen: &str, setup: &Setup, home: &Home) -> Result<Child> {
-    command(listen, setup, home).spawn().context("the binary does not start")
-}
-
-/// Awaits the startup line of a process.
-async fn come_up(mut process: Child) -> Result<(Child, String, Log)> {
-    let log = Log::follow(process.stderr.take().context("no standard error")?);
-    let output = Log::follow(process.stdout.take().context("no standard output")?);
-    match output.line_since(0, &["listening on http://"]).await {
-        Ok(startup) => Ok((process, startup, log)),
-        Err(error) => {
-            let _ = process.kill();
-            let _ = process.wait();
-            let _ = log.end().await;
-            bail!("{error}; the log:\n{}", log.since(0).join("\n"))
-        }
-    }
-}
-
-/// The command line, under a shell where the system is to set limits first.
-fn command(listen: &str, setup: &Setup, home: &Home) -> Command {
-    // The umask that protects least.
-    let mut before = "umask 000; ".to_owned();
-    if let Some(count) = setup.open_files {
-        before.push_str(&format!("ulimit -n {count}; "));
-    }
-    if setup.stalls_its_log {
-        // The process's own descriptor is the reader, and it never reads.
-        before.push_str("mkfifo log; exec 3<>log; ");
-    }
-    let mut command = Command::new("sh");
-    let after = match (setup.loses_its_log, setup.stalls_its_log) {
-        (true, _) => " 2>/dev/full",
-        (_, true) => " 2>&3",
-        _ => "",
-    };
-    command.args(["-c", &format!("{before}exec \"$@\"{after}"), "sh"]).arg(binary());
-    command.args(["serve", "--listen", listen, "--config"]).arg(home.config());
-    command.arg("--data").arg(home.data()).arg("--handlers").arg(home.handlers()).args(&setup.flags);
-    command.env("ONDOL_CACHE", handlers::target().join("test-cache")).env("NO_COLOR", "1");
-    command.envs(setup.environment.iter().map(|(name, value)| (name, value)));
-    command.current_dir(home.root()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
 }

@@ -23,6 +23,8 @@ pub struct Setup {
     settings: String,
     handlers: Vec<(String, Option<PathBuf>)>,
     parent: Option<PathBuf>,
+    pub(crate) binary: Option<PathBuf>,
+    pub(crate) run_by: Vec<String>,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) flags: Vec<String>,
     pub(crate) open_files: Option<u64>,
@@ -70,6 +72,20 @@ impl Setup {
     #[must_use]
     pub fn without(mut self, name: &str) -> Self {
         self.handlers.push((name.into(), None));
+        self
+    }
+
+    /// Another binary than the one that `make build` leaves, with the same command line.
+    #[must_use]
+    pub fn binary(mut self, file: impl Into<PathBuf>) -> Self {
+        self.binary = Some(file.into());
+        self
+    }
+
+    /// Under another command, which is to replace itself with the binary.
+    #[must_use]
+    pub fn run_by(mut self, words: &[&str]) -> Self {
+        self.run_by.extend(words.iter().map(|word| (*word).to_owned()));
         self
     }
 

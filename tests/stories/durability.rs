@@ -1,4 +1,5 @@
-//! What a member has seen is on disk: after a kill, and on a disk that is full.
+//! What a member has seen is stored: it outlives the process, and a disk that is full. What outlives a power cut is told in
+//! `power.rs`.
 
 use ondol_tests::{TestResult, TestServer, User};
 use serde_json::{Value, json};

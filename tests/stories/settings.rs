@@ -86,11 +86,3 @@ async fn an_unknown_key_keeps_the_server_from_starting() -> TestResult {
     assert!(why.contains("frame_byte_max") && why.contains("frame_bytes_max"), "{why}");
     Ok(())
 }
-
-#[tokio::test]
-async fn durability_may_be_lowered() -> TestResult {
-    let server = TestServer::setup().config(r#"synchronous = "normal""#).start().await?;
-    let room = server.create_room("lobby").await?;
-    server.join(room, "ann").await?.expect_nothing_before("hi").await?;
-    Ok(())
-}

@@ -142,6 +142,11 @@ impl Desk {
         self.answered.release = Some(number);
     }
 
+    /// Lets nothing be read any more.
+    pub(super) fn refuse_readers(&self) {
+        self.files.readers.close();
+    }
+
     /// Closes the file. The last connection to close copies the write-ahead log into the database and removes it.
     pub(super) fn close(&mut self) {
         let Ok(nothing) = Connection::open_in_memory() else { return };

@@ -233,7 +233,10 @@ impl<T> Writer<T> {
         worker::leave();
         match desk.reopen() {
             Ok(()) => tracing::warn!("the database was reopened, and everything that was answered is there"),
-            Err(reason) => give_up(&reason),
+            Err(reason) => {
+                desk.refuse_readers();
+                give_up(&reason)
+            }
         }
     }
 

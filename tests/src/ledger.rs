@@ -1,0 +1,151 @@
+//! What the clients of a server were told, over as many lives as it has, to be held against its database. Knows nothing of
+//! how a life ends.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::{self, Display, Formatter},
+};
+
+use anyhow::{Result, ensure};
+use rusqlite::Connection;
+use serde_json::Value;
+
+/// What was told.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    messages: BTreeMap<(u64, u64), Told>,
+    rooms: BTreeSet<u64>,
+    releases: BTreeSet<u64>,
+    not_stored: BTreeSet<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Told {
+    id: u64,
+    text: String,
+    client_id: Option<String>,
+}
+
+/// Where a database differs from what was told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Difference {
+    /// A message, a room or a release that was told of is not there.
+    Lost(String),
+    /// What must not be, whatever was lost.
+    Wrong(String),
+}
+
+impl Ledger {
+    /// How many messages somebody heard.
+    #[must_use]
+    pub fn heard(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// How much was told in all: of messages, rooms, releases and refusals.
+    #[must_use]
+    pub fn told(&self) -> usize {
+        self.messages.len() + self.rooms.len() + self.releases.len() + self.refusals()
+    }
+
+    /// How many messages were reported as not stored.
+    #[must_use]
+    pub fn refusals(&self) -> usize {
+        self.not_stored.len()
+    }
+
+    /// Notes a message as an event or an answer has it.
+    ///
+    /// # Errors
+    /// When somebody was told something else of the same place.
+    pub fn message(&mut self, event: &Value) -> Result<()> {
+        let number = |key: &str| event[key].as_u64().unwrap_or_default();
+        let told = Told {
+            id: number("id"),
+            // One of the handlers that are deployed shouts what was said quietly.
+            text: event["message"].as_str().unwrap_or_default().to_lowercase(),
+            client_id: event["client_id"].as_str().map(ToOwned::to_owned),
+        };
+        let before = self.messages.insert((number("room"), number("seq")), told.clone());
+        ensure!(before.as_ref().is_none_or(|before| *before == told), "{before:?} was told before {told:?}");
+        Ok(())
+    }
+
+    /// Notes that a message of this text was reported as not stored.
+    pub fn not_stored(&mut self, text: &str) {
+        self.not_stored.insert(text.to_owned());
+    }
+
+    /// Notes a room that was created.
+    pub fn room(&mut self, id: u64) {
+        self.rooms.insert(id);
+    }
+
+    /// Notes a release that was deployed.
+    pub fn release(&mut self, number: u64) {
+        self.releases.insert(number);
+    }
+
+    /// Holds a database against it.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn differences(&self, database: &Connection) -> Result<Vec<Difference>> {
+        let mut found = Vec::new();
+        let verdict: String = database.query_row("PRAGMA integrity_check", [], |row| row.get(0))?;
+        if verdict != "ok" {
+            found.push(Difference::Wrong(verdict));
+        }
+        let mut query = database.prepare("SELECT room, seq, id, text, client_id FROM message ORDER BY room, seq")?;
+        let stored = query.query_map([], |row| {
+            let number = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
+            Ok(((number(0)?, number(1)?), Told { id: number(2)?, text: row.get(3)?, client_id: row.get(4)? }))
+        })?;
+        let stored = stored.collect::<Result<Vec<_>, _>>()?;
+        self.compare(&stored, &mut found);
+        for (what, known) in [("room", &self.rooms), ("release", &self.releases)] {
+            let mut query = database.prepare(&format!("SELECT id FROM {what}"))?;
+            let ids = query.query_map([], |row| row.get::<_, i64>(0))?.collect::<Result<BTreeSet<_>, _>>()?;
+            let lost = known.iter().filter(|id| !ids.contains(&id.cast_signed()));
+            found.extend(lost.map(|id| Difference::Lost(format!("{what} {id}"))));
+        }
+        Ok(found)
+    }
+
+    fn compare(&self, stored: &[((u64, u64), Told)], found: &mut Vec<Difference>) {
+        let mut wrong = |what: String| found.push(Difference::Wrong(what));
+        let (mut last, mut texts) = ((0, 0), BTreeSet::new());
+        for ((room, seq), message) in stored {
+            let expected = if *room == last.0 { last.1 + 1 } else { 1 };
+            if *seq != expected {
+                wrong(format!("room {room} has seq {seq} in the place of {expected}"));
+            }
+            last = (*room, *seq);
+            if !texts.insert(&message.text) {
+                wrong(format!("{:.40} stands there twice", message.text));
+            }
+            if self.not_stored.contains(&message.text) {
+                wrong(format!("{:.40} is stored and was reported as not stored", message.text));
+            }
+        }
+        let stored: BTreeMap<_, _> = stored.iter().map(|(place, message)| (*place, message)).collect();
+        for (place, told) in &self.messages {
+            match stored.get(place) {
+                None => found.push(Difference::Lost(format!("{place:?}: {:.40}", told.text))),
+                Some(message) if *message != told => {
+                    found.push(Difference::Wrong(format!("{place:?}: {:.40} is {:.40}", told.text, message.text)));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+impl Display for Difference {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lost(what) => write!(f, "lost: {what}"),
+            Self::Wrong(what) => write!(f, "wrong: {what}"),
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! A server that ends and begins again on the same data, under load, with a [`Ledger`] over all its lives. Knows nothing of
+//! what ends it.
+
+use std::{cell::RefCell, fmt::Display, rc::Rc};
+
+use anyhow::{Context, Result, ensure};
+use futures_util::future::try_join_all;
+
+use crate::{
+    client::Client,
+    deadline::until,
+    ledger::{Difference, Ledger},
+    load::{self, Draft},
+    server::TestServer,
+    setup::Setup,
+};
+
+/// How the clients of a life talk.
+#[derive(Debug, Clone, Copy)]
+pub struct Load {
+    /// For each room, how many messages each of its speakers says before the first is answered.
+    pub windows: &'static [usize],
+    /// How long their messages are.
+    pub letters: usize,
+    /// Whether rooms are created meanwhile.
+    pub creates_rooms: bool,
+    /// Whether handlers are deployed meanwhile.
+    pub deploys: bool,
+}
+
+/// The server and what it told.
+#[derive(Debug)]
+pub struct Lives {
+    /// The server, as long as it lives.
+    pub server: TestServer,
+    ledger: Rc<RefCell<Ledger>>,
+    rooms: Vec<u64>,
+    life: usize,
+    /// What was said at the end of the last life and not answered: the speaker's room and name with it.
+    unanswered: Vec<(u64, String, Vec<Draft>)>,
+}
+
+impl Lives {
+    /// Starts the server, with a room for each speaker of `load`'s.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn begin(setup: Setup, load: &Load) -> Result<Self> {
+        let server = setup.start().await?;
+        let mut lives = Self { server, ledger: Rc::default(), rooms: Vec::new(), life: 0, unanswered: Vec::new() };
+        for number in 0..load.windows.len() {
+            let room = lives.server.create_room(&format!("room {number}")).await?;
+            lives.ledger.borrow_mut().room(room);
+            lives.rooms.push(room);
+        }
+        Ok(lives)
+    }
+
+    /// How many messages were heard.
+    #[must_use]
+    pub fn heard(&self) -> usize {
+        self.ledger.borrow().heard()
+    }
+
+    /// How much was told in all.
+    #[must_use]
+    pub fn told(&self) -> usize {
+        self.ledger.borrow().told()
+    }
+
+    /// Lets the clients talk until their connections end: `begun` is called when all are there.
+    ///
+    /// # Errors
+    /// When the server keeps silent.
+    pub async fn talk(&mut self, load: &Load, begun: impl AsyncFnOnce(&TestServer) -> Result<()>) -> Result<()> {
+        self.life += 1;
+        let (server, ledger, life) = (&self.server, &*self.ledger, self.life);
+        let mut speakers = Vec::new();
+        for (room, window) in self.rooms.iter().zip(load.windows) {
+            for name in ["ann", "ben"] {
+                let name = format!("{name}{room}");
+                speakers.push((*room, *window, name.clone(), server.open_tab(*room, name.as_str()).await?));
+            }
+        }
+        let talks = try_join_all(speakers.into_iter().map(async |(room, window, name, mut client)| {
+            let drafts = (0..).map(|number| Draft::new(&format!("{name}-{life}"), number, load.letters));
+            let unanswered = load::talk(&mut client, drafts, window, ledger).await?;
+            Ok::<_, anyhow::Error>((room, name, unanswered))
+        }));
+        let others = async {
+            let rooms = async {
+                if load.creates_rooms {
+                    load::create_rooms(server, ledger).await
+                }
+            };
+            let deploys = async {
+                if load.deploys {
+                    load::deploy(server, ledger).await
+                }
+            };
+            tokio::join!(rooms, deploys)
+        };
+        let (begun, unanswered, _) = tokio::join!(begun(server), talks, others);
+        begun?;
+        self.unanswered = unanswered?;
+        Ok(())
+    }
+
+    /// The same, and calls `then`, which is to end the server, once so many messages were heard in all lives.
+    ///
+    /// # Errors
+    /// When they are not heard in time, or the server keeps silent.
+    pub async fn talk_until_heard(
+        &mut self,
+        load: &Load,
+        heard: usize,
+        then: impl AsyncFnOnce(&TestServer) -> Result<()>,
+    ) -> Result<()> {
+        let told = Rc::clone(&self.ledger);
+        self.talk(load, async |server| {
+            until("messages to be heard", async || (told.borrow().heard() >= heard).then_some(())).await?;
+            then(server).await
+        })
+        .await
+    }
+
+    /// Starts the server again, with an environment variable, and holds the database against what was told.
+    ///
+    /// # Errors
+    /// When the server does not come up again, or the database cannot be read.
+    pub async fn begin_again(&mut self, name: &str, value: impl Display) -> Result<Vec<Difference>> {
+        self.server.restart_with(name, value).await?;
+        self.differences()
+    }
+
+    /// Holds the database against what was told.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn differences(&self) -> Result<Vec<Difference>> {
+        self.ledger.borrow().differences(&self.server.database()?)
+    }
+
+    /// Says again what was not answered, and one message more in each room: each must get the number that follows the last
+    /// one stored, and the history must show what the database holds.
+    ///
+    /// # Errors
+    /// When the server has it otherwise.
+    pub async fn go_on(&mut self) -> Result<()> {
+        for (room, name, drafts) in std::mem::take(&mut self.unanswered) {
+            let mut client = self.server.open_tab(room, name.as_str()).await?;
+            let unanswered = load::talk(&mut client, drafts.into_iter(), 1, &self.ledger).await?;
+            ensure!(unanswered.is_empty(), "{name}'s connection ended");
+        }
+        for room in &self.rooms {
+            let mut client: Client = self.server.open_tab(*room, "eve").await?;
+            let last = self.last_seq(*room)?;
+            client.say(&format!("eve{room}-{}", self.life)).await?;
+            let event = client.next_message().await?;
+            ensure!(event["seq"] == last + 1, "expected seq {} in room {room}, got {event}", last + 1);
+            self.ledger.borrow_mut().message(&event)?;
+            let page = format!("/chat/v1/room/{room}/messages/?after={}&limit=50", last.saturating_sub(49));
+            let history = self.server.get(&page).await?.expect(200)?;
+            let history = history.as_array().context("no array")?;
+            ensure!(history.len() as u64 == (last + 1).min(50), "the history of room {room} ends early");
+            history.iter().try_for_each(|message| self.ledger.borrow_mut().message(message))?;
+        }
+        Ok(())
+    }
+
+    fn last_seq(&self, room: u64) -> Result<u64> {
+        let sql = "SELECT coalesce(max(seq), 0) FROM message WHERE room = ?1";
+        let last: i64 = self.server.database()?.query_row(sql, [room.cast_signed()], |row| row.get(0))?;
+        Ok(last.unsigned_abs())
+    }
+}

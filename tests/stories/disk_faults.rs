@@ -1,0 +1,186 @@
+//! A disk that fails while the power stays on, and then loses it too. What was reported as stored is there, what was
+//! reported as not stored is not, and the server goes on or ends with status 1.
+
+use std::fs;
+
+use ondol_tests::{
+    Client, Heard, Ledger, TestResult, TestServer,
+    disk::{CUT_STATUS, Chance, Kind, Place, Plan, Rule, VARIABLE},
+    until,
+};
+use serde_json::{Value, json};
+
+use crate::power::on_test_disk;
+
+/// How many messages a story says before the disk fails, and as many amid that.
+const SAID: usize = 20;
+
+/// A server with two people, on a disk that does what `faults` say once the file `fault` is there, and loses its power at
+/// the next operation once the file `cut` is.
+async fn talking(seed: u64, faults: Vec<Rule>) -> TestResult<(TestServer, Client, Ledger)> {
+    let mut plan = Plan::seeded(seed).rule(Rule::new(Kind::Cut).after("cut"));
+    plan.rules.extend(faults.into_iter().map(|fault| fault.after("fault")));
+    eprintln!("{plan}");
+    let server = on_test_disk(&plan).start().await?;
+    let room = server.create_room("lobby").await?;
+    let mut ledger = Ledger::default();
+    ledger.room(room);
+    let mut ann = server.join(room, "ann").await?;
+    for number in 0..SAID {
+        ann.say(&format!("before {number}")).await?;
+        ledger.message(&ann.next_message().await?)?;
+    }
+    Ok((server, ann, ledger))
+}
+
+/// Says `text`, so many letters longer, until it is stored, each time under another name, or until the connection ends.
+/// Gives whether it was stored.
+async fn say_until_stored(ann: &mut Client, ledger: &mut Ledger, text: &str, letters: usize) -> TestResult<bool> {
+    let mut times = 0;
+    let stored = until(format!("{text} to be stored"), async || {
+        let said = format!("{text} {times} {}", "x".repeat(letters)).trim_end().to_owned();
+        times += 1;
+        match say(ann, &said).await {
+            Ok(Some(event)) if event["type"] == "chat.message" => Some(ledger.message(&event).map(|()| true)),
+            Ok(Some(event)) if event["code"] == "not_stored" => {
+                ledger.not_stored(&said);
+                None
+            }
+            // Not taken while the store is being opened again.
+            Ok(Some(_)) => None,
+            Ok(None) => Some(Ok(false)),
+            Err(error) => Some(Err(error)),
+        }
+    });
+    stored.await?
+}
+
+/// Says something and gives what its sender is told; None when the connection ends first.
+async fn say(ann: &mut Client, text: &str) -> TestResult<Option<Value>> {
+    let client_id = text.trim_end_matches('x').trim_end().replace(' ', "-");
+    let frame = json!({"type": "chat.message", "message": text, "client_id": client_id});
+    if ann.send(frame.to_string()).await.is_err() {
+        return Ok(None);
+    }
+    loop {
+        match ann.next().await? {
+            Heard::Text(heard) => {
+                let event: Value = serde_json::from_str(&heard)?;
+                // An error may come without the client's id; nothing else of its sender's is under way.
+                if event["type"] == "error" || event["client_id"] == frame["client_id"] {
+                    return Ok(Some(event));
+                }
+            }
+            Heard::Close(..) | Heard::Gone => return Ok(None),
+            _ => {}
+        }
+    }
+}
+
+/// Lets the disk fail, says what there is to say, cuts the power, and holds what is left against what was told.
+/// Gives whether anybody noticed.
+async fn told_and_kept(seed: u64, faults: Vec<Rule>, letters: usize) -> TestResult<bool> {
+    let (mut server, mut ann, mut ledger) = talking(seed, faults).await?;
+    fs::write(server.root().join("fault"), "")?;
+    let mut alive = true;
+    // Large messages are said until they have filled the log, and a little more.
+    for number in 0..SAID.max(10_000_000 * usize::from(letters > 0) / (letters + 1)) {
+        alive = alive && say_until_stored(&mut ann, &mut ledger, &format!("amid {number}"), letters).await?;
+    }
+    let noticed = ledger.refusals() > 0 || !alive;
+    if alive {
+        if letters > 0 {
+            server.wait_for_log("checkpoint").await?;
+        }
+        fs::write(server.root().join("cut"), "")?;
+        assert_eq!(say(&mut ann, "in the cut").await?, None);
+    }
+    let status = server.exit().await?.code();
+    assert_eq!(status, Some(if alive { CUT_STATUS } else { 1 }));
+
+    server.restart_with(VARIABLE, "").await?;
+    assert_eq!(ledger.differences(&server.database()?)?, []);
+    let mut ann = server.join(1, "ann").await?;
+    assert!(say_until_stored(&mut ann, &mut ledger, "after", 0).await?, "it takes nothing more");
+    assert_eq!(ledger.differences(&server.database()?)?, []);
+    Ok(noticed)
+}
+
+/// The same with several seeds, which decide what is left of an unsynced write.
+async fn told_and_kept_often(faults: &[Rule]) -> TestResult {
+    for seed in 0..6 {
+        assert!(told_and_kept(seed, faults.to_vec(), 0).await?, "no fault was met");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn writes_that_fail() -> TestResult {
+    told_and_kept_often(&[Rule::new(Kind::FailWrite).at(3).times(10)]).await
+}
+
+#[tokio::test]
+async fn writes_that_are_short() -> TestResult {
+    told_and_kept_often(&[Rule::new(Kind::ShortWrite).at(3).times(10)]).await
+}
+
+#[tokio::test]
+async fn a_disk_without_room() -> TestResult {
+    told_and_kept_often(&[Rule::new(Kind::Full).at(3).times(10)]).await
+}
+
+#[tokio::test]
+async fn a_sync_of_the_log_that_fails_once() -> TestResult {
+    told_and_kept_often(&[Rule::new(Kind::FailSync).on(Place::Wal)]).await
+}
+
+#[tokio::test]
+async fn syncs_of_the_log_that_fail_for_a_while() -> TestResult {
+    told_and_kept_often(&[Rule::new(Kind::FailSync).on(Place::Wal).at(2).times(5)]).await
+}
+
+#[tokio::test]
+async fn syncs_and_writes_that_fail_by_turns() -> TestResult {
+    let mut chance = Chance::new(10);
+    for seed in 0..15 {
+        let mut rule = |kinds: &[Kind]| {
+            let kind = kinds[usize::try_from(chance.below(kinds.len() as u64)).unwrap()];
+            Rule::new(kind).at(1 + chance.below(20)).times(1 + chance.below(8))
+        };
+        let faults = vec![rule(&[Kind::FailSync]), rule(&[Kind::FailWrite, Kind::ShortWrite, Kind::Full])];
+        told_and_kept(seed, faults, 0).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_checkpoint_that_cannot_be_written_or_synced() -> TestResult {
+    let fault = |kind| Rule::new(kind).on(Place::Db).times(3);
+    told_and_kept(1, vec![fault(Kind::FailSync), fault(Kind::FailWrite).at(50)], 50_000).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn syncs_that_fail_from_now_on_store_nothing() -> TestResult {
+    for seed in 0..6 {
+        let (mut server, mut ann, mut ledger) = talking(seed, vec![Rule::new(Kind::FailSync).always()]).await?;
+        fs::write(server.root().join("fault"), "")?;
+        for number in 0..SAID {
+            let text = format!("amid {number}");
+            match say(&mut ann, &text).await? {
+                Some(event) if event["type"] == "chat.message" => panic!("stored: {event}"),
+                Some(event) if event["code"] == "not_stored" => ledger.not_stored(&text),
+                Some(_) => {}
+                None => break,
+            }
+        }
+        // The power goes, or the server has ended by itself.
+        fs::write(server.root().join("cut"), "")?;
+        let _ = say(&mut ann, "in the cut").await?;
+        let ended = server.exit().await?.code();
+        assert!(ended == Some(CUT_STATUS) || ended == Some(1), "{ended:?}");
+        server.restart_with(VARIABLE, "").await?;
+        assert_eq!(ledger.differences(&server.database()?)?, [], "seed {seed}");
+    }
+    Ok(())
+}

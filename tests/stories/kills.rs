@@ -1,0 +1,35 @@
+//! The process is killed under load, again and again on the same data. The page cache outlives it, so this says nothing of
+//! syncs (see `power.rs`), but all of what the operating system and the real disk do is in it.
+
+use std::{
+    env,
+    time::{Duration, Instant},
+};
+
+use ondol_tests::{Lives, Load, TestResult, TestServer, disk::Chance};
+
+const LOAD: Load = Load { windows: &[1, 8, 30], letters: 200, creates_rooms: true, deploys: false };
+
+/// How many kills there are; the environment may ask for more.
+const KILLS: usize = 200;
+
+/// When it stops in any case, unless the environment said how many kills there are to be: a machine may be busy.
+const TIME_MAX: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn what_was_heard_survives_two_hundred_kills() -> TestResult {
+    // The server takes no variable of another name that begins with ONDOL_.
+    let asked = env::var("STORY_KILLS").ok().and_then(|kills| kills.parse::<usize>().ok());
+    let (begun, mut chance) = (Instant::now(), Chance::new(9));
+    let mut lives = Lives::begin(TestServer::setup().admin(), &LOAD).await?;
+    let mut kills = 0;
+    while kills < asked.unwrap_or(KILLS) && (asked.is_some() || kills < 10 || begun.elapsed() < TIME_MAX) {
+        let heard = lives.heard() + 1 + usize::try_from(chance.below(100))?;
+        lives.talk_until_heard(&LOAD, heard, async |server| server.signal("KILL")).await?;
+        assert_eq!(lives.begin_again("STORY_KILL", kills).await?, []);
+        lives.go_on().await?;
+        kills += 1;
+    }
+    eprintln!("{kills} kills, {} messages heard", lives.heard());
+    Ok(())
+}
