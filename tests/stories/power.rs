@@ -75,8 +75,9 @@ async fn thirty_cuts_in_deploys() -> TestResult {
 
 #[tokio::test]
 async fn ten_cuts_in_checkpoints() -> TestResult {
-    // A cut leaves the log as long as it was, so each life begins with a checkpoint.
-    cuts(&mut seeded(4), &LARGE, 10, Place::Db, 600).await
+    // One takes about 2,000 operations: half of the cuts fall within the first, the others after one. A cut leaves the log
+    // as long as it was, so most lives begin with a checkpoint.
+    cuts(&mut seeded(4), &LARGE, 10, Place::Db, 4_000).await
 }
 
 #[tokio::test]
