@@ -159,11 +159,16 @@ impl Lives {
             let event = client.next_message().await?;
             ensure!(event["seq"] == last + 1, "expected seq {} in room {room}, got {event}", last + 1);
             self.ledger.borrow_mut().message(&event)?;
-            let page = format!("/chat/v1/room/{room}/messages/?after={}&limit=50", last.saturating_sub(49));
-            let history = self.server.get(&page).await?.expect(200)?;
-            let history = history.as_array().context("no array")?;
-            ensure!(history.len() as u64 == (last + 1).min(50), "the history of room {room} ends early");
-            history.iter().try_for_each(|message| self.ledger.borrow_mut().message(message))?;
+            // Large messages take several pages.
+            let mut after = last.saturating_sub(49);
+            while after < last + 1 {
+                let page = format!("/chat/v1/room/{room}/messages/?after={after}&limit=50");
+                let history = self.server.get(&page).await?.expect(200)?;
+                let history = history.as_array().context("no array")?;
+                ensure!(!history.is_empty(), "the history of room {room} ends at {after}, before {}", last + 1);
+                history.iter().try_for_each(|message| self.ledger.borrow_mut().message(message))?;
+                after += history.len() as u64;
+            }
         }
         Ok(())
     }
