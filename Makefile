@@ -52,8 +52,9 @@ cases: build ## The handlers' own tables of cases, in the real sandbox
 stories: build guests ## The black-box tests, over real sockets
 	$(CARGO) test --release -p ondol-tests
 
-durability: build guests ## A minute for each story of other programs that use the database beside the server
-	ONDOL_DURABILITY_SECONDS=60 $(CARGO) test --release -p ondol-tests -- bystander
+durability: build guests ## The stories of durability and patience at full length, about half an hour
+	STORY_SECONDS=60 STORY_KILLS=200 $(CARGO) test --release -p ondol-tests -- bystander:: litestream:: kills::
+	STORY_SOCKETS=2500 STORY_PAUSE_MS=40000 $(CARGO) test --release -p ondol-tests -- a_pause_of_the_process
 
 lint: target ## Formatting and clippy, native and for WebAssembly, warnings denied
 	$(CARGO) fmt --all --check

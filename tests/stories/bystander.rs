@@ -1,5 +1,5 @@
 //! The database stays whole beside another program that reads it, checkpoints it and writes to it with a stock SQLite, as
-//! backups do. Each story takes `ONDOL_DURABILITY_SECONDS` (5 without it), half of them after a kill and a restart.
+//! backups do. Each story takes `STORY_SECONDS` (5 without it), half of them after a kill and a restart.
 
 mod other;
 
@@ -93,8 +93,8 @@ async fn everybody(server: &TestServer, plan: Talk, label: &str, until: Instant)
 
 /// How long one of two halves of a story takes.
 fn half() -> TestResult<Duration> {
-    let seconds = env::var("ONDOL_DURABILITY_SECONDS").map_or(Ok(5.0), |text| text.parse());
-    Ok(Duration::from_secs_f64(seconds.context("ONDOL_DURABILITY_SECONDS is no number")?) / 2)
+    let seconds = env::var("STORY_SECONDS").map_or(Ok(5.0), |text| text.parse());
+    Ok(Duration::from_secs_f64(seconds.context("STORY_SECONDS is no number")?) / 2)
 }
 
 /// Holds that the file is whole, with all that was heard and all that the bystander wrote, and that the server stores more.

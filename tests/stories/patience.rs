@@ -82,11 +82,17 @@ async fn as_many_fragments_as_may_be_are_one_message() -> TestResult {
     Ok(())
 }
 
+/// A size of a story, larger in `make durability`.
+fn number_of(variable: &str, usual: u64) -> u64 {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+}
+
 #[tokio::test]
 async fn a_pause_of_the_process_closes_nobody_who_has_answered() -> TestResult {
     let server = TestServer::setup().limit("ping_interval_ms", 100).limit("pong_ms_max", 200).start().await?;
     let mut sockets = Vec::new();
-    for number in 0..60 {
+    let (count, pause_ms) = (number_of("STORY_SOCKETS", 60), number_of("STORY_PAUSE_MS", 400));
+    for number in 0..count {
         let room = server.create_room("lobby").await?;
         let mut socket = server.raw().await?;
         socket.upgrade(room, &*format!("u{number}")).await?;
@@ -99,7 +105,8 @@ async fn a_pause_of_the_process_closes_nobody_who_has_answered() -> TestResult {
             socket.send_frame(&Frame::new(Frame::PONG, "")).await?;
         }
         let paused = Instant::now();
-        until("the end of the pause", async || (paused.elapsed() > Duration::from_millis(400)).then_some(())).await?;
+        until("the end of the pause", async || (paused.elapsed() > Duration::from_millis(pause_ms)).then_some(()))
+            .await?;
         server.signal("CONT")?;
         for socket in &mut sockets {
             socket.send_frame(&Frame::saying(&format!("round {round}"))).await?;

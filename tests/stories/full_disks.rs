@@ -1,0 +1,146 @@
+//! A disk that fills up under talk, on each kind of file system that people keep data on, and is freed again. Needs root, loop
+//! devices and the tools that make the file systems; skipped by name where they are missing, but not in CI.
+
+use std::{
+    fs::{self, File},
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, ensure};
+use ondol_tests::{Client, Heard, Ledger, TestResult, TestServer, until};
+use serde_json::Value;
+
+/// How large a file system is.
+const MIB: u64 = 256;
+
+/// A file system of its own, until dropped.
+struct Mounted {
+    at: PathBuf,
+    _directory: tempfile::TempDir,
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.at).status();
+    }
+}
+
+fn run(command: &mut Command) -> TestResult {
+    let output = command.output().with_context(|| format!("{command:?}"))?;
+    ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr).trim());
+    Ok(())
+}
+
+/// Makes a file system of a kind in a file, or in memory, and mounts it.
+fn mount(kind: &str) -> TestResult<Mounted> {
+    let directory = tempfile::TempDir::with_prefix("ondol-disk-")?;
+    let (image, at) = (directory.path().join("image"), directory.path().join("at"));
+    fs::create_dir(&at)?;
+    if kind == "tmpfs" {
+        run(Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={MIB}M"), "ondol"]).arg(&at))?;
+    } else {
+        // XFS wants no less than 300 MB.
+        File::create(&image)?.set_len((if kind == "xfs" { 320 } else { MIB }) << 20)?;
+        run(Command::new(format!("mkfs.{kind}")).arg("-q").arg(&image))?;
+        run(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(&at))?;
+    }
+    Ok(Mounted { at, _directory: directory })
+}
+
+/// Writes until nothing more fits.
+fn fill(at: &Path) -> TestResult<PathBuf> {
+    let path = at.join("fill");
+    let mut file = File::create(&path)?;
+    for piece in [1 << 20, 1 << 16, 512, 1] {
+        while file.write_all(&vec![7; piece]).is_ok() {}
+    }
+    // What is free only because it is not laid out yet is taken as well.
+    let _ = file.sync_all();
+    while file.write_all(&[7]).is_ok() {}
+    Ok(path)
+}
+
+/// Says something; true when it was stored, false when it was refused or the connection ended.
+async fn say(ann: &mut Client, ledger: &mut Ledger, text: &str) -> TestResult<bool> {
+    if ann.say(text).await.is_err() {
+        return Ok(false);
+    }
+    loop {
+        match ann.next().await? {
+            Heard::Text(heard) => {
+                let event: Value = serde_json::from_str(&heard)?;
+                match event["type"].as_str() {
+                    Some("chat.message") => return ledger.message(&event).map(|()| true),
+                    Some("error") => return Ok(false),
+                    _ => {}
+                }
+            }
+            Heard::Close(..) | Heard::Gone => return Ok(false),
+            _ => {}
+        }
+    }
+}
+
+async fn fills_up_and_is_freed(kind: &str) -> TestResult {
+    let mounted = match mount(kind) {
+        Ok(mounted) => mounted,
+        Err(error) if std::env::var_os("CI").is_some() => return Err(error),
+        Err(error) => {
+            eprintln!("skipped: a full {kind}: {error}");
+            return Ok(());
+        }
+    };
+    let mut server = TestServer::setup().under(&mounted.at).start().await?;
+    let room = server.create_room("lobby").await?;
+    let mut ledger = Ledger::default();
+    ledger.room(room);
+    let mut ann = server.join(room, "ann").await?;
+    for number in 0..20 {
+        ensure!(say(&mut ann, &mut ledger, &format!("before {number}")).await?, "not stored on a disk with room");
+    }
+    let filled = fill(&mounted.at)?;
+    // Long ones, so that the log has to grow.
+    let long = "x".repeat(1_900);
+    let mut refused = 0;
+    for number in 0..40 {
+        refused += usize::from(!say(&mut ann, &mut ledger, &format!("amid {number} {long}")).await?);
+    }
+    ensure!(refused > 0, "the disk was not full");
+    ensure!(server.get("/healthz").await.is_ok(), "the server has ended");
+    fs::remove_file(filled)?;
+    until("a message to be stored", async || match say(&mut ann, &mut ledger, "after").await {
+        Ok(true) => Some(()),
+        _ => None,
+    })
+    .await?;
+    until("readiness", async || (server.get("/readyz").await.ok()?.status == 200).then_some(())).await?;
+    assert_eq!(ledger.differences(&server.database()?)?, []);
+    server.restart().await?;
+    assert_eq!(ledger.differences(&server.database()?)?, []);
+    let mut ann = server.join(room, "ann").await?;
+    ensure!(say(&mut ann, &mut ledger, "in the end").await?, "nothing is stored after a restart");
+    drop(server);
+    Ok(())
+}
+
+#[tokio::test]
+async fn ext4() -> TestResult {
+    fills_up_and_is_freed("ext4").await
+}
+
+#[tokio::test]
+async fn xfs() -> TestResult {
+    fills_up_and_is_freed("xfs").await
+}
+
+#[tokio::test]
+async fn btrfs() -> TestResult {
+    fills_up_and_is_freed("btrfs").await
+}
+
+#[tokio::test]
+async fn tmpfs() -> TestResult {
+    fills_up_and_is_freed("tmpfs").await
+}
