@@ -37,10 +37,11 @@ async fn litestream_copies_a_database_in_use_and_leaves_it_whole() -> TestResult
     litestream.arg("replicate").arg(server.database_file()).arg(&replica).stdout(Stdio::null()).stderr(Stdio::null());
     let mut running = Running(litestream.spawn()?);
     let seconds = std::env::var("STORY_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(5);
-    let begun = Instant::now();
+    let (begun, mut round) = (Instant::now(), 0);
     while begun.elapsed() < Duration::from_secs(seconds) {
+        round += 1;
         for number in 0..50 {
-            ann.say(&format!("{number} {}", "x".repeat(1_500))).await?;
+            ann.say(&format!("{round} {number} {}", "x".repeat(1_500))).await?;
         }
         for _ in 0..50 {
             ledger.message(&ann.next_message().await?)?;
