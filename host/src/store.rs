@@ -283,5 +283,13 @@ impl<T: Send + 'static> Store<T> {
     }
 }
 
+/// Whoever opens the file next finds nothing of this process on it, although the checkpoint thread may still be at its end.
+impl<T> Drop for Store<T> {
+    fn drop(&mut self) {
+        self.writer.close();
+        self.writer.finish();
+    }
+}
+
 #[cfg(test)]
 mod tests;

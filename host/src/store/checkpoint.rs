@@ -96,6 +96,9 @@ struct Progress {
 
 fn checkpoint(files: &Files) -> rusqlite::Result<Progress> {
     let _alone = files.checkpoint.lock().unwrap_or_else(PoisonError::into_inner);
+    if files.readers.are_closed() {
+        return Ok(Progress { log: 0, copied: 0 });
+    }
     let connection = setup::open_for_checkpoints(files)?;
     connection
         .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| Ok(Progress { log: row.get(1)?, copied: row.get(2)? }))

@@ -49,7 +49,7 @@ impl Readers {
     /// The same on this thread, which is no worker.
     pub(super) fn read_here<R>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<R>) -> Result<R, StoreError> {
         let _open = self.open.read().unwrap_or_else(PoisonError::into_inner);
-        if self.closed.load(Ordering::Acquire) {
+        if self.are_closed() {
             return Err(StoreError::Closed);
         }
         let resting = self.resting().pop();
@@ -67,6 +67,11 @@ impl Readers {
         let _alone = self.open.write().unwrap_or_else(PoisonError::into_inner);
         self.resting().clear();
         meanwhile()
+    }
+
+    /// Whether none is opened any more.
+    pub(super) fn are_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 
     /// Opens none any more.

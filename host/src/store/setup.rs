@@ -101,9 +101,8 @@ pub(super) fn leave_log(connection: &Connection) -> rusqlite::Result<()> {
 /// Waits a little for whoever has locked the file; not when that was done so many times. The writer waits on a worker, which
 /// it leaves to others: some of what waits there, no other worker could take.
 fn wait_for_lock(times: i32) -> bool {
-    if times == 0 {
-        worker::leave();
-    }
+    // Each time: where the CPUs are busy, no thread may have taken the worker over at the first.
+    worker::leave();
     std::thread::sleep(LOCKED_LOOK);
     LOCKED_LOOK * times.unsigned_abs() < LOCKED_MAX
 }

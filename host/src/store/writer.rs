@@ -210,7 +210,8 @@ impl<T> Writer<T> {
         }
         let failing = self.health.failure().is_some();
         let mut desk = self.desk();
-        if desk.files_were_replaced() {
+        // One that was closed meanwhile may have lost its files.
+        if desk.files_were_replaced() && !self.queue().closed {
             let reason = "the database's files were deleted or replaced";
             tracing::error!(reason);
             self.health.failed(reason);
