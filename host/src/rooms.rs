@@ -46,7 +46,7 @@ struct Inner {
     /// The bytes of what they have heard, while somebody does.
     ahead_bytes: usize,
     publishing: bool,
-    /// A publisher panicked, so nobody sees to what it left.
+    /// A publisher panicked, and left frames that wait to be published.
     orphaned: bool,
 }
 
@@ -182,7 +182,7 @@ impl Room {
     }
 }
 
-/// A publisher's turn. It ends even by a panic: then whoever puts something next publishes what was left.
+/// A publisher's turn. It ends even by a panic: the next frame that is put then publishes what was left.
 struct Publisher<'a>(&'a Room);
 
 impl Publisher<'_> {

@@ -23,7 +23,7 @@ pub(super) struct Waiter {
     pub(super) in_flight: InFlight,
 }
 
-/// An id that is one message's alone until that is stored or has failed. Dropped, it tells whoever waits that the message was
+/// An id that is one message's alone until that is stored or has failed. Dropped, it tells the waiters that the message was
 /// not stored.
 pub(super) struct Claim {
     claims: Arc<Claims>,
@@ -68,7 +68,7 @@ impl Claims {
 }
 
 impl Claim {
-    /// Gives the id back, and whoever waits.
+    /// Frees the id, and gives the waiters.
     pub(super) fn end(mut self) -> Vec<Waiter> {
         self.take()
     }

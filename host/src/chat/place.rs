@@ -206,7 +206,7 @@ impl Place {
         };
         accepted.cover(payload.len());
         let then = Posted { place: Arc::clone(self), payload, reply: Some(reply), accepted: Some(accepted), claim };
-        // Whoever reports on the message counts it from here on.
+        // From here on the report on the message counts it.
         numbered.set(false);
         if let Err(failed) = work.append(Entry { message: Some(message), then }) {
             let Failed { entry, error } = *failed;
@@ -322,7 +322,7 @@ impl Place {
 /// One job's turn. It ends even by a panic: then the room takes its numbers from the database again and goes on.
 struct Turn<'a> {
     place: &'a Arc<Place>,
-    /// The job has a number that nobody else will account for.
+    /// The job has a number that no report will account for.
     numbered: Cell<bool>,
 }
 

@@ -230,7 +230,7 @@ fn report(batch: Batch<Posted>) -> Vec<Arc<Place>> {
     let mut rooms = Vec::new();
     for Entry { message, then } in batch.stored {
         let Posted { place, payload, reply, accepted, claim } = then;
-        // Given back before the room is told: whoever waits by now is in the room, and who comes later finds it stored.
+        // The id is freed before the room is told: a waiter is in the room by now, and a later frame finds the message stored.
         let (waiting, shared): (Vec<_>, Vec<_>) = match claim {
             Some(claim) => claim.end().into_iter().map(|Waiter { reply, in_flight }| (reply, in_flight)).unzip(),
             None => Default::default(),

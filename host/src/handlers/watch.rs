@@ -211,7 +211,7 @@ impl Watched {
 
     /// Offers the file if its content is not that of its last offer, or if it cannot be read and that was not told yet. A file
     /// that is not there says nothing: it may be in the middle of being replaced, and the active version goes on without it.
-    /// One that ends in the middle is offered once nobody has written to it for a while.
+    /// One that ends in the middle is offered once it has not changed for a while.
     fn offer(
         &mut self,
         directory: &Path,

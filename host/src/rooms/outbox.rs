@@ -161,7 +161,7 @@ impl Outbox {
     }
 
     /// Closes a peer whose socket has taken nothing for `stall` although something waited. To be asked after a
-    /// [`flush`](Self::flush), so that a process that stood still judges nobody by its own pause.
+    /// [`flush`](Self::flush), so that a pause of the process itself closes no peer.
     pub fn drop_stalled(&self, stall: Duration) -> bool {
         let mut queue = self.queue();
         if queue.closing.is_some() || queue.since.is_none_or(|since| since.elapsed() < stall) {
@@ -172,7 +172,7 @@ impl Outbox {
         true
     }
 
-    /// Lets go of what waits, once nobody will write it any more.
+    /// Lets go of what waits, once it will not be written any more.
     pub fn abandon(&self) {
         self.queue().break_off();
     }

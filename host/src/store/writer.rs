@@ -129,6 +129,9 @@ impl<T> Writer<T> {
                     self.health.recovered();
                 }
                 let mut refused = stored.refused;
+                if refused.is_empty() {
+                    return Batch { stored: entries, failed: Vec::new() };
+                }
                 part(entries, |index, _| refused.remove(&index))
             }
             Err(error) => {
