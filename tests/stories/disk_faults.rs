@@ -189,3 +189,17 @@ async fn syncs_that_fail_from_now_on_store_only_what_is_on_the_disk() -> TestRes
     }
     Ok(())
 }
+
+/// A room, unlike a message, has no number by which the disk could be asked for it.
+#[tokio::test]
+async fn a_room_whose_sync_fails_is_not_answered_at_all() -> TestResult {
+    let (mut server, _ann, ledger) = talking(3, vec![Rule::new(Kind::FailSync).on(Place::Wal)]).await?;
+    fs::write(server.root().join("fault"), "")?;
+    assert!(server.create_room("unknown").await.is_err());
+    assert_eq!(server.exit().await?.code(), Some(1));
+    server.wait_for_log("a sync failed").await?;
+    server.restart_with(VARIABLE, "").await?;
+    assert_eq!(ledger.differences(&server.database()?)?, []);
+    server.create_room("known").await?;
+    Ok(())
+}

@@ -158,7 +158,7 @@ impl<T> Writer<T> {
         post_id: Option<u64>,
         owner: Option<&str>,
     ) -> Result<RoomOutcome, StoreError> {
-        self.write(|desk| desk.create_room(draft, post_id, owner))
+        self.write_or_end(|desk| desk.create_room(draft, post_id, owner))
     }
 
     /// Does something while nobody commits.
@@ -173,10 +173,25 @@ impl<T> Writer<T> {
         &self,
         errand: impl FnOnce(&mut Connection) -> Result<R, StoreError>,
     ) -> Result<R, StoreError> {
-        let done = self.write(|desk| errand(&mut desk.connection));
+        let done = self.write_or_end(|desk| errand(&mut desk.connection));
         // Whoever waited has the desk next; this gives them a CPU as well, before there is another errand.
         std::thread::sleep(BREATH);
         done
+    }
+
+    /// Writes something that will be answered. When its sync failed, the disk may have it or not, and either answer could be wrong:
+    /// the process ends before it gives one, and the next start has what the disk has.
+    fn write_or_end<R>(&self, write: impl FnOnce(&mut Desk) -> Result<R, StoreError>) -> Result<R, StoreError> {
+        self.write(|desk| {
+            let done = write(desk);
+            if let Err(StoreError::Sqlite(error)) = &done
+                && is_failed_sync(error)
+            {
+                desk.refuse_readers();
+                give_up(&format!("a sync failed, so it is not known whether a room or a release is stored: {error}"));
+            }
+            done
+        })
     }
 
     /// Writes with a transaction of its own, and reopens the database when its sync failed.
@@ -274,9 +289,10 @@ impl<T> Writer<T> {
     }
 }
 
-/// Ends the process: the disk lost what was answered as stored, or cannot be read any more. Nothing more is answered.
+/// Ends the process: the disk lost what was answered as stored, cannot be read any more, or may hold what would be answered as
+/// failed. Nothing more is answered.
 fn give_up(reason: &str) -> ! {
-    tracing::error!(reason, "the database lost what was answered as stored, or cannot be reopened: the server ends");
+    tracing::error!(reason, "the disk can no longer be trusted with what was answered: the server ends");
     exit::now(1)
 }
 
