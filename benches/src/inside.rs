@@ -8,12 +8,12 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail, ensure};
 use ondol::config::{Limits, Synchronous};
 use ondol::handlers::{Candidate, HandlerKind, Handlers, How, Ledger, Release, Sandbox, Source, Why};
-use ondol::model::{
-    Action, Draft, Frame, Message, MessageId, RoomDraft, RoomId, Seq, Speaker, Standing, Timestamp, User,
-};
 use ondol::store::{Entry, RoomOutcome, Store};
 use ondol_events::payload;
 use ondol_events::senders::Senders;
+use ondol_host_model::{
+    Action, Draft, Frame, Message, MessageId, RoomDraft, RoomId, Seq, Speaker, Standing, Timestamp, User,
+};
 use ondol_messages::frame;
 
 /// Bytes of every text, as of those that the crowds say.
