@@ -142,7 +142,7 @@ impl Disk {
             let said = usize::try_from(self.parrot.said)?;
             let room = *self.rooms.get(said % self.rooms.len()).context("no room")?;
             let seq = Seq((said / self.rooms.len()) as u64 + 1);
-            let entry = Entry { message: Some(self.parrot.nth(room, seq)), then: () };
+            let entry = Entry { message: Some(self.parrot.nth(room, seq)), context: () };
             // This is the only one who appends, so the turn is always ours.
             let _ = self.store.append(entry).map_err(|failed| failed.error)?;
         }

@@ -193,7 +193,7 @@ async fn serve(
     tracing::info!(connections = open.count.load(Ordering::Relaxed), "shutting down");
     let finish = async {
         phase.send_replace(Phase::Ending);
-        tokio::task::spawn_blocking(move || chat.close()).await.context("closing the chat")?;
+        chat.close().await;
         open.all_closed().await;
         anyhow::Ok(())
     };

@@ -158,7 +158,7 @@ pub(super) fn watch(mut store: StoreContextMut<'_, State>) -> wasmtime::Result<U
         match call.slow_calls.enter() {
             Some(slow) => {
                 call.slow = Some(slow);
-                worker::leave();
+                worker::hand_off();
             }
             None if call.crowded => return Err(Overrun::TooManySlow(call.slow_calls.max).into()),
             None => call.crowded = true,

@@ -1,4 +1,4 @@
-//! A room whose jobs fail in ways that no handler can bring about.
+//! A room whose tasks fail in ways that no handler can bring about.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -15,14 +15,15 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use super::*;
+use crate::chat::delivery::deliver;
 use crate::config::Limits;
 use ondol_host_rooms::Wire;
 use ondol_host_store::Store;
 use ondol_host_store::Synchronous;
 
-/// A wire that panics at the first write, after it has put one more job into the room, and tells of all later ones.
+/// A wire that panics at the first write, after it has put one more task into the room, and tells of all later ones.
 struct Panicking {
-    place: Arc<OnceLock<Weak<Place>>>,
+    room: Arc<OnceLock<Weak<RoomQueue>>>,
     first: AtomicBool,
     heard: Sender<Vec<u8>>,
 }
@@ -30,17 +31,17 @@ struct Panicking {
 impl Wire for Panicking {
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         if self.first.swap(false, Ordering::Relaxed) {
-            assert!(relay(&self.place.get().unwrap().upgrade().unwrap(), "two"));
-            panic!("a job that panics");
+            assert!(relay(&self.room.get().unwrap().upgrade().unwrap(), "two"));
+            panic!("a task that panics");
         }
         self.heard.send(bytes.to_vec()).unwrap();
         Ok(bytes.len())
     }
 }
 
-fn relay(place: &Arc<Place>, payload: &str) -> bool {
-    let accepted = place.work.accept(&place.flow, payload.len()).unwrap();
-    place.relay(payload.to_owned(), accepted)
+fn relay(room: &Arc<RoomQueue>, payload: &str) -> bool {
+    let accepted = room.pipeline.accept(&room.flow, payload.len()).unwrap();
+    room.relay(payload.to_owned(), accepted)
 }
 
 fn hears(heard: &Receiver<Vec<u8>>) -> Vec<u8> {
@@ -48,18 +49,19 @@ fn hears(heard: &Receiver<Vec<u8>>) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_that_panics_does_not_leave_its_room_mute() {
+async fn a_task_that_panics_does_not_leave_its_room_mute() {
     let (directory, limits) = (tempfile::tempdir().unwrap(), Limits::default());
     let store = Store::open(&directory.path().join("test.db"), Synchronous::Normal, &limits.store()).unwrap();
-    let place = Arc::new(Place::new(RoomId(1), &Arc::new(Work::new(store, limits, Handle::current()))));
+    let pipeline = Pipeline::new(store, limits, Handle::current(), deliver);
+    let room = Arc::new(RoomQueue::new(RoomId(1), &Arc::new(pipeline)));
     let (sender, heard) = channel();
-    let known = Arc::new(OnceLock::from(Arc::downgrade(&place)));
-    let wire = Panicking { place: known, first: AtomicBool::new(true), heard: sender };
-    place.room.join("ann", &Arc::new(Outbox::new(Arc::new(wire), 1_000)));
+    let known = Arc::new(OnceLock::from(Arc::downgrade(&room)));
+    let wire = Panicking { room: known, first: AtomicBool::new(true), heard: sender };
+    room.members.join("ann", &Arc::new(Outbox::new(Arc::new(wire), 1_000)));
 
-    catch_unwind(AssertUnwindSafe(|| relay(&place, "one"))).unwrap_err();
-    assert_eq!(hears(&heard), b"\x81\x03two", "the job that waited is done");
-    assert!(relay(&place, "three"));
+    catch_unwind(AssertUnwindSafe(|| relay(&room, "one"))).unwrap_err();
+    assert_eq!(hears(&heard), b"\x81\x03two", "the task that waited is done");
+    assert!(relay(&room, "three"));
     assert_eq!(hears(&heard), b"\x81\x05three");
-    assert_eq!(place.flow.bytes(), 0, "nothing is in flight");
+    assert_eq!(room.flow.bytes(), 0, "nothing is in flight");
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
-use super::Work;
+use super::room_queue::ChatPipeline;
 use crate::config::Limits;
 use crate::handlers::{Activation, HandlerKind, How, Ledger, Source, VersionId, Why};
 use ondol_host_model::Timestamp;
@@ -18,8 +18,8 @@ pub(super) fn kept(limits: &Limits) -> Kept {
 }
 
 /// A ledger that is the store.
-pub(super) fn ledger(work: &Arc<Work>) -> Ledger {
-    let (recording, marking) = (Arc::clone(work), Arc::clone(work));
+pub(super) fn ledger(pipeline: &Arc<ChatPipeline>) -> Ledger {
+    let (recording, marking) = (Arc::clone(pipeline), Arc::clone(pipeline));
     Ledger {
         record: Box::new(move |activation| record(&recording, activation).map_err(|error| error.to_string())),
         mark: Box::new(move |version, evidence| {
@@ -29,14 +29,14 @@ pub(super) fn ledger(work: &Arc<Work>) -> Ledger {
     }
 }
 
-fn record(work: &Work, activation: &Activation<'_>) -> Result<u64, StoreError> {
+fn record(pipeline: &ChatPipeline, activation: &Activation<'_>) -> Result<u64, StoreError> {
     let fresh = activation.fresh.iter().map(stored_version).collect();
-    work.store.record_release(fresh, new_release(activation.versions, activation.why), kept(&work.limits))
+    pipeline.store.record_release(fresh, new_release(activation.versions, activation.why), kept(&pipeline.limits))
 }
 
 /// Keeps versions whole.
-pub(super) fn keep(work: &Work, sources: &[Source]) -> Result<(), StoreError> {
-    sources.iter().try_for_each(|source| work.store.keep_version(stored_version(source)))
+pub(super) fn keep(pipeline: &ChatPipeline, sources: &[Source]) -> Result<(), StoreError> {
+    sources.iter().try_for_each(|source| pipeline.store.keep_version(stored_version(source)))
 }
 
 /// A release as it is recorded.
@@ -72,8 +72,8 @@ fn stored_version(source: &Source) -> StoredVersion {
 }
 
 /// A kept version as it was deployed, or why it is not that any more.
-pub(super) fn source(work: &Work, handler: HandlerKind, id: &str) -> Result<Source, String> {
-    let stored = work.store.version(id.to_owned()).map_err(|error| error.to_string())?;
+pub(super) fn source(pipeline: &ChatPipeline, handler: HandlerKind, id: &str) -> Result<Source, String> {
+    let stored = pipeline.store.version(id.to_owned()).map_err(|error| error.to_string())?;
     as_deployed(stored, handler, id)
 }
 
@@ -98,8 +98,8 @@ pub fn as_deployed(stored: Option<StoredVersion>, handler: HandlerKind, id: &str
 }
 
 /// The marks that the store remembers.
-pub(super) fn bad(work: &Work) -> Result<HashMap<VersionId, String>, StoreError> {
-    let marks = work.store.bad_versions()?;
+pub(super) fn bad(pipeline: &ChatPipeline) -> Result<HashMap<VersionId, String>, StoreError> {
+    let marks = pipeline.store.bad_versions()?;
     Ok(marks.into_iter().filter_map(|(id, evidence)| Some((VersionId::read(&id)?, evidence))).collect())
 }
 

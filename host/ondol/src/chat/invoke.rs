@@ -22,7 +22,7 @@ pub(super) fn create(
     creator: Option<&User>,
 ) -> Result<Result<RoomDraft, Refusal>, Fault> {
     let ask = |release: &Release| release.create(request, creator);
-    or_instead(release, (None, Some(id)), ask, || Call::Create(request.clone(), creator.cloned()), || None)
+    with_fallback(release, (None, Some(id)), ask, || Call::Create(request.clone(), creator.cloned()), || None)
 }
 
 /// What becomes of a frame.
@@ -35,14 +35,14 @@ pub(super) fn receive(
 ) -> Result<Result<Action, Refusal>, Fault> {
     let ask = |release: &Release| release.receive(sender, room, frame);
     let call = || Call::receive(sender, room, frame);
-    or_instead(release, (Some(room), Some(request)), ask, call, || release.receive_instead(frame))
+    with_fallback(release, (Some(room), Some(request)), ask, call, || release.receive_instead(frame))
 }
 
 /// A message's event.
-pub(super) fn message(release: &Release, request: &RequestId, message: &Message) -> Result<String, Fault> {
-    let asked = (Some(message.room), Some(request));
+pub(super) fn message(release: &Release, request: Option<&RequestId>, message: &Message) -> Result<String, Fault> {
+    let asked = (Some(message.room), request);
     let call = || Call::Message(message.clone());
-    or_instead(release, asked, |release| release.message(message), call, || release.message_instead(message))
+    with_fallback(release, asked, |release| release.message(message), call, || release.message_instead(message))
 }
 
 /// A refusal's event.
@@ -54,22 +54,28 @@ pub(super) fn refusal(
 ) -> Result<String, Fault> {
     let asked = (Some(room), Some(request));
     let call = || Call::Refusal(refusal.clone());
-    or_instead(release, asked, |release| release.refusal(refusal), call, || release.refusal_instead(refusal))
+    with_fallback(release, asked, |release| release.refusal(refusal), call, || release.refusal_instead(refusal))
 }
 
 /// The event of a user who came.
 pub(super) fn join(release: &Release, room: RoomId, user: &User) -> Result<Option<String>, Fault> {
     let call = || Call::Join(room, user.clone());
-    or_instead(release, (Some(room), None), |release| release.join(room, user), call, || release.join_instead(user))
+    with_fallback(release, (Some(room), None), |release| release.join(room, user), call, || release.join_instead(user))
 }
 
 /// The event of a user who left.
 pub(super) fn leave(release: &Release, room: RoomId, user: &User) -> Result<Option<String>, Fault> {
     let call = || Call::Leave(room, user.clone());
-    or_instead(release, (Some(room), None), |release| release.leave(room, user), call, || release.leave_instead(user))
+    with_fallback(
+        release,
+        (Some(room), None),
+        |release| release.leave(room, user),
+        call,
+        || release.leave_instead(user),
+    )
 }
 
-fn or_instead<T>(
+fn with_fallback<T>(
     release: &Release,
     (room, request): Asked<'_>,
     ask: impl Fn(&Release) -> Result<T, Fault>,
