@@ -29,7 +29,7 @@ pub(crate) fn measure(criterion: &mut Criterion) {
         }
         group.throughput(Throughput::Elements(members));
         group.bench_function(format!("room of {members}"), |bencher| {
-            bencher.iter(|| room.put(&payload, None, None) && room.publish() == Rest::Nothing);
+            bencher.iter(|| room.put(&payload, None) && room.publish() == Rest::Nothing);
         });
     }
     group.finish();

@@ -239,7 +239,7 @@ impl Place {
 
     /// Sends a payload to the room, after what was put before.
     fn send(self: &Arc<Self>, payload: &str, accepted: Option<Accepted>) {
-        if self.room.put(payload, None, accepted.map(|accepted| accepted.apart().1)) {
+        if self.room.put(payload, accepted.map(|accepted| accepted.apart().1)) {
             self.publish();
         }
     }

@@ -236,7 +236,7 @@ fn report(batch: Batch<Posted>) -> Vec<Arc<Place>> {
             None => Default::default(),
         };
         let in_flight = accepted.map(|accepted| accepted.apart().1).into_iter().chain(shared);
-        let due = place.room.put(&payload, reply.as_ref().and_then(Reply::outbox), in_flight);
+        let due = place.room.put(&payload, in_flight);
         place.came_back(false);
         if let Some(message) = message {
             claims::stored(waiting, &message);
