@@ -23,14 +23,18 @@ build: host handlers ## Build target/release/ondol and target/handlers/*.wasm
 host:
 	$(CARGO) build --release -p ondol
 
-handlers: target ## Build the three handlers into target/handlers (a running server takes them)
+handlers: host target ## Build the handlers into target/handlers, if they pass their cases (a running server activates them)
 	$(CARGO) build --profile handler --target $(WASM) $(HANDLERS:%=-p ondol-%)
 	@mkdir -p target/handlers
 	@for handler in $(HANDLERS); do \
-		cmp -s $(BUILT)/ondol_$$handler.wasm target/handlers/$$handler.wasm || { \
-			cp $(BUILT)/ondol_$$handler.wasm target/handlers/.$$handler.new && \
-			mv target/handlers/.$$handler.new target/handlers/$$handler.wasm; \
-		} || exit 1; \
+		built=$(BUILT)/ondol_$$handler.wasm; \
+		cmp -s $$built target/handlers/$$handler.wasm && continue; \
+		cases=$$(target/release/ondol test $$built --cases handlers/$$handler/cases.toml 2>&1) || { \
+			printf '%s\n' "$$cases" | grep -v '^ok '; \
+			echo "$$handler fails its own cases: target/handlers/$$handler.wasm stays as it is"; \
+			exit 1; \
+		}; \
+		cp $$built target/handlers/.$$handler.new && mv target/handlers/.$$handler.new target/handlers/$$handler.wasm || exit 1; \
 	done
 
 guests: target
