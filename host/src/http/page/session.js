@@ -1,9 +1,9 @@
 // One user in one room, over as many sockets as it takes. Messages come out in the order of their `seq`, each once,
-// whether they arrive over the socket or are fetched after a gap; what is said is sent until it is answered.
-// Knows nothing of the screen: it tells `on` what happened.
+// whether they arrive over the socket or are fetched after a gap; a message of our own is sent until it is answered.
+// Knows nothing of the screen: it reports to `on`.
 //
 // on.entered(room, messages)  the first time, and again when too much was missed to fetch it all
-// on.message(message)         the next one, live or made up for
+// on.message(message)         the next one, live or fetched
 // on.event(kind, name)        "join" or "leave"
 // on.outgoing(item)           one of our own has changed: {clientId, text, state, problem}
 // on.problem(line)            the server refused something that is not in `outgoing`
@@ -35,7 +35,7 @@ export class Session {
   #held = []; // events that wait for it
   #last = null; // the seq of the newest message shown
   #outgoing = new Map(); // by client id, in the order in which they were said
-  #asked = null; // the one that waits for its answer: an error names no message, so there is one at a time
+  #asked = null; // the one that waits for its answer; the others wait for it
   #asking; // its timer
   #attempt = 0;
   #again; // the timer of the next attempt
