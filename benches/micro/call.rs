@@ -4,7 +4,7 @@ use std::path::Path;
 
 use criterion::Criterion;
 use ondol::config::Limits;
-use ondol::model::{RoomId, Seq};
+use ondol_host_model::{RoomId, Seq};
 
 use crate::TARGET;
 use crate::inside::{Parrot, handlers};

@@ -1,0 +1,118 @@
+//! The client's own ids of messages that are on their way to the disk. A second frame with such an id stores nothing: it
+//! waits, and shares the first one's fate. Knows nothing of what the message says.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::reply::{Reply, SayError};
+use ondol_host_model::Message;
+use ondol_host_rooms::InFlight;
+
+/// A sender, and their own id for a message.
+type Id = (String, String);
+
+/// The ids of one room.
+#[derive(Default)]
+pub(super) struct Claims(Mutex<HashMap<Id, Vec<Waiter>>>);
+
+/// Somebody who sent the same message once more.
+pub(super) struct Waiter {
+    pub(super) reply: Reply,
+    /// They are not told yet, so their frame is in flight like the first one.
+    pub(super) in_flight: InFlight,
+}
+
+/// An id that is one message's alone until that is stored or has failed. Dropped, it tells the waiters that the message was
+/// not stored.
+pub(super) struct Claim {
+    claims: Arc<Claims>,
+    id: Option<Id>,
+}
+
+impl Claims {
+    /// Claims an id. None: a message with it is on its way, and `waiter` hears what becomes of that.
+    pub(super) fn claim(
+        self: &Arc<Self>,
+        sender: &str,
+        client_id: &str,
+        waiter: Waiter,
+    ) -> Result<(Claim, Waiter), ()> {
+        let id = (sender.to_owned(), client_id.to_owned());
+        match self.lock().entry(id.clone()) {
+            Entry::Occupied(mut first) => {
+                first.get_mut().push(waiter);
+                Err(())
+            }
+            Entry::Vacant(place) => {
+                place.insert(Vec::new());
+                Ok((Claim { claims: Arc::clone(self), id: Some(id) }, waiter))
+            }
+        }
+    }
+
+    /// Waits with a message that is on its way. The waiter comes back when none with that id is.
+    pub(super) fn wait(&self, sender: &str, client_id: &str, waiter: Waiter) -> Option<Waiter> {
+        match self.lock().get_mut(&(sender.to_owned(), client_id.to_owned())) {
+            Some(waiting) => {
+                waiting.push(waiter);
+                None
+            }
+            None => Some(waiter),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Id, Vec<Waiter>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Claim {
+    /// Frees the id, and gives the waiters.
+    pub(super) fn end(mut self) -> Vec<Waiter> {
+        self.take()
+    }
+
+    /// The message has failed, for everyone who sent it. The id is free before the first of them hears so and tries again.
+    pub(super) fn fail(mut self, error: &SayError, tell_first: impl FnOnce()) {
+        let client_id = self.id.as_ref().map(|(_, client_id)| client_id.clone());
+        let waiting = self.take();
+        tell_first();
+        tell(waiting, error, client_id.as_deref());
+    }
+
+    fn take(&mut self) -> Vec<Waiter> {
+        let Some(id) = self.id.take() else { return Vec::new() };
+        self.claims.lock().remove(&id).unwrap_or_default()
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let client_id = self.id.as_ref().map(|(_, client_id)| client_id.clone());
+        tell(self.take(), &SayError::NotStored, client_id.as_deref());
+    }
+}
+
+/// Tells an error to all who sent a message.
+fn tell(waiting: Vec<Waiter>, error: &SayError, client_id: Option<&str>) {
+    for Waiter { reply, in_flight } in waiting {
+        reply.failed(error.clone(), client_id);
+        drop(in_flight);
+    }
+}
+
+/// Tells an error to the one who sent a message first, and to all who sent it again.
+pub(super) fn fail(claim: Option<Claim>, error: &SayError, tell_first: impl FnOnce()) {
+    match claim {
+        Some(claim) => claim.fail(error, tell_first),
+        None => tell_first(),
+    }
+}
+
+/// Tells those who waited for a message that it is stored. A connection hears its event with the room.
+pub(super) fn stored(waiting: Vec<Reply>, message: &Message) {
+    for reply in waiting {
+        reply.stored(message.clone());
+    }
+}

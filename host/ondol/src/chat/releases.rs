@@ -1,0 +1,367 @@
+//! Which versions answer, and how that changes: deploys by an operator or the directory, and the ways back. Everything
+//! here compiles or waits for the disk and runs beside the workers; one change at a time is prepared.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::ledger;
+use super::{Chat, Work};
+use crate::handlers::{
+    ActivateError, Candidate, HandlerKind, Handlers, How, LoadError, SettingsMap, Source, Standing, VersionId, Why,
+};
+use ondol_host_store::{Seen, StoreError, StoredRelease};
+
+/// How far back a release is looked for when none is named.
+const STEPS_MAX: usize = 1_000;
+
+/// The handlers, with all that a change of them needs.
+pub(super) struct Releases {
+    pub(super) handlers: Arc<Handlers>,
+    pub(super) work: Arc<Work>,
+    /// What the config sets for each handler.
+    config: [Arc<SettingsMap>; 3],
+    preparing: Mutex<()>,
+}
+
+/// What is to become of one handler. What is not given stays as it stands.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// Which.
+    pub handler: HandlerKind,
+    /// Its component.
+    pub wasm: Option<Vec<u8>>,
+    /// All its settings.
+    pub settings: Option<SettingsMap>,
+    /// The cases that it has to pass.
+    pub cases: Option<String>,
+}
+
+/// Who wants a change, and why.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// Who.
+    pub who: String,
+    /// In their words.
+    pub why: String,
+    /// Versions that are marked as bad are taken all the same, and have no probation.
+    pub forced: bool,
+}
+
+/// Where to go back to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// To the release before.
+    Before,
+    /// To a release by its number.
+    Release(u64),
+    /// To a version, by the beginning of its id; the other two handlers stay.
+    Version(String),
+}
+
+/// What is active after a change.
+#[derive(Clone, Debug)]
+pub struct Changed {
+    /// Its number.
+    pub number: u64,
+    /// Whether it was not active already.
+    pub changed: bool,
+    /// The three versions.
+    pub versions: [VersionId; 3],
+}
+
+/// Why nothing was changed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ReleaseError {
+    /// The gate has refused it: for each handler, why.
+    #[error("{}", told(.0))]
+    Refused(Vec<(HandlerKind, LoadError)>),
+    /// Something speaks against one of its versions, or it could not be recorded.
+    #[error(transparent)]
+    Activate(#[from] ActivateError),
+    /// There is no such release or version.
+    #[error("{0}")]
+    Unknown(String),
+    /// There is one, and it cannot be had any more.
+    #[error("{0}")]
+    Broken(String),
+    /// The store failed.
+    #[error("the store failed: {0}")]
+    Store(#[from] StoreError),
+    /// It is so already.
+    #[error("{0}")]
+    Conflict(&'static str),
+}
+
+fn told(refused: &[(HandlerKind, LoadError)]) -> String {
+    let told: Vec<String> = refused.iter().map(|(handler, error)| format!("{handler}: {error}")).collect();
+    told.join("; ")
+}
+
+impl Chat {
+    /// Deploys one, two or three handlers together: all of them, or none.
+    ///
+    /// # Errors
+    ///
+    /// Every reason of the gate, or why it could not be recorded. What stood stands.
+    pub async fn deploy(&self, parts: Vec<Part>, order: Order) -> Result<Changed, ReleaseError> {
+        self.beside(move |releases| releases.deploy(&parts, &order)).await
+    }
+
+    /// Goes back.
+    ///
+    /// # Errors
+    ///
+    /// When there is nothing to go back to, or it does not work any more. What stood stands.
+    pub async fn roll_back(&self, target: Target, order: Order) -> Result<Changed, ReleaseError> {
+        self.beside(move |releases| releases.roll_back(&target, &order)).await
+    }
+
+    /// Does what is not for a worker.
+    pub(super) async fn beside<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Releases) -> Result<R, ReleaseError> + Send + 'static,
+    ) -> Result<R, ReleaseError> {
+        let releases = Arc::clone(&self.releases);
+        let done = tokio::task::spawn_blocking(move || work(&releases)).await;
+        done.unwrap_or(Err(ReleaseError::Store(StoreError::Closed)))
+    }
+}
+
+impl Releases {
+    pub(super) fn new(handlers: Arc<Handlers>, work: Arc<Work>, config: [Arc<SettingsMap>; 3]) -> Self {
+        Self { handlers, work, config, preparing: Mutex::default() }
+    }
+
+    /// What the config sets for a handler.
+    pub(super) fn config_of(&self, handler: HandlerKind) -> &Arc<SettingsMap> {
+        let [rooms, messages, events] = &self.config;
+        match handler {
+            HandlerKind::Rooms => rooms,
+            HandlerKind::Messages => messages,
+            HandlerKind::Events => events,
+        }
+    }
+
+    fn deploy(&self, parts: &[Part], order: &Order) -> Result<Changed, ReleaseError> {
+        self.change(parts, &self.why(order))
+    }
+
+    /// Brings the parts through the gate, then makes them active together.
+    fn change(&self, parts: &[Part], why: &Why) -> Result<Changed, ReleaseError> {
+        let candidate = self.prove(parts, why)?;
+        let changed = self.activate(&candidate, why)?;
+        if !changed.changed {
+            // Only its cases are new.
+            ledger::keep(&self.work, candidate.fresh())?;
+        }
+        Ok(changed)
+    }
+
+    /// Brings the parts through the gate. What it refuses is recorded.
+    pub(super) fn prove(&self, parts: &[Part], why: &Why) -> Result<Candidate, ReleaseError> {
+        let _one_at_a_time = self.preparing.lock().unwrap_or_else(PoisonError::into_inner);
+        let standing = self.handlers.standing();
+        let mut candidate = Candidate::default();
+        let mut refused = Vec::new();
+        let mut versions = standing.release.versions();
+        for part in parts {
+            let source = self.source(part, &standing)?;
+            let id = source.version();
+            if let Some((_, version)) =
+                HandlerKind::ALL.into_iter().zip(&mut versions).find(|(handler, _)| *handler == part.handler)
+            {
+                *version = id;
+            }
+            // What is active has been through the gate; new cases for it have not.
+            if standing.release.version(part.handler) == id && part.cases.is_none() {
+                continue;
+            }
+            if let Err(error) = candidate.prove(self.handlers.sandbox(), source) {
+                refused.push((part.handler, error));
+            }
+        }
+        if refused.is_empty() {
+            return Ok(candidate);
+        }
+        let error = ReleaseError::Refused(refused);
+        let release = ledger::new_release(versions, why);
+        let (reason, kept) = (error.to_string(), ledger::kept(&self.work.limits));
+        tracing::warn!(who = why.who, how = why.how.name(), why = why.why, reason, "a deploy was refused");
+        if let Err(error) = self.work.store.record_refused(release, reason, kept) {
+            tracing::error!(%error, "a refused deploy could not be recorded");
+        }
+        Err(error)
+    }
+
+    fn activate(&self, candidate: &Candidate, why: &Why) -> Result<Changed, ReleaseError> {
+        let activated = self.handlers.activate(candidate, why)?;
+        let changed = activated.is_some();
+        let Standing { number, release } = activated.unwrap_or_else(|| self.handlers.standing());
+        Ok(Changed { number, changed, versions: release.versions() })
+    }
+
+    /// A part, filled up with what stands.
+    fn source(&self, part: &Part, standing: &Standing) -> Result<Source, ReleaseError> {
+        let handler = part.handler;
+        let settings = part.settings.clone().map(Arc::new);
+        let settings = settings.unwrap_or_else(|| Arc::clone(standing.release.settings(handler)));
+        let cases = part.cases.clone();
+        if let Some(wasm) = part.wasm.clone() {
+            return Ok(Source { handler, wasm, settings, cases });
+        }
+        let stands = standing.release.version(handler).whole();
+        let stands = ledger::source(&self.work, handler, &stands).map_err(ReleaseError::Broken)?;
+        Ok(Source { handler, wasm: stands.wasm, settings, cases: cases.or(stands.cases) })
+    }
+
+    /// Takes what the directory or the config says of a handler, and logs what became of it. False: it was not taken.
+    pub(super) fn offer_file(
+        &self,
+        handler: HandlerKind,
+        wasm: Option<Vec<u8>>,
+        settings: Option<Arc<SettingsMap>>,
+    ) -> bool {
+        let why = match (&wasm, &settings) {
+            (Some(_), Some(_)) => "its file and the config have changed",
+            (None, _) => "the config has changed",
+            (Some(_), None) => "its file has changed",
+        };
+        let why =
+            Why { who: "directory".to_owned(), how: How::Directory, why: why.to_owned(), back_to: None, forced: false };
+        let settings = settings.map(|settings| SettingsMap::clone(&settings));
+        let part = Part { handler, wasm, settings, cases: None };
+        match self.change(std::slice::from_ref(&part), &why) {
+            Ok(Changed { changed, .. }) => {
+                if !changed {
+                    tracing::debug!(%handler, "the handler's file holds the active version");
+                }
+                self.remember(handler, part.wasm.as_deref())
+            }
+            Err(error) => {
+                let reason = match &error {
+                    ReleaseError::Refused(refused) => {
+                        refused.iter().map(|(_, error)| error.to_string()).collect::<Vec<_>>().join("; ")
+                    }
+                    other => other.to_string(),
+                };
+                self.not_taken(handler, &reason);
+                false
+            }
+        }
+    }
+
+    /// Logs why a handler's file or settings were not taken, and who goes on.
+    pub(super) fn not_taken(&self, handler: HandlerKind, reason: &str) {
+        let standing = self.handlers.current().version(handler);
+        let goes_on =
+            if standing == VersionId::NONE { "the built-in handler goes on" } else { "the standing version goes on" };
+        tracing::error!(%handler, reason, %standing, "handler was not taken, {goes_on}");
+    }
+
+    /// Remembers that a file, or that there was none, and the config's settings were taken up.
+    pub(super) fn remember(&self, handler: HandlerKind, file: Option<&[u8]>) -> bool {
+        let file = match file {
+            Some(bytes) => ledger::sha256(bytes),
+            None => self.seen_file(handler),
+        };
+        if let Err(error) = self.work.store.remember_seen(ledger::seen(handler, &file, self.config_of(handler))) {
+            tracing::warn!(%handler, %error, "the next start will offer the handler's file once more");
+        }
+        true
+    }
+
+    fn seen_file(&self, handler: HandlerKind) -> String {
+        let seen = self.work.store.seen().unwrap_or_default();
+        let of_handler = |seen: &Seen| seen.handler == handler.name();
+        seen.into_iter().find(of_handler).map(|seen| seen.sha256).unwrap_or_default()
+    }
+
+    /// Does not wait for what is being prepared: a way back has to be quick.
+    fn roll_back(&self, target: &Target, order: &Order) -> Result<Changed, ReleaseError> {
+        let mut why = Why {
+            who: order.who.clone(),
+            how: How::Rollback,
+            why: order.why.clone(),
+            back_to: None,
+            forced: order.forced,
+        };
+        let versions: Vec<(HandlerKind, String)> = match target {
+            Target::Version(prefix) => vec![self.kept_version(prefix)?],
+            Target::Before | Target::Release(_) => {
+                let release = self.release(target)?;
+                why.back_to = Some(release.number);
+                HandlerKind::ALL.into_iter().zip(release.versions).collect()
+            }
+        };
+        let candidate = self.revive(&versions)?;
+        self.activate(&candidate, &why)
+    }
+
+    /// Versions that were active once: from memory where they are there, else from the store.
+    fn revive(&self, versions: &[(HandlerKind, String)]) -> Result<Candidate, ReleaseError> {
+        let mut candidate = Candidate::default();
+        let ready: Vec<_> = [Some(self.handlers.standing()), self.handlers.before()].into_iter().flatten().collect();
+        for (handler, id) in versions {
+            match ready.iter().find(|standing| standing.release.version(*handler).whole() == *id) {
+                Some(standing) => candidate.take(*handler, &standing.release),
+                None => {
+                    let source = ledger::source(&self.work, *handler, id).map_err(ReleaseError::Broken)?;
+                    let revived = candidate.revive(self.handlers.sandbox(), &source);
+                    revived.map_err(|error| ReleaseError::Refused(vec![(*handler, error)]))?;
+                }
+            }
+        }
+        Ok(candidate)
+    }
+
+    /// The release to go back to.
+    fn release(&self, target: &Target) -> Result<StoredRelease, ReleaseError> {
+        let store = &self.work.store;
+        if let Target::Release(number) = target {
+            let found = store.releases(number.checked_add(1), 1)?.into_iter().find(|release| release.number == *number);
+            let found = found.ok_or_else(|| ReleaseError::Unknown(format!("there is no release {number}")))?;
+            if matches!(found.outcome.as_str(), "refused") {
+                return Err(ReleaseError::Unknown(format!("release {number} was refused and never active")));
+            }
+            if let Some(handler) = self.lacking(&found) {
+                return Err(ReleaseError::Unknown(format!("release {number} had no version of {handler}")));
+            }
+            return Ok(found);
+        }
+        let active = store.active_release()?;
+        let active = active.ok_or_else(|| ReleaseError::Unknown("no release is recorded as active".to_owned()))?;
+        // After a step back the next one goes further back, not forth again.
+        let from = active.back_to.unwrap_or(active.number);
+        let good = |release: &StoredRelease| {
+            let marked = |id: &String| VersionId::read(id).is_some_and(|id| self.handlers.evidence(id).is_some());
+            matches!(release.outcome.as_str(), "replaced" | "rolled_back")
+                && release.versions != active.versions
+                && !release.versions.iter().any(marked)
+                && self.lacking(release).is_none()
+        };
+        let found = store.releases_that_ran(Some(from), STEPS_MAX)?.into_iter().find(good);
+        found.ok_or_else(|| ReleaseError::Unknown("there is no release before the active one".to_owned()))
+    }
+
+    /// The handler that has a version now, and had none in that release: so there is nothing to go back to.
+    fn lacking(&self, release: &StoredRelease) -> Option<HandlerKind> {
+        let current = self.handlers.current();
+        let lacked = |id: &String| VersionId::read(id) == Some(VersionId::NONE);
+        let versions = HandlerKind::ALL.into_iter().zip(&release.versions);
+        versions.filter(|(_, id)| lacked(id)).map(|(handler, _)| handler).find(|handler| !current.lacks(*handler))
+    }
+
+    /// The one kept version whose id begins so.
+    pub(super) fn kept_version(&self, prefix: &str) -> Result<(HandlerKind, String), ReleaseError> {
+        let found = self.work.store.versions(prefix.to_ascii_lowercase())?;
+        match found.as_slice() {
+            [version] => match version.handler.parse() {
+                Ok(handler) => Ok((handler, version.id.clone())),
+                Err(why) => Err(ReleaseError::Broken(why)),
+            },
+            [] => Err(ReleaseError::Unknown(format!("no version that begins with {prefix:?} is kept"))),
+            _ => {
+                Err(ReleaseError::Unknown(format!("{} versions begin with {prefix:?}: give more digits", found.len())))
+            }
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! What the one who said something hears back, when it is not simply its event: a refusal, or that it failed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+use super::ask;
+use crate::handlers::{Fault, Release};
+use ondol_host_model::frame;
+use ondol_host_model::{Message, Refusal, RequestId, RoomId};
+use ondol_host_process::worker;
+use ondol_host_rooms::{Flow, Outbox};
+
+/// Why something that was said has come to nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SayError {
+    /// A considered no.
+    #[error("{}", .0.message)]
+    Refused(Refusal),
+    /// A handler failed. The operator's log has the rest.
+    #[error("the server failed to handle this message")]
+    HandlerFault,
+    /// It could not be stored.
+    #[error("the message could not be stored")]
+    NotStored,
+    /// Too much waits already.
+    #[error("too many messages are waiting, try again")]
+    Busy,
+}
+
+impl SayError {
+    /// For programs.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Refused(refusal) => &refusal.code,
+            Self::HandlerFault => "handler_fault",
+            Self::NotStored => "not_stored",
+            Self::Busy => "busy",
+        }
+    }
+}
+
+/// Where an answer goes, and what it answers.
+pub(super) struct Reply {
+    to: To,
+    pub(super) request: RequestId,
+}
+
+enum To {
+    /// A connection, as an event. What is stored it hears with the room.
+    Socket(Arc<Asker>),
+    /// Somebody who waits for it.
+    Waiting(oneshot::Sender<Result<Option<Message>, Unsaid>>),
+}
+
+/// Why something came to nothing, and the client's own id for it.
+#[derive(Debug)]
+pub(super) struct Unsaid {
+    pub(super) error: SayError,
+    pub(super) client_id: Option<String>,
+}
+
+/// A connection whose frames are answered, one after another.
+pub(super) struct Asker {
+    pub(super) outbox: Arc<Outbox>,
+    /// What of its client's is in flight.
+    pub(super) flow: Arc<Flow>,
+    frames: AtomicU64,
+    pause: Pause,
+}
+
+/// What a connection's last frame leads to when a handler failed at it and took long.
+#[derive(Default)]
+struct Pause {
+    ms: AtomicU64,
+    costly: AtomicBool,
+}
+
+impl Asker {
+    pub(super) fn new(outbox: Arc<Outbox>, flow: Arc<Flow>) -> Arc<Self> {
+        Arc::new(Self { outbox, flow, frames: AtomicU64::new(0), pause: Pause::default() })
+    }
+
+    /// The way back for the answer to its next frame. Its frames come one after another, so nobody else counts meanwhile.
+    pub(super) fn next(self: &Arc<Self>) -> Reply {
+        let number = self.frames.load(Ordering::Relaxed) + 1;
+        self.frames.store(number, Ordering::Relaxed);
+        Reply { to: To::Socket(Arc::clone(self)), request: RequestId::Frame(self.outbox.id, number) }
+    }
+
+    /// Before its next frame is handled. That may well be as costly as the last one, so it is no worker's business; nor is the
+    /// one after it, if it was.
+    pub(super) fn before_next(&self) {
+        let costly = &self.pause.costly;
+        if costly.load(Ordering::Relaxed) && costly.swap(false, Ordering::Relaxed) {
+            worker::leave();
+        }
+    }
+
+    /// Waits until its next frame may be taken.
+    pub(super) async fn rest(&self) {
+        let ms = &self.pause.ms;
+        if ms.load(Ordering::Relaxed) > 0 {
+            tokio::time::sleep(Duration::from_millis(ms.swap(0, Ordering::Relaxed))).await;
+        }
+    }
+}
+
+impl Pause {
+    fn begin(&self, ms: u64) {
+        self.ms.store(ms, Ordering::Relaxed);
+        self.costly.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Reply {
+    /// To somebody who waits for it.
+    pub(super) fn waiting(answer: oneshot::Sender<Result<Option<Message>, Unsaid>>, request: RequestId) -> Self {
+        Self { to: To::Waiting(answer), request }
+    }
+
+    /// The connection that it goes to, if it is one.
+    pub(super) fn outbox(&self) -> Option<&Arc<Outbox>> {
+        match &self.to {
+            To::Socket(asker) => Some(&asker.outbox),
+            To::Waiting(_) => None,
+        }
+    }
+
+    /// What counts the messages of that connection.
+    pub(super) fn flow(&self) -> Option<&Arc<Flow>> {
+        match &self.to {
+            To::Socket(asker) => Some(&asker.flow),
+            To::Waiting(_) => None,
+        }
+    }
+
+    /// The message is on the disk.
+    pub(super) fn stored(self, message: Message) {
+        if let To::Waiting(waiting) = self.to {
+            let _ = waiting.send(Ok(Some(message)));
+        }
+    }
+
+    /// There was nothing to store, and what there was is done.
+    pub(super) fn done(self) {
+        if let To::Waiting(waiting) = self.to {
+            let _ = waiting.send(Ok(None));
+        }
+    }
+
+    /// It was refused by the host or a handler.
+    pub(super) fn refused(self, release: &Release, room: RoomId, refusal: Refusal, client_id: Option<&str>) {
+        match self.to {
+            To::Waiting(_) => self.failed(SayError::Refused(refusal), client_id),
+            To::Socket(asker) => match ask::refusal(release, &self.request, room, &refusal) {
+                Ok(payload) => send(&asker.outbox, &named(payload, client_id)),
+                Err(fault) => {
+                    fault.log(Some(room), Some(&self.request), "its sender hears the host's own words of a refusal");
+                    let event = error_event("invalid_request", &refusal.message, &refusal.code, client_id, None);
+                    send(&asker.outbox, &event);
+                }
+            },
+        }
+    }
+
+    /// A handler failed at it. A connection whose frame cost much time is read more slowly: its next one is taken
+    /// after `pause_ms`.
+    pub(super) fn faulted(self, room: RoomId, fault: &Fault, pause_ms: u64, client_id: Option<&str>) {
+        fault.log(Some(room), Some(&self.request), "its sender hears of an error");
+        if let To::Socket(asker) = &self.to
+            && fault.was_costly()
+        {
+            asker.pause.begin(pause_ms);
+        }
+        self.failed(SayError::HandlerFault, client_id);
+    }
+
+    /// It failed. `client_id`: the client's own id for it.
+    pub(super) fn failed(self, error: SayError, client_id: Option<&str>) {
+        match self.to {
+            To::Waiting(waiting) => {
+                drop(waiting.send(Err(Unsaid { error, client_id: client_id.map(str::to_owned) })));
+            }
+            To::Socket(asker) => {
+                let logged = (error == SayError::HandlerFault).then_some(&self.request);
+                let event = error_event("server_error", &error.to_string(), error.code(), client_id, logged);
+                send(&asker.outbox, &event);
+            }
+        }
+    }
+}
+
+/// A handler's event with the client's own id as its last member. One that has that member already, or is no JSON object,
+/// stays as it is.
+fn named(mut payload: String, client_id: Option<&str>) -> String {
+    let Some(client_id) = client_id else { return payload };
+    let Ok(members) = serde_json::from_str::<serde_json::Map<String, Value>>(&payload) else { return payload };
+    if members.contains_key("client_id") {
+        return payload;
+    }
+    let end = payload.rfind('}').unwrap_or(payload.len());
+    payload.truncate(end);
+    if !members.is_empty() {
+        payload.push(',');
+    }
+    payload.push_str("\"client_id\":");
+    payload.push_str(&Value::from(client_id).to_string());
+    payload.push('}');
+    payload
+}
+
+/// Sends one payload to one connection.
+pub(super) fn send(outbox: &Outbox, payload: &str) {
+    let mut run = BytesMut::new();
+    frame::text(&mut run, payload);
+    outbox.send(&run.freeze());
+}
+
+/// The error event in the host's own words, for when no handler can write it. With the request's name, where the
+/// operator's log has it too.
+fn error_event(
+    error_type: &str,
+    message: &str,
+    code: &str,
+    client_id: Option<&str>,
+    request: Option<&RequestId>,
+) -> String {
+    #[derive(serde::Serialize)]
+    struct Event<'a> {
+        r#type: &'a str,
+        error_type: &'a str,
+        message: &'a str,
+        code: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        client_id: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+    }
+    let request_id = request.map(ToString::to_string);
+    serde_json::to_string(&Event { r#type: "error", error_type, message, code, client_id, request_id })
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hosts_error_event_has_the_keys_of_the_api_in_its_order() {
+        assert_eq!(
+            error_event("invalid_request", "no \"luck\"", "blank", None, None),
+            r#"{"type":"error","error_type":"invalid_request","message":"no \"luck\"","code":"blank"}"#
+        );
+        let request = RequestId::of_request(Some("a-1"));
+        assert_eq!(
+            error_event("server_error", "no", "busy", Some("c-1"), Some(&request)),
+            r#"{"type":"error","error_type":"server_error","message":"no","code":"busy","client_id":"c-1","request_id":"a-1"}"#
+        );
+    }
+
+    #[test]
+    fn a_handlers_event_is_given_the_clients_own_id_where_it_has_none() {
+        let named = |payload: &str| named(payload.to_owned(), Some("a\"1"));
+        assert_eq!(named(r#"{"type":"error" }"#), r#"{"type":"error" ,"client_id":"a\"1"}"#);
+        assert_eq!(named(" {} "), r#" {"client_id":"a\"1"}"#);
+        for kept in [r#"{"client_id":null}"#, "[]", "no", "{", ""] {
+            assert_eq!(named(kept), kept);
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! What an operator asks about: which versions answer, which are kept, how it came to that, and how two differ. Changes
+//! nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use super::Chat;
+use super::ledger;
+use super::releases::{ReleaseError, Releases};
+use crate::handlers::{FaultsRow, HandlerKind, Item, Report, SettingsMap, Trials, VersionId};
+use ondol_host_store::{AboutVersion, StoredRelease};
+
+/// What runs.
+#[derive(Debug, Serialize)]
+pub struct Status {
+    /// The server's version.
+    pub ondol: &'static str,
+    /// How long it has been up, in milliseconds.
+    pub uptime_ms: u64,
+    /// Whether all three handlers answer.
+    pub ready: bool,
+    /// Why not.
+    pub fault: Option<String>,
+    /// The active release.
+    pub release: Option<ReleaseRow>,
+    /// Each handler.
+    pub handlers: BTreeMap<&'static str, HandlerRow>,
+    /// What is being tried.
+    #[serde(flatten)]
+    pub trials: Trials,
+}
+
+/// A handler that answers, as an operator sees it.
+#[derive(Debug, Serialize)]
+pub struct HandlerRow {
+    /// Its active version. None: it has none.
+    #[serde(flatten)]
+    pub version: Option<VersionRow>,
+    /// Whether it has none, and the built-in handler answers in its place.
+    pub built_in: bool,
+    /// What it failed at since the start.
+    pub faults: FaultsRow,
+}
+
+/// A version, as an operator sees it.
+#[derive(Debug, Serialize)]
+pub struct VersionRow {
+    /// Its 64 digits.
+    pub version: String,
+    /// The SHA-256 of its component.
+    pub component: String,
+    /// How long that is.
+    pub bytes: u64,
+    /// What is set for it.
+    pub settings: SettingsMap,
+    /// Whether cases came with it.
+    pub has_cases: bool,
+    /// When it was first deployed.
+    pub first_seen: String,
+    /// When it last became active.
+    pub last_active: String,
+    /// Whether it is.
+    pub active: bool,
+    /// What speaks against it.
+    pub bad: Option<String>,
+}
+
+/// A release, as an operator sees it.
+#[derive(Debug, Serialize)]
+pub struct ReleaseRow {
+    /// Its number.
+    pub release: u64,
+    /// When.
+    pub at: String,
+    /// Who.
+    pub who: String,
+    /// In which way.
+    pub how: String,
+    /// Why it was wanted.
+    pub why: String,
+    /// The release that it went back to.
+    pub back_to: Option<u64>,
+    /// What became of it.
+    pub outcome: String,
+    /// What led to that: why it was left, or never came to be.
+    pub detail: Option<String>,
+    /// The version of each handler in it.
+    pub versions: BTreeMap<&'static str, String>,
+}
+
+/// How two versions differ.
+#[derive(Debug, Serialize)]
+pub struct Diff {
+    /// The one.
+    pub from: VersionRow,
+    /// The other.
+    pub to: VersionRow,
+    /// Whether the components are other bytes.
+    pub component_differs: bool,
+    /// Functions exported, by interface and type.
+    pub exports: Lines,
+    /// Functions imported.
+    pub imports: Lines,
+    /// Settings that differ: before and after.
+    pub settings: BTreeMap<String, [Option<String>; 2]>,
+}
+
+/// Lines that only one of two has.
+#[derive(Debug, Serialize)]
+pub struct Lines {
+    /// Only the first.
+    pub removed: Vec<String>,
+    /// Only the second.
+    pub added: Vec<String>,
+}
+
+impl Chat {
+    /// What runs.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    pub async fn status(&self) -> Result<Status, ReleaseError> {
+        let ready = self.ready();
+        let uptime_ms = u64::try_from(self.ready.uptime().as_millis()).unwrap_or(u64::MAX);
+        self.beside(move |releases| {
+            let release = releases.work.store.active_release()?.map(release_row);
+            let mut handlers = BTreeMap::new();
+            for handler in HandlerKind::ALL {
+                let active = releases.handlers.current();
+                let about = releases.work.store.versions(active.version(handler).whole())?.into_iter().next();
+                let row = HandlerRow {
+                    version: about.map(|about| releases.version_row(about)),
+                    built_in: active.lacks(handler),
+                    faults: releases.handlers.faults(handler),
+                };
+                handlers.insert(handler.name(), row);
+            }
+            let (ready, fault) = (ready.is_ok(), ready.err().map(|not| not.to_string()));
+            let trials = releases.handlers.trials();
+            Ok(Status { ondol: env!("CARGO_PKG_VERSION"), uptime_ms, ready, fault, release, handlers, trials })
+        })
+        .await
+    }
+
+    /// The kept versions of each handler, the last active first.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    pub async fn versions(&self) -> Result<BTreeMap<&'static str, Vec<VersionRow>>, ReleaseError> {
+        self.beside(|releases| {
+            let mut versions: BTreeMap<_, Vec<_>> = HandlerKind::ALL.map(|handler| (handler.name(), Vec::new())).into();
+            for about in releases.work.store.versions(String::new())? {
+                if let Some(rows) = versions.get_mut(about.handler.as_str()) {
+                    rows.push(releases.version_row(about));
+                }
+            }
+            Ok(versions)
+        })
+        .await
+    }
+
+    /// Releases with numbers below `before`, the latest first.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    pub async fn history(&self, before: Option<u64>, limit: usize) -> Result<Vec<ReleaseRow>, ReleaseError> {
+        self.beside(move |releases| {
+            Ok(releases.work.store.releases(before, limit)?.into_iter().map(release_row).collect())
+        })
+        .await
+    }
+
+    /// How two kept versions differ, each named by the beginning of its id. `from` is the active one when none is named.
+    ///
+    /// # Errors
+    ///
+    /// When one is not kept any more, or they are not of one handler.
+    pub async fn diff(&self, from: Option<String>, to: String) -> Result<Diff, ReleaseError> {
+        self.beside(move |releases| releases.diff(from.as_deref(), &to)).await
+    }
+}
+
+impl Releases {
+    fn diff(&self, from: Option<&str>, to: &str) -> Result<Diff, ReleaseError> {
+        let (handler, to) = self.kept_version(to)?;
+        let from = match from {
+            Some(from) => self.kept_version(from)?,
+            None => (handler, self.handlers.current().version(handler).whole()),
+        };
+        if from.0 != handler {
+            return Err(ReleaseError::Unknown(format!("the one is of {}, the other of {handler}", from.0)));
+        }
+        let ((from, one), (to, other)) = (self.described(handler, &from.1)?, self.described(handler, &to)?);
+        let keys: BTreeSet<String> = from.settings.keys().chain(to.settings.keys()).cloned().collect();
+        let settings = keys.into_iter().filter_map(|key| {
+            let both = [from.settings.get(&key).cloned(), to.settings.get(&key).cloned()];
+            let [before, after] = &both;
+            (before != after).then_some((key, both))
+        });
+        Ok(Diff {
+            component_differs: from.component != to.component,
+            exports: lines(&one.exports, &other.exports),
+            imports: lines(&one.imports, &other.imports),
+            settings: settings.collect(),
+            from,
+            to,
+        })
+    }
+
+    fn described(&self, handler: HandlerKind, id: &str) -> Result<(VersionRow, Report), ReleaseError> {
+        let source = ledger::source(&self.work, handler, id).map_err(ReleaseError::Broken)?;
+        let report = self.handlers.sandbox().inspect(&source.wasm);
+        let report = report.map_err(|error| ReleaseError::Refused(vec![(handler, error)]))?;
+        let about = self.work.store.versions(id.to_owned())?.into_iter().next();
+        let about = about.ok_or_else(|| ReleaseError::Unknown(format!("version {id} is not kept any more")))?;
+        Ok((self.version_row(about), report))
+    }
+
+    fn version_row(&self, about: AboutVersion) -> VersionRow {
+        let id = VersionId::read(&about.id);
+        VersionRow {
+            active: id.is_some_and(|id| self.handlers.current().versions().contains(&id)),
+            bad: id.and_then(|id| self.handlers.evidence(id)),
+            version: about.id,
+            component: about.component,
+            bytes: about.bytes,
+            settings: serde_json::from_str(&about.settings).unwrap_or_default(),
+            has_cases: about.cases.is_some(),
+            first_seen: about.first_seen.to_string(),
+            last_active: about.last_active.to_string(),
+        }
+    }
+}
+
+fn release_row(release: StoredRelease) -> ReleaseRow {
+    ReleaseRow {
+        release: release.number,
+        at: release.created_at.to_string(),
+        who: release.who,
+        how: release.how,
+        why: release.why,
+        back_to: release.back_to,
+        outcome: release.outcome,
+        detail: release.detail,
+        versions: HandlerKind::ALL.map(HandlerKind::name).into_iter().zip(release.versions).collect(),
+    }
+}
+
+fn lines(one: &[Item], other: &[Item]) -> Lines {
+    let lines = |items: &[Item]| -> BTreeSet<String> {
+        let each = |item: &Item| -> Vec<String> {
+            if item.functions.is_empty() {
+                return vec![item.name.clone()];
+            }
+            item.functions.iter().map(|function| format!("{} {function}", item.name)).collect()
+        };
+        items.iter().flat_map(each).collect()
+    };
+    let (one, other) = (lines(one), lines(other));
+    Lines { removed: one.difference(&other).cloned().collect(), added: other.difference(&one).cloned().collect() }
+}

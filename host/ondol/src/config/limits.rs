@@ -1,0 +1,294 @@
+//! Every limit: its name, default, unit, range, and what it bounds. The README's table is printed from this one.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use ondol_host_store::StoreLimits;
+
+use super::Settings;
+use super::layers::Given;
+
+/// A day. No time limit is longer, so that adding one to a moment cannot overflow.
+const DAY_MS: u64 = 86_400_000;
+const MIB: usize = 1_048_576;
+const GIB: usize = 1_073_741_824;
+
+/// One row of the table of limits.
+#[derive(Debug, Clone, Copy)]
+pub struct Limit {
+    /// Its name, in the TOML table `[limits]`. In the environment it is `ONDOL_` and the name in upper case.
+    pub name: &'static str,
+    /// What holds when nothing is set.
+    pub default: u64,
+    /// What it counts.
+    pub unit: &'static str,
+    /// The least that it takes.
+    pub min: u64,
+    /// The most that it takes.
+    pub max: u64,
+    /// What it bounds.
+    pub doc: &'static str,
+}
+
+/// One row for each limit: what it bounds, its name and type, default, unit and range. Times are `u64`, sizes and
+/// counts `usize`.
+macro_rules! limits {
+    ($($(#[doc = $doc:literal])+ $name:ident: $type:ty = $default:expr, $unit:literal, $min:expr => $max:expr;)+) => {
+        /// Every limit, in the unit that its name or the table says.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub struct Limits {
+            $($(#[doc = $doc])+ pub $name: $type,)+
+            /// What holds for one handler instead, by handler and limit. Read with [`Limits::of`].
+            pub(super) of_handlers: BTreeMap<(&'static str, &'static str), u64>,
+        }
+
+        impl Default for Limits {
+            fn default() -> Self {
+                Self { $($name: $default,)+ of_handlers: BTreeMap::new() }
+            }
+        }
+
+        impl Limits {
+            /// The table of limits, in the order in which it is declared.
+            pub const TABLE: &'static [Limit] = &[$(Limit {
+                name: stringify!($name),
+                default: $default as u64,
+                unit: $unit,
+                min: $min as u64,
+                max: $max as u64,
+                doc: concat!($($doc),+),
+            }),+];
+
+            /// Sets the limit `name`, or `HANDLER.NAME` for one handler alone. None: there is no such limit. An error
+            /// says what it takes.
+            pub(super) fn set(&mut self, name: &str, given: &Given) -> Option<Result<(), String>> {
+                let (handler, name) = match name.split_once('.') {
+                    Some((handler, name)) => (Some(handler), name),
+                    None => (None, name),
+                };
+                let limit = Self::TABLE.iter().find(|limit| limit.name == name)?;
+                let value = given.as_number().filter(|value| (limit.min..=limit.max).contains(value));
+                let value = match value {
+                    Some(value) => value,
+                    None => return Some(Err(limit.takes())),
+                };
+                match handler {
+                    None => self.put(name, value),
+                    Some(handler) => {
+                        let handler = Settings::HANDLERS.into_iter().find(|known| *known == handler)?;
+                        Self::OF_EACH_HANDLER.contains(&name).then_some(())?;
+                        self.of_handlers.insert((handler, limit.name), value);
+                        Some(Ok(()))
+                    }
+                }
+            }
+
+            /// Sets a limit to a value within its range.
+            fn put(&mut self, name: &str, value: u64) -> Option<Result<(), String>> {
+                match name {
+                    $(stringify!($name) => match <$type>::try_from(value) {
+                        Ok(value) => self.$name = value,
+                        Err(error) => return Some(Err(error.to_string())),
+                    },)+
+                    _ => return None,
+                }
+                Some(Ok(()))
+            }
+        }
+    };
+}
+
+limits! {
+    /// What a client sends over a WebSocket at once; more closes with 1009.
+    frame_bytes_max: usize = 65_536, "bytes", 1 => 16 * MIB;
+    /// What may wait to be written to one connection; more closes with 1008.
+    outbox_bytes_max: usize = 1_048_576, "bytes, a connection", 1_024 => GIB;
+    /// How long a socket for which something waits may take nothing; longer closes with 1008.
+    stall_ms_max: u64 = 10_000, "ms", 1 => DAY_MS;
+    /// What a client may have in flight, from the accepted frame until its room has taken the event; it is not read meanwhile.
+    speaker_bytes_max: usize = 131_072, "bytes, a connection", 1 => GIB;
+    /// From the first byte of a message to its last; longer closes with 1008.
+    frame_ms_max: u64 = 60_000, "ms", 1 => DAY_MS;
+    /// The fragments of one message; more closes with 1008.
+    fragments_max: usize = 4_096, "fragments", 1 => 1_000_000;
+    /// The head of a request; more is answered with 431.
+    // hyper takes no buffer smaller than 8 KiB.
+    header_bytes_max: usize = 16_384, "bytes", 8_192 => MIB;
+    /// From the accept, or the first byte of a later request, to the whole head of a request; longer drops the connection.
+    header_ms_max: u64 = 10_000, "ms", 1 => DAY_MS;
+    /// From an answer to the first byte of the next request; longer closes the connection. nginx keeps one for 60 s.
+    idle_ms_max: u64 = 75_000, "ms", 1 => DAY_MS;
+    /// From when an answer first waits for its client to read until it is wholly written; longer drops the connection.
+    answer_ms_max: u64 = 30_000, "ms", 1 => DAY_MS;
+    /// The body of a request; more is answered with 413.
+    body_bytes_max: usize = 65_536, "bytes", 1 => 16 * MIB;
+    /// From the head of a request to the end of its body; longer is answered with 408.
+    body_ms_max: u64 = 10_000, "ms", 1 => DAY_MS;
+    /// The path and query of a request; more is answered with 414.
+    // The http crate takes no longer one.
+    url_bytes_max: usize = 8_192, "bytes", 64 => 65_534;
+    /// Connections in all. 0: what the file-descriptor limit allows, less 64.
+    connections_max: usize = 0, "connections", 0 => 10_000_000;
+    /// WebSockets of one user, in all rooms; more is answered with 503.
+    connections_per_user_max: usize = 64, "connections", 1 => 10_000_000;
+    /// From one ping to the next. A gateway drops a connection that is silent for long: nginx after 60 s.
+    ping_interval_ms: u64 = 25_000, "ms", 1 => DAY_MS;
+    /// From a ping to its answer; longer drops the connection.
+    pong_ms_max: u64 = 10_000, "ms", 1 => DAY_MS;
+    /// How long a closing handshake may take.
+    close_ms_max: u64 = 5_000, "ms", 1 => DAY_MS;
+    /// From the start of a call, or up to 5 ms later, to its answer, less what it was made to rest.
+    handler_deadline_ms: u64 = 100, "ms, a call", 1 => 60_000;
+    /// The linear memory of one instance.
+    handler_memory_bytes_max: usize = 16_777_216, "bytes, an instance", 65_536 => 4 * GIB;
+    /// What one call may answer.
+    handler_answer_bytes_max: usize = 262_144, "bytes, a call", 1_024 => 256 * MIB;
+    /// What one call may print; the end of it is kept.
+    handler_log_bytes_max: usize = 4_096, "bytes, a call", 0 => MIB;
+    /// The calls that an instance answers before it is replaced. 1: a fresh one for each call.
+    handler_calls_per_instance_max: usize = 10_000, "calls", 1 => 1_000_000_000;
+    /// The instances that are kept for each handler while they have nothing to do.
+    handler_instances_max: usize = 64, "instances, a handler", 1 => 4_096;
+    /// The calls that may run past their first milliseconds at once.
+    // Each holds a thread, of which the runtime has 512 beside its workers.
+    handler_slow_calls_max: usize = 4, "calls", 1 => 256;
+    /// How long a client whose frame a handler failed at, after more than 2 ms, waits before its next frame is taken.
+    handler_overrun_pause_ms: u64 = 400, "ms", 0 => 60_000;
+    /// The stack of a call.
+    // It lies on the stack of the thread that calls, which has 2 MiB.
+    handler_stack_bytes_max: usize = 524_288, "bytes, a call", 65_536 => MIB;
+    /// A handler's file.
+    handler_file_bytes_max: usize = 16_777_216, "bytes", 1_024 => GIB;
+    /// How long compiling a handler may take.
+    handler_compile_ms_max: u64 = 30_000, "ms", 100 => DAY_MS;
+    /// The memory of the process that compiles a handler, without what it maps from files.
+    // A component of 18 MB with a Python in it takes 550 MiB.
+    handler_compile_memory_bytes_max: usize = 3 * GIB / 2, "bytes", 64 * MIB => 64 * GIB;
+    /// How long after it became active a version is held against the one before. 0: no probation, and no way back by itself.
+    probation_ms: u64 = 60_000, "ms", 0 => DAY_MS;
+    /// The faults on probation, at calls that the version before answers, that lead back to it.
+    probation_faults_max: usize = 3, "faults", 1 => 1_000_000;
+    /// The share of such faults that leads back, once there are enough calls.
+    probation_fault_percent_max: usize = 1, "%", 0 => 100;
+    /// The calls from which on the share counts.
+    probation_calls_min: usize = 100, "calls", 1 => 1_000_000;
+    /// How many times the time of the version before a call may take on probation, in the median and the 99th percentile.
+    probation_slowdown_max: usize = 5, "times", 2 => 1_000;
+    /// The calls that may wait for a shadow; more are not copied to it.
+    shadow_queue_max: usize = 1_024, "calls", 1 => 1_000_000;
+    /// The same calls and their answers; more are not copied to it.
+    shadow_queue_bytes_max: usize = 16 * MIB, "bytes", 1_024 => GIB;
+    /// The differences between a shadow and the active release that are kept, the first ones.
+    shadow_differences_max: usize = 20, "differences", 0 => 1_000;
+    /// The versions of each handler that are kept whole, the active one among them.
+    versions_kept_max: usize = 20, "versions, a handler", 2 => 1_000;
+    /// The releases of the history that ran, and as many that were refused.
+    releases_kept_max: usize = 1_000, "releases", 10 => 1_000_000;
+    /// The cases that a version is deployed with, as text.
+    handler_cases_bytes_max: usize = 1_048_576, "bytes", 0 => 64 * MIB;
+    /// The connections of the operator's API; more wait.
+    admin_connections_max: usize = 16, "connections", 1 => 1_024;
+    /// From the head of a request of the operator's API to the end of its body; longer is answered with 408.
+    admin_body_ms_max: u64 = 60_000, "ms", 1 => DAY_MS;
+    /// A user's id.
+    user_id_chars_max: usize = 128, "characters", 1 => 4_096;
+    /// A nickname.
+    nickname_chars_max: usize = 64, "characters", 1 => 4_096;
+    /// An e-mail address.
+    email_chars_max: usize = 254, "characters", 1 => 4_096;
+    /// The URL or path of a profile picture.
+    profile_url_chars_max: usize = 2_048, "characters", 1 => 16_384;
+    /// The rooms of one page.
+    rooms_page_max: usize = 1_000, "rooms", 1 => 100_000;
+    /// The messages of one page.
+    messages_page_max: usize = 200, "messages", 1 => 100_000;
+    /// The messages of one page, as JSON; a page ends before it grows larger, and holds at least one message.
+    page_bytes_max: usize = 131_072, "bytes", 1_024 => GIB;
+    /// The drafts that may wait in one room; more is answered as busy.
+    room_inbox_max: usize = 1_024, "drafts, a room", 1 => 1_000_000;
+    /// The messages that may wait for the disk, of all rooms.
+    commit_queue_max: usize = 16_384, "messages", 1 => 10_000_000;
+    /// The bytes of messages that may wait for the disk, of all rooms; more is answered as busy.
+    commit_queue_bytes_max: usize = 67_108_864, "bytes", 1 => 64 * GIB;
+    /// The messages of one transaction.
+    commit_batch_max: usize = 4_096, "messages", 1 => 1_000_000;
+    /// The lines of the log that may wait for the reader of standard error; more are dropped and counted.
+    log_queue_max: usize = 8_192, "lines", 1 => 1_000_000;
+    /// How long a shutdown may take before it ends by itself.
+    shutdown_grace_ms: u64 = 10_000, "ms", 0 => DAY_MS;
+}
+
+impl Limit {
+    /// What it takes, in the words of an error.
+    fn takes(&self) -> String {
+        format!("a whole number from {} to {} ({})", grouped(self.min), grouped(self.max), self.unit)
+    }
+}
+
+impl Limits {
+    /// The limits that each handler may have of its own: `messages.handler_deadline_ms` is over `handler_deadline_ms`,
+    /// wherever either was set.
+    pub const OF_EACH_HANDLER: [&'static str; 5] = [
+        "handler_deadline_ms",
+        "handler_memory_bytes_max",
+        "handler_answer_bytes_max",
+        "handler_log_bytes_max",
+        "handler_calls_per_instance_max",
+    ];
+
+    /// The limits that hold for one handler, by its name.
+    #[must_use]
+    pub fn of(&self, handler: &str) -> Self {
+        let mut limits = self.clone();
+        for ((_, name), value) in self.of_handlers.iter().filter(|((of, _), _)| *of == handler) {
+            // It was within its range when it was set.
+            let _ = limits.put(name, *value);
+        }
+        limits
+    }
+
+    /// What the store needs of them.
+    #[must_use]
+    pub fn store(&self) -> StoreLimits {
+        let Self { commit_queue_max, commit_batch_max, page_bytes_max, .. } = *self;
+        StoreLimits { commit_queue_max, commit_batch_max, page_bytes_max }
+    }
+
+    /// The names of all limits of single handlers: `messages.handler_deadline_ms`.
+    pub(super) fn names_of_handlers() -> impl Iterator<Item = String> {
+        let of = |handler| Self::OF_EACH_HANDLER.into_iter().map(move |name| format!("{handler}.{name}"));
+        Settings::HANDLERS.into_iter().flat_map(of)
+    }
+
+    /// The most that the limit `name` takes.
+    #[must_use]
+    pub fn largest(name: &str) -> usize {
+        let limit = Self::TABLE.iter().find(|limit| limit.name == name);
+        limit.and_then(|limit| usize::try_from(limit.max).ok()).unwrap_or_default()
+    }
+
+    /// The table of limits as the README shows it.
+    #[must_use]
+    pub fn markdown() -> String {
+        let mut table = String::from("| limit | default | unit | what it bounds |\n|---|---:|---|---|\n");
+        for Limit { name, default, unit, doc, .. } in Self::TABLE {
+            let also = if Self::OF_EACH_HANDLER.contains(name) { " Also for one handler alone." } else { "" };
+            // Writing to a String cannot fail.
+            let _ = writeln!(table, "| `{name}` | {} | {unit} | {}{also} |", grouped(*default), doc.trim());
+        }
+        table
+    }
+}
+
+/// A number with a comma between thousands.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}

@@ -1,0 +1,217 @@
+//! The layers of the config, and what is said about a wrong one.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
+
+use std::io::Write as _;
+
+use super::*;
+
+fn load(file: &str, environment: &[(&str, &str)], flags: ConfigFlags) -> Result<Config, String> {
+    let mut toml = tempfile::NamedTempFile::new().unwrap();
+    toml.write_all(file.as_bytes()).unwrap();
+    let flags = ConfigFlags { config: Some(toml.path().to_owned()), ..flags };
+    let environment = environment.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    Config::from_layers(&flags, environment)
+        .map_err(|error| error.to_string().replace(&*toml.path().to_string_lossy(), "ondol.toml"))
+}
+
+fn wrong(file: &str) -> String {
+    load(file, &[], ConfigFlags::default()).expect_err("the config is wrong")
+}
+
+fn wrong_variable(name: &str, value: &str) -> String {
+    load("", &[(name, value)], ConfigFlags::default()).expect_err("the variable is wrong")
+}
+
+#[test]
+fn nothing_set_is_the_defaults() {
+    let config = load("", &[("PATH", "/bin"), ("ONDOL_BIN", "x")], ConfigFlags::default()).unwrap();
+    assert_eq!(config, Config::default());
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8000");
+    assert_eq!(config.limits.frame_bytes_max, 65_536);
+    assert_eq!(config.cache_dir(), PathBuf::from("ondol-data/cache"));
+}
+
+#[test]
+fn each_default_is_within_its_range() {
+    for limit in Limits::TABLE {
+        assert!((limit.min..=limit.max).contains(&limit.default), "{}", limit.name);
+    }
+}
+
+#[test]
+fn a_flag_beats_the_environment_and_that_the_file() {
+    let file = "listen = '127.0.0.1:1'\nrefusal = 'close'\nlog = 'warn'\n[limits]\nping_interval_ms = 1_000\n";
+    let environment = [("ONDOL_LISTEN", "127.0.0.1:2"), ("ONDOL_REFUSAL", "http"), ("ONDOL_PING_INTERVAL_MS", "2_000")];
+    let flags = ConfigFlags { listen: Some("127.0.0.1:3".to_owned()), ..ConfigFlags::default() };
+    let config = load(file, &environment, flags).unwrap();
+    assert_eq!(config.listen.port(), 3);
+    assert_eq!(config.refusal, RefusalStyle::Http);
+    assert_eq!(config.limits.ping_interval_ms, 2_000);
+    assert_eq!(config.log, "warn");
+}
+
+#[test]
+fn the_environment_can_name_the_file() {
+    let mut toml = tempfile::NamedTempFile::new().unwrap();
+    toml.write_all(b"synchronous = 'normal'").unwrap();
+    let environment = [(OsString::from("ONDOL_CONFIG"), toml.path().as_os_str().to_owned())];
+    let config = Config::from_layers(&ConfigFlags::default(), environment).unwrap();
+    assert_eq!(config.synchronous, Synchronous::Normal);
+}
+
+#[test]
+fn settings_are_text_whatever_they_were() {
+    let file = "[settings.messages]\ntext_length_max = 500\nloud = true\n[settings.rooms]\ndefault_name = '방'\n";
+    let environment = [("ONDOL_SETTINGS_MESSAGES_TEXT_LENGTH_MAX", "600")];
+    let flags = ConfigFlags { settings: vec!["events.announce=nothing=now".to_owned()], ..ConfigFlags::default() };
+    let settings = load(file, &environment, flags).unwrap().settings;
+    assert_eq!(settings.messages["text_length_max"], "600");
+    assert_eq!(settings.messages["loud"], "true");
+    assert_eq!(settings.rooms["default_name"], "방");
+    assert_eq!(settings.events["announce"], "nothing=now");
+}
+
+#[test]
+fn limits_and_origins_come_by_flag_as_well() {
+    let flags = ConfigFlags {
+        limits: vec!["room_inbox_max=7".to_owned(), "close_ms_max = 8".to_owned()],
+        origins: vec!["https://A.example".to_owned(), "http://localhost:8000".to_owned()],
+        ..ConfigFlags::default()
+    };
+    let config = load("origins = ['https://b.example']", &[], flags).unwrap();
+    assert_eq!((config.limits.room_inbox_max, config.limits.close_ms_max), (7, 8));
+    assert_eq!(config.origins, ["https://a.example", "http://localhost:8000"]);
+}
+
+#[test]
+fn a_limit_of_one_handler_is_over_that_of_all() {
+    let file = "[limits]\nhandler_deadline_ms = 70\n[limits.messages]\nhandler_deadline_ms = 50\n";
+    let environment = [("ONDOL_EVENTS_HANDLER_LOG_BYTES_MAX", "9"), ("ONDOL_HANDLER_DEADLINE_MS", "80")];
+    let limits = vec!["rooms.handler_calls_per_instance_max=1".to_owned()];
+    let flags = ConfigFlags { limits, ..ConfigFlags::default() };
+    let limits = load(file, &environment, flags).unwrap().limits;
+    assert_eq!(["rooms", "messages", "events"].map(|of| limits.of(of).handler_deadline_ms), [80, 50, 80]);
+    assert_eq!(limits.of("events").handler_log_bytes_max, 9);
+    assert_eq!(limits.of("rooms").handler_calls_per_instance_max, 1);
+    assert_eq!(limits.of("messages").handler_log_bytes_max, Limits::default().handler_log_bytes_max);
+}
+
+#[test]
+fn a_limit_of_one_handler_that_is_none_is_told_so() {
+    assert_eq!(
+        wrong("[limits.message]\nhandler_deadline_ms = 1"),
+        "ondol.toml:2: there is no setting `limits.message.handler_deadline_ms`; \
+         did you mean `limits.messages.handler_deadline_ms`?"
+    );
+    assert!(wrong("[limits.messages]\nframe_bytes_max = 1").contains("there is no setting"));
+    assert!(wrong("[limits.messages]\nhandler_deadline_ms = 0").contains("takes a whole number from 1"));
+    assert!(Limits::markdown().contains("Also for one handler alone. |"));
+}
+
+#[test]
+fn who_answers_for_a_handler_that_fails_can_be_set() {
+    let environment = [("ONDOL_FAILURE_EVENTS", "default")];
+    let config =
+        load("[failure]\nmessages = 'default'\nrooms = 'refuse'", &environment, ConfigFlags::default()).unwrap();
+    assert_eq!(config.failure, Failure { messages: OnFault::Default, events: OnFault::Default });
+    let flags = ConfigFlags { failures: vec!["messages=refuse".to_owned()], ..ConfigFlags::default() };
+    let config = load("[failure]\nmessages = 'default'", &[], flags).unwrap();
+    assert_eq!(config.failure, Failure::default());
+    assert!(
+        wrong("[failure]\nrooms = 'default'").ends_with("`failure.rooms` takes \"refuse\"; got the string \"default\"")
+    );
+    assert!(wrong("[failure]\nmessages = 'panic'").contains("takes \"refuse\" or \"default\""));
+    assert!(wrong("[failure]\nmessage = 'refuse'").contains("did you mean `failure.messages`?"));
+}
+
+#[test]
+fn an_unknown_key_names_its_line_and_the_nearest() {
+    assert_eq!(wrong("\nlisten_ = 1"), "ondol.toml:2: there is no setting `listen_`; did you mean `listen`?");
+    assert_eq!(
+        wrong("[limits]\n\nframe_byte_max = 1"),
+        "ondol.toml:3: there is no setting `limits.frame_byte_max`; did you mean `limits.frame_bytes_max`?"
+    );
+    assert_eq!(
+        wrong("frame_bytes_max = 1"),
+        "ondol.toml:1: there is no setting `frame_bytes_max`; did you mean `limits.frame_bytes_max`?"
+    );
+    assert_eq!(
+        wrong("[settings.message]\ntext_length_max = 1"),
+        "ondol.toml:2: there is no setting `settings.message.text_length_max`; \
+         did you mean `settings.messages.text_length_max`?"
+    );
+    assert_eq!(wrong("colour = 'red'"), "ondol.toml:1: there is no setting `colour`");
+}
+
+#[test]
+fn an_unknown_variable_names_the_nearest() {
+    assert_eq!(
+        wrong_variable("ONDOL_LISTENS", "x"),
+        "ONDOL_LISTENS in the environment: there is no setting `ONDOL_LISTENS`; did you mean `ONDOL_LISTEN`?"
+    );
+    assert!(wrong_variable("ONDOL_SETTINGS_CHAT_X", "1").contains("there is no setting"));
+}
+
+#[test]
+fn a_wrong_value_names_what_the_key_takes_and_what_it_got() {
+    assert_eq!(
+        wrong("[limits]\npong_ms_max = '10s'"),
+        "ondol.toml:2: `limits.pong_ms_max` takes a whole number from 1 to 86,400,000 (ms); got the string \"10s\""
+    );
+    assert_eq!(
+        wrong_variable("ONDOL_FRAME_BYTES_MAX", "0"),
+        "ONDOL_FRAME_BYTES_MAX in the environment: `limits.frame_bytes_max` takes a whole number from 1 to 16,777,216 \
+         (bytes); got `0`"
+    );
+    assert!(wrong("[limits]\nbody_ms_max = -1").ends_with("got -1"));
+    assert!(wrong("[limits]\nbody_ms_max = 99999999999999999999").contains("got 99999999999999999999"));
+    assert!(wrong("listen = 8000").contains("takes an address and a port"));
+    assert!(wrong("listen = 'localhost'").contains("got the string \"localhost\""));
+    assert!(wrong("origins = ['https://a.example/']").contains("no path"));
+    assert!(wrong("origins = 'https://a.example'").contains("takes origins"));
+    assert!(wrong("log = 'inof'").contains("takes a level"));
+    assert!(wrong("data = ''").contains("takes a path"));
+    assert!(wrong("limits = 3").contains("limits"));
+    assert!(wrong("[settings.rooms]\nx = [1]").contains("takes a text"));
+}
+
+#[test]
+fn everything_wrong_is_told_at_once() {
+    let told = wrong("listen = 1\nrefusal = 'loud'\n[limits]\nx = 1\n");
+    assert_eq!(told.lines().count(), 3, "{told}");
+}
+
+#[test]
+fn a_file_that_is_not_toml_or_not_there_is_told_so() {
+    assert!(wrong("\nlisten = ").starts_with("ondol.toml:2: is not TOML: "));
+    let flags = ConfigFlags { config: Some(PathBuf::from("/nowhere/ondol.toml")), ..ConfigFlags::default() };
+    let told = Config::from_layers(&flags, []).unwrap_err().to_string();
+    assert!(told.starts_with("/nowhere/ondol.toml: cannot be read"), "{told}");
+}
+
+#[test]
+fn flags_without_an_equals_sign_are_told_so() {
+    let flags = ConfigFlags {
+        limits: vec!["frame_bytes_max".to_owned()],
+        settings: vec!["text_length_max=3".to_owned()],
+        ..ConfigFlags::default()
+    };
+    let told = load("", &[], flags).unwrap_err();
+    assert_eq!(
+        told,
+        "--limit: takes NAME=VALUE; got `frame_bytes_max`\n--setting: takes HANDLER.KEY=VALUE; got `text_length_max=3`"
+    );
+}
+
+#[test]
+fn the_readme_shows_the_declared_limits() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md");
+    let readme = std::fs::read_to_string(path).unwrap_or_default();
+    // Until the README has the mark there is nothing to hold it against.
+    let Some((_, rest)) = readme.split_once("<!-- limits -->\n") else {
+        return;
+    };
+    let shown: String =
+        rest.trim_start().lines().take_while(|line| line.starts_with('|')).collect::<Vec<_>>().join("\n");
+    assert_eq!(shown, Limits::markdown().trim_end(), "`ondol check --limits` prints the table");
+}

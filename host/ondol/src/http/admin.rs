@@ -1,0 +1,294 @@
+//! The operator's API: which versions answer, deploys, the ways back. On a listener of its own. Knows who may ask, how it
+//! is asked and how it is answered; what becomes of it is the chat's.
+
+mod body;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::header;
+use hyper::{Method, Request, StatusCode};
+use matchit::Router;
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::watch;
+
+use super::answer::{self, Answer, HttpError, refuse};
+use super::{Phase, health, options};
+use crate::chat::{Changed, Chat, HandlerKind, Order, Part};
+use crate::config::{Limits, Token};
+use ondol_host_model::RequestId;
+
+/// How many releases the history shows when nothing is asked, and at the most.
+const HISTORY: usize = 50;
+const HISTORY_MAX: usize = 1_000;
+
+/// The longest name and reason that are recorded, in characters.
+const WHO_CHARS_MAX: usize = 64;
+const WHY_CHARS_MAX: usize = 1_000;
+
+/// The operator's edge. One for a listener.
+pub struct Admin {
+    chat: Arc<Chat>,
+    limits: Limits,
+    token: Option<[u8; 32]>,
+    routes: Router<Route>,
+    phase: watch::Receiver<Phase>,
+}
+
+/// What the listener knows of who is asking.
+#[derive(Clone, Copy, Debug)]
+pub enum Caller {
+    /// Somebody on the network.
+    Network,
+    /// A user of this machine, by the number that the system gives.
+    User(u32),
+}
+
+#[derive(Clone, Copy)]
+enum Route {
+    Status,
+    Handlers,
+    Handler,
+    Settings,
+    Releases,
+    Rollback,
+    Diff,
+    Canary,
+    Promote,
+    Shadow,
+}
+
+impl Route {
+    fn allow(self) -> &'static str {
+        match self {
+            Self::Status | Self::Handlers | Self::Diff => "GET, HEAD, OPTIONS",
+            Self::Handler | Self::Rollback | Self::Promote => "POST, OPTIONS",
+            Self::Canary => "GET, HEAD, DELETE, OPTIONS",
+            Self::Shadow => "GET, HEAD, POST, DELETE, OPTIONS",
+            Self::Settings => "PUT, OPTIONS",
+            Self::Releases => "GET, HEAD, POST, OPTIONS",
+        }
+    }
+}
+
+fn routes() -> Result<Router<Route>, matchit::InsertError> {
+    let mut routes = Router::new();
+    routes.insert("/v1/status", Route::Status)?;
+    routes.insert("/v1/handlers", Route::Handlers)?;
+    routes.insert("/v1/handlers/{handler}", Route::Handler)?;
+    routes.insert("/v1/handlers/{handler}/settings", Route::Settings)?;
+    routes.insert("/v1/releases", Route::Releases)?;
+    routes.insert("/v1/rollback", Route::Rollback)?;
+    routes.insert("/v1/diff", Route::Diff)?;
+    routes.insert("/v1/canary", Route::Canary)?;
+    routes.insert("/v1/canary/promote", Route::Promote)?;
+    routes.insert("/v1/shadow", Route::Shadow)?;
+    Ok(routes)
+}
+
+impl Admin {
+    /// The edge of the operator's listener. With a token, everything but health needs it.
+    ///
+    /// # Errors
+    ///
+    /// None that a release has: the table of routes is fixed.
+    pub fn new(
+        chat: Arc<Chat>,
+        limits: Limits,
+        token: Option<&Token>,
+        phase: watch::Receiver<Phase>,
+    ) -> anyhow::Result<Self> {
+        let token = token.map(|token| Sha256::digest(token.secret()).into());
+        Ok(Self { chat, limits, token, routes: routes()?, phase })
+    }
+
+    /// How far the process is with its end.
+    #[must_use]
+    pub fn phase(&self) -> watch::Receiver<Phase> {
+        self.phase.clone()
+    }
+
+    /// Answers one request. Never fails: what goes wrong is an answer too.
+    ///
+    /// # Errors
+    ///
+    /// None.
+    pub async fn answer(self: Arc<Self>, request: Request<Incoming>, caller: Caller) -> Result<Answer, Infallible> {
+        let id = RequestId::of_request(request.headers().get("x-request-id").and_then(|given| given.to_str().ok()));
+        Ok(self.route(request, caller).await.unwrap_or_else(|error| refuse(&error, &id)))
+    }
+
+    async fn route(&self, request: Request<Incoming>, caller: Caller) -> Result<Answer, HttpError> {
+        if let Some(answer) = health::answer(&self.chat, *self.phase.borrow(), &request) {
+            return answer;
+        }
+        self.admit(&request)?;
+        let path = request.uri().path();
+        let matched = self.routes.at(path.strip_suffix('/').unwrap_or(path)).map_err(|_| HttpError::NotFound)?;
+        let route = *matched.value;
+        let handler = matched.params.get("handler").map(str::parse::<HandlerKind>).transpose();
+        let handler = handler.map_err(|_| HttpError::NotFound)?;
+        match (route, request.method().clone(), handler) {
+            (_, Method::OPTIONS, _) => Ok(options(route.allow())),
+            (Route::Status, Method::GET | Method::HEAD, _) => ok(&self.chat.status().await?),
+            (Route::Handlers, Method::GET | Method::HEAD, _) => ok(&self.chat.versions().await?),
+            (Route::Releases, Method::GET | Method::HEAD, _) => self.history(&request).await,
+            (Route::Diff, Method::GET | Method::HEAD, _) => self.diff(&request).await,
+            (Route::Handler, Method::POST, Some(handler)) => {
+                let mut order = self.order(&request, caller)?;
+                let part = body::part(request, handler, &self.limits, &mut order).await?;
+                self.deploy(vec![part], order).await
+            }
+            (Route::Settings, Method::PUT, Some(handler)) => {
+                let order = self.order(&request, caller)?;
+                let settings = Some(body::settings(request, &self.limits).await?);
+                self.deploy(vec![Part { handler, wasm: None, settings, cases: None }], order).await
+            }
+            (Route::Releases, Method::POST, _) => {
+                let mut order = self.order(&request, caller)?;
+                match body::parts(request, &self.limits, &mut order).await? {
+                    (parts, None) => self.deploy(parts, order).await,
+                    (parts, Some(percent)) => ok(&self.chat.start_canary(parts, percent, recorded(order)?).await?),
+                }
+            }
+            (Route::Canary, Method::GET | Method::HEAD, _) => ok(&self.chat.canary()?),
+            (Route::Canary, Method::DELETE, _) => {
+                self.chat.drop_canary(recorded(self.order(&request, caller)?)?).await?;
+                ok(&json!({ "canary": null }))
+            }
+            (Route::Promote, Method::POST, _) => {
+                changed(&self.chat.promote_canary(recorded(self.order(&request, caller)?)?).await?)
+            }
+            (Route::Shadow, Method::GET | Method::HEAD, _) => ok(&self.chat.shadow()?),
+            (Route::Shadow, Method::POST, _) => {
+                let mut order = self.order(&request, caller)?;
+                let (parts, percent) = body::parts(request, &self.limits, &mut order).await?;
+                if percent.is_some() {
+                    return Err(HttpError::field("percent", "invalid", "percent: a shadow answers in no room."));
+                }
+                ok(&self.chat.start_shadow(parts, recorded(order)?).await?)
+            }
+            (Route::Shadow, Method::DELETE, _) => {
+                ok(&self.chat.stop_shadow(recorded(self.order(&request, caller)?)?).await?)
+            }
+            (Route::Rollback, Method::POST, _) => {
+                let mut order = self.order(&request, caller)?;
+                let target = body::target(request, &self.limits, &mut order).await?;
+                changed(&self.chat.roll_back(target, recorded(order)?).await?)
+            }
+            _ => Err(HttpError::Method { allow: route.allow() }),
+        }
+    }
+
+    async fn deploy(&self, parts: Vec<Part>, order: Order) -> Result<Answer, HttpError> {
+        changed(&self.chat.deploy(parts, recorded(order)?).await?)
+    }
+
+    async fn history(&self, request: &Request<Incoming>) -> Result<Answer, HttpError> {
+        let number = |name: &'static str| {
+            let value = query(request, name);
+            let value = value.map(|value| value.parse::<u64>()).transpose();
+            value.map_err(|_| HttpError::field(name, "invalid", format!("{name}: a whole number.")))
+        };
+        let limit = number("limit")?.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(HISTORY);
+        ok(&self.chat.history(number("before")?, limit.min(HISTORY_MAX)).await?)
+    }
+
+    async fn diff(&self, request: &Request<Incoming>) -> Result<Answer, HttpError> {
+        let to = query(request, "to").filter(|to| !to.is_empty());
+        let to = to.ok_or_else(|| HttpError::field("to", "required", "to: the beginning of a version's id."))?;
+        ok(&self.chat.diff(query(request, "from"), to).await?)
+    }
+
+    /// Lets in who has the token, and no web page: one that an operator looks at could otherwise speak to a listener that
+    /// is open to their machine.
+    fn admit(&self, request: &Request<Incoming>) -> Result<(), HttpError> {
+        let headers = request.headers();
+        if headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-site") {
+            return Err(HttpError::Browser);
+        }
+        let Some(token) = &self.token else { return Ok(()) };
+        let mut given = headers.get_all(header::AUTHORIZATION).iter();
+        let (first, second) = (given.next(), given.next());
+        let bearer = first.and_then(|value| value.as_bytes().split_at_checked("Bearer ".len()));
+        match (bearer, second) {
+            (Some((scheme, secret)), None)
+                if scheme.eq_ignore_ascii_case(b"Bearer ") && same(&Sha256::digest(secret).into(), token) =>
+            {
+                Ok(())
+            }
+            _ => Err(HttpError::Token),
+        }
+    }
+
+    /// Who asks, as far as is known, and what the query says of it.
+    fn order(&self, request: &Request<Incoming>, caller: Caller) -> Result<Order, HttpError> {
+        let by = match (caller, &self.token) {
+            (Caller::User(user), _) => format!("uid {user}"),
+            (Caller::Network, Some(_)) => "token".to_owned(),
+            (Caller::Network, None) => "local".to_owned(),
+        };
+        let who = match request.headers().get("x-ondol-actor").map(|actor| actor.to_str()) {
+            None => by,
+            Some(Ok(actor)) if plain(actor, WHO_CHARS_MAX) && !actor.is_empty() => format!("{actor} ({by})"),
+            Some(_) => {
+                let reason = format!("X-Ondol-Actor: 1 to {WHO_CHARS_MAX} printable ASCII characters.");
+                return Err(HttpError::field("X-Ondol-Actor", "invalid", reason));
+            }
+        };
+        let forced = query(request, "force").is_some_and(|force| matches!(force.as_str(), "" | "1" | "true"));
+        Ok(Order { who, why: query(request, "reason").unwrap_or_default(), forced })
+    }
+}
+
+/// Holds the reason to what the history shows.
+fn recorded(order: Order) -> Result<Order, HttpError> {
+    if plain(&order.why, WHY_CHARS_MAX) {
+        return Ok(order);
+    }
+    let reason = format!("reason: up to {WHY_CHARS_MAX} characters, none of them a control character.");
+    Err(HttpError::field("reason", "invalid", reason))
+}
+
+fn plain(text: &str, chars_max: usize) -> bool {
+    text.chars().count() <= chars_max && !text.chars().any(char::is_control)
+}
+
+/// Whether two hashes are the same, in a time that does not tell where they differ.
+fn same(one: &[u8; 32], other: &[u8; 32]) -> bool {
+    let differing = one.iter().zip(other).fold(0, |sum, (a, b)| std::hint::black_box(sum | (a ^ b)));
+    differing == 0
+}
+
+fn query(request: &Request<Incoming>, name: &str) -> Option<String> {
+    let query = request.uri().query().unwrap_or_default().as_bytes();
+    form_urlencoded::parse(query).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+}
+
+fn ok(body: &impl serde::Serialize) -> Result<Answer, HttpError> {
+    Ok(answer::json(StatusCode::OK, body))
+}
+
+fn changed(changed: &Changed) -> Result<Answer, HttpError> {
+    let handlers = HandlerKind::ALL.into_iter().zip(&changed.versions);
+    let versions: serde_json::Map<_, _> =
+        handlers.map(|(handler, version)| (handler.name().to_owned(), version.whole().into())).collect();
+    ok(&json!({ "release": changed.number, "changed": changed.changed, "versions": versions }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_are_the_same_or_not() {
+        let (one, mut other) = ([7; 32], [7; 32]);
+        assert!(same(&one, &other));
+        if let Some(last) = other.last_mut() {
+            *last = 8;
+        }
+        assert!(!same(&one, &other));
+    }
+}

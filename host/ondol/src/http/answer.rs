@@ -1,0 +1,238 @@
+//! Answers: JSON bodies, and the one place where an error becomes a status. Errors have the shape of Django REST
+//! framework's, which the clients of the service before this one parse: `{"detail": …}`, or `{"field": […]}` for a field;
+//! and always a `code` for programs.
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::{Response, StatusCode};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::identity::IdentityError;
+use crate::chat::{ActivateError, ChatError, ReleaseError, SayError};
+use ondol_host_model::{Refusal, RequestId};
+
+/// What every route answers.
+pub(super) type Answer = Response<Full<Bytes>>;
+
+/// Why a request is not answered as asked.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum HttpError {
+    #[error(transparent)]
+    Chat(#[from] ChatError),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error("{message}")]
+    Field { field: &'static str, code: &'static str, message: String },
+    #[error("JSON parse error: {0}")]
+    Parse(String),
+    #[error("Not found.")]
+    NotFound,
+    #[error("This method is not allowed here.")]
+    Method { allow: &'static str },
+    #[error("The body did not come within body_ms_max = {0} ms.")]
+    BodyTimeout(u64),
+    #[error("The body has more than body_bytes_max = {0} bytes.")]
+    BodyTooLarge(usize),
+    #[error("The path and query have more than url_bytes_max = {0} bytes.")]
+    UrlTooLong(usize),
+    #[error("The head of the request has more than header_bytes_max = {0} bytes.")]
+    HeadersTooLarge(usize),
+    #[error("The body has to be JSON: Content-Type: application/json.")]
+    MediaType,
+    #[error("This origin may not open a WebSocket here.")]
+    Origin,
+    #[error("connections_max = {0} connections are open.")]
+    Crowded(usize),
+    #[error("This user has connections_per_user_max = {0} connections open.")]
+    UserCrowded(usize),
+    #[error("This is a WebSocket: ask for the upgrade, version 13.")]
+    UpgradeRequired,
+    #[error("{0}")]
+    Handshake(&'static str),
+    #[error(transparent)]
+    Release(#[from] ReleaseError),
+    #[error("The operator's API needs its token: Authorization: Bearer …")]
+    Token,
+    #[error("The operator's API does not speak to web pages.")]
+    Browser,
+    #[error("Not ready: {0}")]
+    NotReady(String),
+}
+
+impl HttpError {
+    /// A field of a body or query that is not as it has to be.
+    pub(super) fn field(field: &'static str, code: &'static str, message: impl Into<String>) -> Self {
+        Self::Field { field, code, message: message.into() }
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Chat(error) => match error {
+                ChatError::NotFound => StatusCode::NOT_FOUND,
+                ChatError::Refused(_) | ChatError::Say { error: SayError::Refused(_), .. } => StatusCode::BAD_REQUEST,
+                ChatError::HandlerFault
+                | ChatError::Store(_)
+                | ChatError::Busy
+                | ChatError::Say { error: SayError::HandlerFault | SayError::NotStored | SayError::Busy, .. } => {
+                    StatusCode::SERVICE_UNAVAILABLE
+                }
+            },
+            Self::Release(error) => match error {
+                ReleaseError::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
+                ReleaseError::Activate(ActivateError::Bad { .. })
+                | ReleaseError::Broken(_)
+                | ReleaseError::Conflict(_) => StatusCode::CONFLICT,
+                ReleaseError::Unknown(_) => StatusCode::NOT_FOUND,
+                ReleaseError::Activate(ActivateError::Ledger(_)) | ReleaseError::Store(_) => {
+                    StatusCode::SERVICE_UNAVAILABLE
+                }
+            },
+            Self::Identity(_) | Self::Token => StatusCode::UNAUTHORIZED,
+            Self::NotReady(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Field { .. } | Self::Parse(_) | Self::Handshake(_) => StatusCode::BAD_REQUEST,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BodyTimeout(_) => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UrlTooLong(_) => StatusCode::URI_TOO_LONG,
+            Self::HeadersTooLarge(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Origin | Self::Browser => StatusCode::FORBIDDEN,
+            Self::Crowded(_) | Self::UserCrowded(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
+        }
+    }
+
+    fn code(&self) -> &str {
+        match self {
+            Self::Chat(error) => match error {
+                ChatError::NotFound => "not_found",
+                ChatError::Refused(refusal) => &refusal.code,
+                ChatError::Say { error, .. } => error.code(),
+                ChatError::HandlerFault => "handler_fault",
+                ChatError::Busy => "busy",
+                ChatError::Store(_) => "unavailable",
+            },
+            Self::Release(error) => match error {
+                ReleaseError::Refused(_) => "refused",
+                ReleaseError::Activate(ActivateError::Bad { .. }) => "marked_bad",
+                ReleaseError::Broken(_) => "broken",
+                ReleaseError::Conflict(_) => "conflict",
+                ReleaseError::Unknown(_) => "not_found",
+                ReleaseError::Activate(ActivateError::Ledger(_)) | ReleaseError::Store(_) => "unavailable",
+            },
+            Self::Identity(_) | Self::Token => "not_authenticated",
+            Self::Browser => "browser",
+            Self::NotReady(_) => "not_ready",
+            Self::Field { code, .. } => code,
+            Self::Parse(_) => "parse_error",
+            Self::NotFound => "not_found",
+            Self::Method { .. } => "method_not_allowed",
+            Self::BodyTimeout(_) => "timeout",
+            Self::BodyTooLarge(_) => "request_too_large",
+            Self::UrlTooLong(_) => "uri_too_long",
+            Self::HeadersTooLarge(_) => "headers_too_large",
+            Self::MediaType => "unsupported_media_type",
+            Self::Origin => "origin_not_allowed",
+            Self::Crowded(_) | Self::UserCrowded(_) => "unavailable",
+            Self::UpgradeRequired => "upgrade_required",
+            Self::Handshake(_) => "invalid_handshake",
+        }
+    }
+
+    /// The field at fault and what to tell of it.
+    fn about(&self) -> (Option<&str>, String) {
+        match self {
+            Self::Chat(ChatError::Refused(refusal) | ChatError::Say { error: SayError::Refused(refusal), .. }) => {
+                let Refusal { message, field, .. } = refusal;
+                (field.as_deref(), message.clone())
+            }
+            Self::Field { field, message, .. } => (Some(field), message.clone()),
+            Self::Chat(ChatError::NotFound) => (None, Self::NotFound.to_string()),
+            // What went wrong inside is for the log.
+            Self::Chat(ChatError::Store(_)) => (None, "The server cannot do this now, try again.".to_owned()),
+            Self::Chat(ChatError::HandlerFault) => (None, SayError::HandlerFault.to_string()),
+            other => (None, other.to_string()),
+        }
+    }
+
+    /// What is left of a body is not read, and a connection too many is not kept.
+    fn ends_connection(&self) -> bool {
+        matches!(self, Self::BodyTimeout(_) | Self::BodyTooLarge(_) | Self::Crowded(_))
+    }
+
+    fn header(&self) -> Option<(HeaderName, &'static str)> {
+        match self {
+            Self::Method { allow } => Some((header::ALLOW, allow)),
+            Self::Identity(_) => Some((header::WWW_AUTHENTICATE, "Gateway realm=\"chat\"")),
+            Self::Token => Some((header::WWW_AUTHENTICATE, "Bearer realm=\"ondol\"")),
+            Self::UpgradeRequired => Some((header::SEC_WEBSOCKET_VERSION, "13")),
+            _ if self.status() == StatusCode::SERVICE_UNAVAILABLE => Some((header::RETRY_AFTER, "1")),
+            _ => None,
+        }
+    }
+}
+
+/// The one function that turns an error into an answer. A handler's fault is told with the request's name, as the log has it.
+pub(super) fn refuse(error: &HttpError, id: &RequestId) -> Answer {
+    if let HttpError::Chat(ChatError::Store(error)) = error {
+        tracing::error!(%error, "a request failed");
+    }
+    if let HttpError::Release(ReleaseError::Store(error)) = error {
+        tracing::error!(%error, "a request of the operator failed");
+    }
+    let (field, message) = error.about();
+    let mut body = Map::new();
+    match field {
+        Some(field) => body.insert(field.to_owned(), Value::Array(vec![message.into()])),
+        None => body.insert("detail".to_owned(), message.into()),
+    };
+    body.insert("code".to_owned(), error.code().into());
+    if let HttpError::Chat(ChatError::Say { client_id: Some(client_id), .. }) = error {
+        body.insert("client_id".to_owned(), client_id.clone().into());
+    }
+    if matches!(error, HttpError::Chat(ChatError::HandlerFault | ChatError::Say { error: SayError::HandlerFault, .. }))
+    {
+        body.insert("request_id".to_owned(), id.to_string().into());
+    }
+    if let HttpError::Release(ReleaseError::Refused(refused)) = error {
+        let each = refused.iter().map(|(handler, error)| (handler.name().to_owned(), serde_json::json!(error)));
+        body.insert("handlers".to_owned(), Value::Object(each.collect()));
+    }
+    let mut answer = json(error.status(), &body);
+    if error.ends_connection() {
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    if let Some((name, value)) = error.header() {
+        answer.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    if matches!(error, HttpError::UpgradeRequired) {
+        answer.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    }
+    answer
+}
+
+/// A JSON body.
+pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
+    match serde_json::to_vec(body) {
+        Ok(body) => bytes(status, "application/json", Bytes::from(body)),
+        Err(error) => {
+            tracing::error!(%error, "an answer could not be written as JSON");
+            bytes(StatusCode::INTERNAL_SERVER_ERROR, "application/json", Bytes::new())
+        }
+    }
+}
+
+/// A body of any kind, not to be kept by a cache nor read as another kind.
+pub(super) fn bytes(status: StatusCode, content_type: &'static str, body: Bytes) -> Answer {
+    let mut answer = Response::new(Full::new(body));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    answer
+}

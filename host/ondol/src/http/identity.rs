@@ -1,0 +1,210 @@
+//! Who is calling, as the gateway in front has written it into the query or the headers. Knows nothing of rooms.
+//!
+//! The gateway has verified the user, but what it appends may stand beside what the client sent itself. So whatever is
+//! there twice, or differs, is refused: neither the first nor the last of two is to be trusted.
+
+use std::borrow::Cow;
+
+use hyper::HeaderMap;
+
+use crate::config::Limits;
+use ondol_host_model::User;
+
+/// Why nobody is taken to be calling.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum IdentityError {
+    /// Nothing says who is calling.
+    #[error("user_id, nickname and email say who is calling, in the query or as X-User-ID, X-Nickname and X-Email")]
+    Absent,
+    /// A required value is not there, or empty.
+    #[error("{0} is missing or empty")]
+    Missing(&'static str),
+    /// A value is there more than once.
+    #[error("{0} is given more than once")]
+    Twice(&'static str),
+    /// The header and the query do not agree.
+    #[error("{0} differs between the header and the query")]
+    Differs(&'static str),
+    /// A value is not text.
+    #[error("{0} is not valid UTF-8")]
+    NotText(&'static str),
+    /// A value is too long.
+    #[error("{0} has more than {1} characters")]
+    TooLong(&'static str, usize),
+    /// A value holds control characters.
+    #[error("{0} holds control characters")]
+    Control(&'static str),
+}
+
+/// One value that says who is calling: its key in the query, and its header.
+struct Key {
+    query: &'static str,
+    header: &'static str,
+}
+
+const USER_ID: Key = Key { query: "user_id", header: "x-user-id" };
+const NICKNAME: Key = Key { query: "nickname", header: "x-nickname" };
+const EMAIL: Key = Key { query: "email", header: "x-email" };
+const PROFILE_URL: Key = Key { query: "profile_url", header: "x-profile-url" };
+
+/// The caller, if the request says anything about who that is.
+///
+/// # Errors
+///
+/// When what it says is not good enough to go by.
+pub(super) fn optional(query: &str, headers: &HeaderMap, limits: &Limits) -> Result<Option<User>, IdentityError> {
+    match required(query, headers, limits) {
+        Err(IdentityError::Absent) => Ok(None),
+        user => user.map(Some),
+    }
+}
+
+/// The caller.
+///
+/// # Errors
+///
+/// When the request does not say, or what it says is not good enough to go by. No error holds a value.
+pub(super) fn required(query: &str, headers: &HeaderMap, limits: &Limits) -> Result<User, IdentityError> {
+    let query = Values::read(|key| from_query(key, query))?;
+    let headers = Values::read(|key| from_headers(key, headers))?;
+    let values = match (query.is_empty(), headers.is_empty()) {
+        (true, true) => return Err(IdentityError::Absent),
+        (_, true) => query,
+        (true, false) => headers,
+        (false, false) => query.agreeing(&headers)?,
+    };
+    let id = check(&USER_ID, values.id, limits.user_id_chars_max)?;
+    let nickname = check(&NICKNAME, values.nickname, limits.nickname_chars_max)?;
+    let email = check(&EMAIL, values.email, limits.email_chars_max)?;
+    let profile_url = check(&PROFILE_URL, values.profile_url, limits.profile_url_chars_max)?;
+    let needed = |value: Option<String>, key: Key| {
+        value.filter(|value| !value.trim().is_empty()).ok_or(IdentityError::Missing(key.query))
+    };
+    Ok(User {
+        id: needed(id, USER_ID)?,
+        nickname: needed(nickname, NICKNAME)?,
+        email: needed(email, EMAIL)?,
+        profile_url: profile_url.filter(|url| !url.is_empty()),
+    })
+}
+
+/// What one place says of who is calling: the query, or the headers.
+#[derive(PartialEq, Eq)]
+struct Values {
+    id: Option<String>,
+    nickname: Option<String>,
+    email: Option<String>,
+    profile_url: Option<String>,
+}
+
+impl Values {
+    fn read(read: impl Fn(&Key) -> Result<Option<String>, IdentityError>) -> Result<Self, IdentityError> {
+        Ok(Self {
+            id: read(&USER_ID)?,
+            nickname: read(&NICKNAME)?,
+            email: read(&EMAIL)?,
+            profile_url: read(&PROFILE_URL)?,
+        })
+    }
+
+    fn is_empty(&self) -> bool {
+        let Self { id, nickname, email, profile_url } = self;
+        [id, nickname, email, profile_url].into_iter().all(Option::is_none)
+    }
+
+    /// These, when the other place says the same of every one. A gateway writes all of them in one place, so what stands
+    /// in the other alone is the client's own.
+    fn agreeing(self, other: &Self) -> Result<Self, IdentityError> {
+        let pairs = [
+            (USER_ID, &self.id, &other.id),
+            (NICKNAME, &self.nickname, &other.nickname),
+            (EMAIL, &self.email, &other.email),
+            (PROFILE_URL, &self.profile_url, &other.profile_url),
+        ];
+        // One that was added is named before those that it lacks.
+        let differing = || pairs.iter().filter(|(_, here, there)| here != there);
+        match differing().find(|(_, _, there)| there.is_some()).or_else(|| differing().next()) {
+            Some((key, _, _)) => Err(IdentityError::Differs(key.query)),
+            None => Ok(self),
+        }
+    }
+}
+
+/// A value within its limits.
+fn check(key: &Key, value: Option<String>, chars_max: usize) -> Result<Option<String>, IdentityError> {
+    let Some(text) = &value else { return Ok(None) };
+    if text.chars().count() > chars_max {
+        return Err(IdentityError::TooLong(key.query, chars_max));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(IdentityError::Control(key.query));
+    }
+    Ok(value)
+}
+
+fn from_query(key: &Key, query: &str) -> Result<Option<String>, IdentityError> {
+    let mut found = query
+        .split('&')
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .filter(|(name, _)| decode(name, true).is_ok_and(|name| name == key.query));
+    let Some((_, value)) = found.next() else { return Ok(None) };
+    if found.next().is_some() {
+        return Err(IdentityError::Twice(key.query));
+    }
+    decode(value, true).map(|value| Some(value.into_owned())).map_err(|()| IdentityError::NotText(key.query))
+}
+
+/// A header written with underscores is another header to HTTP and the same one to many programs behind a gateway, so it
+/// counts as given twice.
+fn from_headers(key: &Key, headers: &HeaderMap) -> Result<Option<String>, IdentityError> {
+    let twin = |name: &str| name.contains('_') && name.replace('_', "-") == key.header;
+    if headers.keys().any(|name| twin(name.as_str())) {
+        return Err(IdentityError::Twice(key.query));
+    }
+    let mut found = headers.get_all(key.header).iter();
+    let Some(value) = found.next() else { return Ok(None) };
+    if found.next().is_some() {
+        return Err(IdentityError::Twice(key.query));
+    }
+    let raw = std::str::from_utf8(value.as_bytes()).map_err(|_| IdentityError::NotText(key.query))?;
+    // A value that only looks percent-encoded is taken as it stands: a nickname may be "100%", and whoever is called
+    // "victi%6D" is not "victim".
+    if !encoded(raw) {
+        return Ok(Some(raw.to_owned()));
+    }
+    decode(raw, false).map(|value| Some(value.into_owned())).map_err(|()| IdentityError::NotText(key.query))
+}
+
+/// Whether every percent sign begins a byte that an encoder encodes: one that is not unreserved (RFC 3986, section 2.3).
+fn encoded(text: &str) -> bool {
+    text.split('%').skip(1).all(|rest| {
+        let byte = rest.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        byte.is_some_and(|byte| !byte.is_ascii_alphanumeric() && !b"-._~".contains(&byte))
+    })
+}
+
+/// Percent-decodes text, as a form's when `form` (a plus is a space). Strictly, where `form_urlencoded` would put
+/// replacement characters into somebody's name.
+fn decode(text: &str, form: bool) -> Result<Cow<'_, str>, ()> {
+    if text.bytes().all(|byte| byte != b'%' && (byte != b'+' || !form)) {
+        return Ok(Cow::Borrowed(text));
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        rest = after;
+        let hex = |at: usize| after.get(at).and_then(|digit| char::from(*digit).to_digit(16));
+        match (first, hex(0), hex(1)) {
+            (b'%', Some(high), Some(low)) => {
+                bytes.push(u8::try_from(high * 16 + low).unwrap_or_default());
+                rest = after.get(2..).unwrap_or_default();
+            }
+            (b'+', _, _) if form => bytes.push(b' '),
+            _ => bytes.push(first),
+        }
+    }
+    String::from_utf8(bytes).map(Cow::Owned).map_err(|_| ())
+}
+
+#[cfg(test)]
+mod tests;

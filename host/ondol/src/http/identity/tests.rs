@@ -1,0 +1,85 @@
+//! Who is calling, from queries and headers as gateways send them.
+#![allow(clippy::unwrap_used, reason = "a test that fails should say where")]
+
+use hyper::HeaderMap;
+use hyper::header::{HeaderName, HeaderValue};
+
+use super::{IdentityError, optional, required};
+use crate::config::Limits;
+use ondol_host_model::User;
+
+fn headers(pairs: &[(&str, &[u8])]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in pairs {
+        let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+        headers.append(name, HeaderValue::from_bytes(value).unwrap());
+    }
+    headers
+}
+
+fn from_query(query: &str) -> Result<User, IdentityError> {
+    required(query, &HeaderMap::new(), &Limits::default())
+}
+
+fn ann(nickname: &str) -> User {
+    User { id: "7".into(), nickname: nickname.into(), email: "ann@example.com".into(), profile_url: None }
+}
+
+#[test]
+fn a_query_is_read_as_a_form() {
+    let query = "user_id=7&nickname=%EC%95%A4+%2B&email=ann%40example.com&profile_url=";
+    assert_eq!(from_query(query), Ok(ann("앤 +")));
+}
+
+#[test]
+fn headers_are_read_encoded_and_raw() {
+    for nickname in ["%EC%95%A4".as_bytes(), "앤".as_bytes()] {
+        let headers = headers(&[("x-user-id", b"7"), ("x-nickname", nickname), ("x-email", b"ann@example.com")]);
+        assert_eq!(required("", &headers, &Limits::default()), Ok(ann("앤")));
+    }
+    for literal in ["100%", "%61dmin", "a%2"] {
+        let headers =
+            headers(&[("x-user-id", b"7"), ("x-nickname", literal.as_bytes()), ("x-email", b"ann@example.com")]);
+        assert_eq!(required("", &headers, &Limits::default()), Ok(ann(literal)));
+    }
+}
+
+#[test]
+fn what_is_there_twice_is_refused() {
+    let good = "user_id=7&nickname=a&email=e";
+    let twice = Err(IdentityError::Twice("user_id"));
+    assert_eq!(from_query(&format!("{good}&user_id=7")), twice);
+    assert_eq!(from_query(&format!("{good}&user%5Fid=8")), twice);
+    let doubled = headers(&[("x-user-id", b"7"), ("x-user-id", b"7")]);
+    assert_eq!(required(good, &doubled, &Limits::default()), twice);
+    let twin = headers(&[("x_user_id", b"8")]);
+    assert_eq!(required(good, &twin, &Limits::default()), twice);
+}
+
+#[test]
+fn query_and_headers_have_to_say_the_same_of_everything() {
+    let good = "user_id=7&nickname=a&email=e";
+    let same = [("x-user-id", &b"7"[..]), ("x-nickname", b"a"), ("x-email", b"e")];
+    assert!(required(good, &headers(&same), &Limits::default()).is_ok());
+    for (name, value, key) in [("x-user-id", &b"8"[..], "user_id"), ("x-profile-url", b"/mine.png", "profile_url")] {
+        let mut mixed = headers(&same);
+        mixed.insert(HeaderName::from_static(name), HeaderValue::from_bytes(value).unwrap());
+        assert_eq!(required(good, &mixed, &Limits::default()), Err(IdentityError::Differs(key)));
+    }
+    let alone = headers(&[("x-profile-url", b"/mine.png")]);
+    assert!(required(good, &alone, &Limits::default()).is_err());
+}
+
+#[test]
+fn what_is_missing_or_not_good_is_named() {
+    assert_eq!(from_query(""), Err(IdentityError::Absent));
+    assert_eq!(from_query("user_id=7&nickname=a"), Err(IdentityError::Missing("email")));
+    assert_eq!(from_query("user_id=7&nickname=+&email=e"), Err(IdentityError::Missing("nickname")));
+    assert_eq!(from_query("user_id=7&nickname=a%00&email=e"), Err(IdentityError::Control("nickname")));
+    assert_eq!(from_query("user_id=7&nickname=%FF&email=e"), Err(IdentityError::NotText("nickname")));
+    let long = format!("user_id=7&nickname={}&email=e", "가".repeat(65));
+    assert_eq!(from_query(&long), Err(IdentityError::TooLong("nickname", 64)));
+    let empty = optional("a=b", &HeaderMap::new(), &Limits::default());
+    assert_eq!(empty, Ok(None));
+    assert!(optional("user_id=7", &HeaderMap::new(), &Limits::default()).is_err());
+}

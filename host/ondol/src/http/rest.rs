@@ -1,0 +1,288 @@
+//! The REST calls: what is asked, read out of paths, queries and bodies; what is there, written as JSON. Decides nothing
+//! about rooms or messages.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{self, HeaderValue};
+use hyper::{Request, StatusCode};
+use serde::Serialize;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::Value;
+
+use super::answer::{Answer, HttpError, json};
+use super::{Edge, identity};
+use crate::chat::{Creation, Page, Said};
+use crate::config::Limits;
+use ondol_host_model::{Message, RequestId, Room, RoomId, RoomRequest, Seq, Speaker};
+
+/// How many messages a room is shown with.
+const LATEST: usize = 50;
+/// How many rooms a page has when nothing is asked.
+const ROOMS: usize = 100;
+/// How many messages a page has when nothing is asked.
+const MESSAGES: usize = 50;
+
+/// A room as clients see it.
+#[derive(Serialize)]
+struct RoomBody<'a> {
+    id: u64,
+    name: &'a str,
+    post_id: Option<u64>,
+    owner: Option<&'a str>,
+    chat_url: String,
+    created_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chat_messages: Option<Vec<MessageBody<'a>>>,
+}
+
+impl<'a> RoomBody<'a> {
+    fn new(room: &'a Room, host: &str, messages: Option<&'a [Message]>) -> Self {
+        Self {
+            id: room.id.0,
+            name: &room.name,
+            post_id: room.post_id,
+            owner: room.owner.as_deref(),
+            chat_url: format!("{host}/ws/chat/{}/chat/", room.id),
+            created_at: room.created_at.to_string(),
+            chat_messages: messages.map(|messages| messages.iter().map(MessageBody::new).collect()),
+        }
+    }
+}
+
+/// A message as clients see it.
+#[derive(Serialize)]
+struct MessageBody<'a> {
+    id: u64,
+    room: u64,
+    seq: u64,
+    message: &'a str,
+    sender: &'a str,
+    nickname: &'a str,
+    profile_picture_url: Option<&'a str>,
+    created_at: String,
+    client_id: Option<&'a str>,
+    parent: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extra: Option<&'a str>,
+}
+
+impl<'a> MessageBody<'a> {
+    fn new(message: &'a Message) -> Self {
+        let (sender, draft) = (&message.sender, &message.draft);
+        Self {
+            id: message.id.0,
+            room: message.room.0,
+            seq: message.seq.0,
+            message: &draft.text,
+            sender: &sender.email,
+            nickname: &sender.nickname,
+            profile_picture_url: sender.profile_url.as_deref(),
+            created_at: message.created_at.to_string(),
+            client_id: draft.client_id.as_deref(),
+            parent: draft.parent.map(|parent| parent.0),
+            extra: draft.extra.as_deref(),
+        }
+    }
+}
+
+/// `GET rooms/`
+pub(super) async fn rooms(edge: &Edge, request: &Request<Incoming>) -> Result<Answer, HttpError> {
+    let query = Query::of(request);
+    let limit = query.limit(ROOMS, edge.limits.rooms_page_max)?;
+    let after = query.number("after")?.unwrap_or(0);
+    // One more than asked tells whether there is a next page.
+    let mut rooms = edge.chat.rooms(RoomId(after), limit + 1).await?;
+    let more = rooms.len() > limit;
+    rooms.truncate(limit);
+    let host = edge.host_of(request);
+    let bodies: Vec<_> = rooms.iter().map(|room| RoomBody::new(room, &host, None)).collect();
+    let mut answer = json(StatusCode::OK, &bodies);
+    if let Some(last) = rooms.last().filter(|_| more) {
+        let next = format!("<{}?limit={limit}&after={}>; rel=\"next\"", request.uri().path(), last.id);
+        if let Ok(next) = HeaderValue::from_str(&next) {
+            answer.headers_mut().insert(header::LINK, next);
+        }
+    }
+    Ok(answer)
+}
+
+/// `GET room/{id}/`
+pub(super) async fn room(edge: &Edge, request: &Request<Incoming>, id: RoomId) -> Result<Answer, HttpError> {
+    let room = edge.chat.room(id).await?;
+    let messages = edge.chat.messages(id, Page::Latest, LATEST).await?;
+    Ok(json(StatusCode::OK, &RoomBody::new(&room, &edge.host_of(request), Some(&messages))))
+}
+
+/// `GET room/{id}/messages/`
+pub(super) async fn messages(edge: &Edge, request: &Request<Incoming>, id: RoomId) -> Result<Answer, HttpError> {
+    let query = Query::of(request);
+    let limit = query.limit(MESSAGES, edge.limits.messages_page_max)?;
+    let page = match (query.number("after")?, query.number("before")?) {
+        (Some(_), Some(_)) => {
+            return Err(HttpError::field("before", "invalid", "Give either after or before, not both."));
+        }
+        (Some(after), None) => Page::After(Seq(after)),
+        (None, Some(before)) => Page::Before(Seq(before)),
+        (None, None) => Page::Latest,
+    };
+    let messages = edge.chat.messages(id, page, limit).await?;
+    let bodies: Vec<_> = messages.iter().map(MessageBody::new).collect();
+    Ok(json(StatusCode::OK, &bodies))
+}
+
+/// `POST create-room/`
+pub(super) async fn create_room(edge: &Edge, request: Request<Incoming>) -> Result<Answer, HttpError> {
+    let query = request.uri().query().unwrap_or_default();
+    let creator = identity::optional(query, request.headers(), &edge.limits)?;
+    let host = edge.host_of(&request);
+    let id = name_of(&request);
+    let body = Fields::parse(&read_json(request, &edge.limits).await?)?;
+    let name = match body.get("name")? {
+        None | Some(Value::Null) => None,
+        Some(Value::String(name)) => Some(name.clone()),
+        Some(_) => return Err(HttpError::field("name", "invalid", "name: a string, or nothing.")),
+    };
+    let post_id = match body.get("post_id")? {
+        None | Some(Value::Null) => None,
+        Some(value) => Some(stored_number(value).ok_or_else(|| {
+            HttpError::field("post_id", "invalid", "post_id: a whole number from 0 to 9223372036854775807, or nothing.")
+        })?),
+    };
+    let (status, room) = match edge.chat.create_room(RoomRequest { name, post_id }, creator.as_ref(), &id).await? {
+        Creation::Created(room) => (StatusCode::CREATED, room),
+        Creation::Standing(room) => (StatusCode::OK, room),
+    };
+    Ok(json(status, &RoomBody::new(&room, &host, None)))
+}
+
+/// `POST message/`
+pub(super) async fn message(edge: &Edge, request: Request<Incoming>) -> Result<Answer, HttpError> {
+    let query = request.uri().query().unwrap_or_default();
+    let sender = identity::required(query, request.headers(), &edge.limits)?;
+    let id = name_of(&request);
+    let text = read_json(request, &edge.limits).await?;
+    let body = Fields::parse(&text)?;
+    let room = match body.get("room")? {
+        None => return Err(HttpError::field("room", "required", "room: which room to say it in.")),
+        Some(value) => {
+            value.as_u64().ok_or_else(|| HttpError::field("room", "invalid", "room: the number of a room."))?
+        }
+    };
+    match edge.chat.say_once(RoomId(room), Arc::new(Speaker::new(sender)), text, id).await? {
+        Said::Stored(message) => Ok(json(StatusCode::CREATED, &MessageBody::new(&message))),
+        Said::NotStored => Ok(json(StatusCode::ACCEPTED, &serde_json::json!({ "detail": "Nothing was stored." }))),
+    }
+}
+
+/// The request's name, which the edge has put there.
+fn name_of(request: &Request<Incoming>) -> RequestId {
+    request.extensions().get().cloned().unwrap_or_else(|| RequestId::of_request(None))
+}
+
+/// A whole number that the database can hold.
+fn stored_number(value: &Value) -> Option<u64> {
+    value.as_u64().filter(|number| i64::try_from(*number).is_ok())
+}
+
+/// The body as text that claims to be JSON. An empty one is an empty object.
+async fn read_json(request: Request<Incoming>, limits: &Limits) -> Result<String, HttpError> {
+    let is_json = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
+    let (bytes_max, ms_max) = (limits.body_bytes_max, limits.body_ms_max);
+    // What is announced as too large is not waited for.
+    if request.body().size_hint().lower() > bytes_max as u64 {
+        return Err(HttpError::BodyTooLarge(bytes_max));
+    }
+    let body = Limited::new(request.into_body(), bytes_max).collect();
+    let bytes = match tokio::time::timeout(Duration::from_millis(ms_max), body).await {
+        Err(_) => return Err(HttpError::BodyTimeout(ms_max)),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(HttpError::BodyTooLarge(bytes_max)),
+        Ok(Err(_)) => return Err(HttpError::Parse("the body ended too early".to_owned())),
+        Ok(Ok(body)) => body.to_bytes(),
+    };
+    if bytes.is_empty() {
+        return Ok("{}".to_owned());
+    }
+    if !is_json {
+        return Err(HttpError::MediaType);
+    }
+    String::from_utf8(bytes.into()).map_err(|_| HttpError::Parse("the body is not valid UTF-8".to_owned()))
+}
+
+/// The fields of a JSON object, as they came, so that one given twice can be told.
+struct Fields(Vec<(String, Value)>);
+
+impl Fields {
+    fn parse(text: &str) -> Result<Self, HttpError> {
+        serde_json::from_str(text).map_err(|error| HttpError::Parse(error.to_string()))
+    }
+
+    fn get(&self, field: &'static str) -> Result<Option<&Value>, HttpError> {
+        let mut found = self.0.iter().filter(|(name, _)| name == field).map(|(_, value)| value);
+        let value = found.next();
+        if found.next().is_some() {
+            return Err(HttpError::field(field, "duplicate_key", format!("{field}: given more than once.")));
+        }
+        Ok(value)
+    }
+}
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Pairs;
+
+        impl<'de> Visitor<'de> for Pairs {
+            type Value = Fields;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(Fields(fields))
+            }
+        }
+
+        deserializer.deserialize_map(Pairs)
+    }
+}
+
+/// The query of a request.
+struct Query<'a>(&'a str);
+
+impl<'a> Query<'a> {
+    fn of(request: &'a Request<Incoming>) -> Self {
+        Self(request.uri().query().unwrap_or_default())
+    }
+
+    fn number(&self, name: &'static str) -> Result<Option<u64>, HttpError> {
+        let mut found = form_urlencoded::parse(self.0.as_bytes()).filter(|(key, _)| key == name);
+        let Some((_, value)) = found.next() else { return Ok(None) };
+        if found.next().is_some() {
+            return Err(HttpError::field(name, "invalid", format!("{name}: given more than once.")));
+        }
+        let number =
+            value.parse().map_err(|_| HttpError::field(name, "invalid", format!("{name}: a whole number.")))?;
+        Ok(Some(number))
+    }
+
+    fn limit(&self, default: usize, max: usize) -> Result<usize, HttpError> {
+        let Some(limit) = self.number("limit")? else { return Ok(default.min(max)) };
+        usize::try_from(limit)
+            .ok()
+            .filter(|limit| (1..=max).contains(limit))
+            .ok_or_else(|| HttpError::field("limit", "invalid", format!("limit: a whole number from 1 to {max}.")))
+    }
+}

@@ -1,0 +1,58 @@
+//! A connection on its way from a handshake to a session: it is in its room before its socket is there, so it misses nothing.
+
+use std::sync::Arc;
+
+use hyper::upgrade::{Parts, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use super::Session;
+use super::stream::SocketWire;
+use crate::chat::{ChatError, Member, Outbox, Seat};
+use crate::http::{Edge, Paced};
+use ondol_host_model::{RoomId, Speaker};
+
+/// A connection that is being upgraded: in its room already, while its socket is still on the way.
+pub(in crate::http) struct Joining {
+    wire: Arc<SocketWire>,
+    outbox: Arc<Outbox>,
+    member: Option<Member>,
+    seat: Option<Seat>,
+}
+
+impl Joining {
+    /// Brings a user's new connection into a room. `seat` counts it among theirs until it is closed.
+    pub(in crate::http) async fn join(
+        edge: &Edge,
+        room: RoomId,
+        user: Arc<Speaker>,
+        seat: Seat,
+    ) -> Result<Self, ChatError> {
+        let (wire, outbox) = SocketWire::with_outbox(edge.limits.outbox_bytes_max);
+        let member = edge.chat.join(room, user, Arc::clone(&outbox)).await?;
+        Ok(Self { wire, outbox, member: Some(member), seat: Some(seat) })
+    }
+
+    /// A connection that is only told why it is closed.
+    pub(in crate::http) fn refused(edge: &Edge, code: u16, reason: &str) -> Self {
+        let (wire, outbox) = SocketWire::with_outbox(edge.limits.outbox_bytes_max);
+        outbox.close(code, reason);
+        Self { wire, outbox, member: None, seat: None }
+    }
+
+    /// Serves the socket, now that it is there, until it is closed.
+    pub(in crate::http) async fn serve(self, edge: Arc<Edge>, upgraded: Upgraded) {
+        let Ok(Parts { io, read_buf, .. }) = upgraded.downcast::<TokioIo<Paced<TcpStream>>>() else {
+            tracing::error!("an upgraded connection is no TCP stream");
+            return;
+        };
+        let tcp = Arc::clone(self.wire.tcp.get_or_init(|| Arc::new(io.into_inner().into_inner())));
+        let mut session = Session::new(edge, tcp, self.outbox, self.member, &read_buf);
+        drop(read_buf);
+        session.talk().await;
+        // The room hears of it now, the socket may linger.
+        session.member = None;
+        drop(self.seat);
+        session.linger().await;
+    }
+}

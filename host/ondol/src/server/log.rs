@@ -1,0 +1,107 @@
+//! The log: lines go to standard error from a thread of their own, so that a reader who stands still stops nothing. Lines
+//! that the queue has no room for are dropped and counted.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How often [`Log::finish`] looks whether all is written.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// Modules that a filter may still call by the names that they had before they became crates.
+const RENAMED: [(&str, &str); 4] = [
+    ("ondol::handlers", "ondol_host_handlers"),
+    ("ondol::model", "ondol_host_model"),
+    ("ondol::rooms", "ondol_host_rooms"),
+    ("ondol::store", "ondol_host_store"),
+];
+
+/// A filter with the present names of its modules, and the names that were replaced.
+pub(super) fn filter(given: &str) -> (String, Vec<(&'static str, &'static str)>) {
+    let renamed: Vec<_> = RENAMED.into_iter().filter(|(old, _)| given.contains(old)).collect();
+    let filter = renamed.iter().fold(given.to_owned(), |filter, (old, new)| filter.replace(old, new));
+    (filter, renamed)
+}
+
+/// Where lines are written to. Never waits.
+#[derive(Clone)]
+pub(super) struct Log {
+    queue: SyncSender<Vec<u8>>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    /// Lines that were taken and are not written yet.
+    waiting: AtomicUsize,
+    dropped: AtomicUsize,
+}
+
+impl Log {
+    /// A log to `out`, with at most `lines_max` lines that wait.
+    ///
+    /// # Errors
+    ///
+    /// When no thread can be had.
+    pub(super) fn start(out: impl Write + Send + 'static, lines_max: usize) -> io::Result<Self> {
+        let (queue, lines) = sync_channel(lines_max);
+        let counts = Arc::new(Counts::default());
+        let log = Self { queue, counts: Arc::clone(&counts) };
+        thread::Builder::new().name("log".to_owned()).spawn(move || write_all(out, &lines, &counts))?;
+        Ok(log)
+    }
+
+    /// Waits until all lines are written, but no longer than `longest`.
+    pub(super) fn finish(&self, longest: Duration) {
+        let begun = Instant::now();
+        while self.counts.waiting.load(Ordering::Acquire) > 0 && begun.elapsed() < longest {
+            thread::sleep(LOOK);
+        }
+    }
+}
+
+impl Write for Log {
+    /// Takes a whole line.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.counts.waiting.fetch_add(1, Ordering::AcqRel);
+        if self.queue.try_send(line.to_vec()).is_err() {
+            self.counts.waiting.fetch_sub(1, Ordering::AcqRel);
+            self.counts.dropped.fetch_add(1, Ordering::AcqRel);
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Writes lines as they come. A line that cannot be written is lost: there is nowhere to say so.
+fn write_all(mut out: impl Write, lines: &Receiver<Vec<u8>>, counts: &Counts) {
+    while let Ok(line) = lines.recv() {
+        let _ = out.write_all(&line);
+        // Once all others are written there is room for this one.
+        if counts.waiting.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let dropped = counts.dropped.swap(0, Ordering::AcqRel);
+            if dropped > 0 {
+                tracing::warn!(dropped, "{dropped} log lines were dropped: the reader of stderr is too slow");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_may_call_a_crate_by_the_name_of_its_module() {
+        let (text, renamed) = filter("info,ondol::store=debug,ondol::http=trace");
+        assert_eq!(text, "info,ondol_host_store=debug,ondol::http=trace");
+        assert_eq!(renamed, [("ondol::store", "ondol_host_store")]);
+        assert_eq!(filter("ondol=debug"), ("ondol=debug".to_owned(), Vec::new()));
+    }
+}

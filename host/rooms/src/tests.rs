@@ -1,0 +1,268 @@
+//! Rooms and outboxes over wires that are made of memory.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails should say where")]
+
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Wake, Waker};
+
+use bytes::Bytes;
+
+use super::{Flow, Outbox, OutboxState, Presence, Rest, Room, Why, Wire};
+
+/// A wire that takes `room` bytes and then blocks.
+#[derive(Clone, Default)]
+struct Pipe(Arc<Mutex<(Vec<u8>, usize)>>);
+
+impl Pipe {
+    fn with_room(room: usize) -> Self {
+        Self(Arc::new(Mutex::new((Vec::new(), room))))
+    }
+
+    fn taken(&self) -> Vec<u8> {
+        self.0.lock().unwrap().0.clone()
+    }
+
+    fn drain(&self, room: usize) {
+        self.0.lock().unwrap().1 = room;
+    }
+}
+
+impl Wire for Pipe {
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let mut pipe = self.0.lock().unwrap();
+        let fits = bytes.len().min(pipe.1);
+        if fits == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        pipe.0.extend_from_slice(&bytes[..fits]);
+        pipe.1 -= fits;
+        Ok(fits)
+    }
+}
+
+fn outbox(pipe: &Pipe, bytes_max: usize) -> Arc<Outbox> {
+    Arc::new(Outbox::new(Arc::new(pipe.clone()), bytes_max))
+}
+
+#[test]
+fn a_user_comes_once_and_goes_once_however_many_tabs() {
+    let room = Room::default();
+    let (first, second) = (outbox(&Pipe::default(), 10), outbox(&Pipe::default(), 10));
+    assert_eq!(room.join("ann", &first), Presence::Changed);
+    assert_eq!(room.join("ann", &second), Presence::Same);
+    assert_eq!(room.leave("ann", &first), Presence::Same);
+    assert_eq!(room.leave("ann", &first), Presence::Same, "leaving twice counts once");
+    assert_eq!(room.leave("ann", &second), Presence::Changed);
+}
+
+#[test]
+fn everyone_receives_the_same_run() {
+    let room = Room::default();
+    let pipes: Vec<Pipe> = (0..3).map(|_| Pipe::with_room(100)).collect();
+    for (index, pipe) in pipes.iter().enumerate() {
+        room.join(&index.to_string(), &outbox(pipe, 10));
+    }
+    assert!(room.put("one", None));
+    assert!(!room.put("two", None), "one publishes");
+    assert_eq!(room.publish(), Rest::Nothing);
+    for pipe in &pipes {
+        assert_eq!(pipe.taken(), b"\x81\x03one\x81\x03two");
+    }
+}
+
+#[test]
+fn who_has_left_receives_nothing_more() {
+    let room = Room::default();
+    let pipes: Vec<Pipe> = (0..3).map(|_| Pipe::with_room(100)).collect();
+    let outboxes: Vec<_> = pipes.iter().map(|pipe| outbox(pipe, 10)).collect();
+    for (index, outbox) in outboxes.iter().enumerate() {
+        room.join(&index.to_string(), outbox);
+    }
+    room.leave("0", &outboxes[0]);
+    assert!(room.put("hi", None));
+    assert_eq!(room.publish(), Rest::Nothing);
+    let lengths: Vec<usize> = pipes.iter().map(|pipe| pipe.taken().len()).collect();
+    assert_eq!(lengths, [0, 4, 4]);
+}
+
+/// A wire that keeps what is written, and then does something.
+struct Hooked {
+    number: usize,
+    written: Pipe,
+    then: Box<dyn Fn(usize) + Send + Sync>,
+}
+
+impl Wire for Hooked {
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.written.try_write(bytes);
+        (self.then)(self.number);
+        written
+    }
+}
+
+/// A room whose wires do something after each write, which is told who was written to.
+struct Crowd {
+    room: Arc<Room>,
+    pipes: Vec<Pipe>,
+}
+
+impl Crowd {
+    fn new(members: usize, then: impl Fn(&Room, usize) + Send + Sync + 'static) -> Self {
+        let (room, then) = (Arc::new(Room::default()), Arc::new(then));
+        let pipes: Vec<Pipe> = (0..members).map(|_| Pipe::with_room(1_000_000)).collect();
+        for (number, pipe) in pipes.iter().enumerate() {
+            let (room_then, then) = (Arc::clone(&room), Arc::clone(&then));
+            let hook = move |number| then(&room_then, number);
+            let wire = Hooked { number, written: pipe.clone(), then: Box::new(hook) };
+            let outbox = Arc::new(Outbox::new(Arc::new(wire), 1_000));
+            room.join(&number.to_string(), &outbox);
+        }
+        Self { room, pipes }
+    }
+
+    fn say(&self, payload: &str) {
+        assert!(self.room.put(payload, None));
+        let mut rest = self.room.publish();
+        while rest == Rest::More {
+            rest = self.room.go_on();
+        }
+    }
+}
+
+#[test]
+fn what_is_put_during_a_round_goes_out_in_the_next_with_one_write_each() {
+    let (flow, last) = (Flow::new(10), Arc::new(AtomicUsize::new(0)));
+    let (counted, last_seen, writes) = (Arc::clone(&flow), Arc::clone(&last), Arc::new(AtomicUsize::new(0)));
+    let written = Arc::clone(&writes);
+    let crowd = Crowd::new(300, move |room, number| {
+        let round = written.fetch_add(1, Ordering::Relaxed) / 300;
+        match (round, number) {
+            (0, 10) => assert!(!room.put("two", Some(counted.begin(3)))),
+            (0, 250) => assert!(!room.put("three", Some(counted.begin(5)))),
+            (1, 299) => last_seen.store(counted.bytes(), Ordering::Relaxed),
+            _ => {}
+        }
+    });
+    crowd.say("one");
+    for (number, pipe) in crowd.pipes.iter().enumerate() {
+        assert_eq!(pipe.taken(), b"\x81\x03one\x81\x03two\x81\x05three", "{number}");
+    }
+    assert_eq!(writes.load(Ordering::Relaxed), 2 * 300);
+    assert!(last.load(Ordering::Relaxed) > 500, "both were in flight until the last connection had them");
+    assert_eq!(flow.bytes(), 0);
+}
+
+#[test]
+fn everyone_hears_everything_in_one_order() {
+    let said = Arc::new(Mutex::new((1_u64, String::from("\u{1}a"))));
+    let talk = Arc::clone(&said);
+    let crowd = Crowd::new(200, move |room, _| {
+        let mut talk = talk.lock().unwrap();
+        // Numbers without a pattern (Knuth's linear congruential generator).
+        talk.0 = talk.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let draw = talk.0 >> 40;
+        if draw % 16 == 0 && talk.1.len() < 600 {
+            let letter = char::from(b'a' + u8::try_from(draw / 16 % 26).unwrap());
+            let _ = room.put(&letter.to_string(), None);
+            talk.1.push('\u{1}');
+            talk.1.push(letter);
+        }
+    });
+    crowd.say("a");
+    let said: Vec<u8> =
+        said.lock().unwrap().1.chars().flat_map(|c| if c == '\u{1}' { vec![0x81, 1] } else { vec![c as u8] }).collect();
+    assert!(said.len() > 600, "there was something to say: {}", said.len());
+    for (number, pipe) in crowd.pipes.iter().enumerate() {
+        assert!(pipe.taken() == said, "{number} heard something else");
+    }
+}
+
+#[test]
+fn what_a_full_socket_does_not_take_waits_and_goes_out_in_order() {
+    let pipe = Pipe::with_room(3);
+    let outbox = outbox(&pipe, 100);
+    outbox.send(&Bytes::from_static(b"abcdef"));
+    outbox.send(&Bytes::from_static(b"ghi"));
+    assert_eq!(outbox.state(), OutboxState::Waiting);
+    pipe.drain(5);
+    assert_eq!(outbox.flush(), OutboxState::Waiting);
+    pipe.drain(5);
+    assert_eq!(outbox.flush(), OutboxState::Idle);
+    assert_eq!(pipe.taken(), b"abcdefghi");
+}
+
+#[test]
+fn a_peer_that_does_not_read_is_dropped_at_a_frame_boundary() {
+    let pipe = Pipe::with_room(2);
+    let outbox = outbox(&pipe, 10);
+    outbox.send(&Bytes::from_static(b"\x81\x03one"));
+    assert_eq!(outbox.state(), OutboxState::Waiting, "a run is taken whole, however long");
+    outbox.send(&Bytes::from_static(b"\x81\x03two"));
+    assert_eq!(outbox.state(), OutboxState::Closing(Why::TooSlow));
+    outbox.send(&Bytes::from_static(b"\x81\x03ten"));
+    pipe.drain(1_000);
+    assert_eq!(outbox.flush(), OutboxState::Closed(Why::TooSlow));
+    let taken = pipe.taken();
+    assert!(taken.starts_with(b"\x81\x03one\x88"), "{taken:?}");
+    assert_eq!(taken[7..9], 1008_u16.to_be_bytes());
+}
+
+/// Counts how often a task is woken.
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_message_is_in_flight_until_the_last_socket_has_taken_it() {
+    let (room, all) = (Room::default(), Flow::new(10_000));
+    let speaker = all.part(300);
+    let (quick, slow) = (Pipe::with_room(100), Pipe::with_room(2));
+    let slow_outbox = outbox(&slow, 100);
+    room.join("quick", &outbox(&quick, 100));
+    room.join("slow", &slow_outbox);
+    for payload in ["one", "two"] {
+        let _ = room.put(payload, Some(speaker.begin(payload.len())));
+    }
+    assert_eq!(room.publish(), Rest::Nothing);
+    assert!(speaker.bytes() > 2 * 3 && all.bytes() == speaker.bytes() && !speaker.is_low());
+
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    let context = Context::from_waker(&waker);
+    assert!(speaker.poll_until(&context, || speaker.is_low()).is_pending());
+    slow.drain(5);
+    assert_eq!(slow_outbox.flush(), OutboxState::Waiting);
+    assert_eq!(woken.0.load(Ordering::Relaxed), 0);
+    slow.drain(5);
+    assert_eq!(slow_outbox.flush(), OutboxState::Idle);
+    assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+    assert!(speaker.poll_until(&context, || speaker.is_low()).is_ready());
+    assert_eq!((speaker.bytes(), all.bytes()), (0, 0));
+}
+
+#[test]
+fn a_peer_that_takes_nothing_is_dropped_and_holds_nothing_in_flight() {
+    let (room, flow) = (Room::default(), Flow::new(10));
+    let pipe = Pipe::with_room(2);
+    let outbox = outbox(&pipe, 1_000);
+    room.join("idle", &outbox);
+    for payload in ["one", "two"] {
+        assert!(room.put(payload, Some(flow.begin(3))));
+        assert_eq!(room.publish(), Rest::Nothing);
+    }
+    assert!(!outbox.drop_stalled(std::time::Duration::from_secs(3_600)), "it has waited for less than that");
+    assert!(flow.bytes() > 0);
+    assert!(outbox.drop_stalled(std::time::Duration::ZERO));
+    assert_eq!((outbox.state(), flow.bytes()), (OutboxState::Closing(Why::TooSlow), 0));
+    pipe.drain(1_000);
+    assert_eq!(outbox.flush(), OutboxState::Closed(Why::TooSlow));
+    let taken = pipe.taken();
+    assert!(taken.starts_with(b"\x81\x03one\x88"), "the begun frame goes out whole: {taken:?}");
+    assert!(String::from_utf8_lossy(&taken).contains("stall_ms_max"));
+}

@@ -1,0 +1,365 @@
+//! The store over real files.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{Batch, Entry, Page, Readers, RoomOutcome, Store, StoreError, Turn};
+use crate::{StoreLimits, Synchronous};
+use ondol_host_model::{Draft, Message, MessageId, RoomDraft, RoomId, Seq, Speaker, Standing, Timestamp, User};
+
+/// Limits that no test comes near.
+pub(super) const LIMITS: StoreLimits =
+    StoreLimits { commit_queue_max: 16_384, commit_batch_max: 4_096, page_bytes_max: usize::MAX };
+
+/// A store whose pages are as large as is asked.
+pub(super) fn open(directory: &Path) -> Store<()> {
+    Store::open(&directory.join("ondol.db"), Synchronous::Full, &LIMITS).unwrap()
+}
+
+/// Hands messages over, then commits them all.
+pub(super) fn store_all(store: &Store<()>, entries: impl IntoIterator<Item = Entry<()>>) -> Batch<()> {
+    let turns: Vec<Turn> = entries.into_iter().map(|entry| store.append(entry).unwrap()).collect();
+    assert_eq!(turns.first(), Some(&Turn::Yours));
+    assert!(turns.iter().skip(1).all(|turn| *turn == Turn::Theirs), "one leads");
+    let mut reported = None;
+    assert_eq!(store.commit(|batch| reported = Some(batch)), Turn::Theirs);
+    reported.unwrap()
+}
+
+pub(super) fn entry(id: u64, room: RoomId, seq: u64) -> Entry<()> {
+    let sender = Speaker::new(User {
+        id: "ann".into(),
+        nickname: "앤".into(),
+        email: "ann@example.com".into(),
+        profile_url: None,
+    });
+    let draft = Draft { text: format!("말 {seq}"), client_id: Some(format!("c{id}")), ..Draft::default() };
+    let (id, seq, sender) = (MessageId(id), Seq(seq), Arc::new(sender));
+    Entry { message: Some(Message { id, room, seq, sender, draft, created_at: Timestamp(7) }), then: () }
+}
+
+/// The same of somebody else, without an id of the client's.
+fn entry_of(speaker: &Arc<Speaker>, id: u64, room: RoomId, seq: u64) -> Entry<()> {
+    let (sender, draft) = (Arc::clone(speaker), Draft { text: format!("말 {seq}"), ..Draft::default() });
+    let (id, seq) = (MessageId(id), Seq(seq));
+    Entry { message: Some(Message { id, room, seq, sender, draft, created_at: Timestamp(7) }), then: () }
+}
+
+fn called(nickname: &str, profile_url: Option<&str>) -> Arc<Speaker> {
+    let (nickname, profile_url) = (nickname.to_owned(), profile_url.map(str::to_owned));
+    Arc::new(Speaker::new(User { id: "ann".into(), nickname, email: "ann@example.com".into(), profile_url }))
+}
+
+pub(super) async fn count(store: &Store<()>, sql: &'static str) -> i64 {
+    Readers::read(&store.files, move |connection| connection.query_row(sql, [], |row| row.get(0))).await.unwrap()
+}
+
+async fn create(store: &Store<()>, post_id: Option<u64>) -> RoomOutcome {
+    let draft = RoomDraft { name: "방".into(), standing: Standing::Reuse };
+    store.create_room(draft, post_id, None).await.unwrap()
+}
+
+async fn room(store: &Store<()>) -> RoomId {
+    match create(store, None).await {
+        RoomOutcome::Created(room) | RoomOutcome::Standing(room) => room.id,
+    }
+}
+
+#[tokio::test]
+async fn a_post_has_one_room() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let RoomOutcome::Created(first) = create(&store, Some(7)).await else { panic!("not created") };
+    assert_eq!(create(&store, Some(7)).await, RoomOutcome::Standing(first));
+    assert!(matches!(create(&store, None).await, RoomOutcome::Created(_)));
+    assert!(matches!(create(&store, None).await, RoomOutcome::Created(_)));
+}
+
+#[tokio::test]
+async fn what_is_stored_is_there_after_opening_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let room = room(&store).await;
+    let batch = store_all(&store, (1..=5).map(|seq| entry(seq, room, seq)));
+    assert_eq!(batch.stored.len(), 5);
+
+    let again = Store::<()>::open(&directory.path().join("ondol.db"), Synchronous::Full, &LIMITS);
+    assert!(matches!(again, Err(StoreError::Locked(_))), "one server at a time");
+    drop(store);
+    let store = open(directory.path());
+    assert!(store.first_free_id() >= MessageId(6), "no id is given twice");
+    assert_eq!(store.last_seq(room).await.unwrap(), Seq(5));
+    let seqs = |messages: Vec<Message>| messages.iter().map(|message| message.seq.0).collect::<Vec<_>>();
+    assert_eq!(seqs(store.messages(room, Page::Latest, 2).await.unwrap()), [4, 5]);
+    assert_eq!(seqs(store.messages(room, Page::After(Seq(1)), 2).await.unwrap()), [2, 3]);
+    assert_eq!(seqs(store.messages(room, Page::Before(Seq(4)), 2).await.unwrap()), [2, 3]);
+    let found = store.by_client_id(room, "ann".into(), "c3".into()).await.unwrap().unwrap();
+    assert_eq!((found.seq, found.draft.text.as_str()), (Seq(3), "말 3"));
+    assert!(store.has_message(room, MessageId(3)).await.unwrap());
+    assert!(!store.has_message(RoomId(99), MessageId(3)).await.unwrap());
+}
+
+#[tokio::test]
+async fn ids_go_on_where_they_ended() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let room = room(&store).await;
+    assert_eq!(store.first_free_id(), MessageId(1));
+    store_all(&store, [entry(1, room, 1), entry(2, room, 2), entry(1_500, room, 3)]);
+    store.keep_next_id(MessageId(1_501)).unwrap();
+    drop(store);
+    let store = open(directory.path());
+    assert_eq!(store.first_free_id(), MessageId(1_501));
+    store_all(&store, [entry(1_501, room, 4)]);
+    // As after a crash.
+    drop(store);
+    assert!(open(directory.path()).first_free_id() > MessageId(1_501));
+}
+
+#[tokio::test]
+async fn ids_of_a_batch_that_failed_are_taken_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let room = room(&store).await;
+    // Somebody else holds the file for longer than the writer waits.
+    let other = rusqlite::Connection::open(directory.path().join("ondol.db")).unwrap();
+    store.writer.run(|connection| Ok(connection.busy_timeout(std::time::Duration::ZERO)?)).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert_eq!(store_all(&store, [entry(1, room, 1)]).failed.len(), 1);
+    other.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(store_all(&store, [entry(2, room, 1)]).stored.len(), 1);
+    drop((store, other));
+    assert!(open(directory.path()).first_free_id() > MessageId(2));
+}
+
+#[tokio::test]
+async fn a_message_is_found_by_its_id_in_its_room_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let (ours, theirs) = (room(&store).await, room(&store).await);
+    store_all(&store, (1..=20).map(|seq| entry(3 * seq, ours, seq)));
+    store_all(&store, [entry(61, theirs, 1)]);
+    for id in 0..70 {
+        let is_ours = id % 3 == 0 && (3..=60).contains(&id);
+        assert_eq!(store.has_message(ours, MessageId(id)).await.unwrap(), is_ours, "{id}");
+        assert_eq!(store.has_message(theirs, MessageId(id)).await.unwrap(), id == 61, "{id}");
+    }
+}
+
+#[tokio::test]
+async fn pages_go_over_what_has_its_place_and_what_has_not_yet() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let (ours, theirs) = (room(&store).await, room(&store).await);
+    for batch in 0..50_u64 {
+        let seqs = 50 * batch + 1..=50 * batch + 50;
+        store_all(&store, seqs.flat_map(|seq| [entry(2 * seq, ours, seq), entry(2 * seq + 1, theirs, seq)]));
+    }
+    let in_runs = "SELECT sum(json_array_length(messages)) FROM run WHERE place >> 32 = 1";
+    assert_eq!(count(&store, in_runs).await, 2_400, "the last two batches are not");
+    for (page, limit, from, to) in [
+        (Page::Latest, 2_500, 1, 2_500),
+        (Page::Latest, 1, 2_500, 2_500),
+        (Page::After(Seq(0)), 2_500, 1, 2_500),
+        (Page::After(Seq(2_000)), 100, 2_001, 2_100),
+        (Page::After(Seq(2_499)), 50, 2_500, 2_500),
+        (Page::After(Seq(2_500)), 50, 1, 0),
+        (Page::Before(Seq(2_100)), 200, 1_900, 2_099),
+        (Page::Before(Seq(1)), 200, 1, 0),
+    ] {
+        let messages = store.messages(ours, page, limit).await.unwrap();
+        let found: Vec<_> = messages.iter().map(|message| (message.room, message.seq.0, message.id.0)).collect();
+        assert_eq!(found, (from..=to).map(|seq| (ours, seq, 2 * seq)).collect::<Vec<_>>(), "{page:?}");
+    }
+    for id in [1, 2, 3, 4_000, 4_001, 5_000, 5_001, 5_002] {
+        let is_ours = id % 2 == 0 && id <= 5_000;
+        assert_eq!(store.has_message(ours, MessageId(id)).await.unwrap(), is_ours, "{id}");
+    }
+    assert_eq!(store.last_seq(theirs).await.unwrap(), Seq(2_500));
+}
+
+#[tokio::test]
+async fn what_is_in_no_run_is_found_after_a_crash() {
+    let directory = tempfile::tempdir().unwrap();
+    let rooms = {
+        let store = open(directory.path());
+        [room(&store).await, room(&store).await]
+    };
+    let (ann, mut id) = (called("ann", None), 0);
+    for round in 0..40 {
+        // Each time another store, which was told nothing by the one before.
+        let store = open(directory.path());
+        for room in rooms {
+            let said = store.last_seq(room).await.unwrap();
+            let more = if room == rooms[0] { 7 } else { 30 };
+            assert_eq!(said, Seq(round * more));
+            let entries = (1..=more).map(|more| {
+                id += 1;
+                entry_of(&ann, id, room, said.0 + more)
+            });
+            assert_eq!(store_all(&store, entries).stored.len(), more as usize);
+            let page = store.messages(room, Page::Latest, 100).await.unwrap();
+            let to = said.0 + more;
+            let seqs: Vec<u64> = page.iter().map(|message| message.seq.0).collect();
+            assert_eq!(seqs, (to.saturating_sub(99).max(1)..=to).collect::<Vec<_>>());
+        }
+        assert_eq!(count(&store, "SELECT count(*) FROM sender").await, 1, "who comes again is known");
+    }
+    let store = open(directory.path());
+    assert_eq!(count(&store, "SELECT count(*) FROM run WHERE place >> 32 = 2").await, 4, "270 in each");
+}
+
+#[tokio::test]
+async fn a_room_that_fell_silent_is_noted_in_the_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let (silent, loud) = ([room(&store).await, room(&store).await, room(&store).await], room(&store).await);
+    let ann = called("ann", None);
+    let of_silent = "SELECT count(*) FROM run WHERE place >> 32 < 4";
+    let mut said = 0;
+    let mut say = |room, count| {
+        let seqs = said + 1..=said + count;
+        said += count;
+        store_all(&store, seqs.map(|seq| entry_of(&ann, seq, room, seq)));
+    };
+    say(loud, 4_096);
+    store_all(&store, silent.map(|room| entry_of(&ann, room.0, room, 1)));
+    for _ in 0..16 {
+        say(loud, 4_096);
+        assert_eq!(count(&store, of_silent).await, 0);
+    }
+    for written in 1..=3 {
+        say(loud, 1);
+        assert_eq!(count(&store, of_silent).await, written, "no more at once than was said");
+    }
+    let noted = "SELECT next FROM counter WHERE name = 'place'";
+    assert!(count(&store, noted).await > 65_536, "a start need not go through all");
+    for room in silent {
+        assert_eq!(store.messages(room, Page::Latest, 9).await.unwrap().len(), 1);
+        assert_eq!(store_all(&store, [entry_of(&ann, 1_000_000 + room.0, room, 2)]).stored.len(), 1);
+        assert_eq!(store.messages(room, Page::Latest, 9).await.unwrap().len(), 2);
+    }
+    drop(store);
+    let store = open(directory.path());
+    for room in silent {
+        assert_eq!(store.last_seq(room).await.unwrap(), Seq(2));
+    }
+    assert_eq!(store.last_seq(loud).await.unwrap(), Seq(17 * 4_096 + 3));
+}
+
+#[tokio::test]
+async fn a_sender_is_kept_as_they_were() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let room = room(&store).await;
+    let names = [("ann", None), ("Anna", None), ("ann", Some("")), ("ann", None), ("Anna", Some("/a.png"))];
+    for (seq, (nickname, picture)) in (1..).zip(names) {
+        store_all(&store, [entry_of(&called(nickname, picture), seq, room, seq)]);
+    }
+    assert_eq!(count(&store, "SELECT count(*) FROM sender").await, 4);
+    let messages = store.messages(room, Page::Latest, 9).await.unwrap();
+    let shown: Vec<_> = messages
+        .iter()
+        .map(|message| (message.sender.nickname.as_str(), message.sender.profile_url.as_deref()))
+        .collect();
+    assert_eq!(shown, names);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_reads_while_others_write_sees_no_gap() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Arc::new(open(directory.path()));
+    let room = room(&store).await;
+    let writing = tokio::task::spawn_blocking({
+        let (store, ann) = (Arc::clone(&store), called("ann", None));
+        move || {
+            for batch in 0..300 {
+                let seqs = 20 * batch + 1..=20 * batch + 20;
+                store_all(&store, seqs.map(|seq| entry_of(&ann, seq, room, seq)));
+            }
+        }
+    });
+    let mut least = 0;
+    while least < 6_000 {
+        assert!(least > 0 || !writing.is_finished() || store.last_seq(room).await.unwrap() == Seq(6_000));
+        let page = store.messages(room, Page::Latest, 150).await.unwrap();
+        let seqs: Vec<u64> = page.iter().map(|message| message.seq.0).collect();
+        let last = seqs.last().copied().unwrap_or(0);
+        assert!(last >= least, "{last} after {least}");
+        assert_eq!(seqs, (last.saturating_sub(149).max(1)..=last).collect::<Vec<_>>());
+        least = last;
+    }
+    writing.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_gap_is_never_stored() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let room = room(&store).await;
+    let batch = store_all(&store, [(1, 1), (2, 3), (3, 2)].map(|(id, seq)| entry(id, room, seq)));
+    let stored: Vec<u64> = batch.stored.iter().flat_map(|entry| &entry.message).map(|message| message.seq.0).collect();
+    assert_eq!(stored, [1, 2]);
+    assert_eq!(batch.failed.len(), 1);
+    assert!(matches!(batch.failed[0].error, StoreError::OutOfTurn));
+}
+
+#[tokio::test]
+async fn a_message_for_a_room_that_is_not_there_fails_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let room = room(&store).await;
+    let batch = store_all(&store, [entry(1, RoomId(99), 1), entry(2, room, 1)]);
+    assert_eq!(batch.stored.len(), 1);
+    assert!(matches!(batch.failed[0].error, StoreError::NoRoom));
+    store.close();
+    assert!(matches!(store.append(entry(3, room, 2)).unwrap_err().error, StoreError::Closed));
+}
+
+#[tokio::test]
+async fn what_is_not_to_be_stored_comes_back_in_its_turn() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let room = room(&store).await;
+    let batch = store_all(&store, [entry(1, room, 1), Entry { message: None, then: () }, entry(2, room, 2)]);
+    let order: Vec<bool> = batch.stored.iter().map(|entry| entry.message.is_some()).collect();
+    assert_eq!(order, [true, false, true]);
+    assert_eq!(store.last_seq(room).await.unwrap(), Seq(2));
+}
+
+#[tokio::test]
+async fn what_comes_while_one_commits_is_the_next_batch() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let room = room(&store).await;
+    assert_eq!(store.append(entry(1, room, 1)).unwrap(), Turn::Yours);
+    let turn = store.commit(|_| assert_eq!(store.append(entry(2, room, 2)).unwrap(), Turn::Theirs));
+    assert_eq!(turn, Turn::Yours);
+    let mut stored = 0;
+    assert_eq!(store.commit(|batch| stored = batch.stored.len()), Turn::Theirs);
+    assert_eq!(stored, 1);
+}
+
+#[tokio::test]
+async fn the_log_stays_small_while_commits_go_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ondol.db");
+    let store: Store<()> = Store::open(&path, Synchronous::Normal, &LIMITS).unwrap();
+    let room = room(&store).await;
+    let mut seq = 0;
+    for _ in 0..600 {
+        store_all(
+            &store,
+            (0..128).map(|_| {
+                seq += 1;
+                entry(seq, room, seq)
+            }),
+        );
+    }
+    let length = |file: &str| std::fs::metadata(directory.path().join(file)).unwrap().len();
+    assert!(length("ondol.db") > 1 << 20, "the log has been copied");
+    assert!(length("ondol.db-wal") < 32 << 20, "{}", length("ondol.db-wal"));
+    assert_eq!(store.last_seq(room).await.unwrap(), Seq(600 * 128));
+}
+
+mod files;

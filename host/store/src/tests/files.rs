@@ -1,0 +1,111 @@
+//! The store's files: rows that an operator deleted, a clean end, and a database that is opened again after a failed sync.
+
+use std::path::Path;
+
+use super::{entry, open, room, store_all};
+use crate::reopen::Answered;
+use crate::{Page, StoreError};
+use ondol_host_model::{MessageId, RoomId, Seq};
+
+/// What an operator does by SQL while no server runs.
+fn by_hand(directory: &Path, sql: &str) {
+    rusqlite::Connection::open(directory.join("ondol.db")).unwrap().execute_batch(sql).unwrap();
+}
+
+#[tokio::test]
+async fn a_number_is_never_given_twice_whatever_is_deleted() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let (ours, theirs) = (room(&store).await, room(&store).await);
+    store_all(&store, (1..=300).map(|seq| entry(seq, ours, seq)));
+    store_all(&store, (301..=310).map(|seq| entry(seq, ours, seq)));
+    drop(store);
+    by_hand(directory.path(), "DELETE FROM message WHERE seq IN (305, 309, 310) OR seq BETWEEN 100 AND 120");
+    let store = open(directory.path());
+    assert_eq!(store.last_seq(ours).await.unwrap(), Seq(310));
+    assert_eq!(store_all(&store, [entry(400, ours, 309)]).failed.len(), 1);
+    // The numbers of the rows that are gone go to another room.
+    assert_eq!(store_all(&store, [entry(401, theirs, 1), entry(402, theirs, 2)]).stored.len(), 2);
+    assert_eq!(store_all(&store, [entry(403, ours, 311)]).stored.len(), 1);
+    let seqs = async |room, page| {
+        let messages = store.messages(room, page, 8).await.unwrap();
+        messages.into_iter().map(|message| message.seq.0).collect::<Vec<_>>()
+    };
+    assert_eq!(seqs(ours, Page::Latest).await, [304, 306, 307, 308, 311]);
+    assert_eq!(seqs(ours, Page::After(Seq(97))).await, [98, 99]);
+    assert_eq!(seqs(ours, Page::Before(Seq(124))).await, [121, 122, 123]);
+    assert_eq!(seqs(theirs, Page::Latest).await, [1, 2]);
+    for (id, is_there) in [(99, true), (100, false), (110, false), (121, true), (305, false), (308, true), (403, true)]
+    {
+        assert_eq!(store.has_message(ours, MessageId(id)).await.unwrap(), is_there, "{id}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_id_is_free_again_when_its_message_was_deleted() {
+    let directory = tempfile::tempdir().unwrap();
+    let with_id = |id, room, seq| {
+        let mut entry = entry(id, room, seq);
+        entry.message.as_mut().unwrap().draft.client_id = Some("c".into());
+        entry
+    };
+    let store = open(directory.path());
+    let room = room(&store).await;
+    assert_eq!(store_all(&store, [with_id(1, room, 1)]).stored.len(), 1);
+    let again = store_all(&store, [with_id(2, room, 2)]);
+    assert!(matches!(again.failed[0].error, StoreError::Repeated));
+    drop(store);
+    by_hand(directory.path(), "DELETE FROM message");
+    let store = open(directory.path());
+    let found = async || store.by_client_id(room, "ann".into(), "c".into()).await.unwrap().map(|found| found.id.0);
+    assert_eq!(found().await, None);
+    assert_eq!(store_all(&store, [with_id(3, room, 2)]).stored.len(), 1);
+    assert_eq!(found().await, Some(3));
+}
+
+#[tokio::test]
+async fn a_store_that_was_closed_is_one_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let room = room(&store).await;
+    store_all(&store, (1..=50).map(|seq| entry(seq, room, seq)));
+    assert_eq!(store.messages(room, Page::Latest, 50).await.unwrap().len(), 50, "a reader has the file open");
+    store.close();
+    store.finish();
+    assert!(matches!(store.room(room).await, Err(StoreError::Closed)));
+    let mut left: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["ondol.db", "ondol.lock"]);
+    let copy = tempfile::tempdir().unwrap();
+    std::fs::copy(directory.path().join("ondol.db"), copy.path().join("ondol.db")).unwrap();
+    assert_eq!(open(copy.path()).last_seq(room).await.unwrap(), Seq(50));
+}
+
+#[tokio::test]
+async fn a_reopened_store_goes_on_with_what_the_disk_holds() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let room = room(&store).await;
+    store_all(&store, (1..=270).map(|seq| entry(seq, room, seq)));
+    store.messages(room, Page::Latest, 9).await.unwrap();
+    store.writer.distrust("a test");
+    assert_eq!(store.failure().as_deref(), Some("a test"));
+    assert_eq!(store_all(&store, [entry(271, room, 271)]).stored.len(), 1);
+    assert_eq!(store.failure(), None, "it can be written to");
+    assert_eq!(store.messages(room, Page::After(Seq(0)), 500).await.unwrap().len(), 271);
+}
+
+#[tokio::test]
+async fn what_the_disk_lost_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let (room, path) = (room(&store).await, directory.path().join("ondol.db"));
+    store_all(&store, [entry(1, room, 1)]);
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    let answered = |messages, rooms, release| Answered { messages, room: Some(rooms), release };
+    let missing = |answered: Answered| answered.missing(&connection).unwrap();
+    assert_eq!(missing(answered(vec![(room, Seq(1))], room, None)), None);
+    assert_eq!(missing(answered(vec![(room, Seq(2))], room, None)).as_deref(), Some("message 2 of room 1"));
+    assert_eq!(missing(answered(vec![], RoomId(2), None)).as_deref(), Some("room 2"));
+    assert_eq!(missing(answered(vec![], room, Some(1))).as_deref(), Some("release 1"));
+}

@@ -1,0 +1,330 @@
+//! The one writer, which is whoever brings a message while nobody writes: the leader commits for all who bring one
+//! meanwhile. Whatever has gathered while a transaction was under way is the next one, so a batch is a single message when
+//! it is quiet and grows by itself under load, and no message waits for a thread to wake.
+//! What is written, and how, is the [desk](super::desk)'s.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use super::desk::Desk;
+use super::health::Health;
+use super::ids;
+use super::reopen::is_failed_sync;
+use super::{RoomOutcome, StoreError};
+use crate::limits::StoreLimits;
+use ondol_host_model::{Message, MessageId, RoomDraft};
+use ondol_host_process::{exit, worker};
+
+/// What an errand leaves to others after it.
+const BREATH: Duration = Duration::from_micros(100);
+
+/// A message on its way to the disk, and what the caller wants back with it.
+#[derive(Debug)]
+pub struct Entry<T> {
+    /// What is stored. None: nothing is, and this only comes back in its turn.
+    pub message: Option<Message>,
+    /// What comes back.
+    pub then: T,
+}
+
+/// An entry that was not stored.
+#[derive(Debug)]
+pub struct Failed<T> {
+    /// The entry.
+    pub entry: Entry<T>,
+    /// Why.
+    pub error: StoreError,
+}
+
+/// What one transaction did.
+#[derive(Debug)]
+pub struct Batch<T> {
+    /// Committed, or with nothing to commit, in the order in which they were handed over.
+    pub stored: Vec<Entry<T>>,
+    /// Not stored.
+    pub failed: Vec<Failed<T>>,
+}
+
+/// Whose turn it is to commit.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// The caller's: it has to call [`super::Store::commit`] soon.
+    Yours,
+    /// Somebody else's, who commits this too.
+    Theirs,
+}
+
+/// The way to the file for everything that changes it.
+pub(super) struct Writer<T> {
+    queue: Mutex<Queue<T>>,
+    desk: Mutex<Desk>,
+    door: Mutex<()>,
+    health: Health,
+    queue_max: usize,
+    batch_max: usize,
+}
+
+struct Queue<T> {
+    entries: Vec<Entry<T>>,
+    /// Somebody is to commit what is here.
+    led: bool,
+    closed: bool,
+}
+
+impl<T> Writer<T> {
+    pub(super) fn new(desk: Desk, limits: &StoreLimits) -> Self {
+        Self {
+            queue: Mutex::new(Queue { entries: Vec::new(), led: false, closed: false }),
+            desk: Mutex::new(desk),
+            door: Mutex::default(),
+            health: Health::default(),
+            queue_max: limits.commit_queue_max,
+            batch_max: limits.commit_batch_max,
+        }
+    }
+
+    pub(super) fn append(&self, entry: Entry<T>) -> Result<Turn, Box<Failed<T>>> {
+        let mut queue = self.queue();
+        if queue.closed {
+            return Err(Box::new(Failed { entry, error: StoreError::Closed }));
+        }
+        if queue.entries.len() >= self.queue_max {
+            return Err(Box::new(Failed { entry, error: StoreError::Busy(self.queue_max) }));
+        }
+        queue.entries.push(entry);
+        Ok(if std::mem::replace(&mut queue.led, true) { Turn::Theirs } else { Turn::Yours })
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.queue().entries.len()
+    }
+
+    pub(super) fn commit(&self, report: impl FnOnce(Batch<T>)) -> Turn {
+        let lead = Lead(self);
+        let mut desk = self.desk();
+        let entries = {
+            let mut queue = self.queue();
+            let rest = match queue.entries.len() {
+                count if count > self.batch_max => queue.entries.split_off(self.batch_max),
+                // The next batch is likely to be like this one.
+                count => Vec::with_capacity(count),
+            };
+            std::mem::replace(&mut queue.entries, rest)
+        };
+        if !entries.is_empty() {
+            report(self.store(&mut desk, entries));
+        }
+        drop(desk);
+        lead.end()
+    }
+
+    /// One transaction for all of them. When it fails, none is stored; after a failed sync the disk tells which are.
+    fn store(&self, desk: &mut Desk, entries: Vec<Entry<T>>) -> Batch<T> {
+        match desk.store(&entries) {
+            Ok(stored) => {
+                if stored.written {
+                    self.health.recovered();
+                }
+                let mut refused = stored.refused;
+                if refused.is_empty() {
+                    return Batch { stored: entries, failed: Vec::new() };
+                }
+                part(entries, |index, _| refused.remove(&index))
+            }
+            Err(error) => {
+                tracing::error!(%error, messages = entries.len(), "messages could not be stored");
+                let unknown = is_failed_sync(&error);
+                let error = StoreError::from(error);
+                self.health.failed(&error.to_string());
+                if !unknown {
+                    return part(entries, |_, entry| entry.message.is_some().then(|| error.clone()));
+                }
+                self.reopen(desk);
+                part(entries, |_, entry| {
+                    let message = entry.message.as_ref()?;
+                    let there = desk.holds(message).unwrap_or_else(|error| give_up(&error.to_string()));
+                    (!there).then(|| error.clone())
+                })
+            }
+        }
+    }
+
+    pub(super) fn create_room(
+        &self,
+        draft: &RoomDraft,
+        post_id: Option<u64>,
+        owner: Option<&str>,
+    ) -> Result<RoomOutcome, StoreError> {
+        self.write_or_end(|desk| desk.create_room(draft, post_id, owner))
+    }
+
+    /// Does something while nobody commits.
+    pub(super) fn hold<R>(&self, meanwhile: impl FnOnce() -> R) -> R {
+        let _desk = self.desk();
+        meanwhile()
+    }
+
+    /// Does something else between two batches, with transactions of its own. For what is rare: messages wait meanwhile. Not
+    /// for a worker.
+    pub(super) fn run<R>(
+        &self,
+        errand: impl FnOnce(&mut Connection) -> Result<R, StoreError>,
+    ) -> Result<R, StoreError> {
+        let done = self.write_or_end(|desk| errand(&mut desk.connection));
+        // Whoever waited has the desk next; this gives them a CPU as well, before there is another errand.
+        std::thread::sleep(BREATH);
+        done
+    }
+
+    /// Writes something that will be answered. When its sync failed, the disk may have it or not, and either answer could be wrong:
+    /// the process ends before it gives one, and the next start has what the disk has.
+    fn write_or_end<R>(&self, write: impl FnOnce(&mut Desk) -> Result<R, StoreError>) -> Result<R, StoreError> {
+        self.write(|desk| {
+            let done = write(desk);
+            if let Err(StoreError::Sqlite(error)) = &done
+                && is_failed_sync(error)
+            {
+                desk.refuse_readers();
+                give_up(&format!("a sync failed, so it is not known whether a room or a release is stored: {error}"));
+            }
+            done
+        })
+    }
+
+    /// Writes with a transaction of its own, and reopens the database when its sync failed.
+    fn write<R>(&self, write: impl FnOnce(&mut Desk) -> Result<R, StoreError>) -> Result<R, StoreError> {
+        if self.queue().closed {
+            return Err(StoreError::Closed);
+        }
+        let mut desk = self.desk();
+        let done = write(&mut desk);
+        self.health.note(&done);
+        if let Err(StoreError::Sqlite(error)) = &done
+            && is_failed_sync(error)
+        {
+            self.reopen(&mut desk);
+        }
+        done
+    }
+
+    /// Remembers that a release was answered as recorded.
+    pub(super) fn answered_release(&self, number: u64) {
+        self.desk().answered_release(number);
+    }
+
+    /// What keeps the database from being written to.
+    pub(super) fn failure(&self) -> Option<String> {
+        self.health.failure()
+    }
+
+    /// Looks after the database between commits: whether its files are still those that were opened, and, after a failure,
+    /// whether it can be written to again.
+    pub(super) fn look_after(&self) {
+        if self.queue().closed {
+            return;
+        }
+        let failing = self.health.failure().is_some();
+        let mut desk = self.desk();
+        // One that was closed meanwhile may have lost its files.
+        if desk.files_were_replaced() && !self.queue().closed {
+            let reason = "the database's files were deleted or replaced";
+            tracing::error!(reason);
+            self.health.failed(reason);
+            self.reopen(&mut desk);
+        } else if failing {
+            drop(desk);
+            let _ = self.write(|desk| desk.probe());
+        }
+    }
+
+    /// A checkpoint's sync failed.
+    pub(super) fn distrust(&self, reason: &str) {
+        self.health.failed(reason);
+        let mut desk = self.desk();
+        self.reopen(&mut desk);
+    }
+
+    /// Reopens the database, which tells what of it the disk holds. Ends the process when that is less than what was answered.
+    fn reopen(&self, desk: &mut Desk) {
+        worker::leave();
+        match desk.reopen() {
+            Ok(()) => tracing::warn!("the database was reopened, and everything that was answered is there"),
+            Err(reason) => {
+                desk.refuse_readers();
+                give_up(&reason)
+            }
+        }
+    }
+
+    pub(super) fn close(&self) {
+        self.queue().closed = true;
+    }
+
+    /// Closes the file: what the write-ahead log holds goes into the database, and the log is removed.
+    pub(super) fn finish(&self) {
+        self.desk().close();
+    }
+
+    pub(super) fn keep_next_id(&self, next: MessageId) -> Result<(), StoreError> {
+        Ok(ids::keep(&self.desk().connection, next.0)?)
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue<T>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The desk, as it has to be found: whoever panicked at it may have left a transaction open. By way of a door, so that
+    /// the leader who comes again at once does not pass by whoever waits.
+    fn desk(&self) -> MutexGuard<'_, Desk> {
+        let _door = self.door.lock().unwrap_or_else(PoisonError::into_inner);
+        self.desk.lock().unwrap_or_else(|poisoned| {
+            let mut desk = poisoned.into_inner();
+            desk.start_over();
+            self.desk.clear_poison();
+            desk
+        })
+    }
+}
+
+/// Ends the process: the disk lost what was answered as stored, cannot be read any more, or may hold what would be answered as
+/// failed. Nothing more is answered.
+fn give_up(reason: &str) -> ! {
+    tracing::error!(reason, "the disk can no longer be trusted with what was answered: the server ends");
+    exit::now(1)
+}
+
+/// Parts those that failed from those that did not, in their order.
+fn part<T>(entries: Vec<Entry<T>>, mut why: impl FnMut(usize, &Entry<T>) -> Option<StoreError>) -> Batch<T> {
+    let mut batch = Batch { stored: Vec::with_capacity(entries.len()), failed: Vec::new() };
+    for (index, entry) in entries.into_iter().enumerate() {
+        match why(index, &entry) {
+            Some(error) => batch.failed.push(Failed { entry, error }),
+            None => batch.stored.push(entry),
+        }
+    }
+    batch
+}
+
+/// The lead over what has gathered, given up even by a panic: the next who brings a message takes it.
+struct Lead<'a, T>(&'a Writer<T>);
+
+impl<T> Lead<'_, T> {
+    /// Keeps it when more has gathered.
+    fn end(self) -> Turn {
+        let mut queue = self.0.queue();
+        queue.led = !queue.entries.is_empty();
+        let turn = if queue.led { Turn::Yours } else { Turn::Theirs };
+        drop(queue);
+        std::mem::forget(self);
+        turn
+    }
+}
+
+impl<T> Drop for Lead<'_, T> {
+    fn drop(&mut self) {
+        self.0.queue().led = false;
+    }
+}
