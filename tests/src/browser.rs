@@ -61,8 +61,8 @@ pub struct Tab {
 }
 
 impl Browser {
-    /// Starts the browser that `CHROMIUM` names, or the first that is on the path. None when there is none: then `story`
-    /// is named as skipped, except under CI, where that is an error.
+    /// Starts the browser that `CHROMIUM` names, or the first that is on the path. None when there is none: then
+    /// `story` is named as skipped, except under CI, where that is an error.
     ///
     /// # Errors
     /// When it does not start, or is missing where it must not be.
@@ -104,7 +104,8 @@ impl Browser {
         self.open_in("en-US", url).await
     }
 
-    /// Opens an address in a new tab of a browser that prefers `languages`, such as `ko-KR,en`, and awaits that it is loaded.
+    /// Opens an address in a new tab of a browser that prefers `languages`, such as `ko-KR,en`, and awaits that it is
+    /// loaded.
     ///
     /// # Errors
     /// When it cannot be loaded.
@@ -355,8 +356,8 @@ fn complaint(event: &Value) -> Option<String> {
     }
 }
 
-/// The browser's processes, all of one group, and where they write. They end together, and then it is removed; again, if
-/// one was still writing.
+/// The browser's processes, all of one group, and where they write. They end together, and then it is removed; again,
+/// if one was still writing.
 #[derive(Debug)]
 struct Home {
     process: Child,

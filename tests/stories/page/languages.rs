@@ -222,7 +222,8 @@ async fn every_text_is_there_in_both_languages_and_in_use() -> TestResult {
 /// The texts, labels, placeholders and titles of the whole page, shown or hidden, in which a pattern is found.
 async fn shown(tab: &mut Tab, pattern: &str) -> TestResult<Vec<String>> {
     let all = "[...document.querySelectorAll('title, body *:not(noscript)')].flatMap((e) => \
-               [e.ariaLabel, e.placeholder, e.title, ...[...e.childNodes].filter((n) => n.nodeType === 3).map((n) => n.data)])";
+               [e.ariaLabel, e.placeholder, e.title, \
+                ...[...e.childNodes].filter((n) => n.nodeType === 3).map((n) => n.data)])";
     let found = tab.evaluate(&format!("{all}.filter((text) => text && /{pattern}/.test(text))")).await?;
     Ok(serde_json::from_value(found)?)
 }

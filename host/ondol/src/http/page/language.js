@@ -7,7 +7,11 @@ import { TEXTS } from "./texts.js";
 
 const KEY = "ondol.language";
 const LANGUAGES = ["ko", "en"];
-const DATES = { day: { dateStyle: "full" }, clock: { timeStyle: "short" }, moment: { dateStyle: "full", timeStyle: "medium" } };
+const DATES = {
+  day: { dateStyle: "full" },
+  clock: { timeStyle: "short" },
+  moment: { dateStyle: "full", timeStyle: "medium" },
+};
 const DRAWN = "[data-text], [data-label], [data-placeholder], [data-date]";
 
 let language;

@@ -186,7 +186,8 @@ export function face(name, address, key) {
 // Marks whether a row opens a day or a turn, by the row above it, and whether that one can do without its time.
 function arrange(row) {
   const above = row.previousElementSibling;
-  const next = above && row.dataset.by && above.dataset.by === row.dataset.by && row.dataset.at - above.dataset.at < TOGETHER_MS;
+  const sameUser = above && row.dataset.by && above.dataset.by === row.dataset.by;
+  const next = sameUser && row.dataset.at - above.dataset.at < TOGETHER_MS;
   const newDay = !above || day(above) !== day(row);
   row.querySelector(".day")?.remove();
   if (newDay) {

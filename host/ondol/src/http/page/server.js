@@ -90,7 +90,7 @@ function line(status, body) {
   return field ? refusal({ code, field, message: messages.join(" ") }) : { key: "status", status };
 }
 
-// The `after` of a `Link: <…?after=100>; rel="next"`. Only that is taken from it: behind a gateway its host may be another.
+// The `after` of a `Link: <…?after=100>; rel="next"`. The rest of the address is left: a gateway may have another host.
 function afterOf(link) {
   const next = /<([^>]*)>\s*;[^,]*rel="?next"?/i.exec(link ?? "");
   return next && new URL(next[1], HOME).searchParams.get("after");
