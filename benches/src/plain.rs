@@ -1,12 +1,12 @@
-//! The server that Ondol is compared to: rooms and broadcast over tokio-tungstenite, and nothing else. No check of what
-//! is said, no store, no identity. Written as one would write it who wants it fast and keeps to the libraries:
+//! The server that Ondol is compared with: rooms and broadcast over tokio-tungstenite and nothing else. No check of what is
+//! sent, no store, no identity. Written for speed, within what the libraries offer:
 //!
-//! - a frame is made once and shared by all who receive it;
-//! - each connection has a bounded outbox, and whoever lets it fill up is dropped;
-//! - the sending half takes all that waits in its outbox, and flushes once;
+//! - a frame is built once and shared by all receivers;
+//! - each connection has a bounded outbox, and a connection whose outbox is full is dropped;
+//! - the sending half takes all that waits in its outbox and flushes once;
 //! - `TCP_NODELAY`, tungstenite's own buffer sizes.
 //!
-//! It numbers what it sends within each room, so that the benchmark can check every delivery.
+//! It numbers the messages of each room, so that the benchmark can check every delivery.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -22,7 +22,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 /// Messages that may wait for one connection.
 const OUTBOX_MESSAGES_MAX: usize = 1024;
 
-/// Serves until it is killed; prints the address it got.
+/// Serves until it is killed; prints its address.
 pub(crate) fn main(listen: SocketAddr) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve(listen))
@@ -36,7 +36,7 @@ async fn serve(listen: SocketAddr) -> anyhow::Result<()> {
         let (socket, _) = listener.accept().await?;
         let rooms = Arc::clone(&rooms);
         tokio::spawn(async move {
-            // A connection that breaks is its client's affair; the others go on.
+            // A broken connection concerns its client alone.
             let _ = member(socket, id, &rooms).await;
         });
     }
@@ -65,13 +65,13 @@ async fn member(socket: TcpStream, id: u64, rooms: &Rooms) -> tungstenite::Resul
     });
     while let Some(Ok(frame)) = stream.next().await {
         match frame {
-            Message::Text(text) => room.say(&text),
+            Message::Text(text) => room.publish(&text),
             Message::Close(_) => break,
             _ => {}
         }
     }
     room.leave(id);
-    rooms.tidy(&room);
+    rooms.remove_if_empty(&room);
     sending.await.unwrap_or(Ok(()))
 }
 
@@ -101,8 +101,8 @@ impl Rooms {
         Arc::clone(room)
     }
 
-    /// Forgets the room when nobody is left: the map's reference and the caller's are then the only ones.
-    fn tidy(&self, room: &Arc<Room>) {
+    /// An empty room is referenced by the map and the caller only.
+    fn remove_if_empty(&self, room: &Arc<Room>) {
         let mut rooms = lock(&self.0);
         if Arc::strong_count(room) == 2 && lock(&room.state).members.is_empty() {
             rooms.remove(&room.name);
@@ -134,8 +134,8 @@ impl Room {
         lock(&self.state).members.retain(|(member, _)| *member != id);
     }
 
-    /// Sends a frame to every member, the sender too. The room and the number go in before the closing brace.
-    fn say(&self, frame: &str) {
+    /// Sends a frame to every member, the sender included. The room and the number go in before the closing brace.
+    fn publish(&self, frame: &str) {
         let Some(open) = frame.strip_suffix('}') else { return };
         let mut state = lock(&self.state);
         state.seq += 1;
