@@ -1,6 +1,5 @@
 //! The command line.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -25,16 +24,9 @@ pub(crate) struct Cli {
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Load the servers in turn, check every delivery and print the tables; exit 1 if a delivery is lost or doubled
-    Run(Run),
-    /// Serve as the plain server
-    Plain(Plain),
-}
-
-#[derive(Args)]
-pub(crate) struct Plain {
-    /// Listen here; port 0 takes a free port and prints it
-    #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS:PORT")]
-    pub(crate) listen: SocketAddr,
+    Run(Box<Run>),
+    /// Serve as the plain server on a free port, and print it
+    Plain,
 }
 
 #[derive(Args)]

@@ -43,13 +43,11 @@ pub(crate) fn measure(clients: &mut Clients, pid: u32, pace: Pace, spans: Spans)
     let mut driver = Driver::start(clients, pace)?;
     driver.run_for(spans.warm_up)?;
 
-    driver.clients.start_timing()?;
     let (began, deliveries) = (Instant::now(), driver.clients.deliveries());
     let (cpu, own_cpu) = (cpu_time(pid)?, cpu_time(std::process::id())?);
-    driver.run_for(spans.measured)?;
+    let latencies = driver.time_for(spans.measured)?;
     let (cpu, own_cpu) = (cpu_time(pid)? - cpu, cpu_time(std::process::id())? - own_cpu);
     let (wall, deliveries) = (began.elapsed(), driver.clients.deliveries() - deliveries);
-    let latencies = driver.clients.stop_timing()?;
     driver.finish()?;
     Ok(Measured {
         cpu_us: cpu.as_secs_f64() * 1e6 / deliveries.max(1) as f64,
@@ -103,8 +101,15 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Sends all messages that are due, and gives when the next one is. Latency counts from when a message was due, so a
-    /// delay of the load itself does not hide one of the server.
+    /// The same, and gives the latencies.
+    pub(crate) fn time_for(&mut self, span: Duration) -> anyhow::Result<Histogram<u64>> {
+        self.clients.start_timing()?;
+        self.run_for(span)?;
+        self.clients.stop_timing()
+    }
+
+    /// Sends all messages that are due, and gives when the next one is. Latency counts from when a message was due, so
+    /// a delay of the load itself does not hide one of the server.
     fn send_due(&mut self, now: Instant, per_second: u32) -> anyhow::Result<Instant> {
         while self.due <= now {
             self.clients.send(self.next, self.due)?;
@@ -120,7 +125,7 @@ impl<'a> Driver<'a> {
             self.poll(Duration::from_millis(100))?;
         }
         self.clients.take_acknowledged();
-        Ok(())
+        self.clients.drain(Duration::ZERO)
     }
 
     fn poll(&mut self, wait: Duration) -> anyhow::Result<()> {

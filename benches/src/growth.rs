@@ -20,10 +20,10 @@ const ACTIVE_RATE: u32 = 2_000;
 /// A server of some size, and its load.
 struct Grown {
     size: String,
-    server: Server,
     clients: Clients,
     /// Those that only receive.
     idle: Clients,
+    server: Server,
     cpu_us: Vec<f64>,
 }
 
@@ -53,8 +53,8 @@ fn compare(run: &Run, servers: &mut [Grown], pace: Pace) -> anyhow::Result<Vec<F
         for index in 0..servers.len() {
             // The clients of the other servers must answer their pings meanwhile.
             for waiting in &mut *servers {
-                waiting.clients.drain()?;
-                waiting.idle.drain()?;
+                waiting.clients.drain(Duration::ZERO)?;
+                waiting.idle.drain(Duration::ZERO)?;
             }
             let index = if round % 2 == 0 { index } else { servers.len() - 1 - index };
             let Some(Grown { server, clients, cpu_us, .. }) = servers.get_mut(index) else { continue };
@@ -69,21 +69,20 @@ fn compare(run: &Run, servers: &mut [Grown], pace: Pace) -> anyhow::Result<Vec<F
 impl Grown {
     /// 20 rooms of 50, in a server with so many idle rooms and so many messages stored in the active ones.
     fn filled(setup: &Setup, idle: usize, messages: usize) -> anyhow::Result<Self> {
-        let size = format!("20 active rooms of 50, {idle} idle rooms, {messages} messages stored");
-        eprintln!("  {size}");
+        eprintln!("  {idle} idle rooms, {messages} messages stored");
         let mut server = Server::ondol(setup)?;
         let rooms = server.new_rooms(ROOMS_OF_50.rooms)?;
         let mut writers = Clients::join(server.address, rooms, 1, 1)?;
-        writers.settle()?;
         let mut driver = Driver::start(&mut writers, Pace::Closed(64))?;
         while driver.clients.deliveries() < messages as u64 {
             driver.run_for(Duration::from_millis(100))?;
         }
         driver.finish()?;
         let rooms = writers.leave();
+        let stored: u64 = rooms.iter().map(|room| room.last_seq).sum();
+        let size = format!("20 active rooms of 50, {idle} idle rooms, {stored} messages stored");
 
-        let mut clients = Clients::join(server.address, rooms, ROOMS_OF_50.members, ROOMS_OF_50.senders)?;
-        clients.settle()?;
+        let clients = Clients::join(server.address, rooms, ROOMS_OF_50.members, ROOMS_OF_50.senders)?;
         let mut idle_rooms = server.new_rooms(idle)?;
         idle_rooms.truncate(IDLE_CLIENTS_MAX);
         let idle = Clients::join(server.address, idle_rooms, 1, 0)?;
@@ -95,7 +94,6 @@ impl Grown {
         let size = format!("{ACTIVE_RATE} messages/s in {rooms} rooms of 2");
         eprintln!("  {size}, {}", server.name);
         let mut clients = Clients::join(server.address, server.new_rooms(rooms)?, 2, 1)?;
-        clients.settle()?;
         let mut driver = Driver::start(&mut clients, Pace::Open(ACTIVE_RATE))?;
         driver.run_for(Duration::from_secs(2 * rooms as u64) / ACTIVE_RATE)?;
         driver.finish()?;
@@ -104,11 +102,8 @@ impl Grown {
     }
 
     fn figure(&self, base: &[f64]) -> Figure {
-        Figure {
-            measure: "growth",
-            subject: self.server.name.to_owned(),
-            value: format!("{:.2} µs a delivery", median(&self.cpu_us)),
-            detail: format!("{}; ratio {}", self.size, spread(&ratios(&self.cpu_us, base), 2)),
-        }
+        let ratio = spread(&ratios(&self.cpu_us, base), 2);
+        let value = format!("{:.2} µs a delivery", median(&self.cpu_us));
+        Figure::new("growth", self.server.name, value, format!("{}; ratio {ratio}", self.size))
     }
 }

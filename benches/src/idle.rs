@@ -16,18 +16,14 @@ pub(crate) fn measure(run: &Run) -> anyhow::Result<Vec<Figure>> {
 
 fn measure_server(mut server: Server, rooms: usize) -> anyhow::Result<Figure> {
     let mut join = |rooms| -> anyhow::Result<_> {
-        let mut clients = Clients::join(server.address, server.new_rooms(rooms)?, MEMBERS, 0)?;
-        clients.settle()?;
+        let clients = Clients::join(server.address, server.new_rooms(rooms)?, MEMBERS, 0)?;
         Ok((clients, resident_kib(server.pid)?))
     };
     // A first room takes what the server allocates only once.
     let (_first, before) = join(1)?;
     let (_clients, after) = join(rooms)?;
     let connections = rooms * MEMBERS;
-    Ok(Figure {
-        measure: "idle connection",
-        subject: server.name.to_owned(),
-        value: format!("{:.1} KiB", after.saturating_sub(before) as f64 / connections as f64),
-        detail: format!("{connections} connections in rooms of {MEMBERS}; {after} KiB resident in all"),
-    })
+    let each = after.saturating_sub(before) as f64 / connections as f64;
+    let detail = format!("{connections} connections in rooms of {MEMBERS}; {after} KiB resident in all");
+    Ok(Figure::new("idle connection", server.name, format!("{each:.1} KiB"), detail))
 }

@@ -1,12 +1,11 @@
-//! The benchmark: the same load on Ondol and on a plain broadcast server, side by side. It sees both from outside only: a
-//! port to talk to, and what the kernel reports about the process.
+//! The benchmark: the same load on Ondol and on a plain broadcast server, side by side. It sees both from outside only:
+//! a port to talk to, and what the kernel reports about the process.
 //!
 //! In reading order: `cli` lists the options, `run` calls one measurement after the other (`loads`, `growth`, `swap`,
-//! `hostile`, `idle`, `start`) and `report` prints what they found. Below them: `shapes` and `driver` define a load, `clients`
-//! are its connections, `checker` verifies what each of them receives, `message` and `wire` are the bytes, `server` starts
-//! and ends the servers, and `plain` is the one that Ondol is compared with.
+//! `hostile`, `idle`, `start`) and `report` prints what they found. Below them: `shapes` and `driver` define a load,
+//! `clients` are its connections, `message` and `wire` the bytes, `server` starts and ends the servers, and `plain` is
+//! the one that Ondol is compared with.
 
-mod checker;
 mod cli;
 mod clients;
 mod driver;
@@ -34,7 +33,7 @@ use clap::Parser as _;
 fn main() -> ExitCode {
     let done = match cli::Cli::parse().command {
         cli::Command::Run(run) => run::main(&run),
-        cli::Command::Plain(plain) => plain::main(plain.listen),
+        cli::Command::Plain => plain::main(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

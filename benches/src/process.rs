@@ -33,27 +33,10 @@ pub(crate) fn resident_kib(pid: u32) -> anyhow::Result<u64> {
         .with_context(|| format!("no VmRSS in {path}"))
 }
 
-/// Raises the soft limit on open files to the hard one, for this process and its children. A connection is one file here
-/// and one in the server.
+/// Raises the soft limit on open files to the hard one, for this process and its children. A connection is one file
+/// here and one in the server.
 pub(crate) fn raise_open_files() -> anyhow::Result<()> {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     setrlimit(Resource::Nofile, limit).context("cannot raise the limit on open files")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cpu_time_grows_with_work() -> io::Result<()> {
-        let before = cpu_time(std::process::id())?;
-        while cpu_time(std::process::id())? == before {}
-        Ok(())
-    }
-
-    #[test]
-    fn an_unknown_process_is_an_error() {
-        assert!(cpu_time(u32::from(u16::MAX) * 100).is_err());
-    }
 }

@@ -15,13 +15,19 @@ pub(crate) struct Report {
 
 /// A result other than the cost of a load.
 pub(crate) struct Figure {
-    pub(crate) measure: &'static str,
+    measure: &'static str,
     /// What was measured.
-    pub(crate) subject: String,
+    subject: String,
     /// The value with its unit.
-    pub(crate) value: String,
+    value: String,
     /// How it was found, and what it compares with.
-    pub(crate) detail: String,
+    detail: String,
+}
+
+impl Figure {
+    pub(crate) fn new(measure: &'static str, subject: &str, value: String, detail: String) -> Self {
+        Self { measure, subject: subject.to_owned(), value, detail }
+    }
 }
 
 impl fmt::Display for Report {

@@ -28,9 +28,9 @@ pub(crate) fn main(run: &Run) -> anyhow::Result<()> {
         eprintln!("{name}");
         figures.extend(measure(run).context(name)?);
     }
-    let (rounds, span) = (run.rounds(), run.spans().measured);
+    let (rounds, span) = (run.rounds(), run.spans().measured.as_millis());
     let heading =
-        format!("{}; `synchronous = \"{}\"`, {rounds} rounds of {span:.1?}", environment::describe(), run.synchronous);
+        format!("{}; `synchronous = \"{}\"`, {rounds} rounds of {span} ms", environment::describe(), run.synchronous);
     print!("{}", Report { heading, loads, figures });
     Ok(())
 }

@@ -4,17 +4,13 @@ use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::checker::Room;
+use crate::message::Room;
 use crate::wire;
-
-/// How long a server may take to end before it is killed.
-const END_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// A running server. It ends when this is dropped.
 pub(crate) struct Server {
@@ -23,11 +19,13 @@ pub(crate) struct Server {
     /// Where Ondol's admin API listens.
     pub(crate) admin: Option<SocketAddr>,
     pub(crate) pid: u32,
-    /// The plain server creates no rooms and takes any number: the next one.
-    next_room: u64,
-    child: Child,
-    directory: Option<TempDir>,
+    /// The plain server creates no rooms; any new number is a new room.
+    last_room: u64,
+    process: Process,
+    directory: TempDir,
 }
+
+struct Process(Child);
 
 /// How to start Ondol.
 #[derive(Clone)]
@@ -39,6 +37,18 @@ pub(crate) struct Setup {
     pub(crate) synchronous: String,
     /// Where the database is put: on the disk that is to be measured.
     pub(crate) scratch: PathBuf,
+}
+
+impl Setup {
+    /// The same with a copy of the handlers, to be replaced by others.
+    pub(crate) fn with_copied_handlers(self) -> anyhow::Result<(Self, TempDir)> {
+        let copy = scratch(&self.scratch)?;
+        for name in ["rooms.wasm", "messages.wasm", "events.wasm"] {
+            let file = self.handlers.join(name);
+            std::fs::copy(&file, copy.path().join(name)).with_context(|| format!("cannot copy {}", file.display()))?;
+        }
+        Ok((Self { handlers: copy.path().to_owned(), ..self }, copy))
+    }
 }
 
 impl Server {
@@ -63,61 +73,42 @@ impl Server {
     /// Starts the plain server.
     pub(crate) fn plain(setup: &Setup) -> anyhow::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["plain", "--listen", "127.0.0.1:0"]);
+        command.arg("plain");
         start("plain", command, scratch(&setup.scratch)?)
     }
 
-    /// New rooms.
     pub(crate) fn new_rooms(&mut self, count: usize) -> anyhow::Result<Vec<Room>> {
-        (0..count).map(|_| Ok(Room { id: self.new_room()?, last_seq: 0 })).collect()
-    }
-
-    fn new_room(&mut self) -> anyhow::Result<u64> {
-        if self.admin.is_none() {
-            self.next_room += 1;
-            return Ok(self.next_room);
-        }
-        let room = wire::request(self.address, "POST /chat/v1/create-room/", r#"{"name":"benchmark"}"#)?;
-        room.get("id").and_then(serde_json::Value::as_u64).context("the room has no id")
+        let new_room = |_| {
+            self.last_room += 1;
+            if self.admin.is_some() {
+                let room = wire::request(self.address, "POST /chat/v1/create-room/", r#"{"name":"benchmark"}"#)?;
+                self.last_room = room.get("id").and_then(serde_json::Value::as_u64).context("the room has no id")?;
+            }
+            Ok(Room { id: self.last_room, last_seq: 0 })
+        };
+        (0..count).map(new_room).collect()
     }
 
     /// Which server failed, and the end of its log.
     pub(crate) fn failed(&self) -> String {
         const LINES: usize = 12;
-        let log = self.directory.as_ref().map(|directory| std::fs::read_to_string(log_file(directory.path())));
-        let log = log.and_then(Result::ok).unwrap_or_default();
+        let log = std::fs::read_to_string(log_file(self.directory.path())).unwrap_or_default();
         let lines: Vec<_> = log.lines().collect();
         let end = lines.get(lines.len().saturating_sub(LINES)..).unwrap_or_default().join("\n    ");
         format!("{} failed; the end of its log:\n    {end}\n", self.name)
     }
 
     /// Ends the server and gives its directory, to start another one there.
-    pub(crate) fn end(mut self) -> anyhow::Result<TempDir> {
-        self.stop()?;
-        self.directory.take().context("a server without a directory")
-    }
-
-    /// Asks the process to end, and kills it if it does not.
-    fn stop(&mut self) -> anyhow::Result<()> {
-        kill_process(Pid::from_child(&self.child), Signal::TERM)?;
-        let until = Instant::now() + END_TIME_MAX;
-        while self.child.try_wait()?.is_none() {
-            if Instant::now() > until {
-                self.child.kill()?;
-                self.child.wait()?;
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        Ok(())
+    pub(crate) fn end(self) -> TempDir {
+        drop(self.process);
+        self.directory
     }
 }
 
-impl Drop for Server {
+impl Drop for Process {
     fn drop(&mut self) {
-        if self.directory.is_some() {
-            let _ = self.stop();
-        }
+        let _ = kill_process(Pid::from_child(&self.0), Signal::TERM);
+        let _ = self.0.wait();
     }
 }
 
@@ -126,19 +117,16 @@ fn start(name: &'static str, mut command: Command, directory: TempDir) -> anyhow
     let log = log_file(directory.path());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(std::fs::File::create(&log)?);
     let program = command.get_program().display().to_string();
-    let mut child = command.spawn().with_context(|| format!("cannot start {name} ({program}): has it been built?"))?;
-    let mut lines = BufReader::new(child.stdout.take().context("no output")?).lines();
+    let child = command.spawn().with_context(|| format!("cannot start {name} ({program}): has it been built?"))?;
+    let (pid, mut process) = (child.id(), Process(child));
+    let mut lines = BufReader::new(process.0.stdout.take().context("no output")?).lines();
     let line = lines.by_ref().map_while(Result::ok).find(|line| line.contains("listening on "));
-    let address = line.as_deref().and_then(|line| address_after(line, "listening on "));
-    let (Some(line), Some(address)) = (line, address) else {
-        let _ = child.kill();
-        let _ = child.wait();
-        bail!("{name} ended before it listened:\n{}", std::fs::read_to_string(&log).unwrap_or_default());
-    };
+    let line = line.with_context(|| format!("{name} ended:\n{}", std::fs::read_to_string(&log).unwrap_or_default()))?;
+    let address = address_after(&line, "listening on ").with_context(|| format!("no address in {line}"))?;
     // Further output must not fill the pipe.
     std::thread::spawn(move || lines.for_each(drop));
-    let (admin, pid) = (address_after(&line, "admin="), child.id());
-    Ok(Server { name, address, admin, pid, next_room: 0, child, directory: Some(directory) })
+    let admin = address_after(&line, "admin=");
+    Ok(Server { name, address, admin, pid, last_room: 0, process, directory })
 }
 
 /// The address in a line such as `… listening on http://127.0.0.1:8000 … admin=http://127.0.0.1:8001`.

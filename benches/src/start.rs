@@ -16,18 +16,19 @@ pub(crate) fn measure(run: &Run) -> anyhow::Result<Vec<Figure>> {
     for _ in 0..run.rounds() {
         let empty = scratch(&setup.scratch)?;
         let first = first_delivery(&mut first_ms, || Server::ondol_in(&setup, empty))?;
-        let directory = first.end()?;
+        let directory = first.end();
         first_delivery(&mut again_ms, || Server::ondol_in(&setup, directory))?;
         first_delivery(&mut plain_ms, || Server::plain(&setup))?;
     }
-    let figure = |subject: &str, ms: &[f64]| Figure {
-        measure: "start",
-        subject: subject.to_owned(),
-        value: format!("{} ms", spread(ms, 0)),
-        detail: "from exec to the first delivery".to_owned(),
+    let figure = |subject, ms: &[f64]| {
+        let value = format!("{} ms", spread(ms, 0));
+        Figure::new("start", subject, value, "from exec to the first delivery".to_owned())
     };
-    let ondol = [figure("ondol, compiling its handlers", &first_ms), figure("ondol, compiled before", &again_ms)];
-    Ok(ondol.into_iter().chain([figure("plain", &plain_ms)]).collect())
+    Ok(vec![
+        figure("ondol, compiling its handlers", &first_ms),
+        figure("ondol, compiled before", &again_ms),
+        figure("plain", &plain_ms),
+    ])
 }
 
 fn first_delivery(ms: &mut Vec<f64>, start: impl FnOnce() -> anyhow::Result<Server>) -> anyhow::Result<Server> {

@@ -48,9 +48,4 @@ mod tests {
         assert_eq!(quartiles(&[1.0, 2.0, 3.0, 5.0]), [1.0, 1.75, 2.5, 3.5, 5.0]);
         assert_eq!(quartiles(&[7.0]), [7.0; 5]);
     }
-
-    #[test]
-    fn a_ratio_compares_two_measurements_of_one_round() {
-        assert_eq!(ratios(&[2.0, 9.0], &[4.0, 3.0]), [0.5, 3.0]);
-    }
 }

@@ -24,7 +24,6 @@ const ACTIVE_TIME_MAX: Duration = Duration::from_secs(30);
 const STEP: Duration = Duration::from_millis(10);
 /// How long deliveries still count as near the swap.
 const AFTERMATH: Duration = Duration::from_millis(100);
-const HANDLERS: [&str; 3] = ["rooms.wasm", "messages.wasm", "events.wasm"];
 
 /// Deliveries near the swaps, and in as long a time without one.
 struct Found {
@@ -34,19 +33,12 @@ struct Found {
 }
 
 pub(crate) fn measure(run: &Run) -> anyhow::Result<Vec<Figure>> {
-    let setup = run.setup();
-    let handlers = scratch(&setup.scratch)?;
-    for name in HANDLERS {
-        let file = setup.handlers.join(name);
-        fs::copy(&file, handlers.path().join(name)).with_context(|| format!("cannot copy {}", file.display()))?;
-    }
-    let setup = Setup { handlers: handlers.path().to_owned(), ..setup };
+    let (setup, _handlers) = run.setup().with_copied_handlers()?;
     let mut server = Server::ondol(&setup)?;
     let mut clients = Clients::join(server.address, server.new_rooms(ROOMS)?, MEMBERS, 1)?;
-    clients.settle()?;
     let swaps = if run.quick { 5 } else { 20 };
     let found = swap(&mut clients, &server, &setup, swaps).with_context(|| server.failed())?;
-    let figure = |subject: &str, value, detail| Figure { measure: "swap", subject: subject.to_owned(), value, detail };
+    let figure = |subject, value, detail| Figure::new("swap", subject, value, detail);
     let longest = |latencies: &Histogram<u64>| format!("longest {:.2} ms", latencies.max() as f64 / 1e6);
     let p99 = |latencies: &Histogram<u64>| format!("p99 {:.2} ms", latency_ms(latencies, 0.99));
     Ok(vec![

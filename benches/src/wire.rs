@@ -1,5 +1,5 @@
-//! The client's half of HTTP and WebSocket, as cheap as possible so that the load costs less than what it measures. Knows no
-//! events. Frames are masked with zeros, which leaves the text as it is and costs the server the same.
+//! The client's half of HTTP and WebSocket, as cheap as possible so that the load costs less than what it measures.
+//! Knows no events. Frames are masked with zeros, which leaves the text as it is and costs the server the same.
 
 use std::io::{Cursor, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -26,8 +26,8 @@ pub(crate) struct Frame<'a> {
     pub(crate) rest: &'a [u8],
 }
 
-/// The first frame in `bytes`, or none until all of it has arrived. Errors for a masked or fragmented frame, which neither
-/// server sends.
+/// The first frame in `bytes`, or none until all of it has arrived. Errors for a masked or fragmented frame, which
+/// neither server sends.
 pub(crate) fn next_frame(bytes: &[u8]) -> anyhow::Result<Option<Frame<'_>>> {
     let mut cursor = Cursor::new(bytes);
     let Some((header, length)) = FrameHeader::parse(&mut cursor)? else { return Ok(None) };
@@ -90,30 +90,4 @@ fn connect(address: SocketAddr) -> anyhow::Result<TcpStream> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(ANSWER_TIME_MAX))?;
     Ok(stream)
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test says what it expects")]
-    use super::*;
-
-    #[test]
-    fn a_frame_is_read_once_it_is_whole() {
-        for length in [0, 5, 125, 126, 300, 70_000] {
-            let mut bytes = Vec::new();
-            FrameHeader { opcode: TEXT, ..FrameHeader::default() }.format(length, &mut bytes).unwrap();
-            bytes.resize(bytes.len() + length as usize, b'x');
-            assert!(next_frame(&bytes[..bytes.len() - 1]).unwrap().is_none());
-            bytes.push(7);
-            let frame = next_frame(&bytes).unwrap().unwrap();
-            assert_eq!((frame.opcode, frame.payload.len(), frame.rest), (TEXT, length as usize, &[7][..]));
-        }
-    }
-
-    #[test]
-    fn a_masked_frame_is_an_error() {
-        let mut bytes = Vec::new();
-        put_frame(&mut bytes, TEXT, b"hi").unwrap();
-        assert!(next_frame(&bytes).is_err());
-    }
 }
