@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 
 use crate::message::{self, Room};
 use crate::statistics::latencies;
-use crate::wire::{self, CLOSE, PING, PONG, TEXT};
+use crate::wire::{self, CLOSE, TEXT};
 
 const READ_BYTES: usize = 256 * 1024;
 const EVENTS_MAX: usize = 1024;
@@ -150,7 +150,7 @@ impl Clients {
         let due = due.saturating_duration_since(self.began);
         message::write(&mut self.frame, sender, u64::try_from(due.as_nanos())?);
         let member = self.members.get_mut(*member).context("no such member")?;
-        wire::put_frame(&mut member.unsent, TEXT, &self.frame)?;
+        wire::put_text(&mut member.unsent, &self.frame)?;
         member.flush()
     }
 
@@ -234,7 +234,6 @@ impl Member {
         while let Some(frame) = wire::next_frame(rest)? {
             match frame.opcode {
                 TEXT => self.receive_event(frame.payload, totals)?,
-                PING => wire::put_frame(&mut self.unsent, PONG, frame.payload)?,
                 CLOSE => bail!("the server closed the connection: {}", String::from_utf8_lossy(frame.payload)),
                 _ => {}
             }

@@ -22,7 +22,7 @@ struct Grown {
     size: String,
     clients: Clients,
     /// Those that only receive.
-    idle: Clients,
+    _idle: Clients,
     server: Server,
     cpu_us: Vec<f64>,
 }
@@ -51,11 +51,6 @@ pub(crate) fn measure(run: &Run) -> anyhow::Result<Vec<Figure>> {
 fn compare(run: &Run, servers: &mut [Grown], pace: Pace) -> anyhow::Result<Vec<Figure>> {
     for round in 0..run.rounds() {
         for index in 0..servers.len() {
-            // The clients of the other servers must answer their pings meanwhile.
-            for waiting in &mut *servers {
-                waiting.clients.drain(Duration::ZERO)?;
-                waiting.idle.drain(Duration::ZERO)?;
-            }
             let index = if round % 2 == 0 { index } else { servers.len() - 1 - index };
             let Some(Grown { server, clients, cpu_us, .. }) = servers.get_mut(index) else { continue };
             let measured = measure_once(clients, server.pid, pace, run.spans());
@@ -85,8 +80,8 @@ impl Grown {
         let clients = Clients::join(server.address, rooms, ROOMS_OF_50.members, ROOMS_OF_50.senders)?;
         let mut idle_rooms = server.new_rooms(idle)?;
         idle_rooms.truncate(IDLE_CLIENTS_MAX);
-        let idle = Clients::join(server.address, idle_rooms, 1, 0)?;
-        Ok(Self { size, server, clients, idle, cpu_us: Vec::new() })
+        let _idle = Clients::join(server.address, idle_rooms, 1, 0)?;
+        Ok(Self { size, server, clients, _idle, cpu_us: Vec::new() })
     }
 
     /// So many rooms of 2, all of them active and past their first message, which costs more.
@@ -97,8 +92,8 @@ impl Grown {
         let mut driver = Driver::start(&mut clients, Pace::Open(ACTIVE_RATE))?;
         driver.run_for(Duration::from_secs(2 * rooms as u64) / ACTIVE_RATE)?;
         driver.finish()?;
-        let idle = Clients::join(server.address, Vec::new(), 0, 0)?;
-        Ok(Self { size, server, clients, idle, cpu_us: Vec::new() })
+        let _idle = Clients::join(server.address, Vec::new(), 0, 0)?;
+        Ok(Self { size, server, clients, _idle, cpu_us: Vec::new() })
     }
 
     fn figure(&self, base: &[f64]) -> Figure {

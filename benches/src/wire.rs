@@ -15,8 +15,6 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 
 pub(crate) const TEXT: OpCode = OpCode::Data(Data::Text);
 pub(crate) const CLOSE: OpCode = OpCode::Control(Control::Close);
-pub(crate) const PING: OpCode = OpCode::Control(Control::Ping);
-pub(crate) const PONG: OpCode = OpCode::Control(Control::Pong);
 
 /// A whole frame of a server.
 pub(crate) struct Frame<'a> {
@@ -37,9 +35,9 @@ pub(crate) fn next_frame(bytes: &[u8]) -> anyhow::Result<Option<Frame<'_>>> {
     Ok(frame.map(|(payload, rest)| Frame { opcode: header.opcode, payload, rest }))
 }
 
-/// Appends a frame.
-pub(crate) fn put_frame(out: &mut Vec<u8>, opcode: OpCode, payload: &[u8]) -> anyhow::Result<()> {
-    let header = FrameHeader { opcode, mask: Some([0; 4]), ..FrameHeader::default() };
+/// Appends a text frame.
+pub(crate) fn put_text(out: &mut Vec<u8>, payload: &[u8]) -> anyhow::Result<()> {
+    let header = FrameHeader { opcode: TEXT, mask: Some([0; 4]), ..FrameHeader::default() };
     header.format(payload.len() as u64, out)?;
     out.extend_from_slice(payload);
     Ok(())
