@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
 use criterion::{Criterion, Throughput};
-use ondol::config::{Limits, Synchronous};
+use ondol::config::Limits;
 use ondol::handlers::{Candidate, HandlerKind, Handlers, How, Ledger, Sandbox, Source, Why};
-use ondol::rooms::{Outbox, Rest, Room, Wire};
-use ondol::store::{Entry, RoomOutcome, Store};
 use ondol_host_model::{Draft, Frame, Message, MessageId, RoomDraft, RoomId, Seq, Speaker, Standing, Timestamp, User};
+use ondol_host_rooms::{Outbox, Rest, Room, Wire};
+use ondol_host_store::{Entry, RoomOutcome, Store, Synchronous};
 
 /// The workspace's target directory, with the handlers, on the disk that counts.
 const TARGET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target");
@@ -76,7 +76,7 @@ fn measure_commit(criterion: &mut Criterion) -> anyhow::Result<()> {
     for (name, synchronous) in [("full", Synchronous::Full), ("normal", Synchronous::Normal)] {
         for messages in [1, 16, 256] {
             let directory = tempfile::TempDir::with_prefix_in("micro-", &scratch)?;
-            let store = Store::open(&directory.path().join("ondol.db"), synchronous, &Limits::default())?;
+            let store = Store::open(&directory.path().join("ondol.db"), synchronous, &Limits::default().store())?;
             let draft = RoomDraft { name: "benchmark".to_owned(), standing: Standing::Reuse };
             let (RoomOutcome::Created(room) | RoomOutcome::Standing(room)) =
                 runtime.block_on(store.create_room(draft, None, None))?;
@@ -122,7 +122,7 @@ fn measure_publish(criterion: &mut Criterion) {
         }
         group.throughput(Throughput::Elements(members));
         group.bench_function(format!("room of {members}"), |bencher| {
-            bencher.iter(|| room.put(&payload, None, None) && room.publish() == Rest::Nothing);
+            bencher.iter(|| room.put(&payload, None) && room.publish() == Rest::Nothing);
         });
     }
     group.finish();

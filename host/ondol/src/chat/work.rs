@@ -15,9 +15,9 @@ use super::claims::{self, Claim, Waiter};
 use super::place::Place;
 use super::reply::{Reply, SayError};
 use crate::config::Limits;
-use crate::rooms::{Flow, InFlight};
-use crate::store::{Batch, Entry, Failed, Store, Turn};
 use ondol_host_model::MessageId;
+use ondol_host_rooms::{Flow, InFlight};
+use ondol_host_store::{Batch, Entry, Failed, Store, Turn};
 
 /// Where commits usually take longer than this, they leave their worker to others. A disk with a cache or a flash memory
 /// answers in less.
@@ -236,7 +236,7 @@ fn report(batch: Batch<Posted>) -> Vec<Arc<Place>> {
             None => Default::default(),
         };
         let in_flight = accepted.map(|accepted| accepted.apart().1).into_iter().chain(shared);
-        let due = place.room.put(&payload, reply.as_ref().and_then(Reply::outbox), in_flight);
+        let due = place.room.put(&payload, in_flight);
         place.came_back(false);
         if let Some(message) = message {
             claims::stored(waiting, &message);

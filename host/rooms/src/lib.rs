@@ -3,11 +3,9 @@
 //!
 //! What is published to a room goes out in one order to everyone. Whoever publishes writes for all who publish meanwhile:
 //! while a room's sockets are busy its events gather, and leave as one run of bytes with one write to each connection.
-//! Whoever spoke is the first to hear that they were heard, so what they say next is in the next run.
 
 mod flow;
 mod outbox;
-mod round;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +16,6 @@ pub use flow::{Flow, InFlight};
 pub use outbox::{Outbox, State as OutboxState, Why, Wire};
 
 use ondol_host_model::frame;
-use round::{Ahead, Taken};
 
 /// One room's members, and the way to them.
 #[derive(Default)]
@@ -39,12 +36,6 @@ struct Inner {
     outgoing: BytesMut,
     /// Their messages, which are in flight until every socket has taken the run.
     in_flight: Vec<InFlight>,
-    /// Who waits for one of them, in a room where that is worth knowing.
-    speakers: Vec<Arc<Outbox>>,
-    /// What only those have heard who said it, while nobody publishes.
-    ahead: Ahead,
-    /// The bytes of what they have heard, while somebody does.
-    ahead_bytes: usize,
     publishing: bool,
     /// A publisher panicked, and left frames that wait to be published.
     orphaned: bool,
@@ -74,12 +65,6 @@ pub enum Presence {
 /// How many writes a publisher does for others before it lets go of its own work.
 const WRITES_MAX: usize = 1_024;
 
-/// In a room of at most so many connections everyone is told in the order in which they came.
-const ALL_IN_FRONT: usize = 16;
-
-/// How many are told before the others.
-const SPEAKERS_MAX: usize = 16;
-
 /// What is left when a publisher has done its share.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,30 +86,20 @@ impl Room {
         self.lock().leave(user, outbox)
     }
 
-    /// Puts a payload after all that was put before, for a connection that spoke or for none. True: the caller has to see to
-    /// it that [`Room::publish`] is called. Otherwise somebody does already. `in_flight` is dropped when the last socket has
-    /// taken the payload.
+    /// Puts a payload after all that was put before. True: the caller has to see to it that [`Room::publish`] is called.
+    /// Otherwise somebody does already. `in_flight` is dropped when the last socket has taken the payload.
     #[must_use]
-    pub fn put(
-        &self,
-        payload: &str,
-        speaker: Option<&Arc<Outbox>>,
-        in_flight: impl IntoIterator<Item = InFlight>,
-    ) -> bool {
+    pub fn put(&self, payload: &str, in_flight: impl IntoIterator<Item = InFlight>) -> bool {
         let mut inner = self.lock();
         inner.in_flight.extend(in_flight);
         let due = !inner.publishing && (inner.outgoing.is_empty() || inner.orphaned);
         frame::text(&mut inner.outgoing, payload);
-        if let Some(speaker) = speaker {
-            inner.heed(speaker);
-        }
         due
     }
 
-    /// How many bytes have been put and not yet sent to all.
+    /// How many bytes have been put and wait for their turn.
     pub fn waiting_bytes(&self) -> usize {
-        let inner = self.lock();
-        inner.outgoing.len() + inner.ahead_bytes
+        self.lock().outgoing.len()
     }
 
     /// How many connections are in it.
@@ -147,24 +122,23 @@ impl Room {
     /// Goes on sending where a publisher left [`Rest::More`].
     pub fn go_on(&self) -> Rest {
         let publisher = Publisher(self);
-        let mut ahead = std::mem::take(&mut self.lock().ahead);
         let mut writes = 0;
         while writes < WRITES_MAX {
-            let (taken, connections) = {
+            let (run, connections) = {
                 let mut inner = self.lock();
-                if inner.outgoing.is_empty() && ahead.is_empty() {
+                if inner.outgoing.is_empty() {
                     inner.publishing = false;
                     inner.orphaned = false;
                     publisher.end();
                     return Rest::Nothing;
                 }
-                inner.ahead_bytes = 0;
                 (inner.take(), inner.snapshot())
             };
             writes += connections.len().max(1);
-            ahead = round::go_round(ahead, taken, &connections, || self.lock().take_ahead());
+            for connection in connections.iter() {
+                connection.send(&run);
+            }
         }
-        self.lock().ahead = ahead;
         publisher.end();
         Rest::More
     }
@@ -225,30 +199,12 @@ impl Inner {
         Presence::Changed
     }
 
-    /// Remembers who waits for what was put last.
-    fn heed(&mut self, speaker: &Arc<Outbox>) {
-        let worth_it = self.connections.len() > ALL_IN_FRONT && self.speakers.len() < SPEAKERS_MAX;
-        if worth_it && !self.speakers.iter().any(|known| Arc::ptr_eq(known, speaker)) {
-            self.speakers.push(Arc::clone(speaker));
-        }
-    }
-
-    /// What has been put.
-    fn take(&mut self) -> Taken {
+    /// What has been put, as one run.
+    fn take(&mut self) -> Bytes {
         let run = self.outgoing.split().freeze();
         let next = Vec::with_capacity(self.in_flight.len());
         let in_flight = std::mem::replace(&mut self.in_flight, next);
-        let run = if in_flight.is_empty() { run } else { Bytes::from_owner(Run { run, _in_flight: in_flight }) };
-        Taken { run, speakers: std::mem::take(&mut self.speakers) }
-    }
-
-    /// The same in the midst of a round, when somebody waits for it.
-    fn take_ahead(&mut self) -> Option<Taken> {
-        if self.speakers.is_empty() {
-            return None;
-        }
-        self.ahead_bytes += self.outgoing.len();
-        Some(self.take())
+        if in_flight.is_empty() { run } else { Bytes::from_owner(Run { run, _in_flight: in_flight }) }
     }
 
     /// Joins and leaves between two runs cost one copy of the list together, not one each.

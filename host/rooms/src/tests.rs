@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails should say where")]
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Wake, Waker};
 
@@ -63,8 +63,8 @@ fn everyone_receives_the_same_run() {
     for (index, pipe) in pipes.iter().enumerate() {
         room.join(&index.to_string(), &outbox(pipe, 10));
     }
-    assert!(room.put("one", None, None));
-    assert!(!room.put("two", None, None), "one publishes");
+    assert!(room.put("one", None));
+    assert!(!room.put("two", None), "one publishes");
     assert_eq!(room.publish(), Rest::Nothing);
     for pipe in &pipes {
         assert_eq!(pipe.taken(), b"\x81\x03one\x81\x03two");
@@ -80,24 +80,22 @@ fn who_has_left_receives_nothing_more() {
         room.join(&index.to_string(), outbox);
     }
     room.leave("0", &outboxes[0]);
-    assert!(room.put("hi", None, None));
+    assert!(room.put("hi", None));
     assert_eq!(room.publish(), Rest::Nothing);
     let lengths: Vec<usize> = pipes.iter().map(|pipe| pipe.taken().len()).collect();
     assert_eq!(lengths, [0, 4, 4]);
 }
 
-/// A wire that keeps what is written, tells a shared book of it, and then does something.
+/// A wire that keeps what is written, and then does something.
 struct Hooked {
     number: usize,
     written: Pipe,
-    book: Arc<Mutex<Vec<usize>>>,
     then: Box<dyn Fn(usize) + Send + Sync>,
 }
 
 impl Wire for Hooked {
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.written.try_write(bytes);
-        self.book.lock().unwrap().push(self.number);
         (self.then)(self.number);
         written
     }
@@ -106,93 +104,72 @@ impl Wire for Hooked {
 /// A room whose wires do something after each write, which is told who was written to.
 struct Crowd {
     room: Arc<Room>,
-    outboxes: Arc<Mutex<Vec<Arc<Outbox>>>>,
     pipes: Vec<Pipe>,
-    book: Arc<Mutex<Vec<usize>>>,
 }
 
 impl Crowd {
-    fn new(members: usize, then: impl Fn(&Room, &[Arc<Outbox>], usize) + Send + Sync + 'static) -> Self {
-        let (room, outboxes) = (Arc::new(Room::default()), Arc::new(Mutex::new(Vec::new())));
-        let (book, then) = (Arc::default(), Arc::new(then));
+    fn new(members: usize, then: impl Fn(&Room, usize) + Send + Sync + 'static) -> Self {
+        let (room, then) = (Arc::new(Room::default()), Arc::new(then));
         let pipes: Vec<Pipe> = (0..members).map(|_| Pipe::with_room(1_000_000)).collect();
         for (number, pipe) in pipes.iter().enumerate() {
-            let (room_then, outboxes_then, then) = (Arc::clone(&room), Arc::clone(&outboxes), Arc::clone(&then));
-            let hook = move |number| {
-                let outboxes: Vec<_> = outboxes_then.lock().unwrap().clone();
-                then(&room_then, &outboxes, number);
-            };
-            let wire = Hooked { number, written: pipe.clone(), book: Arc::clone(&book), then: Box::new(hook) };
+            let (room_then, then) = (Arc::clone(&room), Arc::clone(&then));
+            let hook = move |number| then(&room_then, number);
+            let wire = Hooked { number, written: pipe.clone(), then: Box::new(hook) };
             let outbox = Arc::new(Outbox::new(Arc::new(wire), 1_000));
             room.join(&number.to_string(), &outbox);
-            outboxes.lock().unwrap().push(outbox);
         }
-        Self { room, outboxes, pipes, book }
+        Self { room, pipes }
     }
 
-    fn say(&self, payload: &str, speaker: usize) {
-        let speaker = Arc::clone(&self.outboxes.lock().unwrap()[speaker]);
-        assert!(self.room.put(payload, Some(&speaker), None));
+    fn say(&self, payload: &str) {
+        assert!(self.room.put(payload, None));
         let mut rest = self.room.publish();
         while rest == Rest::More {
             rest = self.room.go_on();
         }
     }
-
-    fn book(&self) -> Vec<usize> {
-        self.book.lock().unwrap().clone()
-    }
 }
 
 #[test]
-fn who_speaks_hears_of_it_first() {
-    let crowd = Crowd::new(100, |_, _, _| {});
-    crowd.say("hi", 98);
-    let mut book = crowd.book();
-    assert_eq!(book[..3], [98, 0, 1]);
-    book.sort_unstable();
-    assert_eq!(book, (0..100).collect::<Vec<_>>(), "everyone is written to once");
-}
-
-#[test]
-fn who_speaks_in_the_midst_of_a_round_does_not_wait_for_its_end() {
-    // When the tenth hears of the first event, two others have something to say: one whom the round has passed, one to come.
-    let once = AtomicBool::new(true);
-    let crowd = Crowd::new(300, move |room, outboxes, number| {
-        if number == 10 && once.swap(false, Ordering::Relaxed) {
-            assert!(!room.put("two", Some(&outboxes[5]), None));
-            assert!(!room.put("three", Some(&outboxes[250]), None));
+fn what_is_put_during_a_round_goes_out_in_the_next_with_one_write_each() {
+    let (flow, last) = (Flow::new(10), Arc::new(AtomicUsize::new(0)));
+    let (counted, last_seen, writes) = (Arc::clone(&flow), Arc::clone(&last), Arc::new(AtomicUsize::new(0)));
+    let written = Arc::clone(&writes);
+    let crowd = Crowd::new(300, move |room, number| {
+        let round = written.fetch_add(1, Ordering::Relaxed) / 300;
+        match (round, number) {
+            (0, 10) => assert!(!room.put("two", Some(counted.begin(3)))),
+            (0, 250) => assert!(!room.put("three", Some(counted.begin(5)))),
+            (1, 299) => last_seen.store(counted.bytes(), Ordering::Relaxed),
+            _ => {}
         }
     });
-    crowd.say("one", 0);
+    crowd.say("one");
     for (number, pipe) in crowd.pipes.iter().enumerate() {
         assert_eq!(pipe.taken(), b"\x81\x03one\x81\x03two\x81\x05three", "{number}");
     }
-    let book = crowd.book();
-    let first_round = book.iter().position(|number| *number == 299).unwrap();
-    assert_eq!(book[..first_round].iter().filter(|number| **number == 5).count(), 2, "it has heard of both");
-    assert_eq!(book[..first_round].iter().filter(|number| **number == 250).count(), 2, "of the first before its own");
-    assert_eq!(book.len(), 2 * 300, "and nobody else is written to more often for it");
+    assert_eq!(writes.load(Ordering::Relaxed), 2 * 300);
+    assert!(last.load(Ordering::Relaxed) > 500, "both were in flight until the last connection had them");
+    assert_eq!(flow.bytes(), 0);
 }
 
 #[test]
-fn everyone_hears_everything_in_one_order_whoever_speaks_when() {
+fn everyone_hears_everything_in_one_order() {
     let said = Arc::new(Mutex::new((1_u64, String::from("\u{1}a"))));
     let talk = Arc::clone(&said);
-    let crowd = Crowd::new(200, move |room, outboxes, _| {
+    let crowd = Crowd::new(200, move |room, _| {
         let mut talk = talk.lock().unwrap();
         // Numbers without a pattern (Knuth's linear congruential generator).
         talk.0 = talk.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let draw = talk.0 >> 40;
         if draw % 16 == 0 && talk.1.len() < 600 {
             let letter = char::from(b'a' + u8::try_from(draw / 16 % 26).unwrap());
-            let speaker = usize::try_from(draw / 512 % 210).unwrap();
-            let _ = room.put(&letter.to_string(), outboxes.get(speaker), None);
+            let _ = room.put(&letter.to_string(), None);
             talk.1.push('\u{1}');
             talk.1.push(letter);
         }
     });
-    crowd.say("a", 7);
+    crowd.say("a");
     let said: Vec<u8> =
         said.lock().unwrap().1.chars().flat_map(|c| if c == '\u{1}' { vec![0x81, 1] } else { vec![c as u8] }).collect();
     assert!(said.len() > 600, "there was something to say: {}", said.len());
@@ -250,7 +227,7 @@ fn a_message_is_in_flight_until_the_last_socket_has_taken_it() {
     room.join("quick", &outbox(&quick, 100));
     room.join("slow", &slow_outbox);
     for payload in ["one", "two"] {
-        let _ = room.put(payload, None, Some(speaker.begin(payload.len())));
+        let _ = room.put(payload, Some(speaker.begin(payload.len())));
     }
     assert_eq!(room.publish(), Rest::Nothing);
     assert!(speaker.bytes() > 2 * 3 && all.bytes() == speaker.bytes() && !speaker.is_low());
@@ -276,7 +253,7 @@ fn a_peer_that_takes_nothing_is_dropped_and_holds_nothing_in_flight() {
     let outbox = outbox(&pipe, 1_000);
     room.join("idle", &outbox);
     for payload in ["one", "two"] {
-        assert!(room.put(payload, None, Some(flow.begin(3))));
+        assert!(room.put(payload, Some(flow.begin(3))));
         assert_eq!(room.publish(), Rest::Nothing);
     }
     assert!(!outbox.drop_stalled(std::time::Duration::from_secs(3_600)), "it has waited for less than that");
@@ -288,26 +265,4 @@ fn a_peer_that_takes_nothing_is_dropped_and_holds_nothing_in_flight() {
     let taken = pipe.taken();
     assert!(taken.starts_with(b"\x81\x03one\x88"), "the begun frame goes out whole: {taken:?}");
     assert!(String::from_utf8_lossy(&taken).contains("stall_ms_max"));
-}
-
-#[test]
-fn messages_told_ahead_are_in_flight_until_everyone_has_them() {
-    let (flow, last) = (Flow::new(10), Arc::new(AtomicUsize::new(0)));
-    let (counted, last_seen, looks) = (Arc::clone(&flow), Arc::clone(&last), AtomicUsize::new(0));
-    let crowd = Crowd::new(300, move |room, outboxes, number| {
-        // Two runs are told ahead in one round, and leave as one in the next.
-        if number == 10 || number == 150 {
-            match looks.fetch_add(1, Ordering::Relaxed) {
-                0 => drop(room.put("two", Some(&outboxes[5]), Some(counted.begin(3)))),
-                1 => drop(room.put("three", Some(&outboxes[7]), Some(counted.begin(5)))),
-                _ => {}
-            }
-        }
-        if number == 299 {
-            last_seen.store(counted.bytes(), Ordering::Relaxed);
-        }
-    });
-    crowd.say("one", 0);
-    assert!(last.load(Ordering::Relaxed) > 500, "both were, when the last one heard of them");
-    assert_eq!(flow.bytes(), 0);
 }
