@@ -10,7 +10,7 @@ NATIVE       := ondol ondol-host-model ondol-host-process ondol-host-rooms ondol
 COMPONENTS   := $(HANDLERS:%=-p ondol-%) $(GUESTS:%=-p guest-%)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build host handlers guests test unit cases stories durability lint fmt bench bench-quick swaps hostile microbench clean target
+.PHONY: help run build host handlers guests test unit cases stories durability lint fmt bench bench-quick hostile microbench clean target
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,19 +68,16 @@ lint: target ## Formatting and clippy, native and for WebAssembly, warnings deni
 fmt: ## Format everything
 	$(CARGO) fmt --all
 
-bench: build ## Server CPU a delivery, beside a plain server; BEFORE=PATH compares with an older build of ondol
+bench: build ## Server CPU per delivery, compared with a plain server; BEFORE=PATH compares with an older build
 	$(CARGO) run --release -p ondol-bench -- run $(if $(BEFORE),--before '$(BEFORE)')
 
 bench-quick: build ## The same in under two minutes
 	$(CARGO) run --release -p ondol-bench -- run --quick
 
-swaps: build ## A thousand versions of a handler one after another, while people talk
-	$(CARGO) run --release -p ondol-bench -- run --shapes swaps
+hostile: build guests ## What hostile handlers cost all other clients
+	$(CARGO) run --release -p ondol-bench -- run --shapes hostile
 
-hostile: build guests ## What hostile handlers cost everybody else, as a table
-	$(CARGO) run --release -p ondol-bench -- hostile
-
-microbench: build ## A call, a publish and a commit, each alone
+microbench: build ## A call, a commit and a publish, each alone
 	$(CARGO) bench -p ondol-bench --bench micro
 
 clean: ## Remove what was built
