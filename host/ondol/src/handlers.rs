@@ -7,7 +7,6 @@
 
 mod aside;
 mod bindings;
-mod bursts;
 mod call;
 mod canary;
 mod candidate;

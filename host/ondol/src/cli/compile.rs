@@ -16,7 +16,7 @@ pub(super) struct Compile {
     /// The memory that it may have, in bytes
     memory_bytes_max: u64,
 
-    /// Work in short bursts, and on one CPU at a time
+    /// Use one CPU at a time
     #[arg(long)]
     giving_way: bool,
 }

@@ -74,8 +74,8 @@ impl Compiler {
         &self.engine
     }
 
-    /// Compiles a component, or loads what an earlier run compiled from the same bytes. Takes some 100 ms, three times
-    /// as many when it gives way, or less than one.
+    /// Compiles a component, or loads what an earlier run compiled from the same bytes. Takes some 100 ms, or less
+    /// than one.
     pub(super) fn compile(&self, bytes: &[u8]) -> wasmtime::Result<Component> {
         if let Some(component) = self.compiled_before(bytes) {
             return Ok(component);
