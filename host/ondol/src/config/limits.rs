@@ -135,7 +135,7 @@ limits! {
     pong_ms_max: u64 = 10_000, "ms", 1 => DAY_MS;
     /// How long a closing handshake may take.
     close_ms_max: u64 = 5_000, "ms", 1 => DAY_MS;
-    /// From the start of a call, or up to 5 ms later, to its answer, less what it was made to rest.
+    /// From the start of a call, or up to 5 ms later, to its answer.
     handler_deadline_ms: u64 = 100, "ms, a call", 1 => 60_000;
     /// The linear memory of one instance.
     handler_memory_bytes_max: usize = 16_777_216, "bytes, an instance", 65_536 => 4 * GIB;

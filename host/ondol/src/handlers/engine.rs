@@ -27,7 +27,8 @@ pub(super) struct Compiler {
     held: Mutex<Vec<Weak<PathBuf>>>,
     /// The process that compiles. None: it is done here.
     aside: Option<Aside>,
-    clock: Clock,
+    /// Runs for as long as this lives.
+    _clock: Clock,
 }
 
 impl Compiler {
@@ -46,7 +47,7 @@ impl Compiler {
             make_private(directory)?;
         }
         let (cache, held) = (cache.map(Path::to_owned), Mutex::default());
-        Ok(Self { engine, cache, held, aside: None, clock })
+        Ok(Self { engine, cache, held, aside: None, _clock: clock })
     }
 
     /// The same, with a process to compile in.
@@ -100,11 +101,6 @@ impl Compiler {
             Some(aside) => aside.compile(bytes).map_err(|failed| wasmtime::format_err!("{failed}")),
             None => self.engine.precompile_component(bytes),
         }
-    }
-
-    /// The clock by which its calls are looked at.
-    pub(super) fn clock(&self) -> &Clock {
-        &self.clock
     }
 
     /// Keeps what was compiled from these bytes for as long as the answer lives.

@@ -52,7 +52,7 @@ impl Sandbox {
     pub fn new(limits: &Limits, cache: Option<&Path>) -> anyhow::Result<Self> {
         let compiler = Compiler::start(limits.handler_stack_bytes_max, cache)?;
         let linker = super::wasi::linker(compiler.engine())?;
-        let slow_calls = SlowCalls::new(limits.handler_slow_calls_max, compiler.clock().clone());
+        let slow_calls = SlowCalls::new(limits.handler_slow_calls_max);
         let limits_of = HandlerKind::ALL.map(|handler| limits.of(handler.name()));
         Ok(Self {
             compiler,
@@ -96,11 +96,6 @@ impl Sandbox {
     /// Keeps what was compiled from these bytes on the disk for as long as the answer lives.
     pub(super) fn in_use(&self, bytes: &[u8]) -> Option<Arc<std::path::PathBuf>> {
         self.compiler.in_use(bytes)
-    }
-
-    /// Looks at running calls more often for a while.
-    pub(super) fn look_closely(&self) {
-        self.compiler.clock().look_closely();
     }
 
     pub(super) fn engine(&self) -> &wasmtime::Engine {

@@ -94,11 +94,7 @@ impl<E: Exports> Version<E> {
                 let state = running.store.data();
                 let (took, printed) = (state.ran(), state.output.take());
                 let (cause, printed) = failed.cause(self.limits()).with_printed(printed);
-                let fault = Fault { took, ..self.fault(function, cause, printed) };
-                if fault.was_costly() {
-                    self.sandbox.look_closely();
-                }
-                Err(fault)
+                Err(Fault { took, ..self.fault(function, cause, printed) })
             }
         }
     }
