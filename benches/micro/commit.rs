@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use criterion::{Criterion, Throughput};
-use ondol::config::Synchronous;
+use ondol_host_store::Synchronous;
 
 use crate::TARGET;
 use crate::inside::Disk;

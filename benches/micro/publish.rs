@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput};
-use ondol::rooms::{Outbox, Rest, Room, Wire};
+use ondol_host_rooms::{Outbox, Rest, Room, Wire};
 
 /// As long as the event of a message of 100 bytes.
 const PAYLOAD_BYTES: usize = 300;

@@ -196,7 +196,7 @@ impl Durability {
     }
 }
 
-impl From<Durability> for ondol::config::Synchronous {
+impl From<Durability> for ondol_host_store::Synchronous {
     fn from(durability: Durability) -> Self {
         match durability {
             Durability::Full => Self::Full,

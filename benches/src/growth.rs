@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use ondol::config::Synchronous;
+use ondol_host_store::Synchronous;
 use rusqlite::Connection;
 use tempfile::TempDir;
 

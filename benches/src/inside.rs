@@ -6,14 +6,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
-use ondol::config::{Limits, Synchronous};
+use ondol::config::Limits;
 use ondol::handlers::{Candidate, HandlerKind, Handlers, How, Ledger, Release, Sandbox, Source, Why};
-use ondol::store::{Entry, RoomOutcome, Store};
 use ondol_events::payload;
 use ondol_events::senders::Senders;
 use ondol_host_model::{
     Action, Draft, Frame, Message, MessageId, RoomDraft, RoomId, Seq, Speaker, Standing, Timestamp, User,
 };
+use ondol_host_store::Synchronous;
+use ondol_host_store::{Entry, RoomOutcome, Store};
 use ondol_messages::frame;
 
 /// Bytes of every text, as of those that the crowds say.
@@ -123,7 +124,7 @@ pub(crate) struct Disk {
 impl Disk {
     /// A new database with so many rooms. A server that is started on it goes on where this has ended.
     pub(crate) fn create(directory: &Path, synchronous: Synchronous, rooms: usize) -> anyhow::Result<Self> {
-        let store = Store::open(&directory.join("ondol.db"), synchronous, &Limits::default())?;
+        let store = Store::open(&directory.join("ondol.db"), synchronous, &Limits::default().store())?;
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         let created = (0..rooms).map(|_| {
             let draft = RoomDraft { name: "benchmark".to_owned(), standing: Standing::Reuse };

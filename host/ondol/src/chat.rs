@@ -37,13 +37,13 @@ pub use seats::Seat;
 
 // What the edge needs of the two below: it knows them by these names alone.
 pub use crate::handlers::{ActivateError, CanaryRow, HandlerKind, LoadError, ShadowRow, Stage};
-pub use crate::rooms::{Outbox, OutboxState, Why, Wire};
-pub use crate::store::Page;
+pub use ondol_host_rooms::{Outbox, OutboxState, Why, Wire};
+pub use ondol_host_store::Page;
 
 use crate::config::Config;
 use crate::handlers::{Handlers, Known, Sandbox, VersionId, Watch};
-use crate::store::{RoomOutcome, Store, StoreError};
 use ondol_host_model::{Frame, Message, Refusal, RequestId, Room, RoomId, RoomRequest, Speaker, Standing, User};
+use ondol_host_store::{RoomOutcome, Store, StoreError};
 use place::Place;
 use ready::Ready;
 use releases::Releases;
@@ -126,7 +126,7 @@ impl Chat {
     /// When the store cannot be opened, or there are no three handlers that work: every reason.
     pub fn open(config: &Config, sandbox: Sandbox) -> anyhow::Result<Self> {
         let path = config.data.join("ondol.db");
-        let store = Store::open(&path, config.synchronous, &config.limits).context("the database")?;
+        let store = Store::open(&path, config.synchronous, &config.limits.store()).context("the database")?;
         let work = Arc::new(Work::new(store, config.limits.clone(), Handle::current()));
         let seats = Arc::new(Seats::new(config.limits.connections_per_user_max));
         let (releases, known) = opening::open(&work, sandbox, config).context("the handlers")?;

@@ -21,6 +21,7 @@ pub use admin::{AdminAddress, Token};
 pub use error::{ConfigError, Problem};
 use layers::{Entry, Given, Key};
 pub use limits::{Limit, Limits};
+use ondol_host_store::Synchronous;
 
 /// Variables of the environment that begin with `ONDOL_` and are no settings: where the file is, and what the tests
 /// say to one another.
@@ -105,9 +106,9 @@ options! {
     refusal: RefusalStyle = RefusalStyle::Http, read::refusal, "\"http\" or \"close\"";
     /// When a transaction counts as durable.
     synchronous: Synchronous = Synchronous::Full, read::synchronous, "\"full\" or \"normal\"";
-    /// What is logged: a level, or levels by module, such as `info,ondol::store=debug`.
+    /// What is logged: a level, or levels by module, such as `info,ondol_host_store=debug`.
     log: String = "info".to_owned(), read::log,
-        "a level (error, warn, info, debug, trace, off) or levels by module, such as info,ondol::store=debug";
+        "a level (error, warn, info, debug, trace, off) or levels by module, such as info,ondol_host_store=debug";
 }
 
 /// The names of the variables of the environment that have this server's prefix and were set by Kubernetes or Docker.
@@ -129,15 +130,6 @@ pub enum RefusalStyle {
     /// By accepting it and closing it at once with a code of 4000 and above, for clients behind a gateway that hides
     /// HTTP refusals.
     Close,
-}
-
-/// When a transaction counts as durable, in SQLite's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Synchronous {
-    /// Each commit waits for the disk: what a member has seen survives a power failure.
-    Full,
-    /// A commit survives a crash of the server; a power failure may take the last ones.
-    Normal,
 }
 
 /// Who answers in the place of a handler that fails. For `rooms` nobody does: a room that is created wrongly stays.
@@ -247,7 +239,7 @@ pub struct ConfigFlags {
     /// When a message counts as stored: full (on the disk) or normal (survives a crash) [default: full]
     #[arg(long, value_name = "MODE")]
     pub synchronous: Option<String>,
-    /// What is logged, such as debug or info,ondol::store=debug [default: info]
+    /// What is logged, such as debug or info,ondol_host_store=debug [default: info]
     #[arg(long, value_name = "FILTER")]
     pub log: Option<String>,
     /// Set a limit, for one handler as messages.handler_deadline_ms=50; give it again for more. `ondol check --limits`

@@ -50,7 +50,8 @@ const LOG_AT_ONCE_MAX: Duration = Duration::from_millis(100);
 pub fn run(config: &Config) -> anyhow::Result<()> {
     // What is created is for this user alone from the first moment on: a socket could otherwise be opened before its mode is set.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
-    let filter = EnvFilter::try_new(&config.log).context("log")?;
+    let (filter, renamed) = log::filter(&config.log);
+    let filter = EnvFilter::try_new(filter).context("log")?;
     let log = Log::start(std::io::stderr(), config.limits.log_queue_max).context("the log")?;
     let (lines, last) = (log.clone(), log.clone());
     exit::before(move || last.finish(LOG_AT_ONCE_MAX));
@@ -61,6 +62,9 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
         // A log that cannot be written must not end what is being done: the default would panic.
         .log_internal_errors(false)
         .init();
+    for (old, new) in renamed {
+        tracing::warn!(old, new, "log filter: the module {old} is called {new} now");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime")?;
     let ended = runtime.block_on(start(config));
     // What still runs then is a reader of the database at most.

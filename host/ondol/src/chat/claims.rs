@@ -6,8 +6,8 @@ use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::reply::{Reply, SayError};
-use crate::rooms::InFlight;
 use ondol_host_model::Message;
+use ondol_host_rooms::InFlight;
 
 /// A sender, and their own id for a message.
 type Id = (String, String);

@@ -9,8 +9,8 @@ use sha2::{Digest as _, Sha256};
 use super::Work;
 use crate::config::Limits;
 use crate::handlers::{Activation, HandlerKind, How, Ledger, Source, VersionId, Why};
-use crate::store::{AboutVersion, Kept, NewRelease, Seen, StoreError, StoredVersion};
 use ondol_host_model::Timestamp;
+use ondol_host_store::{AboutVersion, Kept, NewRelease, Seen, StoreError, StoredVersion};
 
 /// How much of the history is kept.
 pub(super) fn kept(limits: &Limits) -> Kept {

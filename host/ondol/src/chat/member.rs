@@ -6,8 +6,8 @@ use std::task::{Context, Poll};
 use super::Chat;
 use super::place::Place;
 use super::reply::Asker;
-use crate::rooms::Outbox;
 use ondol_host_model::{Frame, Speaker};
+use ondol_host_rooms::Outbox;
 
 /// A connection in a room, until dropped.
 pub struct Member {

@@ -18,7 +18,7 @@ use crate::handlers::{
     Candidate, Found, HandlerKind, Handlers, How, Known, LoadError, Sandbox, SettingsMap, Source, VersionId, Watch,
     Why, content, read_handler, watch,
 };
-use crate::store::{Seen, StoredRelease};
+use ondol_host_store::{Seen, StoredRelease};
 
 /// How many releases are tried, the latest first, before a start gives up on the store.
 const TRIED_MAX: usize = 20;

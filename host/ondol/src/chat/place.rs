@@ -14,9 +14,9 @@ use super::claims::{self, Claim, Claims};
 use super::reply::{Reply, SayError};
 use super::work::{Accepted, Posted, SMALL_ROOM, Work, fail};
 use crate::handlers::{Fault, Release};
-use crate::rooms::{Flow, Outbox, Presence, Rest, Room};
-use crate::store::{Entry, Failed, StoreError};
 use ondol_host_model::{Draft, Message, RoomId, Seq, Speaker, Timestamp};
+use ondol_host_rooms::{Flow, Outbox, Presence, Rest, Room};
+use ondol_host_store::{Entry, Failed, StoreError};
 
 /// How many jobs one caller does before the rest goes to a task of its own.
 const JOBS_MAX: usize = 64;

@@ -8,7 +8,7 @@ use super::{Chat, Work};
 use crate::handlers::{
     ActivateError, Candidate, HandlerKind, Handlers, How, LoadError, SettingsMap, Source, Standing, VersionId, Why,
 };
-use crate::store::{Seen, StoreError, StoredRelease};
+use ondol_host_store::{Seen, StoreError, StoredRelease};
 
 /// How far back a release is looked for when none is named.
 const STEPS_MAX: usize = 1_000;

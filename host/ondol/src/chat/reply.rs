@@ -10,10 +10,10 @@ use tokio::sync::oneshot;
 
 use super::ask;
 use crate::handlers::{Fault, Release};
-use crate::rooms::{Flow, Outbox};
 use ondol_host_model::frame;
 use ondol_host_model::{Message, Refusal, RequestId, RoomId};
 use ondol_host_process::worker;
+use ondol_host_rooms::{Flow, Outbox};
 
 /// Why something that was said has come to nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -9,7 +9,7 @@ use super::Chat;
 use super::ledger;
 use super::releases::{ReleaseError, Releases};
 use crate::handlers::{FaultsRow, HandlerKind, Item, Report, SettingsMap, Trials, VersionId};
-use crate::store::{AboutVersion, StoredRelease};
+use ondol_host_store::{AboutVersion, StoredRelease};
 
 /// What runs.
 #[derive(Debug, Serialize)]

@@ -10,8 +10,8 @@ use super::reply::{self, Reply, SayError};
 use super::work::Accepted;
 use super::{Chat, ask};
 use crate::handlers::Release;
-use crate::store::StoreError;
 use ondol_host_model::{Action, Draft, Frame, Message, Refusal, Speaker};
+use ondol_host_store::StoreError;
 
 /// The characters that a client's own id may have.
 const CLIENT_ID_CHARS_MAX: usize = 64;

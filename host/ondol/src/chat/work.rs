@@ -15,9 +15,9 @@ use super::claims::{self, Claim, Waiter};
 use super::place::Place;
 use super::reply::{Reply, SayError};
 use crate::config::Limits;
-use crate::rooms::{Flow, InFlight};
-use crate::store::{Batch, Entry, Failed, Store, Turn};
 use ondol_host_model::MessageId;
+use ondol_host_rooms::{Flow, InFlight};
+use ondol_host_store::{Batch, Entry, Failed, Store, Turn};
 
 /// Where commits usually take longer than this, they leave their worker to others. A disk with a cache or a flash memory
 /// answers in less.

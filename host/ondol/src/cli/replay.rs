@@ -16,8 +16,8 @@ use super::{Misuse, Output};
 use crate::chat::as_deployed;
 use crate::config::{Config, ConfigFlags, Limits};
 use crate::handlers::{HandlerKind, Sandbox, Side, Source};
-use crate::store::{Archive, StoredRelease};
 use ondol_host_model::RoomId;
+use ondol_host_store::{Archive, StoredRelease};
 
 /// Ask a handler, and beside it the one that is active, what is stored: `events` for the event of each message, `messages`
 /// what becomes of the frame that a client would have sent for it, `rooms` what is made of the request for each room. Shows

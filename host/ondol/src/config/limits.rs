@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use ondol_host_store::StoreLimits;
+
 use super::Settings;
 use super::layers::Given;
 
@@ -243,6 +245,13 @@ impl Limits {
             let _ = limits.put(name, *value);
         }
         limits
+    }
+
+    /// What the store needs of them.
+    #[must_use]
+    pub fn store(&self) -> StoreLimits {
+        let Self { commit_queue_max, commit_batch_max, page_bytes_max, .. } = *self;
+        StoreLimits { commit_queue_max, commit_batch_max, page_bytes_max }
     }
 
     /// The names of all limits of single handlers: `messages.handler_deadline_ms`.

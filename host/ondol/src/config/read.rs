@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use tracing_subscriber::EnvFilter;
 
 use super::layers::Given;
-use super::{AdminAddress, RefusalStyle, Synchronous, Token};
+use ondol_host_store::Synchronous;
+
+use super::{AdminAddress, RefusalStyle, Token};
 
 pub(super) fn address(given: &Given) -> Option<SocketAddr> {
     given.as_str()?.parse().ok()

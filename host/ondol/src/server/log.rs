@@ -11,6 +11,21 @@ use std::time::{Duration, Instant};
 /// How often [`Log::finish`] looks whether all is written.
 const LOOK: Duration = Duration::from_millis(2);
 
+/// Modules that a filter may still call by the names that they had before they became crates.
+const RENAMED: [(&str, &str); 4] = [
+    ("ondol::handlers", "ondol_host_handlers"),
+    ("ondol::model", "ondol_host_model"),
+    ("ondol::rooms", "ondol_host_rooms"),
+    ("ondol::store", "ondol_host_store"),
+];
+
+/// A filter with the present names of its modules, and the names that were replaced.
+pub(super) fn filter(given: &str) -> (String, Vec<(&'static str, &'static str)>) {
+    let renamed: Vec<_> = RENAMED.into_iter().filter(|(old, _)| given.contains(old)).collect();
+    let filter = renamed.iter().fold(given.to_owned(), |filter, (old, new)| filter.replace(old, new));
+    (filter, renamed)
+}
+
 /// Where lines are written to. Never waits.
 #[derive(Clone)]
 pub(super) struct Log {
@@ -75,5 +90,18 @@ fn write_all(mut out: impl Write, lines: &Receiver<Vec<u8>>, counts: &Counts) {
                 tracing::warn!(dropped, "{dropped} log lines were dropped: the reader of stderr is too slow");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_may_call_a_crate_by_the_name_of_its_module() {
+        let (text, renamed) = filter("info,ondol::store=debug,ondol::http=trace");
+        assert_eq!(text, "info,ondol_host_store=debug,ondol::http=trace");
+        assert_eq!(renamed, [("ondol::store", "ondol_host_store")]);
+        assert_eq!(filter("ondol=debug"), ("ondol=debug".to_owned(), Vec::new()));
     }
 }

@@ -15,9 +15,10 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use super::*;
-use crate::config::{Limits, Synchronous};
-use crate::rooms::Wire;
-use crate::store::Store;
+use crate::config::Limits;
+use ondol_host_rooms::Wire;
+use ondol_host_store::Store;
+use ondol_host_store::Synchronous;
 
 /// A wire that panics at the first write, after it has put one more job into the room, and tells of all later ones.
 struct Panicking {
@@ -49,7 +50,7 @@ fn hears(heard: &Receiver<Vec<u8>>) -> Vec<u8> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_panics_does_not_leave_its_room_mute() {
     let (directory, limits) = (tempfile::tempdir().unwrap(), Limits::default());
-    let store = Store::open(&directory.path().join("test.db"), Synchronous::Normal, &limits).unwrap();
+    let store = Store::open(&directory.path().join("test.db"), Synchronous::Normal, &limits.store()).unwrap();
     let place = Arc::new(Place::new(RoomId(1), &Arc::new(Work::new(store, limits, Handle::current()))));
     let (sender, heard) = channel();
     let known = Arc::new(OnceLock::from(Arc::downgrade(&place)));

@@ -4,14 +4,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{Batch, Entry, Page, Readers, RoomOutcome, Store, StoreError, Turn};
-use crate::config::{Limits, Synchronous};
+use crate::{StoreLimits, Synchronous};
 use ondol_host_model::{Draft, Message, MessageId, RoomDraft, RoomId, Seq, Speaker, Standing, Timestamp, User};
+
+/// Limits that no test comes near.
+pub(super) const LIMITS: StoreLimits =
+    StoreLimits { commit_queue_max: 16_384, commit_batch_max: 4_096, page_bytes_max: usize::MAX };
 
 /// A store whose pages are as large as is asked.
 pub(super) fn open(directory: &Path) -> Store<()> {
-    let mut limits = Limits::default();
-    limits.page_bytes_max = usize::MAX;
-    Store::open(&directory.join("ondol.db"), Synchronous::Full, &limits).unwrap()
+    Store::open(&directory.join("ondol.db"), Synchronous::Full, &LIMITS).unwrap()
 }
 
 /// Hands messages over, then commits them all.
@@ -81,7 +83,7 @@ async fn what_is_stored_is_there_after_opening_again() {
     let batch = store_all(&store, (1..=5).map(|seq| entry(seq, room, seq)));
     assert_eq!(batch.stored.len(), 5);
 
-    let again = Store::<()>::open(&directory.path().join("ondol.db"), Synchronous::Full, &Limits::default());
+    let again = Store::<()>::open(&directory.path().join("ondol.db"), Synchronous::Full, &LIMITS);
     assert!(matches!(again, Err(StoreError::Locked(_))), "one server at a time");
     drop(store);
     let store = open(directory.path());
@@ -342,7 +344,7 @@ async fn what_comes_while_one_commits_is_the_next_batch() {
 async fn the_log_stays_small_while_commits_go_on() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ondol.db");
-    let store: Store<()> = Store::open(&path, Synchronous::Normal, &Limits::default()).unwrap();
+    let store: Store<()> = Store::open(&path, Synchronous::Normal, &LIMITS).unwrap();
     let room = room(&store).await;
     let mut seq = 0;
     for _ in 0..600 {

@@ -1,9 +1,10 @@
 //! Files of earlier servers, and of later ones.
 
 use super::*;
-use crate::config::{Limits, Synchronous};
-use crate::store::tests::{count, entry, open as open_store, store_all};
-use crate::store::{Page, Store, setup};
+use crate::Synchronous;
+use crate::tests::LIMITS;
+use crate::tests::{count, entry, open as open_store, store_all};
+use crate::{Page, Store, setup};
 use ondol_host_model::{MessageId, RoomId, Seq, Timestamp};
 
 #[tokio::test]
@@ -83,7 +84,7 @@ fn a_file_of_a_later_server_is_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ondol.db");
     rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 9).unwrap();
-    let opened = Store::<()>::open(&path, Synchronous::Full, &Limits::default());
+    let opened = Store::<()>::open(&path, Synchronous::Full, &LIMITS);
     assert!(matches!(opened, Err(StoreError::FromLater(9))));
 }
 

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::{entry, open, room, store_all};
-use crate::store::reopen::Answered;
-use crate::store::{Page, StoreError};
+use crate::reopen::Answered;
+use crate::{Page, StoreError};
 use ondol_host_model::{MessageId, RoomId, Seq};
 
 /// What an operator does by SQL while no server runs.

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 
 use super::readers::Readers;
-use crate::config::Synchronous;
+use crate::limits::Synchronous;
 
 /// The file, and who has it open beside the writer.
 pub(super) struct Files {

@@ -10,7 +10,7 @@ use rustix::fs::IFlags;
 
 use super::StoreError;
 use super::files::Files;
-use crate::config::Synchronous;
+use crate::limits::Synchronous;
 use ondol_host_process::worker;
 
 /// The first SQLite without the fault of <https://sqlite.org/wal.html#walresetbug>, which could lose commits when a

@@ -4,12 +4,13 @@
 use std::path::Path;
 
 use super::*;
-use crate::config::{Limits, Synchronous};
+use crate::Synchronous;
+use crate::tests::LIMITS;
 
 const KEPT: Kept = Kept { versions_max: 3, releases_max: 5 };
 
 fn open(directory: &Path) -> Store<()> {
-    Store::open(&directory.join("ondol.db"), Synchronous::Full, &Limits::default()).unwrap()
+    Store::open(&directory.join("ondol.db"), Synchronous::Full, &LIMITS).unwrap()
 }
 
 fn about(handler: &str, id: &str) -> AboutVersion {

@@ -13,7 +13,7 @@ use super::health::Health;
 use super::ids;
 use super::reopen::is_failed_sync;
 use super::{RoomOutcome, StoreError};
-use crate::config::Limits;
+use crate::limits::StoreLimits;
 use ondol_host_model::{Message, MessageId, RoomDraft};
 use ondol_host_process::{exit, worker};
 
@@ -75,7 +75,7 @@ struct Queue<T> {
 }
 
 impl<T> Writer<T> {
-    pub(super) fn new(desk: Desk, limits: &Limits) -> Self {
+    pub(super) fn new(desk: Desk, limits: &StoreLimits) -> Self {
         Self {
             queue: Mutex::new(Queue { entries: Vec::new(), led: false, closed: false }),
             desk: Mutex::new(desk),

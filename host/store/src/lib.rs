@@ -10,6 +10,7 @@ mod desk;
 mod files;
 mod health;
 mod ids;
+mod limits;
 mod readers;
 mod reopen;
 mod rows;
@@ -25,11 +26,11 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension as _};
 
 pub use archive::{Archive, ArchiveError};
+pub use limits::{StoreLimits, Synchronous};
 pub use rows::Page;
 pub use versions::{AboutVersion, Kept, NewRelease, Seen, StoredRelease, StoredVersion};
 pub use writer::{Batch, Entry, Failed, Turn};
 
-use crate::config::{Limits, Synchronous};
 use desk::Desk;
 use files::Files;
 use ondol_host_model::{Message, MessageId, Room, RoomDraft, RoomId, Seq};
@@ -111,7 +112,7 @@ impl<T: Send + 'static> Store<T> {
     /// # Errors
     ///
     /// When SQLite is too old, or the file cannot be used.
-    pub fn open(path: &Path, synchronous: Synchronous, limits: &Limits) -> Result<Self, StoreError> {
+    pub fn open(path: &Path, synchronous: Synchronous, limits: &StoreLimits) -> Result<Self, StoreError> {
         let lock = setup::lock(path)?;
         let (files, asked) = Files::new(path, synchronous);
         let files = Arc::new(files);
