@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
 use ondol::config::Limits;
-use ondol::handlers::{Candidate, HandlerKind, Handlers, How, Ledger, Release, Sandbox, Source, Why};
 use ondol_events::payload;
 use ondol_events::senders::Senders;
+use ondol_host_handlers::{Candidate, HandlerKind, Handlers, How, Ledger, Release, Sandbox, Source, Why};
 use ondol_host_model::{
     Action, Draft, Frame, Message, MessageId, RoomDraft, RoomId, Seq, Speaker, Standing, Timestamp, User,
 };
@@ -25,7 +25,7 @@ const NOW: Timestamp = Timestamp(1_769_851_800_125);
 
 /// The handlers of a directory, as a server has them.
 pub(crate) fn handlers(directory: &Path, limits: &Limits) -> anyhow::Result<Handlers> {
-    let sandbox = Arc::new(Sandbox::new(limits, None)?);
+    let sandbox = Arc::new(Sandbox::new(&limits.handlers(), None)?);
     let mut candidate = Candidate::default();
     for handler in HandlerKind::ALL {
         let wasm = std::fs::read(directory.join(handler.file_name())).context("the handlers cannot be read")?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use ondol::config::Limits;
-use ondol::handlers::Handlers;
+use ondol_host_handlers::Handlers;
 
 use crate::cli::Run;
 use crate::clock::own_thread_time;

@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use super::releases::Releases;
 use super::{Work, ledger};
 use crate::config::Config;
-use crate::handlers::{
+use ondol_host_handlers::{
     Candidate, Found, HandlerKind, Handlers, How, Known, LoadError, Sandbox, SettingsMap, Source, VersionId, Watch,
     Why, content, read_handler, watch,
 };

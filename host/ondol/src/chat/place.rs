@@ -13,7 +13,7 @@ use super::ask;
 use super::claims::{self, Claim, Claims};
 use super::reply::{Reply, SayError};
 use super::work::{Accepted, Posted, SMALL_ROOM, Work, fail};
-use crate::handlers::{Fault, Release};
+use ondol_host_handlers::{Fault, Release};
 use ondol_host_model::{Draft, Message, RoomId, Seq, Speaker, Timestamp};
 use ondol_host_rooms::{Flow, Outbox, Presence, Rest, Room};
 use ondol_host_store::{Entry, Failed, StoreError};

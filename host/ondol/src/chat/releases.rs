@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::ledger;
 use super::{Chat, Work};
-use crate::handlers::{
+use ondol_host_handlers::{
     ActivateError, Candidate, HandlerKind, Handlers, How, LoadError, SettingsMap, Source, Standing, VersionId, Why,
 };
 use ondol_host_store::{Seen, StoreError, StoredRelease};

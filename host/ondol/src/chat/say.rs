@@ -9,7 +9,7 @@ use super::place::{Place, Post};
 use super::reply::{self, Reply, SayError};
 use super::work::Accepted;
 use super::{Chat, ask};
-use crate::handlers::Release;
+use ondol_host_handlers::Release;
 use ondol_host_model::{Action, Draft, Frame, Message, Refusal, Speaker};
 use ondol_host_store::StoreError;
 

@@ -13,7 +13,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use wasmtime::Engine;
 
 use super::engine;
-use crate::config::Limits;
+use super::limits::HandlersLimits;
 
 /// What the program is asked for on its command line, before the bytes of the stack and of the memory.
 const VERB: &str = "compile";
@@ -61,12 +61,12 @@ pub(super) enum Failed {
 impl Aside {
     /// `program` is this program. What it compiles runs on an engine with so much stack, and takes no more memory and no longer
     /// than these limits.
-    pub(super) fn new(program: PathBuf, limits: &Limits) -> Self {
+    pub(super) fn new(program: PathBuf, limits: &HandlersLimits) -> Self {
         Self {
             program,
-            stack_bytes_max: limits.handler_stack_bytes_max,
-            memory_bytes_max: limits.handler_compile_memory_bytes_max,
-            limit: Duration::from_millis(limits.handler_compile_ms_max),
+            stack_bytes_max: limits.sandbox.calls.handler_stack_bytes_max,
+            memory_bytes_max: limits.compiler.handler_compile_memory_bytes_max,
+            limit: Duration::from_millis(limits.compiler.handler_compile_ms_max),
             gives_way: AtomicBool::new(false),
         }
     }
@@ -227,16 +227,16 @@ mod tests {
     fn it_is_stopped_in_time_even_if_it_does_not_read_and_what_it_says_is_why() {
         let directory = tempfile::tempdir().unwrap();
         let (short, long) = (Duration::from_millis(100), Duration::from_secs(30));
-        let mut limits = Limits::default();
-        limits.handler_compile_ms_max = 100;
+        let mut limits = HandlersLimits::for_tests();
+        limits.compiler.handler_compile_ms_max = 100;
         let began = Instant::now();
         let deaf = Aside::new(program(&directory, "exec sleep 60"), &limits).compile(&vec![0; 1 << 20]);
         assert!(matches!(deaf, Err(Failed::Late(late)) if late == short));
         assert!(began.elapsed() < long);
 
-        let refusing = Aside::new(program(&directory, "echo no good >&2; exit 1"), &Limits::default());
+        let refusing = Aside::new(program(&directory, "echo no good >&2; exit 1"), &HandlersLimits::for_tests());
         assert_eq!(refusing.compile(&vec![0; 1 << 20]).unwrap_err().to_string(), "no good");
-        let nobody = Aside::new(directory.path().join("nobody"), &Limits::default());
+        let nobody = Aside::new(directory.path().join("nobody"), &HandlersLimits::for_tests());
         assert!(matches!(nobody.compile(&[]), Err(Failed::Unheard(_))));
     }
 }

@@ -265,7 +265,7 @@ mod tests {
     #[test]
     fn where_no_process_can_be_had_nothing_is_compiled() {
         let directory = tempfile::tempdir().unwrap();
-        let aside = Aside::new(directory.path().join("nobody"), &crate::config::Limits::default());
+        let aside = Aside::new(directory.path().join("nobody"), &crate::limits::HandlersLimits::for_tests());
         let compiler = Compiler::start(524_288, None).unwrap().aside(aside);
         let error = compiler.compile(&component(1)).unwrap_err().to_string();
         assert!(error.contains("no process to compile it in"), "{error}");
