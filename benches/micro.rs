@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, ensure};
 use criterion::{Criterion, Throughput};
 use ondol::config::Limits;
-use ondol::handlers::{Candidate, HandlerKind, Handlers, How, Ledger, Sandbox, Source, Why};
+use ondol_host_handlers::{Candidate, HandlerKind, Handlers, How, Ledger, Sandbox, Source, Why};
 use ondol_host_model::{Draft, Frame, Message, MessageId, RoomDraft, RoomId, Seq, Speaker, Standing, Timestamp, User};
 use ondol_host_rooms::{Outbox, Rest, Room, Wire};
 use ondol_host_store::{Entry, RoomOutcome, Store, Synchronous};
@@ -54,7 +54,7 @@ fn measure_call(criterion: &mut Criterion) -> anyhow::Result<()> {
 
 /// The default handlers, as a server holds them. Releases are not recorded.
 fn handlers(limits: &Limits) -> anyhow::Result<Handlers> {
-    let sandbox = Arc::new(Sandbox::new(limits, None)?);
+    let sandbox = Arc::new(Sandbox::new(&limits.handlers(), None)?);
     let mut candidate = Candidate::default();
     for handler in HandlerKind::ALL {
         let wasm = std::fs::read(Path::new(TARGET).join("handlers").join(handler.file_name()));

@@ -38,14 +38,14 @@ pub use reply::SayError;
 pub use report::{Diff, HandlerRow, ReleaseRow, Status, VersionRow};
 
 // What the edge needs of the two below: it knows them by these names alone.
-pub use crate::handlers::{ActivateError, CanaryRow, HandlerKind, LoadError, ShadowRow, Stage};
+pub use ondol_host_handlers::{ActivateError, CanaryRow, HandlerKind, LoadError, ShadowRow, Stage};
 pub use ondol_host_rooms::{Outbox, OutboxState, Why, Wire};
 pub use ondol_host_store::Page;
 
 use crate::config::Config;
-use crate::handlers::{Handlers, Known, Sandbox, VersionId, Watch};
 use commit_pipeline::Pipeline;
 use connection_quota::ConnectionQuota;
+use ondol_host_handlers::{Handlers, Known, Sandbox, VersionId, Watch};
 use ondol_host_model::{Frame, Message, Refusal, RequestId, Room, RoomId, RoomRequest, Speaker, Standing, User};
 use ondol_host_store::{RoomOutcome, Store, StoreError};
 use ready::Ready;

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::handlers::{Call, Cause, Fault, Release};
+use ondol_host_handlers::{Call, Cause, Fault, Release};
 use ondol_host_model::{Action, Frame, Message, Refusal, RequestId, RoomDraft, RoomId, RoomRequest, Speaker, User};
 
 /// What the operator reads of a fault that nobody else hears of.

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use super::reply::Asker;
 use super::room_queue::RoomQueue;
 use super::say;
-use crate::handlers::Handlers;
+use ondol_host_handlers::Handlers;
 use ondol_host_model::{Frame, Speaker};
 use ondol_host_rooms::Outbox;
 

@@ -15,7 +15,7 @@ use super::release_store;
 use super::releases::Releases;
 use super::room_queue::ChatPipeline;
 use crate::config::Config;
-use crate::handlers::{
+use ondol_host_handlers::{
     Candidate, Found, HandlerKind, Handlers, How, Known, LoadError, Sandbox, SettingsMap, Source, VersionId, Watch,
     Why, content, read_handler, watch,
 };

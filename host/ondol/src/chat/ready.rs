@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Chat;
-use crate::handlers::{Cause, Fault, HandlerKind};
+use ondol_host_handlers::{Cause, Fault, HandlerKind};
 
 /// How long an answer about readiness holds: asking more often costs nothing.
 const READY_HOLDS: Duration = Duration::from_millis(500);

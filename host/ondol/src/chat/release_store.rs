@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::room_queue::ChatPipeline;
 use crate::config::Limits;
-use crate::handlers::{Activation, HandlerKind, How, Ledger, Source, VersionId, Why};
+use ondol_host_handlers::{Activation, HandlerKind, How, Ledger, Source, VersionId, Why};
 use ondol_host_model::Timestamp;
 use ondol_host_store::{AboutVersion, Kept, NewRelease, Seen, StoreError, StoredVersion};
 
@@ -104,7 +104,7 @@ pub(super) fn bad(pipeline: &ChatPipeline) -> Result<HashMap<VersionId, String>,
 }
 
 /// What the directory and the config say of a handler.
-pub(super) fn seen(handler: HandlerKind, file: &str, settings: &crate::handlers::SettingsMap) -> Seen {
+pub(super) fn seen(handler: HandlerKind, file: &str, settings: &ondol_host_handlers::SettingsMap) -> Seen {
     Seen { handler: handler.name().to_owned(), sha256: file.to_owned(), settings: settings_json(settings) }
 }
 
@@ -114,6 +114,6 @@ pub(super) fn sha256(bytes: &[u8]) -> String {
 }
 
 /// An object of texts. Its keys are in order, so that what is equal reads equal.
-pub(super) fn settings_json(settings: &crate::handlers::SettingsMap) -> String {
+pub(super) fn settings_json(settings: &ondol_host_handlers::SettingsMap) -> String {
     serde_json::to_string(settings).unwrap_or_else(|_| "{}".to_owned())
 }

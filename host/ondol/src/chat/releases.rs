@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::Chat;
 use super::release_store;
 use super::room_queue::ChatPipeline;
-use crate::handlers::{
+use ondol_host_handlers::{
     ActivateError, Candidate, HandlerKind, Handlers, How, LoadError, SettingsMap, Source, Standing, VersionId, Why,
 };
 use ondol_host_store::{Seen, StoreError, StoredRelease};

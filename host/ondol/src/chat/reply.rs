@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::invoke;
-use crate::handlers::{Fault, Release};
+use ondol_host_handlers::{Fault, Release};
 use ondol_host_model::frame;
 use ondol_host_model::{Message, Refusal, RequestId, RoomId};
 use ondol_host_process::worker;

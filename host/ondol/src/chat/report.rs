@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Chat;
 use super::release_store;
 use super::releases::{ReleaseError, Releases};
-use crate::handlers::{FaultsRow, HandlerKind, Item, Report, SettingsMap, Trials, VersionId};
+use ondol_host_handlers::{FaultsRow, HandlerKind, Item, Report, SettingsMap, Trials, VersionId};
 use ondol_host_store::{AboutVersion, StoredRelease};
 
 /// What runs.

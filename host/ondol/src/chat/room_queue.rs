@@ -14,7 +14,7 @@ use super::commit_pipeline::Pipeline;
 use super::invoke;
 use super::reply::SayError;
 use super::ticket::{Accepted, Ticket};
-use crate::handlers::{Fault, Release};
+use ondol_host_handlers::{Fault, Release};
 use ondol_host_model::{Draft, Message, RoomId, Seq, Speaker, Timestamp};
 use ondol_host_rooms::{Flow, Outbox, Presence, Rest, Room};
 use ondol_host_store::{Entry, Failed, StoreError};

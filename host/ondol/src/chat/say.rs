@@ -9,7 +9,7 @@ use super::invoke;
 use super::reply::{self, Reply, SayError};
 use super::room_queue::RoomQueue;
 use super::ticket::{Accepted, Ticket};
-use crate::handlers::Release;
+use ondol_host_handlers::Release;
 use ondol_host_model::{Action, Draft, Frame, Message, Refusal, Speaker};
 use ondol_host_store::StoreError;
 

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use ondol_host_handlers::{
+    AdmissionLimits, CallLimits, CompilerLimits, HandlerKind, HandlersLimits, RolloutLimits, SandboxLimits,
+};
 use ondol_host_store::StoreLimits;
 
 use super::Settings;
@@ -245,6 +248,45 @@ impl Limits {
             let _ = limits.put(name, *value);
         }
         limits
+    }
+
+    /// What the handlers need of them.
+    #[must_use]
+    pub fn handlers(&self) -> HandlersLimits {
+        let calls = |limits: &Self| CallLimits {
+            handler_deadline_ms: limits.handler_deadline_ms,
+            handler_memory_bytes_max: limits.handler_memory_bytes_max,
+            handler_stack_bytes_max: limits.handler_stack_bytes_max,
+            handler_answer_bytes_max: limits.handler_answer_bytes_max,
+            handler_log_bytes_max: limits.handler_log_bytes_max,
+            handler_calls_per_instance_max: limits.handler_calls_per_instance_max,
+        };
+        HandlersLimits {
+            sandbox: SandboxLimits {
+                calls: calls(self),
+                calls_of: HandlerKind::ALL.map(|handler| calls(&self.of(handler.name()))),
+                handler_instances_max: self.handler_instances_max,
+                handler_slow_calls_max: self.handler_slow_calls_max,
+            },
+            admission: AdmissionLimits {
+                handler_file_bytes_max: self.handler_file_bytes_max,
+                handler_cases_bytes_max: self.handler_cases_bytes_max,
+            },
+            compiler: CompilerLimits {
+                handler_compile_ms_max: self.handler_compile_ms_max,
+                handler_compile_memory_bytes_max: self.handler_compile_memory_bytes_max,
+            },
+            rollout: RolloutLimits {
+                probation_ms: self.probation_ms,
+                probation_faults_max: self.probation_faults_max,
+                probation_fault_percent_max: self.probation_fault_percent_max,
+                probation_calls_min: self.probation_calls_min,
+                probation_slowdown_max: self.probation_slowdown_max,
+                shadow_queue_max: self.shadow_queue_max,
+                shadow_queue_bytes_max: self.shadow_queue_bytes_max,
+                shadow_differences_max: self.shadow_differences_max,
+            },
+        }
     }
 
     /// What the store needs of them.

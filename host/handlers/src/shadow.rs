@@ -13,9 +13,9 @@ use serde::Serialize;
 
 use super::call::{Answer, Call, Each};
 use super::kind::HandlerKind;
+use super::limits::RolloutLimits;
 use super::release::Release;
 use super::times::Times;
-use crate::config::Limits;
 use ondol_host_model::Timestamp;
 
 /// A call that took longer than this is followed by a rest.
@@ -109,7 +109,7 @@ impl Shadow {
     /// # Errors
     ///
     /// When no thread can be had.
-    pub(super) fn start(release: Release, about: Each<bool>, limits: &Limits) -> std::io::Result<Self> {
+    pub(super) fn start(release: Release, about: Each<bool>, limits: &RolloutLimits) -> std::io::Result<Self> {
         let versions = HandlerKind::ALL.into_iter().filter(|handler| *about.of(*handler));
         let counted = Arc::new(Counted {
             versions: versions.map(|handler| (handler, release.version(handler).whole())).collect(),

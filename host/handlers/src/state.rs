@@ -10,7 +10,6 @@ use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::SettingsMap;
-use super::clock::Clock;
 use super::fault::Overrun;
 use super::output::Output;
 use ondol_host_model::{Speaker, UserKey};
@@ -18,10 +17,6 @@ use ondol_host_process::worker;
 
 /// A call that the clock has seen running for this long stops being the business of a worker: see [`watch`].
 pub(super) const WORKER_SHARE: Duration = Duration::from_millis(2);
-
-/// How long a call that has outgrown its worker rests after each tick of the clock, when it ticks closely: it then has about a
-/// quarter of a CPU.
-const REST: Duration = Duration::from_millis(3);
 
 /// Table elements of one instance. Rust's own tables hold its functions, some hundred.
 const TABLE_ELEMENTS_MAX: usize = 100_000;
@@ -49,8 +44,6 @@ struct Call {
     /// When the clock first saw it running, which it does with one of thousands. Calls take no time of their own: each look
     /// at a clock waits for whatever the processor is in the midst of, and that would be a twentieth of each.
     seen: Option<Instant>,
-    /// How much of the time since then it was made to rest.
-    rested: Duration,
     deadline: Duration,
     /// It was one of as many slow calls as there may be when the clock first found it slow.
     crowded: bool,
@@ -79,14 +72,13 @@ impl State {
             memory: Memory { bytes: 0, bytes_max: memory_bytes_max },
             output,
             present: Vec::new(),
-            call: Call { seen: None, rested: Duration::ZERO, deadline, crowded: false, slow: None, slow_calls },
+            call: Call { seen: None, deadline, crowded: false, slow: None, slow_calls },
         }
     }
 
     /// Marks the start of a call.
     pub(super) fn start_call(&mut self) {
         self.call.seen = None;
-        self.call.rested = Duration::ZERO;
         self.call.crowded = false;
     }
 
@@ -113,16 +105,9 @@ impl State {
 }
 
 impl Call {
-    /// For how long the clock has seen it running: what it was made to rest is not held against it.
+    /// For how long the clock has seen it running.
     fn ran(&self) -> Duration {
-        self.seen.map_or(Duration::ZERO, |seen| seen.elapsed().saturating_sub(self.rested))
-    }
-
-    /// Lets others have the CPU.
-    fn rest(&mut self) {
-        let began = Instant::now();
-        std::thread::sleep(REST);
-        self.rested += began.elapsed();
+        self.seen.map_or(Duration::ZERO, |seen| seen.elapsed())
     }
 }
 
@@ -138,15 +123,10 @@ impl WasiView for State {
 /// outgrows its share hands its worker's other tasks to a fresh thread and goes on alone, until its deadline: so a handler
 /// that spins holds a thread, and no worker. How many may do so at once is bounded; one too many ends at the next tick. It
 /// is not ended at the first: a call that the system left waiting for a CPU looks slow then as well, and is over by the next.
-///
-/// A CPU that it has all to itself until its deadline is still felt by others, as the system's own threads, such as those that
-/// bring the disk's answers, wait for it now and then. So while calls that failed have taken long lately, one that has
-/// outgrown its worker rests after each tick.
 pub(super) fn watch(mut store: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
     let call = &mut store.data_mut().call;
     if call.seen.is_none() {
         call.seen = Some(Instant::now());
-        call.slow_calls.clock.look_again();
         return Ok(UpdateDeadline::Continue(1));
     }
     let ran = call.ran();
@@ -163,8 +143,6 @@ pub(super) fn watch(mut store: StoreContextMut<'_, State>) -> wasmtime::Result<U
             None if call.crowded => return Err(Overrun::TooManySlow(call.slow_calls.max).into()),
             None => call.crowded = true,
         }
-    } else if call.slow.is_some() && call.slow_calls.clock.is_close() {
-        call.rest();
     }
     Ok(UpdateDeadline::Continue(1))
 }
@@ -174,7 +152,6 @@ pub(super) fn watch(mut store: StoreContextMut<'_, State>) -> wasmtime::Result<U
 pub(super) struct SlowCalls {
     running: Arc<AtomicUsize>,
     max: usize,
-    clock: Clock,
 }
 
 /// A place among the slow calls, given back when dropped.
@@ -182,8 +159,8 @@ struct SlowCall(Arc<AtomicUsize>);
 
 impl SlowCalls {
     /// Room for `max` at once.
-    pub(super) fn new(max: usize, clock: Clock) -> Self {
-        Self { running: Arc::default(), max, clock }
+    pub(super) fn new(max: usize) -> Self {
+        Self { running: Arc::default(), max }
     }
 
     fn enter(&self) -> Option<SlowCall> {
@@ -230,7 +207,7 @@ mod tests {
 
     #[test]
     fn slow_calls_are_bounded_and_give_their_place_back() {
-        let calls = SlowCalls::new(2, Clock::default());
+        let calls = SlowCalls::new(2);
         let (first, second) = (calls.enter(), calls.enter());
         assert!(first.is_some() && second.is_some());
         assert!(calls.enter().is_none());

@@ -140,7 +140,7 @@ pub(super) fn load(
 
 /// Size, kind, compiled, and held against the world.
 fn fit(sandbox: &Arc<Sandbox>, handler: HandlerKind, bytes: &[u8]) -> Result<Component, LoadError> {
-    let bytes_max = sandbox.limits().handler_file_bytes_max;
+    let bytes_max = sandbox.all_limits().admission.handler_file_bytes_max;
     if bytes.len() > bytes_max {
         let reason = format!("the file has {} bytes, more than handler_file_bytes_max = {bytes_max}", bytes.len());
         return Err(LoadError::because(Stage::Size, reason));
@@ -179,7 +179,7 @@ fn version<E: Exports>(
 
 /// Runs the cases that came with a version, each under its own settings, as `ondol test` does.
 fn run_cases(sandbox: &Arc<Sandbox>, component: Component, cases: &str) -> Result<(), LoadError> {
-    let bytes_max = sandbox.limits().handler_cases_bytes_max;
+    let bytes_max = sandbox.all_limits().admission.handler_cases_bytes_max;
     if cases.len() > bytes_max {
         let reason = format!("the cases have {} bytes, more than handler_cases_bytes_max = {bytes_max}", cases.len());
         return Err(LoadError::because(Stage::Cases, reason));

@@ -1,20 +1,19 @@
 //! Compiling in a process of its own: this program again, which reads a component, writes compiled code, and ends. What a
-//! compiler needs of memory goes with it, it can be stopped at any point, and as it shares no lock with the server it may be
-//! left the CPU time that nobody else wants, in short [bursts](super::bursts). Knows nothing of where the code is kept, nor
-//! who waits for it.
+//! compiler needs of memory goes with it, it can be stopped at any point, and as it shares no lock with the server it can run at
+//! the lowest priority. Knows nothing of where the code is kept, nor who waits for it.
 
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use wasmtime::Engine;
 
-use super::{bursts, engine};
-use crate::config::Limits;
+use super::engine;
+use super::limits::HandlersLimits;
 
 /// What the program is asked for on its command line, before the bytes of the stack and of the memory.
 const VERB: &str = "compile";
@@ -62,12 +61,12 @@ pub(super) enum Failed {
 impl Aside {
     /// `program` is this program. What it compiles runs on an engine with so much stack, and takes no more memory and no longer
     /// than these limits.
-    pub(super) fn new(program: PathBuf, limits: &Limits) -> Self {
+    pub(super) fn new(program: PathBuf, limits: &HandlersLimits) -> Self {
         Self {
             program,
-            stack_bytes_max: limits.handler_stack_bytes_max,
-            memory_bytes_max: limits.handler_compile_memory_bytes_max,
-            limit: Duration::from_millis(limits.handler_compile_ms_max),
+            stack_bytes_max: limits.sandbox.calls.handler_stack_bytes_max,
+            memory_bytes_max: limits.compiler.handler_compile_memory_bytes_max,
+            limit: Duration::from_millis(limits.compiler.handler_compile_ms_max),
             gives_way: AtomicBool::new(false),
         }
     }
@@ -112,7 +111,7 @@ impl Aside {
         // rayon, by which wasmtime compiles in parallel, reads it.
         command.env("RAYON_NUM_THREADS", threads.to_string());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = if giving_way { spawn_behind(command)? } else { command.spawn()? };
+        let (mut child, _parent) = if giving_way { spawn_idle(command)? } else { (command.spawn()?, None) };
         let heard = hear(&mut child, bytes, limit);
         if heard.is_err() {
             child.kill()?;
@@ -174,30 +173,33 @@ pub fn answer(
     setrlimit(Resource::Data, Rlimit { current: limit, maximum: limit })?;
     let mut config = engine::config(stack_bytes_max);
     if giving_way {
+        // The scheduler may leave a CPU to an idle thread for some milliseconds: on one CPU at a time.
         config.parallel_compilation(false);
-        bursts::begin();
-    } else {
-        // With the thread that began it, which waits for it. Of one that gives way that thread ends at once: see `spawn_behind`.
-        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
     }
+    // The parent is the thread that started this process. It waits for it: see `spawn_idle`.
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
     let code = Engine::new(&config)?.precompile_component(&read_all(input)?)?;
     Ok(output.write_all(&code)?)
 }
 
-/// Starts a process that has CPU time which nobody else wants. It takes that from the thread that begins it, which is one of its
-/// own: its loading alone would hold others up for some milliseconds, before it could be told anything.
-fn spawn_behind(mut command: Command) -> std::io::Result<Child> {
-    let behind = std::thread::Builder::new().name("handler-spawn".to_owned()).spawn(move || {
-        stand_behind();
-        command.spawn()
+/// Starts a process at idle priority (`SCHED_IDLE`). It inherits that from the thread that starts it, which has to be one of its
+/// own: an unprivileged thread has no way up again. Lowering itself would be too late for the process, as its loading alone holds
+/// others up for some milliseconds. That thread stays until the sender is dropped, because the process ends with it.
+fn spawn_idle(mut command: Command) -> std::io::Result<(Child, Option<Sender<()>>)> {
+    let (tell, told) = channel();
+    let (keep, kept) = channel::<()>();
+    std::thread::Builder::new().name("handler-spawn".to_owned()).spawn(move || {
+        set_idle();
+        let _ = tell.send(command.spawn());
+        let _ = kept.recv();
     })?;
-    behind.join().unwrap_or_else(|_| Err(std::io::Error::other("starting it panicked")))
+    let child = told.recv().map_err(|_| std::io::Error::other("the thread that starts it is gone"))??;
+    Ok((child, Some(keep)))
 }
 
-/// Lets this thread, and what it begins from now on, have CPU time that nobody else wants. A system that does not know of it
-/// takes it as any other.
+/// Lowers this thread, and what it starts from now on, to idle priority. A system that does not know it keeps the old one.
 #[allow(unsafe_code, reason = "no safe crate at hand sets how a thread is scheduled")]
-fn stand_behind() {
+fn set_idle() {
     let parameters = libc::sched_param { sched_priority: 0 };
     // SAFETY: `parameters` is a live `sched_param` that the call only reads, 0 is the caller, and a policy that the kernel does
     // not take is an error of the call and changes nothing.
@@ -225,16 +227,16 @@ mod tests {
     fn it_is_stopped_in_time_even_if_it_does_not_read_and_what_it_says_is_why() {
         let directory = tempfile::tempdir().unwrap();
         let (short, long) = (Duration::from_millis(100), Duration::from_secs(30));
-        let mut limits = Limits::default();
-        limits.handler_compile_ms_max = 100;
+        let mut limits = HandlersLimits::for_tests();
+        limits.compiler.handler_compile_ms_max = 100;
         let began = Instant::now();
         let deaf = Aside::new(program(&directory, "exec sleep 60"), &limits).compile(&vec![0; 1 << 20]);
         assert!(matches!(deaf, Err(Failed::Late(late)) if late == short));
         assert!(began.elapsed() < long);
 
-        let refusing = Aside::new(program(&directory, "echo no good >&2; exit 1"), &Limits::default());
+        let refusing = Aside::new(program(&directory, "echo no good >&2; exit 1"), &HandlersLimits::for_tests());
         assert_eq!(refusing.compile(&vec![0; 1 << 20]).unwrap_err().to_string(), "no good");
-        let nobody = Aside::new(directory.path().join("nobody"), &Limits::default());
+        let nobody = Aside::new(directory.path().join("nobody"), &HandlersLimits::for_tests());
         assert!(matches!(nobody.compile(&[]), Err(Failed::Unheard(_))));
     }
 }

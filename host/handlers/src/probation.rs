@@ -14,9 +14,9 @@ use super::Standing;
 use super::call::{Call, Each};
 use super::fault::{Cause, Fault, Overrun};
 use super::kind::{HandlerKind, VersionId};
+use super::limits::RolloutLimits;
 use super::release::Release;
 use super::times::Times;
-use crate::config::Limits;
 
 /// The first calls are all compared with the version before, and of those after them one in so many.
 const COMPARED_FIRST: u64 = 64;
@@ -94,7 +94,7 @@ struct Terms {
 }
 
 impl Terms {
-    fn of(limits: &Limits) -> Self {
+    fn of(limits: &RolloutLimits) -> Self {
         Self {
             faults_max: limits.probation_faults_max as u64,
             percent_max: limits.probation_fault_percent_max as u64,
@@ -121,7 +121,7 @@ impl Terms {
 
 impl Trial {
     /// A probation of `release`, which leads back to `before`.
-    pub(super) fn new(release: &Release, before: Standing, limits: &Limits, verdict: SyncSender<()>) -> Self {
+    pub(super) fn new(release: &Release, before: Standing, limits: &RolloutLimits, verdict: SyncSender<()>) -> Self {
         let compared = || Compared { own: Times::new(), before: Times::new() };
         Self {
             about: super::call::differing(release, &before.release),

@@ -6,9 +6,9 @@ use ondol_messages::frame::{self, Limits};
 
 use super::SettingsMap;
 use super::kind::HandlerKind;
+use super::limits::OnFault;
 use super::release::Release;
 use super::sandbox::Sandbox;
-use crate::config::OnFault;
 use ondol_host_model::{Action, Draft, Frame, Message, MessageId, Refusal, User};
 
 /// `messages.receive`, as the default handler would answer under these settings; its defaults where it would not take them.
@@ -51,7 +51,7 @@ fn announce(settings: &SettingsMap) -> Announce {
 impl Sandbox {
     /// Whether somebody answers where this handler does not.
     pub(super) fn stands_in(&self, handler: HandlerKind) -> bool {
-        self.failure().of(handler.name()) == OnFault::Default
+        self.failure().of(handler) == OnFault::Default
     }
 }
 

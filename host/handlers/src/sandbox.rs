@@ -15,17 +15,14 @@ use super::aside::Aside;
 use super::engine::Compiler;
 use super::fault::Cause;
 use super::faults::Faults;
-use super::kind::HandlerKind;
+use super::limits::{CallLimits, Failure, HandlersLimits, SandboxLimits};
 use super::state::{HANDLES_MAX, SlowCalls, State, watch};
-use crate::config::{Failure, Limits};
 
 /// The one sandbox of a process.
 pub struct Sandbox {
     compiler: Compiler,
     linker: Linker<State>,
-    limits: Limits,
-    /// The same with what holds for one handler alone, in the order of [`HandlerKind::ALL`].
-    limits_of: [Limits; 3],
+    limits: HandlersLimits,
     failure: Failure,
     /// What handlers failed at, of this sandbox's.
     pub(super) faults: Arc<Faults>,
@@ -49,20 +46,11 @@ impl Sandbox {
     /// # Errors
     ///
     /// When the engine cannot start or the cache cannot be made.
-    pub fn new(limits: &Limits, cache: Option<&Path>) -> anyhow::Result<Self> {
-        let compiler = Compiler::start(limits.handler_stack_bytes_max, cache)?;
+    pub fn new(limits: &HandlersLimits, cache: Option<&Path>) -> anyhow::Result<Self> {
+        let compiler = Compiler::start(limits.sandbox.calls.handler_stack_bytes_max, cache)?;
         let linker = super::wasi::linker(compiler.engine())?;
-        let slow_calls = SlowCalls::new(limits.handler_slow_calls_max, compiler.clock().clone());
-        let limits_of = HandlerKind::ALL.map(|handler| limits.of(handler.name()));
-        Ok(Self {
-            compiler,
-            linker,
-            limits: limits.clone(),
-            limits_of,
-            failure: Failure::default(),
-            faults: Arc::default(),
-            slow_calls,
-        })
+        let slow_calls = SlowCalls::new(limits.sandbox.handler_slow_calls_max);
+        Ok(Self { compiler, linker, limits: *limits, failure: Failure::default(), faults: Arc::default(), slow_calls })
     }
 
     /// The same, compiling in a process of its own. `program` is this program.
@@ -98,28 +86,18 @@ impl Sandbox {
         self.compiler.in_use(bytes)
     }
 
-    /// Looks at running calls more often for a while.
-    pub(super) fn look_closely(&self) {
-        self.compiler.clock().look_closely();
-    }
-
     pub(super) fn engine(&self) -> &wasmtime::Engine {
         self.compiler.engine()
     }
 
-    pub(super) fn limits(&self) -> &Limits {
+    /// Every limit.
+    pub(super) fn all_limits(&self) -> &HandlersLimits {
         &self.limits
     }
 
-    /// The limits of one handler; those of all when it is none of the three.
-    pub(super) fn limits_of(&self, handler: Option<HandlerKind>) -> &Limits {
-        let [rooms, messages, events] = &self.limits_of;
-        match handler {
-            Some(HandlerKind::Rooms) => rooms,
-            Some(HandlerKind::Messages) => messages,
-            Some(HandlerKind::Events) => events,
-            None => &self.limits,
-        }
+    /// The limits of running handlers.
+    pub(super) fn limits(&self) -> &SandboxLimits {
+        &self.limits.sandbox
     }
 
     /// Who answers for handlers that fail.
@@ -137,7 +115,7 @@ impl Sandbox {
         &self,
         linked: &InstancePre<State>,
         settings: &Arc<SettingsMap>,
-        limits: &Limits,
+        limits: &CallLimits,
     ) -> wasmtime::Result<Running> {
         let state = State::new(
             Arc::clone(settings),
@@ -167,7 +145,7 @@ pub(super) enum Failed {
 
 impl Failed {
     /// The cause, as the operator is to read it. `limits` are those in force.
-    pub(super) fn cause(&self, limits: &Limits) -> Cause {
+    pub(super) fn cause(&self, limits: &CallLimits) -> Cause {
         match self {
             Self::Guest(error) => Cause::read(error, limits),
             Self::Host(words) => Cause::Host(words.clone()),

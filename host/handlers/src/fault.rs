@@ -8,9 +8,9 @@ use wasmtime::component::ResourceTableError;
 
 use super::faults::Faults;
 use super::kind::{HandlerKind, VersionId};
+use super::limits::CallLimits;
 use super::output::one_line;
 use super::state::{HANDLES_MAX, WORKER_SHARE};
-use crate::config::Limits;
 use ondol_host_model::{RequestId, RoomId};
 
 /// The functions of a backtrace that are told, innermost first.
@@ -130,7 +130,7 @@ impl Fault {
 
 impl Cause {
     /// Reads wasmtime's error. `limits` are those in force.
-    pub(super) fn read(error: &wasmtime::Error, limits: &Limits) -> Self {
+    pub(super) fn read(error: &wasmtime::Error, limits: &CallLimits) -> Self {
         if let Some(overrun) = error.downcast_ref::<Overrun>() {
             return overrun.clone().into();
         }

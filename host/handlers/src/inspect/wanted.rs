@@ -3,7 +3,7 @@
 
 use super::super::bindings::PACKAGE_VERSION;
 use super::shape::{Shape, Signature};
-use crate::handlers::HandlerKind;
+use crate::HandlerKind;
 
 /// The version of the WASI interfaces that the host provides.
 const WASI_VERSION: &str = "0.2.12";

@@ -7,7 +7,6 @@
 
 mod aside;
 mod bindings;
-mod bursts;
 mod call;
 mod canary;
 mod candidate;
@@ -21,6 +20,7 @@ mod file;
 mod inspect;
 mod json;
 mod kind;
+mod limits;
 mod load;
 mod observe;
 mod output;
@@ -54,6 +54,9 @@ pub use faults::{FaultRow, FaultsRow};
 pub use file::{FileError, read as read_file};
 pub use inspect::{Item, Report};
 pub use kind::{HandlerKind, VersionId};
+pub use limits::{
+    AdmissionLimits, CallLimits, CompilerLimits, Failure, HandlersLimits, OnFault, RolloutLimits, SandboxLimits,
+};
 pub use load::{LoadError, Stage};
 pub use release::Release;
 pub use replay::{Answer, Change, Compared, Replay, Replied, Side};

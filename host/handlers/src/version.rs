@@ -17,11 +17,11 @@ use super::SettingsMap;
 use super::exports::Exports;
 use super::fault::{Cause, Fault};
 use super::kind::VersionId;
+use super::limits::CallLimits;
 use super::output;
 use super::pool::{Place, Pool};
 use super::sandbox::{Running, Sandbox};
 use super::state::State;
-use crate::config::Limits;
 
 type Store = wasmtime::Store<State>;
 
@@ -52,7 +52,7 @@ impl<E: Exports> Version<E> {
         sandbox: Arc<Sandbox>,
         code: Option<Arc<PathBuf>>,
     ) -> Self {
-        let resting = Pool::new(sandbox.limits_of(Some(E::KIND)).handler_instances_max);
+        let resting = Pool::new(sandbox.limits().handler_instances_max);
         Self { id, linked: Some(linked), settings, sandbox, resting, _code: code }
     }
 
@@ -94,18 +94,14 @@ impl<E: Exports> Version<E> {
                 let state = running.store.data();
                 let (took, printed) = (state.ran(), state.output.take());
                 let (cause, printed) = failed.cause(self.limits()).with_printed(printed);
-                let fault = Fault { took, ..self.fault(function, cause, printed) };
-                if fault.was_costly() {
-                    self.sandbox.look_closely();
-                }
-                Err(fault)
+                Err(Fault { took, ..self.fault(function, cause, printed) })
             }
         }
     }
 
     /// The limits that hold for it.
-    pub(super) fn limits(&self) -> &Limits {
-        self.sandbox.limits_of(Some(E::KIND))
+    pub(super) fn limits(&self) -> &CallLimits {
+        self.sandbox.limits().calls_of(Some(E::KIND))
     }
 
     /// A fault of this version.

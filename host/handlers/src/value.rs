@@ -180,7 +180,7 @@ impl Trial<'_> {
 
     fn run(&self, export: &Export, arguments: &[Val], senders: &[Arc<Speaker>], settings: &SettingsMap) -> Called {
         let handler = export.name.split('.').next().and_then(|interface| interface.parse().ok());
-        let limits = self.sandbox.limits_of(handler);
+        let limits = self.sandbox.limits().calls_of(handler);
         let mut running = match self.sandbox.instantiate(&self.linked, &Arc::new(settings.clone()), limits) {
             Ok(running) => running,
             Err(error) => {

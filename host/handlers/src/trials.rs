@@ -136,7 +136,7 @@ impl Handlers {
             return Ok(false);
         }
         let about = differing(&next, &active.release);
-        let shadow = Arc::new(Shadow::start(next, about, self.sandbox.limits())?);
+        let shadow = Arc::new(Shadow::start(next, about, &self.sandbox.all_limits().rollout)?);
         self.replace_shadow(&active, Some(shadow));
         Ok(true)
     }
@@ -163,7 +163,7 @@ impl Handlers {
     pub fn trials(&self) -> Trials {
         let bad = self.changing().bad.iter().map(|(version, evidence)| (version.whole(), evidence.clone())).collect();
         let active = self.active.load();
-        let span_ms = self.sandbox.limits().probation_ms;
+        let span_ms = self.sandbox.all_limits().rollout.probation_ms;
         let probation = active.release.trial.as_ref().map(|trial| row(trial, &active.release, Some(span_ms)));
         let canary = active.canary.as_ref().map(|canary| CanaryRow {
             versions: versions(&canary.release, &active.release),
@@ -187,7 +187,7 @@ impl Handlers {
         before: &Standing,
         why: &Why,
     ) -> Option<Arc<Trial>> {
-        let span_ms = self.sandbox.limits().probation_ms;
+        let span_ms = self.sandbox.all_limits().rollout.probation_ms;
         let wanted = matches!(why.how, How::Deploy | How::Directory) && !why.forced && span_ms > 0;
         let before = standing.trial.as_ref().map_or(before, |trial| trial.before());
         let changed = next.changes(&before.release);
@@ -211,7 +211,7 @@ impl Handlers {
         span: Option<Duration>,
     ) -> std::io::Result<Arc<Trial>> {
         let (verdict, spoken) = sync_channel(1);
-        let trial = Arc::new(Trial::new(next, before, self.sandbox.limits(), verdict));
+        let trial = Arc::new(Trial::new(next, before, &self.sandbox.all_limits().rollout, verdict));
         let (handlers, own) = (Arc::downgrade(self), Arc::downgrade(&trial));
         let thread = std::thread::Builder::new().name("handler-trial".to_owned());
         thread.spawn(move || wait(&handlers, &own, &spoken, span))?;

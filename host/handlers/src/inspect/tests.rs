@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::shape::{Shape, Signature};
 use super::*;
-use crate::config::Limits;
+use crate::limits::HandlersLimits;
 
 /// A built handler.
 fn built(handler: HandlerKind) -> Vec<u8> {
@@ -14,7 +14,7 @@ fn built(handler: HandlerKind) -> Vec<u8> {
 }
 
 fn sandbox() -> Sandbox {
-    Sandbox::new(&Limits::default(), None).unwrap()
+    Sandbox::new(&HandlersLimits::for_tests(), None).unwrap()
 }
 
 #[test]

@@ -27,7 +27,8 @@ pub(super) struct Compiler {
     held: Mutex<Vec<Weak<PathBuf>>>,
     /// The process that compiles. None: it is done here.
     aside: Option<Aside>,
-    clock: Clock,
+    /// Runs for as long as this lives.
+    _clock: Clock,
 }
 
 impl Compiler {
@@ -46,7 +47,7 @@ impl Compiler {
             make_private(directory)?;
         }
         let (cache, held) = (cache.map(Path::to_owned), Mutex::default());
-        Ok(Self { engine, cache, held, aside: None, clock })
+        Ok(Self { engine, cache, held, aside: None, _clock: clock })
     }
 
     /// The same, with a process to compile in.
@@ -74,8 +75,8 @@ impl Compiler {
         &self.engine
     }
 
-    /// Compiles a component, or loads what an earlier run compiled from the same bytes. Takes some 100 ms, three times
-    /// as many when it gives way, or less than one.
+    /// Compiles a component, or loads what an earlier run compiled from the same bytes. Takes some 100 ms, or less
+    /// than one.
     pub(super) fn compile(&self, bytes: &[u8]) -> wasmtime::Result<Component> {
         if let Some(component) = self.compiled_before(bytes) {
             return Ok(component);
@@ -100,11 +101,6 @@ impl Compiler {
             Some(aside) => aside.compile(bytes).map_err(|failed| wasmtime::format_err!("{failed}")),
             None => self.engine.precompile_component(bytes),
         }
-    }
-
-    /// The clock by which its calls are looked at.
-    pub(super) fn clock(&self) -> &Clock {
-        &self.clock
     }
 
     /// Keeps what was compiled from these bytes for as long as the answer lives.
@@ -269,7 +265,7 @@ mod tests {
     #[test]
     fn where_no_process_can_be_had_nothing_is_compiled() {
         let directory = tempfile::tempdir().unwrap();
-        let aside = Aside::new(directory.path().join("nobody"), &crate::config::Limits::default());
+        let aside = Aside::new(directory.path().join("nobody"), &crate::limits::HandlersLimits::for_tests());
         let compiler = Compiler::start(524_288, None).unwrap().aside(aside);
         let error = compiler.compile(&component(1)).unwrap_err().to_string();
         assert!(error.contains("no process to compile it in"), "{error}");

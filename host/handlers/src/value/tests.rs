@@ -5,13 +5,13 @@ use std::path::Path;
 use serde_json::json;
 
 use super::*;
-use crate::config::Limits;
+use crate::limits::HandlersLimits;
 
 /// What `call` of the default handler `file` comes to, or why it was not made.
 fn call(file: &str, name: &str, arguments: &Json) -> Result<Outcome, String> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/handlers");
     let bytes = std::fs::read(directory.join(file)).expect("`make handlers` comes first");
-    let sandbox = Sandbox::new(&Limits::default(), None).unwrap();
+    let sandbox = Sandbox::new(&HandlersLimits::for_tests(), None).unwrap();
     let trial = sandbox.trial(&bytes).unwrap();
     let called = trial.call(name, arguments, &SettingsMap::new());
     called.map(|called| called.outcome).map_err(|error| error.to_string())

@@ -7,7 +7,7 @@ const MAGIC: &[u8; 4] = b"\0asm";
 
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::handlers) enum FileKind {
+pub(crate) enum FileKind {
     /// A component in the binary format.
     Component,
     /// A core module.
@@ -59,7 +59,7 @@ fn hexadecimal(bytes: &[u8]) -> String {
 
 /// What `bytes` are. A component that this takes for one may still be broken inside.
 #[must_use]
-pub(in crate::handlers) fn kind(bytes: &[u8]) -> FileKind {
+pub(crate) fn kind(bytes: &[u8]) -> FileKind {
     let mut first = [0; 4];
     for (to, from) in first.iter_mut().zip(bytes) {
         *to = *from;
@@ -77,7 +77,7 @@ pub(in crate::handlers) fn kind(bytes: &[u8]) -> FileKind {
 
 /// Whether `bytes` may be the beginning of a file that is still being written.
 #[must_use]
-pub(in crate::handlers) fn is_unfinished(bytes: &[u8]) -> bool {
+pub(crate) fn is_unfinished(bytes: &[u8]) -> bool {
     matches!(kind(bytes), FileKind::Empty | FileKind::Truncated)
 }
 
