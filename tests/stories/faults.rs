@@ -1,7 +1,7 @@
 //! Handlers that fail: whoever asked is told, nothing is left half done, and nobody else notices.
 
-use futures_util::future::join_all;
-use ondol_tests::{Client, TestResult, TestServer, guest};
+use futures_util::{StreamExt as _, future::try_join_all, stream::FuturesUnordered};
+use ondol_tests::{Client, Setup, TestResult, TestServer, guest, until};
 use serde_json::json;
 
 /// A server with the messages handler `name`, and a member of its one room.
@@ -189,79 +189,107 @@ async fn a_trap_answers_a_post_as_well() -> TestResult {
     Ok(())
 }
 
-#[tokio::test]
-async fn another_room_stays_quick_while_one_spins() -> TestResult {
-    let server = TestServer::setup()
-        .handler("messages", guest("spinning_messages"))
-        .limit("handler_deadline_ms", 6_000)
-        .start()
-        .await?;
-    let (here, there) = (server.create_room("here").await?, server.create_room("there").await?);
-    let mut ann = server.join(here, "ann").await?;
-    let mut ben = server.join(there, "ben").await?;
-    ann.say("spin").await?;
-    let chat = async {
-        for number in 0..20 {
-            ben.say(&format!("{number}")).await?;
-            ben.expect_message(&format!("{number}")).await?;
-        }
-        TestResult::Ok(())
-    };
-    tokio::select! {
-        biased;
-        done = chat => done?,
-        error = ann.expect_error("handler_fault") => panic!("the other room waited: {error:?}"),
+/// A server with a messages handler that spins on request, for as long as the longest deadline lets it.
+async fn spinning() -> TestResult<TestServer> {
+    let setup = TestServer::setup().handler("messages", guest("spinning_messages"));
+    setup.limit("handler_deadline_ms", 60_000).start().await
+}
+
+/// Says twenty messages in a room of its own, and hears each.
+async fn chats(server: &TestServer) -> TestResult {
+    let room = server.create_room("quiet").await?;
+    let mut ben = server.join(room, "ben").await?;
+    for number in 0..20 {
+        ben.say(&format!("{number}")).await?;
+        ben.expect_message(&format!("{number}")).await?;
     }
-    ann.expect_error("handler_fault").await?;
     Ok(())
 }
 
 #[tokio::test]
-async fn not_even_many_who_spin_hold_up_the_others() -> TestResult {
-    let server = TestServer::setup()
-        .handler("messages", guest("spinning_messages"))
-        .limit("handler_deadline_ms", 500)
-        .start()
-        .await?;
+async fn another_room_chats_while_a_handler_spins() -> TestResult {
+    let server = spinning().await?;
+    let room = server.create_room("loud").await?;
+    let mut ann = server.join(room, "ann").await?;
+    ann.say("spin").await?;
+    tokio::select! {
+        biased;
+        done = chats(&server) => done,
+        error = ann.expect_error("handler_fault") => panic!("the other room waited for the deadline: {error:?}"),
+    }
+}
+
+#[tokio::test]
+async fn another_room_chats_while_as_many_calls_spin_as_may() -> TestResult {
+    let server = spinning().await?;
     let mut spinners = Vec::new();
     for number in 0..12 {
         let room = server.create_room(&format!("room {number}")).await?;
         spinners.push(server.join(room, &*format!("spinner{number}")).await?);
     }
-    let quiet = server.create_room("quiet").await?;
-    let mut ben = server.join(quiet, "ben").await?;
     for spinner in &mut spinners {
-        for _ in 0..3 {
-            spinner.say("spin").await?;
-        }
+        spinner.say("spin").await?;
     }
-    let faults = join_all(spinners.iter_mut().map(async |spinner| {
-        for _ in 0..3 {
-            spinner.expect_error("handler_fault").await?;
-        }
-        TestResult::Ok(())
-    }));
-    let chat = async {
-        for number in 0..20 {
-            ben.say(&format!("{number}")).await?;
-            ben.expect_message(&format!("{number}")).await?;
-        }
-        TestResult::Ok(())
-    };
-    let (faults, chat) = tokio::join!(faults, chat);
-    chat?;
-    faults.into_iter().collect::<TestResult<Vec<_>>>()?;
-    Ok(())
+    // Four may spin at once: the others are stopped early, and not by the deadline.
+    let mut stopped: FuturesUnordered<_> =
+        spinners.iter_mut().map(|spinner| spinner.expect_error("handler_fault")).collect();
+    for _ in 0..8 {
+        stopped.next().await.expect("eight are stopped")?;
+    }
+    tokio::select! {
+        biased;
+        done = chats(&server) => done,
+        error = stopped.next() => panic!("the other room waited for a deadline: {error:?}"),
+    }
 }
 
 #[tokio::test]
-async fn a_fresh_instance_for_each_call_works_as_well() -> TestResult {
-    let server = TestServer::setup().limit("handler_calls_per_instance_max", 1).start().await?;
+async fn many_calls_that_spin_are_each_stopped() -> TestResult {
+    let server = TestServer::setup().handler("messages", guest("spinning_messages")).start().await?;
+    let mut spinners = Vec::new();
+    for number in 0..12 {
+        let room = server.create_room(&format!("room {number}")).await?;
+        spinners.push(server.join(room, &*format!("spinner{number}")).await?);
+    }
+    let spins = spinners.iter_mut().map(async |spinner| {
+        for _ in 0..3 {
+            spinner.say("spin").await?;
+            spinner.expect_error("handler_fault").await?;
+        }
+        spinner.expect_nothing_before("done").await
+    });
+    try_join_all(spins).await?;
+    Ok(())
+}
+
+/// A server with a messages handler that answers how often its instance was called, and a member of its one room.
+async fn counting(setup: Setup) -> TestResult<(TestServer, Client)> {
+    let server = setup.handler("messages", guest("counting_messages")).start().await?;
     let room = server.create_room("lobby").await?;
-    let mut ann = server.join(room, "ann").await?;
-    for number in 0..20 {
-        ann.say(&format!("{number}")).await?;
-        ann.expect_message(&format!("{number}")).await?;
+    let ann = server.join(room, "ann").await?;
+    Ok((server, ann))
+}
+
+#[tokio::test]
+async fn an_instance_serves_many_calls() -> TestResult {
+    let (_server, mut ann) = counting(TestServer::setup()).await?;
+    until("the second call of an instance", async || {
+        ann.say("how often?").await.ok()?;
+        (ann.next_message().await.ok()?["message"] == "2").then_some(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_instance_serves_no_more_calls_than_its_limit() -> TestResult {
+    for limit in [1, 3] {
+        let setup = TestServer::setup().limit("handler_calls_per_instance_max", limit);
+        let (_server, mut ann) = counting(setup).await?;
+        for _ in 0..20 {
+            ann.say("how often?").await?;
+            let heard = ann.next_message().await?["message"].as_str().unwrap().parse::<u64>()?;
+            assert!((1..=limit).contains(&heard), "call {heard} of {limit}");
+        }
     }
     Ok(())
 }
