@@ -2,7 +2,7 @@
 //! name, the operator reads which limit, handler and version, and the next message, in this room and in others, goes on.
 
 use anyhow::Context;
-use ondol_tests::{Client, Setup, TestResult, TestServer, guest, standard, until};
+use ondol_tests::{Client, Setup, TestResult, TestServer, guest, standard, system::cpu_ms, until};
 use serde_json::{Value, json};
 
 /// A server with a hostile handler, a member of its first room, and one of another room.
@@ -310,19 +310,9 @@ async fn a_handler_that_spins_again_has_a_quarter_of_a_cpu() -> TestResult {
         ann.say("spin").await.ok()?;
         ann.expect_error("handler_fault").await.ok()?;
         let (took, cpu) = (began.elapsed().as_millis(), cpu_ms(server.pid()).ok()? - before);
-        (took >= 2 * cpu).then_some(())
+        (took >= 2 * u128::from(cpu)).then_some(())
     })
     .await
-}
-
-/// What a process has taken of all CPUs so far, in milliseconds: see proc_pid_stat(5).
-fn cpu_ms(pid: u32) -> TestResult<u128> {
-    const MS_A_TICK: u128 = 10;
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let (_, fields) = stat.rsplit_once(") ").context("no name")?;
-    let mut times = fields.split(' ').skip(11).map(str::parse::<u128>);
-    let mut next = || times.next().context("too few fields");
-    Ok((next()?? + next()??) * MS_A_TICK)
 }
 
 #[tokio::test]
