@@ -75,7 +75,11 @@ async fn a_compiler_ends_with_the_server_that_asked_it() -> TestResult {
     let server = TestServer::setup().admin().start().await?;
     let slow = server.admin("POST", "/v1/handlers/events")?.body("application/wasm", sums(1_200, 999));
     let slow = tokio::spawn(slow.send());
-    let child = until("a process that compiles", async || children(server.pid()).ok()?.pop()).await?;
+    // One that has read all, and compiles.
+    let child = until("a process that compiles", async || {
+        children(server.pid()).ok()?.into_iter().find(|child| cpu_ms(*child).is_ok_and(|cpu| cpu > 300))
+    });
+    let child = child.await?;
     server.signal("KILL")?;
     assert!(slow.await?.is_err(), "a killed server does not answer");
     // By its CPU time: its work takes seconds of it, and on a busy machine any time.
