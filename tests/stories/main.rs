@@ -18,6 +18,7 @@ mod compiling;
 mod create_room;
 mod disk_faults;
 mod durability;
+mod fault_reports;
 mod faults;
 mod flow;
 mod frames;

@@ -63,27 +63,53 @@ async fn say_to_twentieth(server: &TestServer, ann: &mut Client, messages: u64) 
     Ok(deployed["versions"]["events"].as_str().unwrap().to_owned())
 }
 
-#[tokio::test]
-async fn a_bad_version_goes_back_by_itself_and_no_sender_notices() -> TestResult {
+/// A server whose new events handler has failed its probation, a member of its room who was answered at every message, and
+/// the version that failed.
+async fn failed_probation() -> TestResult<(TestServer, Client, String)> {
     let server = TestServer::setup().admin().limit("probation_calls_min", 1_000).start().await?;
-    let good = active(&server, "events").await?;
     let mut ann = member(&server).await?;
     let bad = say_to_twentieth(&server, &mut ann, 60).await?;
-    // The third fault, which is one too many, has just been answered.
-    server.log().line_since(0, &["handler is active", "how=\"probation\""]).await?;
-    assert_eq!(active(&server, "events").await?, good);
+    until("the mark", async || {
+        asked(&server, "/v1/status").await.is_ok_and(|status| status["bad"] != json!({})).then_some(())
+    })
+    .await?;
+    server.wait_for_log("how=\"probation\"").await?;
+    Ok((server, ann, bad))
+}
+
+#[tokio::test]
+async fn a_version_that_fails_its_probation_is_rolled_back() -> TestResult {
+    let (server, mut ann, bad) = failed_probation().await?;
+    assert_ne!(active(&server, "events").await?, bad);
     for number in 61..=100 {
         ann.say(&format!("secret {number}")).await?;
         ann.expect_message(&format!("secret {number}")).await?;
     }
+    Ok(())
+}
 
-    let log = server.log().since(0).join("\n");
-    assert_eq!(log.matches("the version before answered instead").count(), 3, "{log}");
-    assert!(!log.contains("secret"), "what people say is in the log");
+#[tokio::test]
+async fn the_history_records_a_failed_probation() -> TestResult {
+    let (server, _ann, bad) = failed_probation().await?;
     let history = asked(&server, "/v1/releases").await?;
     let (back, left) = (&history[0], &history[1]);
     assert_eq!([&back["who"], &back["how"], &back["back_to"]], [&json!("probation"), &json!("probation"), &json!(1)]);
     assert_eq!((&left["outcome"], &left["versions"]["events"]), (&json!("rolled_back"), &json!(bad)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_log_of_a_failed_probation_contains_no_text_of_a_message() -> TestResult {
+    let (server, _ann, _) = failed_probation().await?;
+    let log = server.log().since(0).join("\n");
+    assert_eq!(log.matches("the version before answered instead").count(), 3, "{log}");
+    assert!(!log.contains("secret"), "a text is in the log");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_status_shows_the_evidence_against_a_bad_version() -> TestResult {
+    let (server, _ann, bad) = failed_probation().await?;
     let status = asked(&server, "/v1/status").await?;
     let evidence = status["bad"][&bad].as_str().unwrap();
     for part in ["3 of", "probation_faults_max = 3", "events.message", "one of twenty", "a last line", "secret 20"] {
@@ -116,22 +142,23 @@ async fn nobody_of_many_who_talk_while_a_bad_version_comes_and_goes_hears_an_err
 }
 
 #[tokio::test]
-async fn a_version_that_failed_its_probation_is_refused_until_forced_also_after_a_restart() -> TestResult {
-    let mut server = TestServer::setup().admin().limit("probation_calls_min", 1_000).start().await?;
-    let mut ann = member(&server).await?;
-    say_to_twentieth(&server, &mut ann, 60).await?;
-    server.wait_for_log("how=\"probation\"").await?;
+async fn a_bad_version_is_refused_also_after_a_restart() -> TestResult {
+    let (mut server, _ann, _) = failed_probation().await?;
     for _ in 0..2 {
         let detail = server.upload("events", guest("twentieth_events")).await?;
         let detail = detail.expect_detail(409, "marked_bad")?;
         assert!(detail.contains("one of twenty") && !detail.contains("secret"), "{detail}");
         server.restart().await?;
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_bad_version_that_is_forced_has_no_probation() -> TestResult {
+    let (server, mut ann, _) = failed_probation().await?;
     let file = format!("events={}", guest("twentieth_events").display());
     command(&server, &["deploy", &file])?.expect_parts(1, &["marked as bad"])?;
     command(&server, &["deploy", &file, "--force"])?.expect_parts(0, &["is active"])?;
-    // Who insists is taken at their word.
-    let mut ann = server.join(1, "ann").await?;
     for _ in 0..5 {
         ann.say("20").await?;
         ann.expect_error("handler_fault").await?;
