@@ -22,6 +22,7 @@ use crate::{
     process::{address_in, come_up, spawn},
     raw::RawSocket,
     setup::{Home, Setup},
+    system,
     user::User,
 };
 
@@ -300,9 +301,7 @@ impl TestServer {
     /// # Errors
     /// When the process is gone.
     pub fn memory(&self) -> Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-        Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1_024)
+        Ok(system::status(self.pid(), "VmRSS")? * 1_024)
     }
 
     /// Starts a second server on the same data, and awaits its end. Gives its exit status and what it wrote.

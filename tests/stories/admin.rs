@@ -76,7 +76,7 @@ async fn a_component_is_deployed_with_one_request_and_sockets_stay_open() -> Tes
 }
 
 #[tokio::test]
-async fn three_handlers_change_together_or_not_at_all() -> TestResult {
+async fn a_release_with_one_refused_handler_changes_none() -> TestResult {
     let server = operated().await?;
     let broken = json!({
         "messages": {"component": encoded(&guest("relaying_messages"))?},
@@ -85,7 +85,15 @@ async fn three_handlers_change_together_or_not_at_all() -> TestResult {
     let answer = post(&server, "/v1/releases", &broken).await?;
     assert!(refused(&answer, "events", "kind")?.contains("text"));
     assert_eq!(asked(&server, "/v1/status").await?["release"]["release"], 1);
+    let history = asked(&server, "/v1/releases").await?;
+    assert_eq!((&history[0]["outcome"], &history[1]["outcome"]), (&json!("refused"), &json!("active")));
+    assert!(history[0]["detail"].as_str().unwrap().contains("events: it is WebAssembly text"), "{history}");
+    Ok(())
+}
 
+#[tokio::test]
+async fn one_release_changes_three_handlers() -> TestResult {
+    let server = operated().await?;
     let whole = json!({
         "rooms": {"settings": {"default_name": "거실"}},
         "messages": {"component": encoded(&guest("relaying_messages"))?},
@@ -95,10 +103,14 @@ async fn three_handlers_change_together_or_not_at_all() -> TestResult {
     post(&server, "/v1/releases", &whole).await?.expect(200)?;
     let history = asked(&server, "/v1/releases").await?;
     let outcomes: Vec<_> = history.as_array().unwrap().iter().map(|row| row["outcome"].as_str().unwrap()).collect();
-    assert_eq!(outcomes, ["active", "refused", "replaced"]);
-    assert_eq!(history[0]["why"], "all at once");
-    assert!(history[1]["detail"].as_str().unwrap().contains("events: it is WebAssembly text"), "{history}");
-    assert_eq!(server.post("/chat/v1/create-room/", &json!({})).await?.expect(201)?["name"], "거실");
+    assert_eq!((outcomes, &history[0]["why"]), (vec!["active", "replaced"], &json!("all at once")));
+    let room = server.post("/chat/v1/create-room/", &json!({})).await?.expect(201)?;
+    assert_eq!(room["name"], "거실");
+    let mut ann = server.join(room["id"].as_u64().unwrap(), "ann").await?;
+    ann.send(r#"{"type":"chat.typing"}"#).await?;
+    ann.expect_event("chat.typing").await?;
+    ann.say("hi").await?;
+    ann.expect_message("HI").await?;
     Ok(())
 }
 
@@ -262,30 +274,44 @@ async fn health_is_told_on_both_listeners() -> TestResult {
     Ok(())
 }
 
-#[tokio::test]
-async fn the_commands_deploy_go_back_and_show() -> TestResult {
-    let server = operated().await?;
+/// Deploys the shouting events handler by the command.
+fn deploy_by_command(server: &TestServer) -> TestResult {
     let shouting = format!("events={}", guest("shouting_events").display());
-    let deploy = command(&server, &["deploy", &shouting, "--reason", "louder", "--actor", "minji"])?;
-    deploy.expect_parts(0, &["release 2 is active", "events "])?;
+    let deploy = command(server, &["deploy", &shouting, "--reason", "louder", "--actor", "minji"])?;
+    deploy.expect_parts(0, &["release 2 is active", "events "])
+}
+
+#[tokio::test]
+async fn the_commands_deploy_and_show_what_runs() -> TestResult {
+    let server = operated().await?;
+    deploy_by_command(&server)?;
     command(&server, &["status"])?.expect_parts(0, &["ready", "release 2", "louder", "minji"])?;
-    command(&server, &["list"])?.expect_parts(0, &["rooms", "messages", "events", "* "])?;
-    let back = command(&server, &["rollback", "--reason", "nobody can read it", "--actor", "junho"])?;
+    command(&server, &["list"])?.expect_parts(0, &["rooms", "messages", "events", "* "])
+}
+
+#[tokio::test]
+async fn the_history_command_shows_who_deployed_and_rolled_back_and_why() -> TestResult {
+    let server = operated().await?;
+    deploy_by_command(&server)?;
+    let back = command(&server, &["rollback", "--reason", "too loud", "--actor", "junho"])?;
     back.expect_parts(0, &["release 3 is active"])?;
-    // One reason for two things: why release 3 was wanted, and why release 2 ended.
     let history = command(&server, &["history"])?;
-    let wanted = "wanted by junho (local), rollback, back to 1, because: nobody can read it";
-    history.expect_parts(0, &[wanted, "rolled_back, because: nobody can read it"])?;
+    history.expect_parts(0, &["release 3", "replaced", "first"])?;
     history.expect_parts(0, &["wanted by minji (local), deploy, because: louder"])?;
+    // The reason of the rollback is also why release 2 ended.
+    let back = "wanted by junho (local), rollback, back to 1, because: too loud";
+    history.expect_parts(0, &[back, "rolled_back, because: too loud"])
+}
+
+#[tokio::test]
+async fn the_commands_deploy_settings_show_the_difference_and_undo_it() -> TestResult {
+    let server = operated().await?;
     let setting = command(&server, &["deploy", "--setting", "messages.text_length_max=5"])?;
-    setting.expect_parts(0, &["release 4 is active"])?;
-    let history = command(&server, &["history"])?;
-    history.expect_parts(0, &["release 4", "rolled_back", "back to 1", "louder", "replaced", "first"])?;
+    setting.expect_parts(0, &["release 2 is active"])?;
     let json: Value = serde_json::from_str(&command(&server, &["history", "--output", "json"])?.stdout)?;
-    let standing = json[0]["versions"]["messages"].as_str().unwrap();
-    let before = json[1]["versions"]["messages"].as_str().unwrap();
-    command(&server, &["diff", standing, "--from", before])?.expect_parts(0, &["text_length_max: not set → \"5\""])?;
-    command(&server, &["rollback", "--version", before])?.expect_parts(0, &["release 5 is active"])
+    let [active, before] = [0, 1].map(|row| json[row]["versions"]["messages"].as_str().unwrap());
+    command(&server, &["diff", active, "--from", before])?.expect_parts(0, &["text_length_max: not set → \"5\""])?;
+    command(&server, &["rollback", "--version", before])?.expect_parts(0, &["release 3 is active"])
 }
 
 #[tokio::test]

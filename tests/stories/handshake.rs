@@ -129,7 +129,7 @@ async fn what_was_sent_right_behind_the_handshake_is_read() -> TestResult {
 
 #[tokio::test]
 async fn half_a_handshake_ends_after_the_limit() -> TestResult {
-    let server = TestServer::setup().limit("header_ms_max", 100).start().await?;
+    let server = TestServer::setup().limit("header_ms_max", 1_000).start().await?;
     let room = server.create_room("lobby").await?;
     let mut socket = server.raw().await?;
     let whole = socket.handshake(room, "ann");

@@ -38,18 +38,13 @@ async fn by_default_there_are_as_many_connections_as_files_allow() -> TestResult
     let server = TestServer::setup().open_files(128).start().await?;
     let room = server.create_room("lobby").await?;
     let mut inside = Vec::new();
-    let mut refused = 0;
-    for number in 0..100 {
-        let target = format!("/ws/chat/{room}/chat/?{}", User::named(&format!("u{number}")).query());
-        match server.knock(&target, &[]).await? {
-            ondol_tests::client::Knock::In(client) => inside.push(client),
-            ondol_tests::client::Knock::Out(answer) => {
-                answer.expect_detail(503, "unavailable")?;
-                refused += 1;
-            }
-        }
+    for number in 0..64 {
+        // The request that created the room may not have closed its connection yet.
+        let enter = async || server.open_tab(room, &*format!("u{number}")).await.ok();
+        inside.push(until(format!("a place for number {number}"), enter).await?);
     }
-    assert_eq!((inside.len(), refused), (64, 36));
+    let target = format!("/ws/chat/{room}/chat/?{}", User::named("one too many").query());
+    server.knock(&target, &[]).await?.refused()?.expect_detail(503, "unavailable")?;
     inside[0].say("still here").await?;
     inside[0].expect_message("still here").await?;
     Ok(())
@@ -57,7 +52,7 @@ async fn by_default_there_are_as_many_connections_as_files_allow() -> TestResult
 
 #[tokio::test]
 async fn idle_connections_cannot_lock_others_out_for_ever() -> TestResult {
-    let server = TestServer::setup().limit("connections_max", 4).limit("header_ms_max", 100).start().await?;
+    let server = TestServer::setup().limit("connections_max", 4).limit("header_ms_max", 1_000).start().await?;
     let room = server.create_room("lobby").await?;
     let idle = join_all((0..4).map(|_| server.raw())).await;
     for socket in idle {

@@ -4,7 +4,7 @@
 use std::{fs, os::unix::fs::PermissionsExt, time::Instant};
 
 use futures_util::future::try_join_all;
-use ondol_tests::{Client, DEADLINE, Heard, TestResult, TestServer, guest, handlers};
+use ondol_tests::{Client, DEADLINE, Heard, NEVER_MS, TestResult, TestServer, guest, handlers};
 use serde_json::json;
 
 #[tokio::test]
@@ -156,7 +156,8 @@ async fn all_that_is_in_the_file_at_the_end_was_heard_before_the_close() -> Test
 
 #[tokio::test]
 async fn whoever_answers_pings_while_the_last_messages_wait_for_the_disk_hears_them_and_1001() -> TestResult {
-    let setup = TestServer::setup().limit("ping_interval_ms", 50).limit("pong_ms_max", 300);
+    let setup = TestServer::setup().limit("ping_interval_ms", 50).limit("pong_ms_max", 1_000);
+    let setup = setup.limit("shutdown_grace_ms", NEVER_MS);
     let mut server = setup.start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
@@ -168,6 +169,7 @@ async fn whoever_answers_pings_while_the_last_messages_wait_for_the_disk_hears_t
 
     server.signal("TERM")?;
     server.wait_for_log("shutting down").await?;
+    // Each comes once the answer to the one before is overdue.
     let mut pings = 0;
     while pings < 3 {
         match ann.next().await? {

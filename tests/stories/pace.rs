@@ -1,6 +1,6 @@
 //! How long a connection may take: for a head, between requests, to read an answer; and how much a page of messages holds.
 
-use ondol_tests::{Answer, RawSocket, Setup, TestResult, TestServer, until};
+use ondol_tests::{Answer, NEVER_MS, RawSocket, Setup, TestResult, TestServer, until};
 use serde_json::{Value, json};
 
 /// A server with a room in which `count` messages of 2,000 characters of four bytes stand.
@@ -52,8 +52,8 @@ async fn a_page_holds_one_message_however_large() -> TestResult {
 #[tokio::test]
 async fn answers_that_nobody_reads_cost_little_and_end() -> TestResult {
     // The system may take a whole answer for a peer who does not read, and the connection is idle then.
-    let setup = TestServer::setup().limit("answer_ms_max", 1_000).limit("idle_ms_max", 1_000).open_files(1_024);
-    let server = filled(setup.limit("header_ms_max", 1_000), 200).await?;
+    let setup = TestServer::setup().limit("answer_ms_max", 2_000).limit("idle_ms_max", 2_000).open_files(1_024);
+    let server = filled(setup.limit("header_ms_max", 2_000), 200).await?;
     let before = server.memory()?;
     let question = server.request("GET", "/chat/v1/room/1/messages/?limit=200").bytes();
     let mut deaf = Vec::new();
@@ -99,7 +99,7 @@ async fn an_answer_has_to_be_read_within_answer_ms_max() -> TestResult {
 
 #[tokio::test]
 async fn a_client_that_ends_its_side_after_its_request_is_answered() -> TestResult {
-    let server = TestServer::start().await?;
+    let server = TestServer::setup().limit("idle_ms_max", NEVER_MS).start().await?;
     let room = server.create_room("lobby").await?;
     let mut asking = server.raw().await?;
     asking.send(server.request("GET", "/healthz").bytes()).await?;
@@ -118,7 +118,8 @@ async fn a_client_that_ends_its_side_after_its_request_is_answered() -> TestResu
 
 #[tokio::test]
 async fn a_client_that_ends_its_side_within_a_request_is_not_kept() -> TestResult {
-    let server = TestServer::start().await?;
+    let setup = TestServer::setup().limit("header_ms_max", NEVER_MS).limit("body_ms_max", NEVER_MS);
+    let server = setup.limit("idle_ms_max", NEVER_MS).start().await?;
     let post = server.request("POST", "/chat/v1/message/").identity("ann").json(r#"{"room":1,"message":"x"}"#).bytes();
     for sent in [0, 10, post.len() - 5] {
         let mut peer = server.raw().await?;
@@ -131,7 +132,7 @@ async fn a_client_that_ends_its_side_within_a_request_is_not_kept() -> TestResul
 
 #[tokio::test]
 async fn a_kept_connection_may_be_idle_for_longer_than_a_head_may_take() -> TestResult {
-    let server = TestServer::setup().limit("header_ms_max", 500).start().await?;
+    let server = TestServer::setup().limit("header_ms_max", 1_500).start().await?;
     let question = server.request("GET", "/healthz").bytes();
     let mut kept = server.raw().await?;
     kept.send(&question).await?;

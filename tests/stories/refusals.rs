@@ -1,6 +1,6 @@
 //! What HTTP asks that cannot be had: each with its status, its headers and a body that a program can read.
 
-use ondol_tests::{RawSocket, TestResult, TestServer, User};
+use ondol_tests::{NEVER_MS, RawSocket, TestResult, TestServer, User};
 use serde_json::json;
 
 #[tokio::test]
@@ -162,8 +162,7 @@ async fn a_chunked_body_is_read_as_any_other() -> TestResult {
 async fn a_body_that_does_not_come_times_out() -> TestResult {
     let server = TestServer::setup().limit("body_ms_max", 100).start().await?;
     let mut socket = server.raw().await?;
-    socket.send(post_head(server.address(), "Content-Length: 20\r\n")).await?;
-    socket.send("{\"name\"").await?;
+    socket.send(post_head(server.address(), "Content-Length: 20\r\n") + "{\"name\"").await?;
     let answer = socket.read_answer("POST").await?;
     answer.expect_detail(408, "timeout")?;
     assert_eq!(answer.header("connection"), Some("close"), "{answer}");
@@ -173,7 +172,7 @@ async fn a_body_that_does_not_come_times_out() -> TestResult {
 
 #[tokio::test]
 async fn a_head_that_does_not_come_ends_the_connection() -> TestResult {
-    let server = TestServer::setup().limit("header_ms_max", 100).start().await?;
+    let server = TestServer::setup().limit("header_ms_max", 1_000).start().await?;
     let mut silent = server.raw().await?;
     let mut half = server.raw().await?;
     half.send("GET /chat/v1/rooms/ HTTP/1.1\r\nHost: x\r\n").await?;
@@ -206,7 +205,7 @@ async fn headers_that_are_too_large_are_refused() -> TestResult {
 
 #[tokio::test]
 async fn what_is_not_http_is_refused() -> TestResult {
-    let server = TestServer::start().await?;
+    let server = TestServer::setup().limit("header_ms_max", NEVER_MS).start().await?;
     for nonsense in ["nonsense\r\n\r\n", "GET\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "\u{16}\u{3}\u{1}\u{2}\r\n\r\n"] {
         let mut socket = server.raw().await?;
         socket.send(nonsense).await?;
