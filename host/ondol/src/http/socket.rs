@@ -205,8 +205,8 @@ impl Session {
         }
     }
 
-    /// Pings, or gives up a peer that is not there or too slow. Not before it was written to and all that it sent was read: after a
-    /// pause of the whole process a peer is judged by what it did meanwhile.
+    /// Pings, or gives up a peer that is not there or too slow. Not before it was written to and all that it sent was
+    /// read: after a pause of the whole process a peer is judged by what it did meanwhile.
     async fn tick(&mut self) -> Next {
         let limits = &self.edge.limits;
         let (stall, pong) = (Duration::from_millis(limits.stall_ms_max), Duration::from_millis(limits.pong_ms_max));

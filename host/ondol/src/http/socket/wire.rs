@@ -24,8 +24,8 @@ impl SocketWire {
 }
 
 impl Wire for SocketWire {
-    /// Writes without asking tokio whether the socket is writable, which would cost as much as all else here. A full socket goes
-    /// through tokio, which then says when there is room again.
+    /// Writes without asking tokio whether the socket is writable, which would cost as much as all else here. A full
+    /// socket goes through tokio, which then says when there is room again.
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         let Some(tcp) = self.tcp.get() else { return Err(io::ErrorKind::WouldBlock.into()) };
         match send(tcp.as_ref(), bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
