@@ -54,12 +54,12 @@ async fn an_odd_file_is_told_once_and_a_proper_one_in_its_place_is_taken() -> Te
         let file = server.handlers().join("events.wasm");
         fs::remove_file(&file)?;
         put(&file)?;
-        let line = server.log().line_since(mark, &["handler was not taken", "handler=events"]).await?;
-        assert!(line.contains(told) && line.contains("the standing version goes on"), "{line}");
+        let line = server.log().line_since(mark, &["rejected, keeping", "handler=events"]).await?;
+        assert!(line.contains(told) && line.contains("keeping version"), "{line}");
         // Another handler's change is seen all the same, and it is not told again at that look.
         server.deploy("messages", guest("relaying_messages")).await?;
         let lines = server.log().since(mark);
-        let about = lines.iter().filter(|line| line.contains("handler was not taken")).count();
+        let about = lines.iter().filter(|line| line.contains("rejected, keeping")).count();
         assert_eq!(about, 1, "{lines:#?}");
         assert!(server.memory()? < before + GROWTH_MAX, "{told}: it took memory");
 
@@ -91,7 +91,7 @@ async fn a_start_with_an_odd_file_says_why_or_uses_the_stored_release() -> TestR
                 put(&file)
             })
             .await?;
-        let line = server.wait_for_log("handler was not taken").await?;
+        let line = server.wait_for_log("rejected, keeping").await?;
         assert!(line.contains("handler=events") && line.contains(told), "{line}");
         server.get("/readyz").await?.expect(200)?;
     }

@@ -61,7 +61,7 @@ async fn a_file_half_written_waits_for_its_other_half() -> TestResult {
     let file = server.handlers().join("events.wasm");
     let mark = server.log().mark();
     fs::write(&file, one)?;
-    server.log().line_since(mark, &["handler was not taken", "handler=events"]).await?;
+    server.log().line_since(mark, &["rejected, keeping", "handler=events"]).await?;
     unshaken(&mut ann).await?;
 
     fs::write(&file, &whole)?;
@@ -212,7 +212,7 @@ async fn one_bad_file_after_another_leaves_one_line_each() -> TestResult {
         server.deploy_in_vain("events", format!("nonsense {number}").as_bytes()).await?;
     }
     let lines = server.log().since(mark);
-    let told = lines.iter().filter(|line| line.contains("handler was not taken")).count();
+    let told = lines.iter().filter(|line| line.contains("rejected, keeping")).count();
     assert_eq!(told, 5, "{lines:#?}");
     unshaken(&mut ann).await
 }
