@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use ondol_tests::command::binary;
-use ondol_tests::system::{children, command_line, cpu_ms, scheduling_policy};
+use ondol_tests::system::{children, command_line, cpu_ms, scheduling_policy, status};
 use ondol_tests::{TestResult, TestServer, guest, until};
 use serde_json::json;
 
@@ -103,12 +103,8 @@ async fn a_compiler_that_gives_way_is_one_thread() -> TestResult {
     let mut input = compiler.stdin.take().expect("it has a pipe");
     let told = std::thread::spawn(move || input.write_all(&sums(1_200, 1_000)));
     let process = compiler.id();
-    let threads = until("100 ms of CPU", async || {
-        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-        let field = |number: usize| stat.rsplit_once(") ")?.1.split(' ').nth(number - 3)?.parse::<u64>().ok();
-        // The 14th is the CPU time in hundredths of a second, the 20th the number of threads: see proc_pid_stat(5).
-        (field(14)? >= 10).then_some(field(20)?)
-    });
+    let threads =
+        until("100 ms of CPU", async || (cpu_ms(process).ok()? >= 100).then_some(status(process, "Threads").ok()?));
     let threads = threads.await;
     compiler.kill()?;
     compiler.wait()?;
