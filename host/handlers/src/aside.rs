@@ -77,7 +77,7 @@ impl Aside {
     }
 
     /// Whether there are.
-    pub(super) fn gives_way(&self) -> bool {
+    fn gives_way(&self) -> bool {
         self.gives_way.load(Ordering::Relaxed)
     }
 

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::Component;
@@ -11,9 +11,6 @@ use wasmtime::{Config, Engine};
 
 use super::aside::Aside;
 use super::clock::Clock;
-
-/// See [`Compiler::breathe`].
-const BREATH: Duration = Duration::from_micros(100);
 
 /// Compiled components that are kept beside those in use: as many versions of three handlers as the store keeps unless it
 /// is told otherwise. One takes about 300 KiB.
@@ -62,14 +59,6 @@ impl Compiler {
         }
     }
 
-    /// Between two steps of the gate: lets those who wait for this CPU have it. They would wait for the end of this thread's
-    /// slice of time, some milliseconds, and the steps are short.
-    pub(super) fn breathe(&self) {
-        if self.aside.as_ref().is_some_and(Aside::gives_way) {
-            std::thread::sleep(BREATH);
-        }
-    }
-
     /// The engine itself.
     pub(super) fn engine(&self) -> &Engine {
         &self.engine
@@ -82,17 +71,14 @@ impl Compiler {
             return Ok(component);
         }
         let code = self.code_of(bytes)?;
-        self.breathe();
         if let (Some(cache), Some(cached)) = (&self.cache, self.cached(bytes)) {
             if let Err(error) = keep(&code, bytes, &cached) {
                 tracing::warn!(%error, file = %cached.display(), "compiled code could not be kept, the next start compiles again");
             }
-            self.breathe();
             if let Err(error) = tidy(cache, KEPT_MAX, &self.held()) {
                 tracing::warn!(%error, "compiled code that nobody needs could not be removed");
             }
         }
-        self.breathe();
         component(&self.engine, &code)
     }
 
@@ -237,7 +223,7 @@ mod tests {
 
     fn age(compiler: &Compiler, number: u8, seconds: u64) {
         let file = std::fs::File::open(compiler.cached(&component(number)).unwrap()).unwrap();
-        file.set_modified(SystemTime::now() - Duration::from_secs(seconds)).unwrap();
+        file.set_modified(SystemTime::now() - std::time::Duration::from_secs(seconds)).unwrap();
     }
 
     #[test]

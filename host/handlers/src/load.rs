@@ -108,13 +108,11 @@ pub(super) fn load(
     cases: Option<&str>,
 ) -> Result<Loaded, LoadError> {
     let component = fit(sandbox, handler, bytes)?;
-    sandbox.breathe();
     let loaded = match handler {
         HandlerKind::Rooms => Loaded::Rooms(version(sandbox, &component, bytes, settings)?),
         HandlerKind::Messages => Loaded::Messages(version(sandbox, &component, bytes, settings)?),
         HandlerKind::Events => Loaded::Events(version(sandbox, &component, bytes, settings)?),
     };
-    sandbox.breathe();
     let try_calls = || match &loaded {
         Loaded::Rooms(rooms) => smoke::rooms(rooms),
         Loaded::Messages(messages) => smoke::messages(messages),
@@ -122,7 +120,6 @@ pub(super) fn load(
     };
     // Time runs on while a busy machine leaves the call waiting: one that was late has a second chance.
     let smoke = try_calls().or_else(|fault| if fault.cause.was_slow() { try_calls() } else { Err(fault) });
-    sandbox.breathe();
     // The first call makes the first instance; whether that can be had is a question before all cases.
     if let Err(Fault { cause: cause @ Cause::Instantiate(_), .. }) = &smoke {
         return Err(LoadError::because(Stage::Instantiate, cause.to_string()));
@@ -152,7 +149,6 @@ fn fit(sandbox: &Arc<Sandbox>, handler: HandlerKind, bytes: &[u8]) -> Result<Com
     let component = sandbox
         .compile(bytes)
         .map_err(|error| LoadError::because(Stage::Compile, format!("it does not compile: {error:#}")))?;
-    sandbox.breathe();
     for (stage, misfits) in [
         (Stage::Imports, inspect::unmet_imports(&component, sandbox.engine())),
         (Stage::Exports, inspect::unmet_exports(&component, sandbox.engine(), handler)),

@@ -65,11 +65,6 @@ impl Sandbox {
         self.compiler.give_way();
     }
 
-    /// Between two steps of the gate.
-    pub(super) fn breathe(&self) {
-        self.compiler.breathe();
-    }
-
     /// The same, with somebody else to answer for handlers that fail.
     #[must_use]
     pub fn failing(self, failure: Failure) -> Self {

@@ -3,7 +3,6 @@
 //! for a thread to wake. What is written, and how, is the [desk](super::desk)'s.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use rusqlite::Connection;
 
@@ -16,9 +15,6 @@ use super::{RoomOutcome, StoreError};
 use crate::limits::StoreLimits;
 use ondol_host_model::{Message, MessageId, RoomDraft};
 use ondol_host_process::{exit, worker};
-
-/// What an errand leaves to others after it.
-const BREATH: Duration = Duration::from_micros(100);
 
 /// A message that waits to be committed, and what the caller wants back with it.
 #[derive(Debug)]
@@ -51,7 +47,6 @@ pub struct Batch<T> {
 pub(super) struct Writer<T> {
     queue: Mutex<Queue<T>>,
     desk: Mutex<Desk>,
-    door: Mutex<()>,
     health: Health,
     commit_time: CommitTime,
     queue_max: usize,
@@ -70,7 +65,6 @@ impl<T> Writer<T> {
         Self {
             queue: Mutex::new(Queue { entries: Vec::new(), led: false, closed: false }),
             desk: Mutex::new(desk),
-            door: Mutex::default(),
             health: Health::default(),
             commit_time: CommitTime::default(),
             queue_max: limits.commit_queue_max,
@@ -167,10 +161,7 @@ impl<T> Writer<T> {
         &self,
         errand: impl FnOnce(&mut Connection) -> Result<R, StoreError>,
     ) -> Result<R, StoreError> {
-        let done = self.write_or_end(|desk| errand(&mut desk.connection));
-        // Whoever waited has the desk next; this gives them a CPU as well, before there is another errand.
-        std::thread::sleep(BREATH);
-        done
+        self.write_or_end(|desk| errand(&mut desk.connection))
     }
 
     /// Writes something that will be answered. When its sync failed, the disk may have it or not, and either answer could be wrong:
@@ -270,10 +261,8 @@ impl<T> Writer<T> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The desk, as it has to be found: whoever panicked at it may have left a transaction open. By way of a door, so that
-    /// the leader who comes again at once does not pass by whoever waits.
+    /// The desk, as it has to be found: whoever panicked at it may have left a transaction open.
     fn desk(&self) -> MutexGuard<'_, Desk> {
-        let _door = self.door.lock().unwrap_or_else(PoisonError::into_inner);
         self.desk.lock().unwrap_or_else(|poisoned| {
             let mut desk = poisoned.into_inner();
             desk.start_over();

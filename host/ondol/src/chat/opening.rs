@@ -19,7 +19,7 @@ use ondol_host_handlers::{
     Candidate, Found, HandlerKind, Handlers, How, Known, LoadError, Sandbox, SettingsMap, Source, VersionId, Watch,
     Why, content, read_handler, watch,
 };
-use ondol_host_store::{Seen, StoredRelease};
+use ondol_host_store::StoredRelease;
 
 /// How many releases are tried, the latest first, before a start gives up on the store.
 const TRIED_MAX: usize = 20;
@@ -229,25 +229,5 @@ fn is_none(id: &str) -> bool {
 fn tell(lacking: &Lacking) {
     for (handler, reason) in lacking {
         tracing::error!(%handler, reason, "handler has no version, the built-in handler answers in its place");
-    }
-}
-
-impl Releases {
-    /// Takes up what is new of one handler since its file and its settings were last taken up. False: it was not taken.
-    fn news(&self, handler: HandlerKind, seen: &[Seen], file: Option<&[u8]>) -> bool {
-        // Whatever is there is new to a handler that has no version.
-        let lacking = self.handlers.current().lacks(handler);
-        if lacking && file.is_none() {
-            return false;
-        }
-        let before = seen.iter().find(|seen| seen.handler == handler.name() && !lacking);
-        let config = release_store::settings_json(self.config_of(handler));
-        let new_file = file.filter(|bytes| before.is_none_or(|seen| seen.sha256 != release_store::sha256(bytes)));
-        let new_settings = before.is_none_or(|seen| seen.settings != config);
-        if new_file.is_none() && !new_settings {
-            return true;
-        }
-        let settings = new_settings.then(|| Arc::clone(self.config_of(handler)));
-        self.offer_file(handler, new_file.map(<[u8]>::to_vec), settings)
     }
 }

@@ -3,7 +3,6 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Chat;
 use super::release_store;
 use super::room_queue::ChatPipeline;
 use ondol_host_handlers::{
@@ -25,7 +24,7 @@ pub(super) struct Releases {
 
 /// What is to become of one handler. What is not given stays as it stands.
 #[derive(Clone, Debug)]
-pub struct Part {
+pub struct HandlerChange {
     /// Which.
     pub handler: HandlerKind,
     /// Its component.
@@ -38,7 +37,7 @@ pub struct Part {
 
 /// Who wants a change, and why.
 #[derive(Clone, Debug)]
-pub struct Order {
+pub struct ChangeRequest {
     /// Who.
     pub who: String,
     /// In their words.
@@ -49,7 +48,7 @@ pub struct Order {
 
 /// Where to go back to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
+pub enum RollbackTarget {
     /// To the release before.
     Before,
     /// To a release by its number.
@@ -97,36 +96,6 @@ fn told(refused: &[(HandlerKind, LoadError)]) -> String {
     told.join("; ")
 }
 
-impl Chat {
-    /// Deploys one, two or three handlers together: all of them, or none.
-    ///
-    /// # Errors
-    ///
-    /// Every reason of the gate, or why it could not be recorded. What stood stands.
-    pub async fn deploy(&self, parts: Vec<Part>, order: Order) -> Result<Changed, ReleaseError> {
-        self.beside(move |releases| releases.deploy(&parts, &order)).await
-    }
-
-    /// Goes back.
-    ///
-    /// # Errors
-    ///
-    /// When there is nothing to go back to, or it does not work any more. What stood stands.
-    pub async fn roll_back(&self, target: Target, order: Order) -> Result<Changed, ReleaseError> {
-        self.beside(move |releases| releases.roll_back(&target, &order)).await
-    }
-
-    /// Does what is not for a worker.
-    pub(super) async fn beside<R: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Releases) -> Result<R, ReleaseError> + Send + 'static,
-    ) -> Result<R, ReleaseError> {
-        let releases = Arc::clone(&self.releases);
-        let done = tokio::task::spawn_blocking(move || work(&releases)).await;
-        done.unwrap_or(Err(ReleaseError::Store(StoreError::Closed)))
-    }
-}
-
 impl Releases {
     pub(super) fn new(handlers: Arc<Handlers>, pipeline: Arc<ChatPipeline>, config: [Arc<SettingsMap>; 3]) -> Self {
         Self { handlers, pipeline, config, preparing: Mutex::default() }
@@ -142,12 +111,12 @@ impl Releases {
         }
     }
 
-    fn deploy(&self, parts: &[Part], order: &Order) -> Result<Changed, ReleaseError> {
-        self.change(parts, &self.why(order))
+    pub(super) fn deploy(&self, changes: &[HandlerChange], request: &ChangeRequest) -> Result<Changed, ReleaseError> {
+        self.change(changes, &self.why(request))
     }
 
     /// Brings the parts through the gate, then makes them active together.
-    fn change(&self, parts: &[Part], why: &Why) -> Result<Changed, ReleaseError> {
+    fn change(&self, parts: &[HandlerChange], why: &Why) -> Result<Changed, ReleaseError> {
         let candidate = self.prove(parts, why)?;
         let changed = self.activate(&candidate, why)?;
         if !changed.changed {
@@ -158,7 +127,7 @@ impl Releases {
     }
 
     /// Brings the parts through the gate. What it refuses is recorded.
-    pub(super) fn prove(&self, parts: &[Part], why: &Why) -> Result<Candidate, ReleaseError> {
+    pub(super) fn prove(&self, parts: &[HandlerChange], why: &Why) -> Result<Candidate, ReleaseError> {
         let _one_at_a_time = self.preparing.lock().unwrap_or_else(PoisonError::into_inner);
         let standing = self.handlers.standing();
         let mut candidate = Candidate::default();
@@ -201,7 +170,7 @@ impl Releases {
     }
 
     /// A part, filled up with what stands.
-    fn source(&self, part: &Part, standing: &Standing) -> Result<Source, ReleaseError> {
+    fn source(&self, part: &HandlerChange, standing: &Standing) -> Result<Source, ReleaseError> {
         let handler = part.handler;
         let settings = part.settings.clone().map(Arc::new);
         let settings = settings.unwrap_or_else(|| Arc::clone(standing.release.settings(handler)));
@@ -229,7 +198,7 @@ impl Releases {
         let why =
             Why { who: "directory".to_owned(), how: How::Directory, why: why.to_owned(), back_to: None, forced: false };
         let settings = settings.map(|settings| SettingsMap::clone(&settings));
-        let part = Part { handler, wasm, settings, cases: None };
+        let part = HandlerChange { handler, wasm, settings, cases: None };
         match self.change(std::slice::from_ref(&part), &why) {
             Ok(Changed { changed, .. }) => {
                 if !changed {
@@ -279,17 +248,17 @@ impl Releases {
     }
 
     /// Does not wait for what is being prepared: a way back has to be quick.
-    fn roll_back(&self, target: &Target, order: &Order) -> Result<Changed, ReleaseError> {
+    pub(super) fn roll_back(&self, target: &RollbackTarget, request: &ChangeRequest) -> Result<Changed, ReleaseError> {
         let mut why = Why {
-            who: order.who.clone(),
+            who: request.who.clone(),
             how: How::Rollback,
-            why: order.why.clone(),
+            why: request.why.clone(),
             back_to: None,
-            forced: order.forced,
+            forced: request.forced,
         };
         let versions: Vec<(HandlerKind, String)> = match target {
-            Target::Version(prefix) => vec![self.kept_version(prefix)?],
-            Target::Before | Target::Release(_) => {
+            RollbackTarget::Version(prefix) => vec![self.kept_version(prefix)?],
+            RollbackTarget::Before | RollbackTarget::Release(_) => {
                 let release = self.release(target)?;
                 why.back_to = Some(release.number);
                 HandlerKind::ALL.into_iter().zip(release.versions).collect()
@@ -317,9 +286,9 @@ impl Releases {
     }
 
     /// The release to go back to.
-    fn release(&self, target: &Target) -> Result<StoredRelease, ReleaseError> {
+    fn release(&self, target: &RollbackTarget) -> Result<StoredRelease, ReleaseError> {
         let store = &self.pipeline.store;
-        if let Target::Release(number) = target {
+        if let RollbackTarget::Release(number) = target {
             let found = store.releases(number.checked_add(1), 1)?.into_iter().find(|release| release.number == *number);
             let found = found.ok_or_else(|| ReleaseError::Unknown(format!("there is no release {number}")))?;
             if matches!(found.outcome.as_str(), "refused") {
@@ -365,6 +334,35 @@ impl Releases {
             _ => {
                 Err(ReleaseError::Unknown(format!("{} versions begin with {prefix:?}: give more digits", found.len())))
             }
+        }
+    }
+
+    /// Takes up what is new of one handler since its file and its settings were last taken up. False: it was not taken.
+    pub(super) fn news(&self, handler: HandlerKind, seen: &[Seen], file: Option<&[u8]>) -> bool {
+        // Whatever is there is new to a handler that has no version.
+        let lacking = self.handlers.current().lacks(handler);
+        if lacking && file.is_none() {
+            return false;
+        }
+        let before = seen.iter().find(|seen| seen.handler == handler.name() && !lacking);
+        let config = release_store::settings_json(self.config_of(handler));
+        let new_file = file.filter(|bytes| before.is_none_or(|seen| seen.sha256 != release_store::sha256(bytes)));
+        let new_settings = before.is_none_or(|seen| seen.settings != config);
+        if new_file.is_none() && !new_settings {
+            return true;
+        }
+        let settings = new_settings.then(|| Arc::clone(self.config_of(handler)));
+        self.offer_file(handler, new_file.map(<[u8]>::to_vec), settings)
+    }
+
+    /// Why something is tried: as a deploy is.
+    pub(super) fn why(&self, request: &ChangeRequest) -> Why {
+        Why {
+            who: request.who.clone(),
+            how: How::Deploy,
+            why: request.why.clone(),
+            back_to: None,
+            forced: request.forced,
         }
     }
 }

@@ -7,6 +7,7 @@
 mod joining;
 mod position;
 mod stream;
+mod wire;
 
 use std::io;
 use std::pin::Pin;
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use rustix::net::{Shutdown, shutdown};
-use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::{Instant, Sleep};
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
@@ -39,7 +40,6 @@ const FRAMES_AT_ONCE: usize = 32;
 /// The state of one open socket.
 struct Session {
     edge: Arc<Edge>,
-    tcp: Arc<TcpStream>,
     outbox: Arc<Outbox>,
     socket: WebSocket<Stream>,
     member: Option<Member>,
@@ -79,7 +79,7 @@ enum Next {
 impl Session {
     fn new(
         edge: Arc<Edge>,
-        tcp: Arc<TcpStream>,
+        reader: OwnedReadHalf,
         outbox: Arc<Outbox>,
         member: Option<Member>,
         read_already: &[u8],
@@ -92,12 +92,11 @@ impl Session {
             .max_frame_size(Some(edge.limits.frame_bytes_max));
         let mut position = Position::new(edge.limits.fragments_max);
         position.advance(read_already);
-        let stream = Stream::new(Arc::clone(&tcp), Arc::clone(&outbox), position);
+        let stream = Stream::new(reader, Arc::clone(&outbox), position);
         let socket = WebSocket::from_partially_read(stream, read_already.to_vec(), Role::Server, Some(config));
         let ping_due = Instant::now() + Duration::from_millis(edge.limits.ping_interval_ms);
         Self {
             edge,
-            tcp,
             outbox,
             socket,
             member,
@@ -114,7 +113,7 @@ impl Session {
     /// Reads, pings and writes what waits, until either side closes. Before a close frame goes out, all that the client said
     /// before it has its answer.
     async fn talk(&mut self) {
-        let mut next = self.read(false).await;
+        let mut next = self.read().await;
         while next != Next::Over {
             let waiting = match self.outbox.flush() {
                 OutboxState::Idle => false,
@@ -126,13 +125,13 @@ impl Session {
             let more = next == Next::Again;
             if more && reading && self.may_read() {
                 tokio::task::yield_now().await;
-                next = self.read(false).await;
+                next = self.read().await;
                 continue;
             }
             self.arm(waiting);
             let wake = std::future::poll_fn(|context| self.poll_wake(context, reading, more, waiting)).await;
             next = match wake {
-                Wake::Readable => self.read(false).await,
+                Wake::Readable => self.read().await,
                 Wake::Outbox if more => Next::Again,
                 Wake::Outbox => Next::Wait,
                 Wake::Due => match self.tick().await {
@@ -155,11 +154,11 @@ impl Session {
             if more {
                 return Poll::Ready(Wake::Readable);
             }
-            if let Poll::Ready(ready) = self.tcp.poll_read_ready(context) {
+            if let Poll::Ready(ready) = self.socket.get_ref().tcp().poll_read_ready(context) {
                 return Poll::Ready(if ready.is_ok() { Wake::Readable } else { Wake::Gone });
             }
         }
-        if waiting && let Poll::Ready(ready) = self.tcp.poll_write_ready(context) {
+        if waiting && let Poll::Ready(ready) = self.socket.get_ref().tcp().poll_write_ready(context) {
             return Poll::Ready(if ready.is_ok() { Wake::Outbox } else { Wake::Gone });
         }
         if self.outbox.poll_changed(context).is_ready() {
@@ -206,8 +205,8 @@ impl Session {
         }
     }
 
-    /// Pings, or gives up a peer that is not there or too slow. Not before it was written to and read once more: after a pause
-    /// of the whole process a peer is judged by what it did meanwhile.
+    /// Pings, or gives up a peer that is not there or too slow. Not before it was written to and all that it sent was
+    /// read: after a pause of the whole process a peer is judged by what it did meanwhile.
     async fn tick(&mut self) -> Next {
         let limits = &self.edge.limits;
         let (stall, pong) = (Duration::from_millis(limits.stall_ms_max), Duration::from_millis(limits.pong_ms_max));
@@ -216,16 +215,17 @@ impl Session {
             return Next::Over;
         }
         let now = Instant::now();
-        let mut next = Next::Wait;
+        let (mut next, mut has_unread) = (Next::Wait, false);
         // What it has sent is not read any more when the process ends, nor while it is held.
         let is_read = !self.edge.is_ending() && self.may_read();
         if is_read && (self.awaiting_pong && self.ping_due <= now || self.is_frame_overdue(now)) {
-            next = self.read(true).await;
+            next = self.read().await;
             if next == Next::Over {
                 return next;
             }
+            has_unread = self.socket.get_ref().has_unread();
         }
-        if is_read && !self.held && self.is_frame_overdue(now) {
+        if is_read && !has_unread && !self.held && self.is_frame_overdue(now) {
             let reason = format!("a message has to arrive within frame_ms_max = {} ms", self.edge.limits.frame_ms_max);
             self.last_words = Some((1008, reason));
             return Next::Over;
@@ -233,7 +233,7 @@ impl Session {
         if self.ping_due > now {
             return next;
         }
-        if self.awaiting_pong && is_read && self.socket.get_ref().received == self.alive_at {
+        if self.awaiting_pong && is_read && !has_unread && self.socket.get_ref().received == self.alive_at {
             let reason = format!("no answer to a ping within pong_ms_max = {}", self.edge.limits.pong_ms_max);
             self.outbox.close(1008, &reason);
             return Next::Over;
@@ -253,8 +253,8 @@ impl Session {
     }
 
     /// Takes what the client has sent, a few frames at once.
-    async fn read(&mut self, unasked: bool) -> Next {
-        self.socket.get_mut().begin_turn(unasked);
+    async fn read(&mut self) -> Next {
+        self.socket.get_mut().begin_turn();
         for _ in 0..FRAMES_AT_ONCE {
             if !self.may_read() {
                 return Next::Again;
@@ -339,7 +339,7 @@ impl Session {
                     if member.poll_settled(context).is_ready() {
                         return Poll::Ready(true);
                     }
-                    let writable = waiting && self.tcp.poll_write_ready(context).is_ready();
+                    let writable = waiting && self.socket.get_ref().tcp().poll_write_ready(context).is_ready();
                     if writable || self.outbox.poll_changed(context).is_ready() {
                         return Poll::Ready(false);
                     }
@@ -358,17 +358,18 @@ impl Session {
     async fn linger(&mut self) {
         let end = self.end.unwrap_or_else(|| Instant::now() + Duration::from_millis(self.edge.limits.close_ms_max));
         let _ = tokio::time::timeout_at(end, async {
+            let tcp = self.socket.get_ref().tcp();
             while matches!(self.outbox.flush(), OutboxState::Waiting | OutboxState::Closing(_)) {
-                self.tcp.writable().await?;
+                tcp.writable().await?;
             }
             if self.outbox.state() == OutboxState::Closed(Why::Broken) {
                 return Ok(());
             }
-            shutdown(&self.tcp, Shutdown::Write)?;
+            shutdown(tcp, Shutdown::Write)?;
             let mut ignored = [0; 512];
             loop {
-                self.tcp.readable().await?;
-                match self.tcp.try_read(&mut ignored) {
+                tcp.readable().await?;
+                match tcp.try_read(&mut ignored) {
                     Ok(0) => return Ok(()),
                     Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
                     _ => {}

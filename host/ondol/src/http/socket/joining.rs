@@ -7,7 +7,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use super::Session;
-use super::stream::SocketWire;
+use super::wire::SocketWire;
 use crate::chat::{ChatError, Member, Outbox, Permit};
 use crate::http::{Edge, Paced};
 use ondol_host_model::{RoomId, Speaker};
@@ -46,8 +46,9 @@ impl Joining {
             tracing::error!("an upgraded connection is no TCP stream");
             return;
         };
-        let tcp = Arc::clone(self.wire.tcp.get_or_init(|| Arc::new(io.into_inner().into_inner())));
-        let mut session = Session::new(edge, tcp, self.outbox, self.member, &read_buf);
+        let (reader, writer) = io.into_inner().into_inner().into_split();
+        self.wire.tcp.get_or_init(|| writer);
+        let mut session = Session::new(edge, reader, self.outbox, self.member, &read_buf);
         drop(read_buf);
         session.talk().await;
         // The room hears of it now, the socket may linger.
