@@ -19,7 +19,7 @@ async fn unshaken(ann: &mut Client) -> TestResult {
 }
 
 #[tokio::test]
-async fn text_in_place_of_a_component_is_told_from_one() -> TestResult {
+async fn webassembly_text_is_rejected() -> TestResult {
     let (server, mut ann) = talking().await?;
     let line = server.deploy_in_vain("events", b"(module)").await?;
     assert!(line.to_lowercase().contains("text"), "{line}");
@@ -27,7 +27,7 @@ async fn text_in_place_of_a_component_is_told_from_one() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_core_module_is_told_from_a_component() -> TestResult {
+async fn a_core_module_is_rejected() -> TestResult {
     let (server, mut ann) = talking().await?;
     let line = server.deploy_in_vain("events", b"\0asm\x01\0\0\0").await?;
     assert!(line.contains("core module") && line.contains("wasm32-wasip2"), "{line}");
@@ -35,7 +35,7 @@ async fn a_core_module_is_told_from_a_component() -> TestResult {
 }
 
 #[tokio::test]
-async fn precompiled_code_is_never_run() -> TestResult {
+async fn precompiled_code_is_rejected() -> TestResult {
     let (server, mut ann) = talking().await?;
     let line = server.deploy_in_vain("events", b"\x7fELF\x02\x01\x01\0 compiled elsewhere").await?;
     assert!(line.to_lowercase().contains("compiled"), "{line}");
@@ -43,7 +43,7 @@ async fn precompiled_code_is_never_run() -> TestResult {
 }
 
 #[tokio::test]
-async fn an_empty_file_and_a_broken_one_are_refused() -> TestResult {
+async fn an_empty_file_and_a_broken_one_are_rejected() -> TestResult {
     let (server, mut ann) = talking().await?;
     let line = server.deploy_in_vain("events", b"").await?;
     assert!(line.contains("empty"), "{line}");
@@ -54,7 +54,7 @@ async fn an_empty_file_and_a_broken_one_are_refused() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_file_half_written_waits_for_its_other_half() -> TestResult {
+async fn a_half_written_file_becomes_active_once_it_is_whole() -> TestResult {
     let (server, mut ann) = talking().await?;
     let whole = handlers::read(&guest("shouting_events"))?;
     let (one, _) = whole.split_at(whole.len() / 2);
@@ -72,7 +72,7 @@ async fn a_file_half_written_waits_for_its_other_half() -> TestResult {
 }
 
 #[tokio::test]
-async fn all_that_a_handler_lacks_is_named_at_once() -> TestResult {
+async fn every_missing_import_is_named() -> TestResult {
     let (server, mut ann) = talking().await?;
     let line = server.deploy_in_vain("messages", &handlers::read(&guest("needy"))?).await?;
     for missing in ["example:missing/one", "example:missing/two"] {
@@ -82,7 +82,7 @@ async fn all_that_a_handler_lacks_is_named_at_once() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_handler_of_another_world_is_refused() -> TestResult {
+async fn a_handler_of_another_world_is_rejected() -> TestResult {
     let (server, mut ann) = talking().await?;
     let line = server.deploy_in_vain("messages", &handlers::read(&standard("rooms"))?).await?;
     assert!(line.contains("ondol:chat/messages"), "{line}");
@@ -90,7 +90,7 @@ async fn a_handler_of_another_world_is_refused() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_file_that_is_too_large_is_refused_by_the_limits_name() -> TestResult {
+async fn a_file_that_is_too_large_is_rejected() -> TestResult {
     let (server, mut ann) = talking().await?;
     let line = server.deploy_in_vain("events", &vec![0; 16_777_217]).await?;
     assert!(line.contains("handler_file_bytes_max"), "{line}");
@@ -98,7 +98,7 @@ async fn a_file_that_is_too_large_is_refused_by_the_limits_name() -> TestResult 
 }
 
 #[tokio::test]
-async fn a_touch_and_the_same_bytes_again_do_nothing() -> TestResult {
+async fn touched_and_rewritten_files_change_nothing() -> TestResult {
     let (server, mut ann) = talking().await?;
     let mark = server.log().mark();
     let standing = handlers::read(&standard("events"))?;
@@ -117,7 +117,7 @@ async fn a_touch_and_the_same_bytes_again_do_nothing() -> TestResult {
 }
 
 #[tokio::test]
-async fn an_editors_rename_is_a_change() -> TestResult {
+async fn a_file_renamed_by_an_editor_is_noticed() -> TestResult {
     let (server, mut ann) = talking().await?;
     let file = server.handlers().join("events.wasm");
     let mark = server.log().mark();
@@ -131,7 +131,7 @@ async fn an_editors_rename_is_a_change() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_symbolic_link_that_flips_is_a_change() -> TestResult {
+async fn a_replaced_symbolic_link_is_noticed() -> TestResult {
     let (server, mut ann) = talking().await?;
     let next = server.handlers().join("next");
     let mark = server.log().mark();
@@ -144,7 +144,7 @@ async fn a_symbolic_link_that_flips_is_a_change() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_link_to_a_directory_that_flips_is_seen_on_sighup_at_the_latest() -> TestResult {
+async fn a_replaced_link_to_a_directory_is_noticed_on_sighup() -> TestResult {
     let (server, mut ann) = talking().await?;
     let directory = server.handlers();
     let releases = directory.join("releases");
@@ -166,7 +166,7 @@ async fn a_link_to_a_directory_that_flips_is_seen_on_sighup_at_the_latest() -> T
 }
 
 #[tokio::test]
-async fn a_file_changed_behind_a_link_is_taken_on_sighup() -> TestResult {
+async fn a_file_changed_behind_a_link_is_noticed_on_sighup() -> TestResult {
     let (server, mut ann) = talking().await?;
     let elsewhere = tempfile::tempdir()?;
     let far = elsewhere.path().join("far.wasm");
@@ -183,7 +183,7 @@ async fn a_file_changed_behind_a_link_is_taken_on_sighup() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_sighup_without_a_change_ends_nothing() -> TestResult {
+async fn a_sighup_without_a_change_changes_nothing() -> TestResult {
     let (server, mut ann) = talking().await?;
     server.signal("HUP")?;
     unshaken(&mut ann).await?;
@@ -192,7 +192,7 @@ async fn a_sighup_without_a_change_ends_nothing() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_handler_that_vanishes_goes_on_standing() -> TestResult {
+async fn a_deleted_file_leaves_the_version_active() -> TestResult {
     let (server, mut ann) = talking().await?;
     for handler in handlers::HANDLERS {
         fs::remove_file(server.handlers().join(format!("{handler}.wasm")))?;
@@ -205,7 +205,7 @@ async fn a_handler_that_vanishes_goes_on_standing() -> TestResult {
 }
 
 #[tokio::test]
-async fn one_bad_file_after_another_leaves_one_line_each() -> TestResult {
+async fn each_rejected_file_is_logged_once() -> TestResult {
     let (server, mut ann) = talking().await?;
     let mark = server.log().mark();
     for number in 0..5 {
