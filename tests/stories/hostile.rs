@@ -144,7 +144,7 @@ async fn every_file_operation_is_refused() -> TestResult {
 #[tokio::test]
 async fn a_handler_that_imports_sockets_is_rejected() -> TestResult {
     let server = TestServer::start().await?;
-    let line = server.deploy_in_vain("messages", &ondol_tests::handlers::read(&guest("sockets_messages"))?).await?;
+    let line = server.deploy_rejected("messages", &ondol_tests::handlers::read(&guest("sockets_messages"))?).await?;
     assert!(line.contains("wasi:sockets/tcp"), "{line}");
     Ok(())
 }

@@ -152,7 +152,7 @@ async fn a_sighup_does_not_undo_a_deploy() -> TestResult {
 async fn files_pass_the_admission_checks_and_appear_in_the_history() -> TestResult {
     let server = operated().await?;
     server.deploy("events", guest("shouting_events")).await?;
-    server.deploy_in_vain("messages", &handlers::read(&guest("needy"))?).await?;
+    server.deploy_rejected("messages", &handlers::read(&guest("needy"))?).await?;
     let history = asked(&server, "/v1/releases").await?;
     let rows: Vec<_> = history.as_array().unwrap().iter().map(|row| [&row["how"], &row["outcome"]]).collect();
     let named = |how: &str, outcome: &str| [json!(how), json!(outcome)];

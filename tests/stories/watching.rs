@@ -1,4 +1,4 @@
-//! What an operator may do to the directory of handlers: all the ways to put a file there, and all the files that are none.
+//! The directory of handlers: the ways to put a file there, and the files that are rejected.
 
 use std::{fs, os::unix::fs::symlink};
 
@@ -12,45 +12,67 @@ async fn talking() -> TestResult<(TestServer, Client)> {
     Ok((server, ann))
 }
 
-/// Holds that the standing events handler answers.
-async fn unshaken(ann: &mut Client) -> TestResult {
+/// Checks that the first version of the events handler still answers.
+async fn unchanged(ann: &mut Client) -> TestResult {
     ann.expect_nothing_before("as before").await?;
     Ok(())
 }
 
+/// Checks that the shouting events handler answers.
+async fn shouts(ann: &mut Client) -> TestResult {
+    ann.say("hi").await?;
+    ann.expect_message("HI").await?;
+    Ok(())
+}
+
+/// Places these bytes as the file of a handler, and checks that they are rejected for reasons that contain `parts`, and that the
+/// active version still answers.
+async fn rejected(handler: &str, bytes: &[u8], parts: &[&str]) -> TestResult {
+    let (server, mut ann) = talking().await?;
+    let line = server.deploy_rejected(handler, bytes).await?;
+    for part in parts {
+        assert!(line.contains(part), "{part:?} is not in {line}");
+    }
+    unchanged(&mut ann).await
+}
+
 #[tokio::test]
 async fn webassembly_text_is_rejected() -> TestResult {
-    let (server, mut ann) = talking().await?;
-    let line = server.deploy_in_vain("events", b"(module)").await?;
-    assert!(line.to_lowercase().contains("text"), "{line}");
-    unshaken(&mut ann).await
+    rejected("events", b"(module)", &["text"]).await
 }
 
 #[tokio::test]
 async fn a_core_module_is_rejected() -> TestResult {
-    let (server, mut ann) = talking().await?;
-    let line = server.deploy_in_vain("events", b"\0asm\x01\0\0\0").await?;
-    assert!(line.contains("core module") && line.contains("wasm32-wasip2"), "{line}");
-    unshaken(&mut ann).await
+    rejected("events", b"\0asm\x01\0\0\0", &["core module", "wasm32-wasip2"]).await
 }
 
 #[tokio::test]
 async fn precompiled_code_is_rejected() -> TestResult {
-    let (server, mut ann) = talking().await?;
-    let line = server.deploy_in_vain("events", b"\x7fELF\x02\x01\x01\0 compiled elsewhere").await?;
-    assert!(line.to_lowercase().contains("compiled"), "{line}");
-    unshaken(&mut ann).await
+    rejected("events", b"\x7fELF\x02\x01\x01\0 compiled elsewhere", &["compiled"]).await
 }
 
 #[tokio::test]
 async fn an_empty_file_and_a_broken_one_are_rejected() -> TestResult {
-    let (server, mut ann) = talking().await?;
-    let line = server.deploy_in_vain("events", b"").await?;
-    assert!(line.contains("empty"), "{line}");
+    rejected("events", b"", &["empty"]).await?;
     let mut broken = handlers::read(&standard("events"))?;
     broken[2_000..2_100].fill(0xff);
-    server.deploy_in_vain("events", &broken).await?;
-    unshaken(&mut ann).await
+    rejected("events", &broken, &[]).await
+}
+
+#[tokio::test]
+async fn every_missing_import_is_named() -> TestResult {
+    let needy = handlers::read(&guest("needy"))?;
+    rejected("messages", &needy, &["example:missing/one", "example:missing/two"]).await
+}
+
+#[tokio::test]
+async fn a_handler_of_another_world_is_rejected() -> TestResult {
+    rejected("messages", &handlers::read(&standard("rooms"))?, &["ondol:chat/messages"]).await
+}
+
+#[tokio::test]
+async fn a_file_that_is_too_large_is_rejected() -> TestResult {
+    rejected("events", &vec![0; 16_777_217], &["handler_file_bytes_max"]).await
 }
 
 #[tokio::test]
@@ -62,58 +84,30 @@ async fn a_half_written_file_becomes_active_once_it_is_whole() -> TestResult {
     let mark = server.log().mark();
     fs::write(&file, one)?;
     server.log().line_since(mark, &["handler was not taken", "handler=events"]).await?;
-    unshaken(&mut ann).await?;
+    unchanged(&mut ann).await?;
 
     fs::write(&file, &whole)?;
     server.active_since(mark, "events").await?;
-    ann.say("hi").await?;
-    ann.expect_message("HI").await?;
-    Ok(())
-}
-
-#[tokio::test]
-async fn every_missing_import_is_named() -> TestResult {
-    let (server, mut ann) = talking().await?;
-    let line = server.deploy_in_vain("messages", &handlers::read(&guest("needy"))?).await?;
-    for missing in ["example:missing/one", "example:missing/two"] {
-        assert!(line.contains(missing), "{missing:?} is not in {line}");
-    }
-    unshaken(&mut ann).await
-}
-
-#[tokio::test]
-async fn a_handler_of_another_world_is_rejected() -> TestResult {
-    let (server, mut ann) = talking().await?;
-    let line = server.deploy_in_vain("messages", &handlers::read(&standard("rooms"))?).await?;
-    assert!(line.contains("ondol:chat/messages"), "{line}");
-    unshaken(&mut ann).await
-}
-
-#[tokio::test]
-async fn a_file_that_is_too_large_is_rejected() -> TestResult {
-    let (server, mut ann) = talking().await?;
-    let line = server.deploy_in_vain("events", &vec![0; 16_777_217]).await?;
-    assert!(line.contains("handler_file_bytes_max"), "{line}");
-    unshaken(&mut ann).await
+    shouts(&mut ann).await
 }
 
 #[tokio::test]
 async fn touched_and_rewritten_files_change_nothing() -> TestResult {
     let (server, mut ann) = talking().await?;
     let mark = server.log().mark();
-    let standing = handlers::read(&standard("events"))?;
-    handlers::place(&server.handlers(), "events", &standing)?;
-    fs::write(server.handlers().join("events.wasm"), &standing)?;
+    let active = handlers::read(&standard("events"))?;
+    handlers::place(&server.handlers(), "events", &active)?;
+    fs::write(server.handlers().join("events.wasm"), &active)?;
     fs::File::options()
         .append(true)
         .open(server.handlers().join("events.wasm"))?
         .set_modified(std::time::SystemTime::now())?;
-    // Another handler's swap shows that the watcher has come this far.
+    // The swap of another handler shows that the watcher has looked since.
     server.deploy("messages", guest("relaying_messages")).await?;
     let about_events: Vec<_> =
         server.log().since(mark).into_iter().filter(|line| line.contains("handler=events")).collect();
     assert_eq!(about_events, [""; 0]);
-    unshaken(&mut ann).await
+    unchanged(&mut ann).await
 }
 
 #[tokio::test]
@@ -122,12 +116,10 @@ async fn a_file_renamed_by_an_editor_is_noticed() -> TestResult {
     let file = server.handlers().join("events.wasm");
     let mark = server.log().mark();
     fs::rename(&file, server.handlers().join("events.wasm~"))?;
-    unshaken(&mut ann).await?;
+    unchanged(&mut ann).await?;
     fs::write(&file, handlers::read(&guest("shouting_events"))?)?;
     server.active_since(mark, "events").await?;
-    ann.say("hi").await?;
-    ann.expect_message("HI").await?;
-    Ok(())
+    shouts(&mut ann).await
 }
 
 #[tokio::test]
@@ -138,9 +130,7 @@ async fn a_replaced_symbolic_link_is_noticed() -> TestResult {
     symlink(guest("shouting_events").canonicalize()?, &next)?;
     fs::rename(&next, server.handlers().join("events.wasm"))?;
     server.active_since(mark, "events").await?;
-    ann.say("hi").await?;
-    ann.expect_message("HI").await?;
-    Ok(())
+    shouts(&mut ann).await
 }
 
 #[tokio::test]
@@ -160,9 +150,7 @@ async fn a_replaced_link_to_a_directory_is_noticed_on_sighup() -> TestResult {
     fs::rename(directory.join("flipped"), directory.join("current"))?;
     server.signal("HUP")?;
     server.active_since(mark, "events").await?;
-    ann.say("hi").await?;
-    ann.expect_message("HI").await?;
-    Ok(())
+    shouts(&mut ann).await
 }
 
 #[tokio::test]
@@ -177,16 +165,14 @@ async fn a_file_changed_behind_a_link_is_noticed_on_sighup() -> TestResult {
     fs::copy(guest("shouting_events"), &far)?;
     server.signal("HUP")?;
     server.active_since(mark, "events").await?;
-    ann.say("hi").await?;
-    ann.expect_message("HI").await?;
-    Ok(())
+    shouts(&mut ann).await
 }
 
 #[tokio::test]
 async fn a_sighup_without_a_change_changes_nothing() -> TestResult {
     let (server, mut ann) = talking().await?;
     server.signal("HUP")?;
-    unshaken(&mut ann).await?;
+    unchanged(&mut ann).await?;
     server.deploy("events", guest("shouting_events")).await?;
     Ok(())
 }
@@ -197,7 +183,7 @@ async fn a_deleted_file_leaves_the_version_active() -> TestResult {
     for handler in handlers::HANDLERS {
         fs::remove_file(server.handlers().join(format!("{handler}.wasm")))?;
     }
-    unshaken(&mut ann).await?;
+    unchanged(&mut ann).await?;
     let mark = server.log().mark();
     handlers::place(&server.handlers(), "events", &handlers::read(&guest("shouting_events"))?)?;
     server.active_since(mark, "events").await?;
@@ -209,10 +195,10 @@ async fn each_rejected_file_is_logged_once() -> TestResult {
     let (server, mut ann) = talking().await?;
     let mark = server.log().mark();
     for number in 0..5 {
-        server.deploy_in_vain("events", format!("nonsense {number}").as_bytes()).await?;
+        server.deploy_rejected("events", format!("nonsense {number}").as_bytes()).await?;
     }
     let lines = server.log().since(mark);
-    let told = lines.iter().filter(|line| line.contains("handler was not taken")).count();
-    assert_eq!(told, 5, "{lines:#?}");
-    unshaken(&mut ann).await
+    let logged = lines.iter().filter(|line| line.contains("handler was not taken")).count();
+    assert_eq!(logged, 5, "{lines:#?}");
+    unchanged(&mut ann).await
 }
