@@ -4,11 +4,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 
 use super::room_queue::ChatPipeline;
 use crate::config::Limits;
-use ondol_host_handlers::{Activation, HandlerKind, How, Ledger, Source, VersionId, Why};
+use ondol_host_handlers::{Activation, HandlerKind, Ledger, Provenance, SettingsMap, Source, Trigger, VersionId};
 use ondol_host_model::Timestamp;
 use ondol_host_store::{AboutVersion, Kept, NewRelease, Seen, StoreError, StoredVersion};
 
@@ -19,19 +20,23 @@ pub(super) fn kept(limits: &Limits) -> Kept {
 
 /// A ledger that is the store.
 pub(super) fn ledger(pipeline: &Arc<ChatPipeline>) -> Ledger {
-    let (recording, marking) = (Arc::clone(pipeline), Arc::clone(pipeline));
+    let (recording, blocking) = (Arc::clone(pipeline), Arc::clone(pipeline));
     Ledger {
         record: Box::new(move |activation| record(&recording, activation).map_err(|error| error.to_string())),
-        mark: Box::new(move |version, evidence| {
-            let marked = marking.store.mark_version(version.whole(), evidence.map(str::to_owned));
-            marked.map_err(|error| error.to_string())
+        block: Box::new(move |version, evidence| {
+            let blocked = blocking.store.mark_version(version.whole(), evidence.map(str::to_owned));
+            blocked.map_err(|error| error.to_string())
         }),
     }
 }
 
 fn record(pipeline: &ChatPipeline, activation: &Activation<'_>) -> Result<u64, StoreError> {
     let fresh = activation.fresh.iter().map(stored_version).collect();
-    pipeline.store.record_release(fresh, new_release(activation.versions, activation.why), kept(&pipeline.limits))
+    pipeline.store.record_release(
+        fresh,
+        new_release(activation.versions, activation.provenance),
+        kept(&pipeline.limits),
+    )
 }
 
 /// Keeps versions whole.
@@ -40,18 +45,21 @@ pub(super) fn keep(pipeline: &ChatPipeline, sources: &[Source]) -> Result<(), St
 }
 
 /// A release as it is recorded.
-pub(super) fn new_release(versions: [VersionId; 3], why: &Why) -> NewRelease {
-    let (left, left_detail) = match why.how {
-        How::First | How::Directory | How::Deploy => ("replaced", None),
-        How::Rollback | How::Probation => ("rolled_back", Some(why.why.clone()).filter(|why| !why.is_empty())),
-        How::Fallback => ("broken", Some(format!("it did not start again: {}", why.why))),
+pub(super) fn new_release(versions: [VersionId; 3], provenance: &Provenance) -> NewRelease {
+    let Provenance { actor, trigger, reason, back_to, .. } = provenance;
+    let (left, left_detail) = match trigger {
+        Trigger::First | Trigger::Directory | Trigger::Deploy => ("replaced", None),
+        Trigger::Rollback | Trigger::Probation => {
+            ("rolled_back", Some(reason.clone()).filter(|reason| !reason.is_empty()))
+        }
+        Trigger::Fallback => ("broken", Some(format!("it did not start again: {reason}"))),
     };
     NewRelease {
         versions: versions.map(|version| version.whole()),
-        who: why.who.clone(),
-        how: why.how.name().to_owned(),
-        why: why.why.clone(),
-        back_to: why.back_to,
+        who: actor.clone(),
+        how: trigger.name().to_owned(),
+        why: reason.clone(),
+        back_to: *back_to,
         left: left.to_owned(),
         left_detail,
     }
@@ -97,23 +105,23 @@ pub fn as_deployed(stored: Option<StoredVersion>, handler: HandlerKind, id: &str
     Ok(source)
 }
 
-/// The marks that the store remembers.
-pub(super) fn bad(pipeline: &ChatPipeline) -> Result<HashMap<VersionId, String>, StoreError> {
-    let marks = pipeline.store.bad_versions()?;
-    Ok(marks.into_iter().filter_map(|(id, evidence)| Some((VersionId::read(&id)?, evidence))).collect())
+/// The blocked versions, with the evidence.
+pub(super) fn blocked(pipeline: &ChatPipeline) -> Result<HashMap<VersionId, String>, StoreError> {
+    let blocked = pipeline.store.bad_versions()?;
+    Ok(blocked.into_iter().filter_map(|(id, evidence)| Some((VersionId::read(&id)?, evidence))).collect())
 }
 
 /// What the directory and the config say of a handler.
-pub(super) fn seen(handler: HandlerKind, file: &str, settings: &ondol_host_handlers::SettingsMap) -> Seen {
+pub(super) fn seen(handler: HandlerKind, file: &str, settings: &SettingsMap) -> Seen {
     Seen { handler: handler.name().to_owned(), sha256: file.to_owned(), settings: settings_json(settings) }
 }
 
 /// 64 hexadecimal digits.
 pub(super) fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    HEXLOWER.encode(&Sha256::digest(bytes))
 }
 
 /// An object of texts. Its keys are in order, so that what is equal reads equal.
-pub(super) fn settings_json(settings: &ondol_host_handlers::SettingsMap) -> String {
+pub(super) fn settings_json(settings: &SettingsMap) -> String {
     serde_json::to_string(settings).unwrap_or_else(|_| "{}".to_owned())
 }

@@ -15,7 +15,7 @@ use self::tally::{Place, Tally};
 use super::{Misuse, Output};
 use crate::chat::as_deployed;
 use crate::config::{Config, ConfigFlags, Limits};
-use ondol_host_handlers::{HandlerKind, Sandbox, Side, Source};
+use ondol_host_handlers::{Admission, HandlerKind, Sandbox, Side, Source, fits};
 use ondol_host_model::RoomId;
 use ondol_host_store::{Archive, StoredRelease};
 
@@ -85,8 +85,9 @@ impl Replay {
         {
             return Err(Misuse(format!("{}: there is no room {room}", path.display())).into());
         }
-        let sandbox = Arc::new(Sandbox::new(&config.limits.handlers(), None)?);
-        let mut replay = self.replay(&archive, &sandbox, &config.limits)?;
+        let limits = config.limits.handlers();
+        let admission = Admission::new(Arc::new(Sandbox::new(&limits.sandbox, None)?), limits.admission);
+        let mut replay = self.replay(&archive, &admission, &config.limits)?;
         let tally = self.ask(&archive, &mut replay)?;
         match self.output {
             Output::Json => super::print_json(&tally.json(&replay))?,
@@ -95,15 +96,15 @@ impl Replay {
         Ok(if tally.all_same() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
-    /// Both versions, through the gate.
+    /// Both versions, admitted.
     fn replay(
         &self,
         archive: &Archive,
-        sandbox: &Arc<Sandbox>,
+        admission: &Admission,
         limits: &Limits,
     ) -> anyhow::Result<ondol_host_handlers::Replay> {
         let wasm = super::read(&self.file, Some(limits))?;
-        let handler = self.handler_of(sandbox, &wasm)?;
+        let handler = self.handler_of(admission.sandbox(), &wasm)?;
         let given = super::call::settings(&self.settings)?;
         let active = archive.active_release()?;
         let active = active.as_ref().map(|release| active_source(archive, release, handler));
@@ -121,8 +122,8 @@ impl Replay {
         };
         let settings = if given.is_empty() { Arc::clone(&before.settings) } else { Arc::new(given) };
         let after = Source { handler, wasm, settings, cases: None };
-        let before = Side::load(sandbox, &before).map_err(|error| Misuse(format!("{told}: {error}")))?;
-        let after = Side::load(sandbox, &after).map_err(|error| unusable(&self.file, &error))?;
+        let before = Side::admit(admission, before).map_err(|error| Misuse(format!("{told}: {error}")))?;
+        let after = Side::admit(admission, after).map_err(|error| unusable(&self.file, &error))?;
         Ok(ondol_host_handlers::Replay::new(before, after))
     }
 
@@ -131,7 +132,7 @@ impl Replay {
         if let Some(handler) = self.handler {
             return Ok(handler);
         }
-        match sandbox.fits(wasm).map_err(|error| unusable(&self.file, &error))?.as_slice() {
+        match fits(sandbox, wasm).map_err(|error| unusable(&self.file, &error))?.as_slice() {
             [handler] => Ok(*handler),
             [] => Err(unusable(&self.file, &"it fits no handler's world; `ondol inspect` says why")),
             _ => Err(unusable(&self.file, &"it fits more than one handler's world: give --handler")),
