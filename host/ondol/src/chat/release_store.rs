@@ -13,7 +13,7 @@ use ondol_host_model::Timestamp;
 use ondol_host_store::{AboutVersion, DirectorySnapshot, ReleaseRecord, Retention, StoreError, StoredVersion};
 
 /// How much of the history is kept.
-pub(super) fn kept(limits: &Limits) -> Retention {
+pub(super) fn retention(limits: &Limits) -> Retention {
     Retention { versions_max: limits.versions_kept_max, releases_max: limits.releases_kept_max }
 }
 
@@ -31,7 +31,11 @@ pub(super) fn ledger(pipeline: &Arc<ChatPipeline>) -> Ledger {
 
 fn record(pipeline: &ChatPipeline, activation: &Activation<'_>) -> Result<u64, StoreError> {
     let fresh = activation.fresh.iter().map(stored_version).collect();
-    pipeline.store.releases().record(fresh, new_release(activation.versions, activation.why), kept(&pipeline.limits))
+    pipeline.store.releases().record(
+        fresh,
+        new_release(activation.versions, activation.why),
+        retention(&pipeline.limits),
+    )
 }
 
 /// Keeps versions whole.
@@ -104,7 +108,11 @@ pub(super) fn bad(pipeline: &ChatPipeline) -> Result<HashMap<VersionId, String>,
 }
 
 /// What the directory and the config say of a handler.
-pub(super) fn seen(handler: HandlerKind, file: &str, settings: &ondol_host_handlers::SettingsMap) -> DirectorySnapshot {
+pub(super) fn directory_snapshot(
+    handler: HandlerKind,
+    file: &str,
+    settings: &ondol_host_handlers::SettingsMap,
+) -> DirectorySnapshot {
     DirectorySnapshot { handler: handler.name().to_owned(), sha256: file.to_owned(), settings: settings_json(settings) }
 }
 

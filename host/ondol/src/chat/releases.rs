@@ -154,7 +154,7 @@ impl Releases {
         }
         let error = ReleaseError::Refused(refused);
         let release = release_store::new_release(versions, why);
-        let (reason, kept) = (error.to_string(), release_store::kept(&self.pipeline.limits));
+        let (reason, retention) = (error.to_string(), release_store::retention(&self.pipeline.limits));
         let Why { who, why: purpose, .. } = why;
         tracing::warn!(
             who,
@@ -163,7 +163,7 @@ impl Releases {
             reason,
             "deploy by {who} ({purpose}) rejected: {reason}"
         );
-        if let Err(error) = self.pipeline.store.releases().record_rejected(release, reason, kept) {
+        if let Err(error) = self.pipeline.store.releases().record_rejected(release, reason, retention) {
             tracing::error!(%error, "rejected deploy not recorded: {error}");
         }
         Err(error)
@@ -243,11 +243,8 @@ impl Releases {
             Some(bytes) => release_store::sha256(bytes),
             None => self.seen_file(handler),
         };
-        if let Err(error) = self.pipeline.store.releases().save_directory_snapshot(release_store::seen(
-            handler,
-            &file,
-            self.config_of(handler),
-        )) {
+        let snapshot = release_store::directory_snapshot(handler, &file, self.config_of(handler));
+        if let Err(error) = self.pipeline.store.releases().save_directory_snapshot(snapshot) {
             tracing::warn!(%handler, %error, "file of handler {handler} not remembered: the next start will deploy it again: {error}");
         }
         true
