@@ -78,7 +78,10 @@ fn what_is_missing_or_not_good_is_named() {
     assert_eq!(from_query("user_id=7&nickname=a%00&email=e"), Err(IdentityError::Control("nickname")));
     assert_eq!(from_query("user_id=7&nickname=%FF&email=e"), Err(IdentityError::NotText("nickname")));
     let long = format!("user_id=7&nickname={}&email=e", "가".repeat(65));
-    assert_eq!(from_query(&long), Err(IdentityError::TooLong("nickname", 64)));
+    assert_eq!(
+        from_query(&long),
+        Err(IdentityError::TooLong { key: "nickname", limit: "nickname_chars_max", chars_max: 64 })
+    );
     let empty = optional("a=b", &HeaderMap::new(), &Limits::default());
     assert_eq!(empty, Ok(None));
     assert!(optional("user_id=7", &HeaderMap::new(), &Limits::default()).is_err());
