@@ -6,7 +6,7 @@ mod log;
 use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -75,7 +75,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
 }
 
 async fn start(config: &Config) -> anyhow::Result<()> {
-    let ignored = config::foreign_variables();
+    let ignored = config::ignored_variables();
     if !ignored.is_empty() {
         let names = ignored.join(", ");
         tracing::info!(%names, "ignoring environment variables of a Kubernetes service or a Docker link: {names}");
@@ -126,12 +126,18 @@ async fn open(config: &Config) -> anyhow::Result<Chat> {
         let mut sandbox = Sandbox::new(&config.limits.handlers(), Some(&config.cache_dir()))
             .context("cannot create the sandbox")?
             .failing(config.failure);
-        if let Some(program) = config::program() {
+        if let Some(program) = own_executable() {
             sandbox = sandbox.compiling_aside(program);
         }
         Chat::open(&config, sandbox)
     });
     opened.await?
+}
+
+/// The running executable, for the compiler process. On Linux this is the same program even after its file was replaced.
+fn own_executable() -> Option<PathBuf> {
+    let own = PathBuf::from("/proc/self/exe");
+    if own.exists() { Some(own) } else { std::env::current_exe().ok() }
 }
 
 /// Prints the startup line, the only one on standard output.
