@@ -47,7 +47,7 @@ async fn not_ready(server: &TestServer, told: &str, handlers: &[&str]) -> TestRe
         assert!(!lacks || status["fault"].as_str().unwrap().contains(handler), "{status}");
         assert!(!lacks || server.startup().contains(&format!("{handler}=none")), "{}", server.startup());
     }
-    command(server, &["status"])?.expect_parts(0, &["NOT READY", "the built-in handler answers in its place"])
+    command(server, &["status"])?.expect_parts(0, &["NOT READY", "the built-in handler answers as fallback"])
 }
 
 /// What a room hears of "hi".
@@ -72,9 +72,9 @@ async fn without_messages() -> TestResult<TestServer> {
 }
 
 #[tokio::test]
-async fn the_built_in_handler_answers_under_the_settings_of_the_missing_one() -> TestResult {
+async fn the_fallback_answers_under_the_settings_of_the_missing_handler() -> TestResult {
     let server = without_messages().await?;
-    let line = server.wait_for_log("handler has no version, the built-in handler answers in its place").await?;
+    let line = server.wait_for_log("has no version: its built-in handler answers").await?;
     assert!(line.contains("handler=messages") && line.contains("messages.wasm: it cannot be read"), "{line}");
     not_ready(&server, "messages does", &["messages"]).await?;
     let room = server.create_room("lobby").await?;
@@ -97,7 +97,7 @@ async fn settings_cannot_be_deployed_without_a_handler() -> TestResult {
 }
 
 #[tokio::test]
-async fn the_first_version_replaces_the_built_in_handler_without_probation() -> TestResult {
+async fn the_first_version_replaces_the_fallback_without_probation() -> TestResult {
     let server = without_messages().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
@@ -143,7 +143,7 @@ async fn broken_handlers_do_not_keep_the_server_from_starting() -> TestResult {
     let server = with_broken_files().await?;
     for handler in ["messages", "events"] {
         let named = format!("handler={handler} ");
-        let line = server.log().line_since(0, &["handler has no version", &named, ".wasm: it is"]).await;
+        let line = server.log().line_since(0, &["has no version", &named, ".wasm: it is"]).await;
         line.map_err(|error| error.context(handler))?;
     }
     not_ready(&server, "messages and events do", &["messages", "events"]).await?;
@@ -186,13 +186,13 @@ async fn two_broken_handlers_are_replaced_one_after_the_other() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_broken_file_that_is_mended_while_the_server_is_down_is_taken_at_its_start() -> TestResult {
+async fn a_file_repaired_while_the_server_is_down_is_deployed_at_its_start() -> TestResult {
     let mut server = stood_in().handler("events", workspace().join("Cargo.toml")).start().await?;
     not_ready(&server, "events does", &["events"]).await?;
     // The same file is not refused again and again, but when somebody asks for another look it is looked at.
     let mark = server.log().mark();
     server.signal("HUP")?;
-    let line = server.log().line_since(mark, &["handler was not taken, the built-in handler goes on"]).await?;
+    let line = server.log().line_since(mark, &["rejected, keeping the built-in handler"]).await?;
     assert!(line.contains("handler=events"), "{line}");
     fs::copy(guest("shouting_events"), server.handlers().join("mended"))?;
     let file = server.handlers().join("events.wasm");
@@ -203,13 +203,13 @@ async fn a_broken_file_that_is_mended_while_the_server_is_down_is_taken_at_its_s
 }
 
 #[tokio::test]
-async fn where_the_store_has_lost_one_handler_the_others_go_on() -> TestResult {
+async fn a_handler_that_is_broken_in_the_store_leaves_the_others_running() -> TestResult {
     let mut server = stood_in().start().await?;
     let spoil = "UPDATE component SET wasm = x'00' WHERE sha256 = (SELECT component FROM version WHERE handler = ?1)";
     assert_eq!(Connection::open(server.database_file())?.execute(spoil, ["messages"])?, 1);
     fs::remove_dir_all(server.handlers())?;
     server.restart().await?;
-    let line = server.wait_for_log("handler has no version").await?;
+    let line = server.wait_for_log("has no version").await?;
     assert!(line.contains("handler=messages") && line.contains("broken in the store"), "{line}");
     not_ready(&server, "messages does", &["messages"]).await?;
     assert_eq!(hears(&server).await?["message"], "hi");
@@ -250,7 +250,7 @@ async fn a_first_version_that_became_active_survives_a_kill() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_kill_while_the_first_version_comes_leaves_none_or_a_whole_one() -> TestResult {
+async fn a_kill_during_the_first_deploy_leaves_no_version_or_a_whole_one() -> TestResult {
     let mut chance = Chance::new(12);
     for _ in 0..8 {
         // It becomes active after some 40 ms without a change in the directory.
@@ -261,7 +261,7 @@ async fn a_kill_while_the_first_version_comes_leaves_none_or_a_whole_one() -> Te
 }
 
 #[tokio::test]
-async fn where_nobody_is_to_stand_in_any_more_the_server_does_not_start_and_keeps_what_it_has() -> TestResult {
+async fn a_missing_handler_without_its_fallback_keeps_the_server_from_starting_and_changes_nothing() -> TestResult {
     let wanted = "failure = { messages = \"default\" }";
     let mut server = TestServer::setup().admin().config(wanted).without("messages").start().await?;
     server.upload("events", guest("shouting_events")).await?.expect(200)?;
@@ -279,7 +279,7 @@ async fn where_nobody_is_to_stand_in_any_more_the_server_does_not_start_and_keep
 }
 
 #[tokio::test]
-async fn where_nobody_stands_in_a_missing_handler_keeps_the_server_from_starting() -> TestResult {
+async fn a_missing_handler_without_a_fallback_keeps_the_server_from_starting() -> TestResult {
     for (setup, missing) in [
         (stood_in().without("rooms").without("events"), "rooms.wasm"),
         (TestServer::setup().without("messages"), "messages.wasm"),
@@ -292,7 +292,7 @@ async fn where_nobody_stands_in_a_missing_handler_keeps_the_server_from_starting
 }
 
 #[tokio::test]
-async fn faults_of_a_canary_end_it_where_only_the_built_in_handler_was_before() -> TestResult {
+async fn faults_end_a_canary_that_replaced_only_the_fallback() -> TestResult {
     let server = stood_in().without("events").start().await?;
     let mut rooms = Vec::new();
     for number in 0..20 {

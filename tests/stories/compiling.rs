@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use ondol_tests::command::binary;
-use ondol_tests::system::{children, command_line, cpu_ms, scheduling_policy};
+use ondol_tests::system::{children, command_line, cpu_ms, scheduling_policy, status};
 use ondol_tests::{TestResult, TestServer, guest, until};
 use serde_json::json;
 
@@ -37,7 +37,7 @@ fn sums(functions: u32, length: usize) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn compiling_takes_no_longer_than_it_may_and_holds_up_nobody() -> TestResult {
+async fn a_slow_compilation_is_stopped_and_holds_up_no_message() -> TestResult {
     // A server without the limit leaves the code of what is to be compiled in time in the cache.
     let patient = TestServer::setup().admin().start().await?;
     patient.upload("events", guest("shouting_events")).await?.expect(200)?;
@@ -61,7 +61,7 @@ async fn compiling_takes_no_longer_than_it_may_and_holds_up_nobody() -> TestResu
 }
 
 #[tokio::test]
-async fn compiling_takes_no_more_memory_than_it_may() -> TestResult {
+async fn a_compilation_that_needs_too_much_memory_is_stopped() -> TestResult {
     let server = TestServer::setup().admin().limit("handler_compile_memory_bytes_max", 64 << 20).start().await?;
     let many = server.admin("POST", "/v1/handlers/events")?.body("application/wasm", sums(200_000, 1));
     let reasons = refused(&many.send().await?, "events", "compile")?;
@@ -71,7 +71,7 @@ async fn compiling_takes_no_more_memory_than_it_may() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_compiler_ends_with_the_server_that_asked_it() -> TestResult {
+async fn a_compiler_process_ends_with_its_server() -> TestResult {
     let server = TestServer::setup().admin().start().await?;
     let slow = server.admin("POST", "/v1/handlers/events")?.body("application/wasm", sums(1_200, 999));
     let slow = tokio::spawn(slow.send());
@@ -96,19 +96,15 @@ async fn a_compiler_ends_with_the_server_that_asked_it() -> TestResult {
 
 /// Not the server's compiler: on a busy machine that one may get no CPU.
 #[tokio::test]
-async fn a_compiler_that_gives_way_is_one_thread() -> TestResult {
+async fn a_compiler_in_the_background_has_one_thread() -> TestResult {
     let mut compiler = Command::new(binary());
     compiler.args(["compile", "524288", "1073741824", "--giving-way"]).stdin(Stdio::piped()).stdout(Stdio::null());
     let mut compiler = compiler.spawn()?;
     let mut input = compiler.stdin.take().expect("it has a pipe");
     let told = std::thread::spawn(move || input.write_all(&sums(1_200, 1_000)));
     let process = compiler.id();
-    let threads = until("100 ms of CPU", async || {
-        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-        let field = |number: usize| stat.rsplit_once(") ")?.1.split(' ').nth(number - 3)?.parse::<u64>().ok();
-        // The 14th is the CPU time in hundredths of a second, the 20th the number of threads: see proc_pid_stat(5).
-        (field(14)? >= 10).then_some(field(20)?)
-    });
+    let threads =
+        until("100 ms of CPU", async || (cpu_ms(process).ok()? >= 100).then_some(status(process, "Threads").ok()?));
     let threads = threads.await;
     compiler.kill()?;
     compiler.wait()?;

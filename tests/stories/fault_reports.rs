@@ -127,7 +127,7 @@ async fn soured() -> TestResult<(TestServer, Client)> {
 async fn a_handler_that_fails_at_every_message_makes_the_server_not_ready() -> TestResult {
     let (server, _ann) = soured().await?;
     let answer = server.get("/readyz").await?;
-    assert_eq!(answer.expect_detail(503, "not_ready")?, "Not ready: events does not answer");
+    assert_eq!(answer.expect_detail(503, "not_ready")?, "Not ready: events is failing");
     assert_eq!(server.admin("GET", "/readyz")?.send().await?.status, 503);
     server.get("/healthz").await?.expect(200)?;
     let status = status(&server).await?;

@@ -37,7 +37,7 @@ async fn a_handler_that_spins_is_stopped_at_its_deadline() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_handler_that_takes_all_memory_is_stopped() -> TestResult {
+async fn a_handler_that_allocates_without_end_is_stopped() -> TestResult {
     let (server, mut ann) = with("hungry_messages").await?;
     faulty(&server, &mut ann, "hungry").await?;
     server.wait_for_log("handler_memory_bytes_max").await?;
@@ -51,19 +51,19 @@ async fn a_handler_that_recurses_without_end_is_stopped() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_handler_that_answers_too_much_is_stopped() -> TestResult {
+async fn a_handler_that_returns_too_much_is_stopped() -> TestResult {
     let (server, mut ann) = with("huge_messages").await?;
     faulty(&server, &mut ann, "huge").await
 }
 
 #[tokio::test]
-async fn a_handler_has_no_way_to_wait() -> TestResult {
+async fn a_handler_cannot_sleep() -> TestResult {
     let (server, mut ann) = with("sleeping_messages").await?;
     faulty(&server, &mut ann, "sleep").await
 }
 
 #[tokio::test]
-async fn a_handler_sees_nothing_of_the_machine() -> TestResult {
+async fn a_handler_sees_no_files_variables_or_arguments() -> TestResult {
     let (_server, mut ann) = with("sleeping_messages").await?;
     ann.say("snoop").await?;
     let found = ann.next_message().await?;
@@ -73,7 +73,7 @@ async fn a_handler_sees_nothing_of_the_machine() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_trap_in_events_stores_nothing_and_uses_up_no_number() -> TestResult {
+async fn a_trap_in_events_stores_nothing_and_leaves_no_gap() -> TestResult {
     let server = TestServer::setup().handler("events", guest("trapping_events")).start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
@@ -88,7 +88,7 @@ async fn a_trap_in_events_stores_nothing_and_uses_up_no_number() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_trap_answers_a_post_as_well() -> TestResult {
+async fn a_trap_is_reported_to_a_post() -> TestResult {
     let server = TestServer::setup().handler("events", guest("trapping_events")).start().await?;
     let room = server.create_room("lobby").await?;
     let body = json!({"room": room, "message": "trap"}).to_string();
@@ -128,7 +128,7 @@ async fn another_room_chats_while_a_handler_spins() -> TestResult {
 }
 
 #[tokio::test]
-async fn another_room_chats_while_as_many_calls_spin_as_may() -> TestResult {
+async fn another_room_chats_while_the_maximum_of_calls_spin() -> TestResult {
     let server = spinning().await?;
     let mut spinners = Vec::new();
     for number in 0..12 {
@@ -152,7 +152,7 @@ async fn another_room_chats_while_as_many_calls_spin_as_may() -> TestResult {
 }
 
 #[tokio::test]
-async fn many_calls_that_spin_are_each_stopped() -> TestResult {
+async fn every_one_of_many_spinning_calls_is_stopped() -> TestResult {
     let server = TestServer::setup().handler("messages", guest("spinning_messages")).start().await?;
     let mut spinners = Vec::new();
     for number in 0..12 {
@@ -203,7 +203,7 @@ async fn an_instance_serves_no_more_calls_than_its_limit() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_fault_is_mended_by_a_swap() -> TestResult {
+async fn a_swap_repairs_a_failing_handler() -> TestResult {
     let (server, mut ann) = with("spinning_messages").await?;
     ann.say("spin").await?;
     ann.expect_error("handler_fault").await?;
@@ -213,7 +213,7 @@ async fn a_fault_is_mended_by_a_swap() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_message_that_failed_may_be_said_again_under_its_id() -> TestResult {
+async fn a_message_that_met_a_fault_can_be_retried_under_its_id() -> TestResult {
     let server = TestServer::setup().handler("events", guest("trapping_events")).start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;

@@ -4,7 +4,7 @@ use ondol_tests::{Heard, TestResult, TestServer, User};
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn a_message_is_heard_by_all_as_the_guide_writes_it() -> TestResult {
+async fn a_message_reaches_all_members_in_the_documented_form() -> TestResult {
     let server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, User::named("u1").called("사용자명").pictured("/media/profile.jpg")).await?;
@@ -25,7 +25,7 @@ async fn a_message_is_heard_by_all_as_the_guide_writes_it() -> TestResult {
 }
 
 #[tokio::test]
-async fn without_a_picture_there_is_null() -> TestResult {
+async fn a_missing_picture_is_null() -> TestResult {
     let server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
@@ -35,7 +35,7 @@ async fn without_a_picture_there_is_null() -> TestResult {
 }
 
 #[tokio::test]
-async fn what_is_said_is_text_and_never_changed_but_trimmed() -> TestResult {
+async fn a_text_is_trimmed_and_otherwise_unchanged() -> TestResult {
     let server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
@@ -48,7 +48,7 @@ async fn what_is_said_is_text_and_never_changed_but_trimmed() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_client_id_and_a_parent_come_back() -> TestResult {
+async fn a_message_carries_its_client_id_and_its_parent() -> TestResult {
     let server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
@@ -62,7 +62,7 @@ async fn a_client_id_and_a_parent_come_back() -> TestResult {
 }
 
 #[tokio::test]
-async fn keys_that_nobody_knows_are_ignored() -> TestResult {
+async fn unknown_keys_are_ignored() -> TestResult {
     let server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
@@ -95,7 +95,7 @@ async fn a_refusal_is_sent_to_the_sender_alone() -> TestResult {
 }
 
 #[tokio::test]
-async fn an_error_is_written_as_the_guide_writes_it() -> TestResult {
+async fn an_error_has_the_documented_form() -> TestResult {
     let server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
@@ -109,7 +109,7 @@ async fn an_error_is_written_as_the_guide_writes_it() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_binary_frame_is_an_error_and_no_end() -> TestResult {
+async fn a_binary_frame_is_refused_and_the_socket_stays_open() -> TestResult {
     let server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
@@ -122,7 +122,7 @@ async fn a_binary_frame_is_an_error_and_no_end() -> TestResult {
 }
 
 #[tokio::test]
-async fn two_thousand_characters_fit_whatever_their_bytes() -> TestResult {
+async fn two_thousand_characters_of_any_length_fit() -> TestResult {
     let server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
@@ -136,7 +136,7 @@ async fn two_thousand_characters_fit_whatever_their_bytes() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_deep_or_huge_json_harms_nobody() -> TestResult {
+async fn deep_and_huge_json_is_refused_or_ignored() -> TestResult {
     let server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
@@ -154,7 +154,7 @@ async fn a_deep_or_huge_json_harms_nobody() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_ping_is_answered_with_what_it_carried() -> TestResult {
+async fn a_pong_carries_the_bytes_of_its_ping() -> TestResult {
     let server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;

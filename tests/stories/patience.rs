@@ -16,7 +16,7 @@ async fn member(setup: Setup) -> TestResult<(TestServer, RawSocket)> {
 }
 
 #[tokio::test]
-async fn a_message_on_a_slow_line_arrives_as_long_as_its_bytes_do() -> TestResult {
+async fn a_slow_line_keeps_its_connection_while_bytes_arrive() -> TestResult {
     let (_server, mut socket) = member(TestServer::setup()).await?;
     // A piece for each ping, which cannot be answered in the midst of a frame: in all longer than an answer may take.
     let bytes = Frame::saying("slow but whole").bytes();
@@ -32,7 +32,7 @@ async fn a_message_on_a_slow_line_arrives_as_long_as_its_bytes_do() -> TestResul
 }
 
 #[tokio::test]
-async fn a_message_that_comes_too_slowly_is_closed() -> TestResult {
+async fn a_message_that_takes_too_long_closes_the_connection() -> TestResult {
     let (_server, mut socket) = member(TestServer::setup().limit("frame_ms_max", 500)).await?;
     let bytes = Frame::new(Frame::TEXT, vec![b' '; 60_000]).bytes();
     for byte in &bytes {
@@ -50,7 +50,7 @@ async fn a_message_that_comes_too_slowly_is_closed() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_message_of_empty_fragments_without_end_is_closed() -> TestResult {
+async fn endless_empty_fragments_close_the_connection() -> TestResult {
     let server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
@@ -66,7 +66,7 @@ async fn a_message_of_empty_fragments_without_end_is_closed() -> TestResult {
 }
 
 #[tokio::test]
-async fn as_many_fragments_as_may_be_are_one_message() -> TestResult {
+async fn a_message_can_have_the_maximum_of_fragments() -> TestResult {
     let (_server, mut socket) = member(TestServer::setup().limit("fragments_max", 100)).await?;
     let whole = Frame::saying("pieces").payload;
     let mut packet = Frame { fin: false, ..Frame::new(Frame::TEXT, "") }.bytes();
@@ -87,7 +87,7 @@ fn number_of(variable: &str, usual: u64) -> u64 {
 }
 
 #[tokio::test]
-async fn a_pause_of_the_process_closes_nobody_who_has_answered() -> TestResult {
+async fn a_pause_of_the_process_closes_no_client_that_answers() -> TestResult {
     let (count, pause_ms) = (number_of("STORY_SOCKETS", 60), number_of("STORY_PAUSE_MS", 3_000));
     // Pings, and the time for their answers, pass within a pause.
     let setup = TestServer::setup().limit("ping_interval_ms", pause_ms / 4).limit("pong_ms_max", pause_ms / 2);

@@ -102,24 +102,25 @@ async fn the_history_records_a_failed_probation() -> TestResult {
 async fn the_log_of_a_failed_probation_contains_no_text_of_a_message() -> TestResult {
     let (server, _ann, _) = failed_probation().await?;
     let log = server.log().since(0).join("\n");
-    assert_eq!(log.matches("the version before answered instead").count(), 3, "{log}");
+    assert_eq!(log.matches("the baseline answered instead").count(), 3, "{log}");
     assert!(!log.contains("secret"), "a text is in the log");
     Ok(())
 }
 
 #[tokio::test]
-async fn the_status_shows_the_evidence_against_a_bad_version() -> TestResult {
+async fn the_status_shows_the_evidence_against_a_blocked_version() -> TestResult {
     let (server, _ann, bad) = failed_probation().await?;
     let status = asked(&server, "/v1/status").await?;
     let evidence = status["bad"][&bad].as_str().unwrap();
     for part in ["3 of", "probation_faults_max = 3", "events.message", "one of twenty", "a last line", "secret 20"] {
         assert!(evidence.contains(part), "no {part:?} in {evidence}");
     }
-    command(&server, &["status"])?.expect_parts(0, &["bad ", "refused unless forced", "probation_faults_max = 3"])
+    command(&server, &["status"])?
+        .expect_parts(0, &["blocked version ", "deployable only with --force", "probation_faults_max = 3"])
 }
 
 #[tokio::test]
-async fn nobody_of_many_who_talk_while_a_bad_version_comes_and_goes_hears_an_error() -> TestResult {
+async fn no_member_receives_an_error_while_a_bad_version_is_rolled_back() -> TestResult {
     let server = operated().await?;
     let mut rooms = Vec::new();
     for _ in 0..8 {
@@ -142,7 +143,7 @@ async fn nobody_of_many_who_talk_while_a_bad_version_comes_and_goes_hears_an_err
 }
 
 #[tokio::test]
-async fn a_bad_version_is_refused_also_after_a_restart() -> TestResult {
+async fn a_blocked_version_is_rejected_also_after_a_restart() -> TestResult {
     let (mut server, _ann, _) = failed_probation().await?;
     for _ in 0..2 {
         let detail = server.upload("events", guest("twentieth_events")).await?;
@@ -154,7 +155,7 @@ async fn a_bad_version_is_refused_also_after_a_restart() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_bad_version_that_is_forced_has_no_probation() -> TestResult {
+async fn a_forced_version_has_no_probation() -> TestResult {
     let (server, mut ann, _) = failed_probation().await?;
     let file = format!("events={}", guest("twentieth_events").display());
     command(&server, &["deploy", &file])?.expect_parts(1, &["marked as bad"])?;
@@ -169,7 +170,7 @@ async fn a_bad_version_that_is_forced_has_no_probation() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_share_of_faults_is_enough_once_there_are_calls() -> TestResult {
+async fn a_percentage_of_faults_fails_a_probation_once_there_are_enough_calls() -> TestResult {
     let server = TestServer::setup()
         .admin()
         .limit("probation_faults_max", 1_000)
@@ -184,7 +185,7 @@ async fn a_share_of_faults_is_enough_once_there_are_calls() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_version_that_spins_is_gone_after_three_deadlines() -> TestResult {
+async fn a_version_that_spins_is_rolled_back_after_three_deadlines() -> TestResult {
     let server = operated().await?;
     let mut ann = member(&server).await?;
     server.upload("messages", guest("spinning_messages")).await?.expect(200)?;
@@ -198,7 +199,7 @@ async fn a_version_that_spins_is_gone_after_three_deadlines() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_version_that_is_many_times_slower_goes_back() -> TestResult {
+async fn a_version_that_is_many_times_slower_is_rolled_back() -> TestResult {
     let server = operated().await?;
     let mut ann = member(&server).await?;
     // A version before that takes long once is not asked again, and a busy machine may hold it up at any call: then the next
@@ -221,7 +222,7 @@ async fn a_version_that_is_many_times_slower_goes_back() -> TestResult {
 }
 
 #[tokio::test]
-async fn what_the_version_before_cannot_answer_either_is_nobodys_fault() -> TestResult {
+async fn a_fault_that_the_baseline_shares_does_not_count() -> TestResult {
     let server = TestServer::setup().admin().handler("events", guest("trapping_events")).start().await?;
     let mut ann = member(&server).await?;
     let body = json!({ "a": "setting" }).to_string();
@@ -268,7 +269,7 @@ async fn twenty_rooms(server: &TestServer) -> TestResult<Vec<Client>> {
 }
 
 #[tokio::test]
-async fn a_canary_answers_in_its_rooms_alone_until_it_is_promoted() -> TestResult {
+async fn a_canary_answers_only_in_its_rooms_until_it_is_promoted() -> TestResult {
     let server = operated().await?;
     let mut rooms = twenty_rooms(&server).await?;
     canary(&server, "events", guest("shouting_events"), 50).await?;
@@ -287,7 +288,7 @@ async fn a_canary_answers_in_its_rooms_alone_until_it_is_promoted() -> TestResul
 }
 
 #[tokio::test]
-async fn a_canary_that_is_dropped_has_never_been_the_release() -> TestResult {
+async fn a_dropped_canary_leaves_no_release() -> TestResult {
     let server = operated().await?;
     let mut rooms = twenty_rooms(&server).await?;
     let file = format!("events={}", guest("shouting_events").display());
@@ -300,7 +301,7 @@ async fn a_canary_that_is_dropped_has_never_been_the_release() -> TestResult {
 }
 
 #[tokio::test]
-async fn faults_of_a_canary_end_it_and_no_sender_notices() -> TestResult {
+async fn faults_end_a_canary_and_no_sender_receives_an_error() -> TestResult {
     let server = operated().await?;
     let mut rooms = twenty_rooms(&server).await?;
     let row = canary(&server, "events", guest("twentieth_events"), 80).await?;
@@ -320,7 +321,7 @@ async fn faults_of_a_canary_end_it_and_no_sender_notices() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_shadow_is_asked_the_same_and_heard_by_nobody() -> TestResult {
+async fn a_shadow_answers_copies_of_calls_unseen() -> TestResult {
     let server = operated().await?;
     let mut ann = member(&server).await?;
     shadow(&server, "events", guest("shouting_events")).await?;
@@ -335,16 +336,16 @@ async fn a_shadow_is_asked_the_same_and_heard_by_nobody() -> TestResult {
     assert!(difference["active"].as_str().unwrap().contains("\"hi\""), "{difference}");
     assert!(difference["shadow"].as_str().unwrap().contains("\"HI\""), "{difference}");
     assert!(row["active"]["mean_us"].as_f64().unwrap() > 0.0 && row["shadow"]["p99_us"].as_f64().unwrap() > 0.0);
-    command(&server, &["shadow", "status"])?.expect_parts(0, &["10 calls", "10 answered otherwise", "µs"])?;
+    command(&server, &["shadow", "status"])?.expect_parts(0, &["10 calls", "10 answered differently", "µs"])?;
     command(&server, &["status"])?.expect_parts(0, &["shadow since"])?;
-    command(&server, &["shadow", "stop"])?.expect_parts(0, &["the shadow is over", "10 calls"])?;
+    command(&server, &["shadow", "stop"])?.expect_parts(0, &["shadow ended", "10 calls"])?;
     command(&server, &["shadow", "status"])?.expect_parts(1, &["no shadow"])?;
     assert_eq!(asked(&server, "/v1/releases").await?.as_array().unwrap().len(), 1);
     Ok(())
 }
 
 #[tokio::test]
-async fn a_shadow_of_the_same_code_never_differs() -> TestResult {
+async fn a_shadow_of_the_same_code_shows_no_difference() -> TestResult {
     let server = operated().await?;
     let mut ann = member(&server).await?;
     let file = "messages.text_length_max=1000";
@@ -360,7 +361,7 @@ async fn a_shadow_of_the_same_code_never_differs() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_shadow_that_spins_or_traps_harms_nobody() -> TestResult {
+async fn a_failing_shadow_does_not_disturb_the_chat() -> TestResult {
     for (handler, name, text) in [("messages", "spinning_messages", "spin"), ("events", "trapping_events", "trap")] {
         let server = TestServer::setup().admin().limit("shadow_queue_max", 8).start().await?;
         let mut ann = member(&server).await?;
@@ -383,7 +384,7 @@ async fn a_shadow_that_spins_or_traps_harms_nobody() -> TestResult {
 }
 
 #[tokio::test]
-async fn what_waits_for_a_shadow_is_bounded_in_bytes() -> TestResult {
+async fn the_queue_of_a_shadow_has_a_maximum_of_bytes() -> TestResult {
     let server = TestServer::setup().admin().limit("shadow_queue_bytes_max", 1_024).start().await?;
     let mut ann = member(&server).await?;
     shadow(&server, "events", guest("shouting_events")).await?;

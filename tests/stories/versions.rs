@@ -66,7 +66,7 @@ async fn a_rollback_needs_no_file() -> TestResult {
 }
 
 #[tokio::test]
-async fn one_step_after_another_leads_further_back() -> TestResult {
+async fn repeated_rollbacks_step_further_back() -> TestResult {
     let server = operated().await?;
     let mut versions = vec![active(&server, "events").await?];
     for what in ["nothing", "joins_and_leaves"] {
@@ -85,7 +85,7 @@ async fn one_step_after_another_leads_further_back() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_named_version_comes_back_alone() -> TestResult {
+async fn a_rollback_to_a_version_leaves_the_other_handlers_alone() -> TestResult {
     let server = operated().await?;
     let first = active(&server, "events").await?;
     server.upload("events", guest("shouting_events")).await?.expect(200)?;
@@ -97,7 +97,7 @@ async fn a_named_version_comes_back_alone() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_restart_keeps_what_an_operator_made_active() -> TestResult {
+async fn a_restart_keeps_the_active_release() -> TestResult {
     let mut server = operated().await?;
     server.upload("events", guest("shouting_events")).await?.expect(200)?;
     server.restart().await?;
@@ -111,7 +111,7 @@ async fn a_restart_keeps_what_an_operator_made_active() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_start_needs_no_files_once_it_has_versions() -> TestResult {
+async fn a_start_needs_no_files_once_versions_are_stored() -> TestResult {
     let mut server = operated().await?;
     let before = server.startup().split(" rooms=").nth(1).unwrap().split(" admin=").next().unwrap().to_owned();
     fs::remove_dir_all(server.handlers())?;
@@ -121,13 +121,13 @@ async fn a_start_needs_no_files_once_it_has_versions() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_file_that_changed_while_the_server_was_down_is_offered_at_its_start() -> TestResult {
+async fn a_file_that_changed_while_the_server_was_down_is_deployed_at_its_start() -> TestResult {
     let mut server = operated().await?;
     server.upload("messages", guest("relaying_messages")).await?.expect(200)?;
     let relaying = active(&server, "messages").await?;
     handlers::place(&server.handlers(), "events", b"half a file")?;
     server.restart().await?;
-    server.wait_for_log("handler was not taken").await?;
+    server.wait_for_log("rejected, keeping").await?;
     fs::write(server.handlers().join("events.wasm"), handlers::read(&guest("shouting_events"))?)?;
     server.restart().await?;
     assert!(shouts(&server).await?);
@@ -138,7 +138,7 @@ async fn a_file_that_changed_while_the_server_was_down_is_offered_at_its_start()
 }
 
 #[tokio::test]
-async fn a_sighup_does_not_undo_what_an_operator_deployed() -> TestResult {
+async fn a_sighup_does_not_undo_a_deploy() -> TestResult {
     let server = operated().await?;
     server.upload("events", guest("shouting_events")).await?.expect(200)?;
     server.signal("HUP")?;
@@ -149,10 +149,10 @@ async fn a_sighup_does_not_undo_what_an_operator_deployed() -> TestResult {
 }
 
 #[tokio::test]
-async fn the_directory_goes_through_the_gate_and_into_the_history() -> TestResult {
+async fn files_pass_the_admission_checks_and_appear_in_the_history() -> TestResult {
     let server = operated().await?;
     server.deploy("events", guest("shouting_events")).await?;
-    server.deploy_in_vain("messages", &handlers::read(&guest("needy"))?).await?;
+    server.deploy_rejected("messages", &handlers::read(&guest("needy"))?).await?;
     let history = asked(&server, "/v1/releases").await?;
     let rows: Vec<_> = history.as_array().unwrap().iter().map(|row| [&row["how"], &row["outcome"]]).collect();
     let named = |how: &str, outcome: &str| [json!(how), json!(outcome)];
@@ -163,7 +163,7 @@ async fn the_directory_goes_through_the_gate_and_into_the_history() -> TestResul
 }
 
 #[tokio::test]
-async fn the_last_versions_are_kept_and_the_oldest_are_not() -> TestResult {
+async fn only_the_latest_versions_are_kept() -> TestResult {
     let server = TestServer::setup().admin().limit("versions_kept_max", 3).start().await?;
     let first = active(&server, "messages").await?;
     for length in 1..=4 {
@@ -190,7 +190,7 @@ fn spoil(server: &TestServer, version: &str) -> TestResult {
 }
 
 #[tokio::test]
-async fn a_broken_version_gives_way_to_the_release_before_it_and_says_so() -> TestResult {
+async fn a_broken_version_falls_back_to_the_release_before_it() -> TestResult {
     let mut server = operated().await?;
     let first = active(&server, "events").await?;
     server.upload("events", guest("shouting_events")).await?.expect(200)?;
@@ -210,7 +210,7 @@ async fn a_broken_version_gives_way_to_the_release_before_it_and_says_so() -> Te
 }
 
 #[tokio::test]
-async fn a_store_without_one_good_release_leaves_it_to_the_files() -> TestResult {
+async fn a_store_without_a_good_release_falls_back_to_the_files() -> TestResult {
     let mut server = operated().await?;
     spoil(&server, &active(&server, "events").await?)?;
     server.restart().await?;
@@ -220,7 +220,7 @@ async fn a_store_without_one_good_release_leaves_it_to_the_files() -> TestResult
 }
 
 #[tokio::test]
-async fn a_version_that_is_marked_as_bad_is_refused_until_somebody_insists() -> TestResult {
+async fn a_blocked_version_is_rejected_unless_forced() -> TestResult {
     let mut server = operated().await?;
     server.upload("events", guest("shouting_events")).await?.expect(200)?;
     let shouting = active(&server, "events").await?;
@@ -334,7 +334,7 @@ async fn a_kill_while_a_deploy_waits_for_the_disk_leaves_a_whole_release() -> Te
 }
 
 #[tokio::test]
-async fn what_cannot_be_recorded_does_not_become_active() -> TestResult {
+async fn a_release_that_cannot_be_recorded_does_not_become_active() -> TestResult {
     let server = TestServer::setup().admin().start().await?;
     server.upload("events", guest("shouting_events")).await?.expect(200)?;
     server.fill_disk(true)?;
@@ -349,7 +349,7 @@ async fn what_cannot_be_recorded_does_not_become_active() -> TestResult {
 }
 
 #[tokio::test]
-async fn deploys_at_once_come_one_after_another_and_none_is_lost() -> TestResult {
+async fn simultaneous_deploys_become_one_release_after_another() -> TestResult {
     let server = operated().await?;
     let set = async |length: u32| {
         let body = json!({ "text_length_max": length }).to_string();

@@ -79,7 +79,7 @@ impl Tally {
         }
         let more = self.different() - self.differences.len();
         if more > 0 {
-            println!("\n{more} more differences; raise --show to see them");
+            println!("\n{more} more not shown; raise --show to see them");
         }
         if self.slow >= SLOW_MAX {
             println!("\nstopped early: {SLOW_MAX} calls exceeded their deadline");
