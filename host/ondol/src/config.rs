@@ -1,5 +1,6 @@
-//! The configuration: every setting with its default, from four layers. Each layer overrides the one before: the defaults, a
-//! TOML file, the environment, the command line. A value in here has the right type and is within its range.
+//! The configuration: every setting with its default, from four layers. Each layer overrides the one before: the
+//! defaults, a TOML file, the environment, the command line. A value in here has the right type and is within its
+//! range.
 
 mod admin;
 mod environment;
@@ -91,7 +92,7 @@ options! {
     cache: Option<PathBuf> = None, read::some_path, "a path";
     /// The address of the admin API. None disables it.
     admin: Option<AdminAddress> = None, read::admin,
-        "an address and a port, such as 127.0.0.1:8001, or unix: and the path of a socket, such as unix:/run/ondol.sock";
+        "an address and a port, such as 127.0.0.1:8001, or the path of a socket, such as unix:/run/ondol.sock";
     /// A file with the token of the admin API.
     admin_token_file: Option<PathBuf> = None, read::some_path, "a path";
     /// The token itself, for environments without a file.

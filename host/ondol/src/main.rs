@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use tikv_jemallocator::Jemalloc;
 
-/// The committing thread frees a message, and it is seldom the thread that allocated it. glibc's allocator takes a lock for
-/// that; jemalloc does not.
+/// The committing thread frees a message, and it is seldom the thread that allocated it. glibc's allocator takes a
+/// lock for that; jemalloc does not.
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 

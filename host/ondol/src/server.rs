@@ -80,8 +80,8 @@ async fn start(config: &Config) -> anyhow::Result<()> {
         let names = ignored.join(", ");
         tracing::info!(%names, "ignoring environment variables of a Kubernetes service or a Docker link: {names}");
     }
-    // Under `ulimit -f` the default action of SIGXFSZ is to kill the process. With a handler the write fails with EFBIG and is
-    // reported. tokio keeps the handler after the drop.
+    // Under `ulimit -f` the default action of SIGXFSZ is to kill the process. With a handler the write fails with
+    // EFBIG and is reported. tokio keeps the handler after the drop.
     drop(signal(SignalKind::from_raw(libc::SIGXFSZ))?);
     data_directory(&config.data)
         .with_context(|| format!("cannot create the data directory {}", config.data.display()))?;
@@ -114,7 +114,7 @@ fn data_directory(path: &Path) -> std::io::Result<()> {
     let mode = std::fs::metadata(path)?.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
         let path = path.display();
-        tracing::warn!(%path, "the data directory {path} is open to other users (mode {mode:04o}); fix it with chmod 700");
+        tracing::warn!(%path, "data directory {path} is open to other users (mode {mode:04o}); fix it with chmod 700");
     }
     Ok(())
 }
@@ -134,7 +134,8 @@ async fn open(config: &Config) -> anyhow::Result<Chat> {
     opened.await?
 }
 
-/// The running executable, for the compiler process. On Linux this is the same program even after its file was replaced.
+/// The running executable, for the compiler process. On Linux this is the same program even after its file was
+/// replaced.
 fn own_executable() -> Option<PathBuf> {
     let own = PathBuf::from("/proc/self/exe");
     if own.exists() { Some(own) } else { std::env::current_exe().ok() }
@@ -174,8 +175,8 @@ fn ended() -> anyhow::Result<impl Future<Output = ()>> {
     })
 }
 
-/// Accepts connections until `ended`, then finishes accepted messages, closes all connections, and returns within the grace
-/// time.
+/// Accepts connections until `ended`, then finishes accepted messages, closes all connections, and returns within the
+/// grace time.
 ///
 /// # Errors
 ///

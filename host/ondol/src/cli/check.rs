@@ -1,5 +1,5 @@
-//! `ondol check`: whether `ondol serve` would start. Prints a line for each part that is fine, and the reasons for each that
-//! is not.
+//! `ondol check`: whether `ondol serve` would start. Prints a line for each part that is fine, and the reasons for
+//! each that is not.
 
 use std::process::ExitCode;
 use std::sync::Arc;

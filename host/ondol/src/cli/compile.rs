@@ -1,5 +1,5 @@
-//! `ondol compile`: the compiler process that the server starts for each component. Hidden from the help, because its output
-//! only suits the very program that started it.
+//! `ondol compile`: the compiler process that the server starts for each component. Hidden from the help, because its
+//! output only suits the very program that started it.
 
 use std::process::ExitCode;
 

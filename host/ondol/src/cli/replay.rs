@@ -1,5 +1,5 @@
-//! `ondol replay`: compares two versions of a handler on stored messages or rooms. Reads the database, even while a server
-//! runs on it, and changes nothing.
+//! `ondol replay`: compares two versions of a handler on stored messages or rooms. Reads the database, even while a
+//! server runs on it, and changes nothing.
 
 mod tally;
 
@@ -38,7 +38,8 @@ pub(super) struct Replay {
     #[arg(long, value_name = "NUMBER")]
     room: Option<u64>,
     /// Number of latest messages or rooms to replay
-    #[arg(long, value_name = "NUMBER", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    #[arg(long, value_name = "NUMBER", default_value_t = 10_000)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     last: u32,
     /// Number of differences to show
     #[arg(long, value_name = "NUMBER", default_value_t = 10)]

@@ -21,7 +21,8 @@ pub(super) enum Output {
 #[error("{0}")]
 pub(super) struct Misuse(pub(super) String);
 
-/// Reads a component file. `limits` is None for a server whose limits are unknown; the maximum of the limit applies then.
+/// Reads a component file. `limits` is None for a server whose limits are unknown; the maximum of the limit applies
+/// then.
 pub(super) fn read(path: &Path, limits: Option<&Limits>) -> anyhow::Result<Vec<u8>> {
     read_within(path, "handler_file_bytes_max", limits.map(|limits| limits.handler_file_bytes_max))
 }

@@ -1,4 +1,5 @@
-//! The layer of the environment: variables that begin with `ONDOL_`. No other module reads the environment for settings.
+//! The layer of the environment: variables that begin with `ONDOL_`. No other module reads the environment for
+//! settings.
 
 use std::env;
 use std::ffi::{OsStr, OsString};

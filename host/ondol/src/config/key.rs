@@ -23,7 +23,8 @@ pub(super) enum Key {
 }
 
 impl Key {
-    /// The most similar known name, if one is similar enough. `options` are the names of the settings that are no limits.
+    /// The most similar known name, if one is similar enough. `options` are the names of the settings that are no
+    /// limits.
     pub(super) fn nearest(&self, options: &[&'static str]) -> Option<String> {
         match self {
             // Such as a limit outside of its table.

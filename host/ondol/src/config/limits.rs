@@ -229,8 +229,8 @@ impl Limit {
 }
 
 impl Limits {
-    /// The limits that can be set per handler: `messages.handler_deadline_ms` overrides `handler_deadline_ms`, whichever
-    /// layer sets that.
+    /// The limits that can be set per handler: `messages.handler_deadline_ms` overrides `handler_deadline_ms`,
+    /// whichever layer sets that.
     pub const OF_EACH_HANDLER: [&'static str; 5] = [
         "handler_deadline_ms",
         "handler_memory_bytes_max",

@@ -5,6 +5,7 @@
 pub enum RefusalStyle {
     /// By an HTTP status, before the upgrade.
     Http,
-    /// By a close code of 4000 and above right after the upgrade, for clients behind a gateway that hides HTTP refusals.
+    /// By a close code of 4000 and above right after the upgrade, for clients behind a gateway that hides HTTP
+    /// refusals.
     Close,
 }

@@ -60,7 +60,7 @@ fn the_environment_can_name_the_file() {
 }
 
 #[test]
-fn settings_are_text_whatever_they_were() {
+fn setting_values_become_text() {
     let file = "[settings.messages]\ntext_length_max = 500\nloud = true\n[settings.rooms]\ndefault_name = '방'\n";
     let environment = [("ONDOL_SETTINGS_MESSAGES_TEXT_LENGTH_MAX", "600")];
     let flags = ConfigFlags { settings: vec!["events.announce=nothing=now".to_owned()], ..ConfigFlags::default() };
@@ -153,7 +153,7 @@ fn an_unknown_variable_names_the_nearest() {
 }
 
 #[test]
-fn a_wrong_value_names_what_the_key_takes_and_what_it_got() {
+fn an_invalid_value_is_reported_with_the_valid_ones() {
     assert_eq!(
         wrong("[limits]\npong_ms_max = '10s'"),
         "ondol.toml:2: `limits.pong_ms_max` takes a whole number from 1 to 86,400,000 (ms); got the string \"10s\""
@@ -182,7 +182,7 @@ fn all_problems_are_reported_at_once() {
 }
 
 #[test]
-fn a_file_that_is_not_toml_or_not_there_is_reported() {
+fn a_missing_file_or_invalid_toml_is_reported() {
     assert!(wrong("\nlisten = ").starts_with("ondol.toml:2: not TOML: "));
     let flags = ConfigFlags { config: Some(PathBuf::from("/nowhere/ondol.toml")), ..ConfigFlags::default() };
     let error = Config::from_layers(&flags, []).unwrap_err().to_string();

@@ -1,5 +1,5 @@
-//! The admin API: status, versions, deploys, rollbacks, canary and shadow, on a listener of its own. Authenticates, parses
-//! and answers requests; the chat carries them out.
+//! The admin API: status, versions, deploys, rollbacks, canary and shadow, on a listener of its own. Authenticates,
+//! parses and answers requests; the chat carries them out.
 
 mod body;
 
@@ -209,8 +209,8 @@ impl AdminApi {
         ok(&self.chat.operator().diff(query(request, "from"), to).await?)
     }
 
-    /// Checks the token, and rejects requests from browsers: otherwise any web page that an operator opens could reach a
-    /// listener on their machine.
+    /// Checks the token, and rejects requests from browsers: otherwise any web page that an operator opens could
+    /// reach a listener on their machine.
     fn admit(&self, request: &Request<Incoming>) -> Result<(), HttpError> {
         let headers = request.headers();
         if headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-site") {
@@ -290,7 +290,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hashes_are_the_same_or_not() {
+    fn hashes_are_compared() {
         let (one, mut other) = ([7; 32], [7; 32]);
         assert!(same(&one, &other));
         if let Some(last) = other.last_mut() {

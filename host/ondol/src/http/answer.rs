@@ -1,6 +1,6 @@
 //! Responses: JSON bodies, and the one place where an error becomes a status. Errors have the shape of Django REST
-//! framework's, which clients of the original service parse: `{"detail": …}`, or `{"field": […]}` for a field, and always
-//! a `code` for programs.
+//! framework's, which clients of the original service parse: `{"detail": …}`, or `{"field": […]}` for a field, and
+//! always a `code` for programs.
 
 use bytes::Bytes;
 use http_body_util::Full;

@@ -1,7 +1,7 @@
 //! The caller's identity, as the gateway in front has written it into the query or the headers. Knows nothing of rooms.
 //!
-//! The gateway verifies the user, but appends to what the client sent. A value that appears twice, or differs between query
-//! and headers, is therefore refused: neither of the two can be trusted.
+//! The gateway verifies the user, but appends to what the client sent. A value that appears twice, or differs between
+//! query and headers, is therefore refused: neither of the two can be trusted.
 
 use std::borrow::Cow;
 
@@ -14,9 +14,7 @@ use ondol_host_model::User;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum IdentityError {
     /// The request carries no identity.
-    #[error(
-        "the caller's identity is required: user_id, nickname and email in the query, or X-User-ID, X-Nickname and X-Email"
-    )]
+    #[error("user_id, nickname and email are required, in the query or as X-User-ID, X-Nickname and X-Email")]
     Absent,
     /// A required value is missing or empty.
     #[error("{0} is missing or empty")]
@@ -114,8 +112,8 @@ impl Values {
         [id, nickname, email, profile_url].into_iter().all(Option::is_none)
     }
 
-    /// These values, if the other place has the same ones. A gateway writes all of them in one place, so a value that is
-    /// only in the other comes from the client.
+    /// These values, if the other place has the same ones. A gateway writes all of them in one place, so a value that
+    /// is only in the other comes from the client.
     fn agreeing(self, other: &Self) -> Result<Self, IdentityError> {
         let pairs = [
             (USER_ID, &self.id, &other.id),
@@ -174,8 +172,8 @@ fn from_headers(key: &Key, headers: &HeaderMap) -> Result<Option<String>, Identi
         return Err(IdentityError::Twice(key.query));
     }
     let raw = std::str::from_utf8(value.as_bytes()).map_err(|_| IdentityError::NotText(key.query))?;
-    // A value that no encoder would have written stays as it is: a nickname may be "100%", and "victi%6D" is a different
-    // user from "victim".
+    // A value that no encoder would have written stays as it is: a nickname may be "100%", and "victi%6D" is a
+    // different user from "victim".
     if !encoded(raw) {
         return Ok(Some(raw.to_owned()));
     }

@@ -1,5 +1,5 @@
-//! One open WebSocket: reads frames, sends pings, and closes. Events go to the socket directly from the task that publishes
-//! them; this task only writes what the socket did not accept at once.
+//! One open WebSocket: reads frames, sends pings, and closes. Events go to the socket directly from the task that
+//! publishes them; this task only writes what the socket did not accept at once.
 //!
 //! tungstenite parses the client's frames. Its pongs and close frames go through the same outbox as everything else, so
 //! frames never mix.
@@ -147,8 +147,8 @@ impl Session {
         }
     }
 
-    /// Waits for the first event. Polls by hand because a `select!` would enter and leave four wait lists for each frame.
-    /// `more`: unhandled data is already in the buffer.
+    /// Waits for the first event. Polls by hand because a `select!` would enter and leave four wait lists for each
+    /// frame. `more`: unhandled data is already in the buffer.
     fn poll_wake(&mut self, context: &mut Context<'_>, reading: bool, more: bool, waiting: bool) -> Poll<Wake> {
         if reading && self.poll_may_read(context).is_ready() {
             if more {
@@ -205,8 +205,8 @@ impl Session {
         }
     }
 
-    /// Sends a ping, or closes the connection of a peer that is gone or too slow. Flushes and reads first: after a pause of
-    /// the whole process a peer is judged by what it did meanwhile.
+    /// Sends a ping, or closes the connection of a peer that is gone or too slow. Flushes and reads first: after a
+    /// pause of the whole process a peer is judged by what it did meanwhile.
     async fn tick(&mut self) -> Next {
         let limits = &self.api.limits;
         let (stall, pong) = (Duration::from_millis(limits.stall_ms_max), Duration::from_millis(limits.pong_ms_max));
@@ -354,8 +354,8 @@ impl Session {
         let _ = tokio::time::timeout_at(end, settled).await;
     }
 
-    /// Closes the connection cleanly: writes waiting data, shuts down the sending side, and gives the peer time to close its
-    /// own. Closing at once would make the kernel discard what the peer has not read yet.
+    /// Closes the connection cleanly: writes waiting data, shuts down the sending side, and gives the peer time to
+    /// close its own. Closing at once would make the kernel discard what the peer has not read yet.
     async fn linger(&mut self) {
         let end =
             self.close_deadline.unwrap_or_else(|| Instant::now() + Duration::from_millis(self.api.limits.close_ms_max));

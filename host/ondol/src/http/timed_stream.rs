@@ -1,8 +1,8 @@
-//! Timeouts of an HTTP connection: for a request head, for the pause between requests, and for the peer to read a response.
-//! Wraps the stream below hyper.
+//! Timeouts of an HTTP connection: for a request head, for the pause between requests, and for the peer to read a
+//! response. Wraps the stream below hyper.
 //!
-//! hyper's own header timeout would also close an idle connection, and hyper has no write timeout. The service reports when
-//! a request has arrived and when it is answered; the rest follows from hyper's reads and writes.
+//! hyper's own header timeout would also close an idle connection, and hyper has no write timeout. The service
+//! reports when a request has arrived and when it is answered; the rest follows from hyper's reads and writes.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -99,8 +99,8 @@ impl<S> TimedStream<S> {
         self.reading.as_mut().reset(Instant::now() + Duration::from_millis(ms_max));
     }
 
-    /// Checks the write timeout. It runs from the first write that has to wait to the flush of the whole response, whatever
-    /// is written in between.
+    /// Checks the write timeout. It runs from the first write that has to wait to the flush of the whole response,
+    /// whatever is written in between.
     fn written<T>(&mut self, context: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if outcome.is_ready() && self.writing.is_none() {
             return outcome;

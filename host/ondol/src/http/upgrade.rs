@@ -24,9 +24,9 @@ const CLOSE_FULL: u16 = 4008;
 impl PublicApi {
     /// Answers a request for a WebSocket in a room. `connection` is counted until that socket is closed.
     ///
-    /// A refusal takes precedence over an invalid handshake: browsers hide the reason from the page, which can then repeat
-    /// the request as a plain one. A member is in the room before the response goes out; events from then on wait for the
-    /// socket.
+    /// A refusal takes precedence over an invalid handshake: browsers hide the reason from the page, which can then
+    /// repeat the request as a plain one. A member is in the room before the response goes out; events from then on
+    /// wait for the socket.
     pub(super) async fn upgrade(
         self: Arc<Self>,
         mut request: Request<Incoming>,

@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_filter_may_call_a_crate_by_the_name_of_its_module() {
+    fn a_filter_may_use_the_old_names_of_modules() {
         let (text, renamed) = filter("info,ondol::store=debug,ondol::http=trace");
         assert_eq!(text, "info,ondol_host_store=debug,ondol::http=trace");
         assert_eq!(renamed, [("ondol::store", "ondol_host_store")]);

@@ -1,5 +1,5 @@
-//! Reads single fields of the admin API's JSON. A missing field reads as empty: what a newer or older server leaves out must
-//! not keep the rest from being shown.
+//! Reads single fields of the admin API's JSON. A missing field reads as empty: what a newer or older server leaves
+//! out must not keep the rest from being shown.
 
 use serde_json::Value;
 

@@ -1,5 +1,5 @@
-//! The result of a replay: how many answers are equal, the first differences, the cost of the calls. The text output shows
-//! no more of a message than a difference needs.
+//! The result of a replay: how many answers are equal, the first differences, the cost of the calls. The text output
+//! shows no more of a message than a difference needs.
 
 use std::ops::ControlFlow;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! The position in a client's stream of frames: whether a message is incomplete, since when, and its number of fragments.
-//! Reads the frame heads (RFC 6455, section 5.2) as they pass; tungstenite validates them.
+//! The position in a client's stream of frames: whether a message is incomplete, since when, and its number of
+//! fragments. Reads the frame heads (RFC 6455, section 5.2) as they pass; tungstenite validates them.
 
 use tokio::time::Instant;
 
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_of_every_length_end_where_they_end_however_they_are_cut() {
+    fn frame_boundaries_are_found_in_every_split() {
         let whole: Vec<u8> =
             [0, 1, 125, 126, 300, 65_535, 65_536].into_iter().flat_map(|length| frame(0x81, length)).collect();
         for piece in [1, 7, 1_024, whole.len()] {

@@ -14,8 +14,8 @@ use tokio::net::tcp::OwnedReadHalf;
 use super::position::Position;
 use crate::chat::Outbox;
 
-/// How many bytes of one client are read in a turn. tungstenite reads until a message is complete, and a message of empty
-/// fragments never is.
+/// How many bytes of one client are read in a turn. tungstenite reads until a message is complete, and a message of
+/// empty fragments never is.
 const BYTES_AT_ONCE: usize = 65_536;
 
 /// What tungstenite reads from and writes to.

@@ -24,8 +24,8 @@ impl SocketWire {
 }
 
 impl Wire for SocketWire {
-    /// Writes without consulting tokio's readiness, which would double the cost of a write. Only a full socket goes through
-    /// tokio, which then reports when it drains.
+    /// Writes without consulting tokio's readiness, which would double the cost of a write. Only a full socket goes
+    /// through tokio, which then reports when it drains.
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         let Some(tcp) = self.tcp.get() else { return Err(io::ErrorKind::WouldBlock.into()) };
         match send(tcp.as_ref(), bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
