@@ -8,6 +8,7 @@ mod identity;
 mod page;
 mod rest;
 mod socket;
+mod state;
 mod timed_stream;
 mod upgrade;
 
@@ -16,47 +17,24 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
-use hyper::header::{self, HeaderValue};
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, Request};
 use matchit::Router;
 use tokio::sync::watch;
 
 pub use admin::{AdminApi, Caller};
+pub use state::{ConnContext, Phase};
 pub(crate) use timed_stream::{TimedStream, Timeouts};
 
 use crate::chat::Chat;
-use crate::config::{Config, Limits, RefusalStyle};
-use answer::{Answer, HttpError, refuse};
+use crate::config::Config;
+use answer::{Answer, HttpError, options, refuse};
 use ondol_host_model::{RequestId, RoomId};
+use state::ApiState;
 
-/// Everything that a public request needs. One per listener.
+/// The public API of a listener.
 pub struct PublicApi {
-    chat: Arc<Chat>,
-    limits: Limits,
-    refusal: RefusalStyle,
-    origins: Vec<String>,
-    local: SocketAddr,
+    state: Arc<ApiState>,
     routes: Router<Route>,
-    /// Never marked as seen, so `has_changed` is true from the moment the shutdown begins.
-    phase: watch::Receiver<Phase>,
-}
-
-/// How far a shutdown has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Phase {
-    /// The server accepts connections and requests.
-    Running,
-    /// Nothing more is read from clients. What was accepted is finished, then connections are closed.
-    Ending,
-}
-
-/// What belongs to a connection for as long as it is open, over HTTP and as a WebSocket.
-#[derive(Clone)]
-pub struct ConnContext {
-    /// Counts the connection until dropped.
-    pub slot: Arc<dyn std::any::Any + Send + Sync>,
-    /// The limit, when this connection is over it: every request is refused.
-    pub refused_at: Option<usize>,
 }
 
 #[derive(Clone, Copy)]
@@ -101,33 +79,20 @@ impl PublicApi {
     ///
     /// # Errors
     ///
-    /// When two routes conflict, which a test of the fixed table rules out.
+    /// When two routes conflict. The table is fixed, so any start would show it.
     pub fn new(
         chat: Arc<Chat>,
         config: &Config,
         local: SocketAddr,
         phase: watch::Receiver<Phase>,
     ) -> anyhow::Result<Self> {
-        Ok(Self {
-            chat,
-            limits: config.limits.clone(),
-            refusal: config.refusal,
-            origins: config.origins.clone(),
-            local,
-            routes: routes()?,
-            phase,
-        })
-    }
-
-    /// Whether a shutdown has begun. Costs one atomic load.
-    fn is_ending(&self) -> bool {
-        self.phase.has_changed().unwrap_or(true)
+        Ok(Self { state: Arc::new(ApiState::new(chat, config, local, phase)), routes: routes()? })
     }
 
     /// How far a shutdown has come.
     #[must_use]
     pub fn phase(&self) -> watch::Receiver<Phase> {
-        self.phase.clone()
+        self.state.phase()
     }
 
     /// Answers one request. An error becomes a response.
@@ -135,18 +100,14 @@ impl PublicApi {
     /// # Errors
     ///
     /// None.
-    pub async fn answer(
-        self: Arc<Self>,
-        mut request: Request<Incoming>,
-        connection: ConnContext,
-    ) -> Result<Answer, Infallible> {
+    pub async fn answer(&self, mut request: Request<Incoming>, connection: ConnContext) -> Result<Answer, Infallible> {
         let given = request.headers().get("x-request-id").and_then(|given| given.to_str().ok());
         let id = RequestId::of_request(given);
         request.extensions_mut().insert(id.clone());
         Ok(self.route(request, connection).await.unwrap_or_else(|error| refuse(&error, &id)))
     }
 
-    async fn route(self: Arc<Self>, request: Request<Incoming>, connection: ConnContext) -> Result<Answer, HttpError> {
+    async fn route(&self, request: Request<Incoming>, connection: ConnContext) -> Result<Answer, HttpError> {
         self.check_size(&request)?;
         let path = request.uri().path();
         if let Some(file) = page::file(path) {
@@ -156,7 +117,7 @@ impl PublicApi {
                 _ => Err(HttpError::Method { allow: "GET, HEAD, OPTIONS" }),
             };
         }
-        if let Some(answer) = health::answer(&self.chat, *self.phase.borrow(), &request) {
+        if let Some(answer) = health::answer(&self.state.chat, self.state.current_phase(), &request) {
             return answer;
         }
         if let (Some(max), false) = (connection.refused_at, path.starts_with("/ws/")) {
@@ -170,12 +131,14 @@ impl PublicApi {
         let method = request.method().clone();
         match (route, method) {
             (_, Method::OPTIONS) => Ok(options(route.allow())),
-            (Route::Socket, Method::GET) => self.upgrade(request, id.ok().flatten(), connection).await,
-            (Route::Rooms, Method::GET | Method::HEAD) => rest::rooms(&self, &request).await,
-            (Route::Room, Method::GET | Method::HEAD) => rest::room(&self, &request, known(id)?).await,
-            (Route::Messages, Method::GET | Method::HEAD) => rest::messages(&self, &request, known(id)?).await,
-            (Route::CreateRoom, Method::POST) => rest::create_room(&self, request).await,
-            (Route::Message, Method::POST) => rest::message(&self, request).await,
+            (Route::Socket, Method::GET) => {
+                upgrade::upgrade(Arc::clone(&self.state), request, id.ok().flatten(), connection).await
+            }
+            (Route::Rooms, Method::GET | Method::HEAD) => rest::rooms(&self.state, &request).await,
+            (Route::Room, Method::GET | Method::HEAD) => rest::room(&self.state, &request, known(id)?).await,
+            (Route::Messages, Method::GET | Method::HEAD) => rest::messages(&self.state, &request, known(id)?).await,
+            (Route::CreateRoom, Method::POST) => rest::create_room(&self.state, request).await,
+            (Route::Message, Method::POST) => rest::message(&self.state, request).await,
             _ => Err(HttpError::Method { allow: route.allow() }),
         }
     }
@@ -183,31 +146,18 @@ impl PublicApi {
     /// hyper only bounds its buffer. This checks the exact limits and answers with their names.
     fn check_size(&self, request: &Request<Incoming>) -> Result<(), HttpError> {
         let url = request.uri().path_and_query().map_or(0, |url| url.as_str().len());
-        if url > self.limits.url_bytes_max {
-            return Err(HttpError::UrlTooLong(self.limits.url_bytes_max));
+        if url > self.state.limits.url_bytes_max {
+            return Err(HttpError::UrlTooLong(self.state.limits.url_bytes_max));
         }
         let fields: usize =
             request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum();
-        if url + fields > self.limits.header_bytes_max {
-            return Err(HttpError::HeadersTooLarge(self.limits.header_bytes_max));
+        if url + fields > self.state.limits.header_bytes_max {
+            return Err(HttpError::HeadersTooLarge(self.state.limits.header_bytes_max));
         }
         Ok(())
-    }
-
-    /// The host that the client addressed, for the URLs in a response.
-    fn host_of(&self, request: &Request<Incoming>) -> String {
-        let header = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-        header.map_or_else(|| self.local.to_string(), str::to_owned)
     }
 }
 
 fn known(id: Result<Option<RoomId>, std::num::ParseIntError>) -> Result<RoomId, HttpError> {
     id.ok().flatten().ok_or(HttpError::NotFound)
-}
-
-fn options(allow: &'static str) -> Answer {
-    let mut answer = answer::bytes(StatusCode::NO_CONTENT, "application/json", bytes::Bytes::new());
-    answer.headers_mut().remove(header::CONTENT_TYPE);
-    answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
-    answer
 }

@@ -257,7 +257,7 @@ async fn serve_connection(
     context: ConnContext,
 ) {
     let (mut phase, stage) = (api.phase(), tcp.stage());
-    let service = service_fn(|request| stage.clone().answering(Arc::clone(&api).answer(request, context.clone())));
+    let service = service_fn(|request| stage.clone().answering(api.answer(request, context.clone())));
     let connection = http.serve_connection(TokioIo::new(tcp), service).with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let outcome = tokio::select! {

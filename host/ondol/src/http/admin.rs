@@ -14,8 +14,9 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 
-use super::answer::{self, Answer, HttpError, refuse};
-use super::{Phase, health, options};
+use super::answer::{self, Answer, HttpError, options, refuse};
+use super::health;
+use super::state::Phase;
 use crate::chat::{ChangeRequest, Changed, Chat, HandlerChange, HandlerKind};
 use crate::config::{Limits, Token};
 use ondol_host_model::RequestId;
@@ -93,7 +94,7 @@ impl AdminApi {
     ///
     /// # Errors
     ///
-    /// When two routes conflict, which a test of the fixed table rules out.
+    /// When two routes conflict. The table is fixed, so any start would show it.
     pub fn new(
         chat: Arc<Chat>,
         limits: Limits,

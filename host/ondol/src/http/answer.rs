@@ -236,3 +236,11 @@ pub(super) fn bytes(status: StatusCode, content_type: &'static str, body: Bytes)
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     answer
 }
+
+/// A response without a body that lists the methods of a path.
+pub(super) fn options(allow: &'static str) -> Answer {
+    let mut answer = bytes(StatusCode::NO_CONTENT, "application/json", Bytes::new());
+    answer.headers_mut().remove(header::CONTENT_TYPE);
+    answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+    answer
+}

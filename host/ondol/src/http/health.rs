@@ -5,8 +5,8 @@ use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
 use serde_json::json;
 
-use super::answer::{self, Answer, HttpError};
-use super::{Phase, options};
+use super::answer::{self, Answer, HttpError, options};
+use super::state::Phase;
 use crate::chat::Chat;
 
 /// Answers `/healthz` and `/readyz`. None for any other path.

@@ -13,7 +13,8 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::answer::{Answer, HttpError, json};
-use super::{PublicApi, identity};
+use super::identity;
+use super::state::ApiState;
 use crate::chat::{Creation, Page, Said};
 use crate::config::Limits;
 use ondol_host_model::{Message, RequestId, Room, RoomId, RoomRequest, Seq, Speaker};
@@ -89,15 +90,15 @@ impl<'a> MessageBody<'a> {
 }
 
 /// `GET rooms/`
-pub(super) async fn rooms(api: &PublicApi, request: &Request<Incoming>) -> Result<Answer, HttpError> {
+pub(super) async fn rooms(state: &ApiState, request: &Request<Incoming>) -> Result<Answer, HttpError> {
     let query = Query::of(request);
-    let limit = query.limit(ROOMS, api.limits.rooms_page_max)?;
+    let limit = query.limit(ROOMS, state.limits.rooms_page_max)?;
     let after = query.number("after")?.unwrap_or(0);
     // One room more than requested shows whether there is a next page.
-    let mut rooms = api.chat.rooms(RoomId(after), limit + 1).await?;
+    let mut rooms = state.chat.rooms(RoomId(after), limit + 1).await?;
     let more = rooms.len() > limit;
     rooms.truncate(limit);
-    let host = api.host_of(request);
+    let host = state.host_of(request);
     let bodies: Vec<_> = rooms.iter().map(|room| RoomBody::new(room, &host, None)).collect();
     let mut answer = json(StatusCode::OK, &bodies);
     if let Some(last) = rooms.last().filter(|_| more) {
@@ -110,16 +111,16 @@ pub(super) async fn rooms(api: &PublicApi, request: &Request<Incoming>) -> Resul
 }
 
 /// `GET room/{id}/`
-pub(super) async fn room(api: &PublicApi, request: &Request<Incoming>, id: RoomId) -> Result<Answer, HttpError> {
-    let room = api.chat.room(id).await?;
-    let messages = api.chat.messages(id, Page::Latest, LATEST).await?;
-    Ok(json(StatusCode::OK, &RoomBody::new(&room, &api.host_of(request), Some(&messages))))
+pub(super) async fn room(state: &ApiState, request: &Request<Incoming>, id: RoomId) -> Result<Answer, HttpError> {
+    let room = state.chat.room(id).await?;
+    let messages = state.chat.messages(id, Page::Latest, LATEST).await?;
+    Ok(json(StatusCode::OK, &RoomBody::new(&room, &state.host_of(request), Some(&messages))))
 }
 
 /// `GET room/{id}/messages/`
-pub(super) async fn messages(api: &PublicApi, request: &Request<Incoming>, id: RoomId) -> Result<Answer, HttpError> {
+pub(super) async fn messages(state: &ApiState, request: &Request<Incoming>, id: RoomId) -> Result<Answer, HttpError> {
     let query = Query::of(request);
-    let limit = query.limit(MESSAGES, api.limits.messages_page_max)?;
+    let limit = query.limit(MESSAGES, state.limits.messages_page_max)?;
     let page = match (query.number("after")?, query.number("before")?) {
         (Some(_), Some(_)) => {
             return Err(HttpError::field("before", "invalid", "Give either after or before, not both."));
@@ -128,18 +129,18 @@ pub(super) async fn messages(api: &PublicApi, request: &Request<Incoming>, id: R
         (None, Some(before)) => Page::Before(Seq(before)),
         (None, None) => Page::Latest,
     };
-    let messages = api.chat.messages(id, page, limit).await?;
+    let messages = state.chat.messages(id, page, limit).await?;
     let bodies: Vec<_> = messages.iter().map(MessageBody::new).collect();
     Ok(json(StatusCode::OK, &bodies))
 }
 
 /// `POST create-room/`
-pub(super) async fn create_room(api: &PublicApi, request: Request<Incoming>) -> Result<Answer, HttpError> {
+pub(super) async fn create_room(state: &ApiState, request: Request<Incoming>) -> Result<Answer, HttpError> {
     let query = request.uri().query().unwrap_or_default();
-    let creator = identity::optional(query, request.headers(), &api.limits)?;
-    let host = api.host_of(&request);
+    let creator = identity::optional(query, request.headers(), &state.limits)?;
+    let host = state.host_of(&request);
     let id = id_of(&request);
-    let body = Fields::parse(&read_json(request, &api.limits).await?)?;
+    let body = Fields::parse(&read_json(request, &state.limits).await?)?;
     let name = match body.get("name")? {
         None | Some(Value::Null) => None,
         Some(Value::String(name)) => Some(name.clone()),
@@ -155,7 +156,7 @@ pub(super) async fn create_room(api: &PublicApi, request: Request<Incoming>) -> 
             )
         })?),
     };
-    let (status, room) = match api.chat.create_room(RoomRequest { name, post_id }, creator.as_ref(), &id).await? {
+    let (status, room) = match state.chat.create_room(RoomRequest { name, post_id }, creator.as_ref(), &id).await? {
         Creation::Created(room) => (StatusCode::CREATED, room),
         Creation::Standing(room) => (StatusCode::OK, room),
     };
@@ -163,11 +164,11 @@ pub(super) async fn create_room(api: &PublicApi, request: Request<Incoming>) -> 
 }
 
 /// `POST message/`
-pub(super) async fn message(api: &PublicApi, request: Request<Incoming>) -> Result<Answer, HttpError> {
+pub(super) async fn message(state: &ApiState, request: Request<Incoming>) -> Result<Answer, HttpError> {
     let query = request.uri().query().unwrap_or_default();
-    let sender = identity::required(query, request.headers(), &api.limits)?;
+    let sender = identity::required(query, request.headers(), &state.limits)?;
     let id = id_of(&request);
-    let text = read_json(request, &api.limits).await?;
+    let text = read_json(request, &state.limits).await?;
     let body = Fields::parse(&text)?;
     let room = match body.get("room")? {
         None => return Err(HttpError::field("room", "required", "room: the number of the room is required.")),
@@ -175,7 +176,7 @@ pub(super) async fn message(api: &PublicApi, request: Request<Incoming>) -> Resu
             value.as_u64().ok_or_else(|| HttpError::field("room", "invalid", "room: expected the number of a room."))?
         }
     };
-    match api.chat.say_once(RoomId(room), Arc::new(Speaker::new(sender)), text, id).await? {
+    match state.chat.say_once(RoomId(room), Arc::new(Speaker::new(sender)), text, id).await? {
         Said::Stored(message) => Ok(json(StatusCode::CREATED, &MessageBody::new(&message))),
         Said::NotStored => Ok(json(StatusCode::ACCEPTED, &serde_json::json!({ "detail": "Nothing was stored." }))),
     }

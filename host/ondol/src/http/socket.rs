@@ -23,7 +23,7 @@ use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, WebSocket};
 
-use super::PublicApi;
+use super::state::ApiState;
 use crate::chat::{Member, Outbox, OutboxState, Why};
 pub(super) use joining::Joining;
 use ondol_host_model::Frame;
@@ -39,7 +39,7 @@ const FRAMES_AT_ONCE: usize = 32;
 
 /// The state of one open socket.
 struct Session {
-    api: Arc<PublicApi>,
+    state: Arc<ApiState>,
     outbox: Arc<Outbox>,
     socket: WebSocket<Stream>,
     member: Option<Member>,
@@ -78,7 +78,7 @@ enum Next {
 
 impl Session {
     fn new(
-        api: Arc<PublicApi>,
+        state: Arc<ApiState>,
         reader: OwnedReadHalf,
         outbox: Arc<Outbox>,
         member: Option<Member>,
@@ -88,15 +88,15 @@ impl Session {
             .read_buffer_size(READ_BYTES)
             .write_buffer_size(0)
             .max_write_buffer_size(READ_BYTES)
-            .max_message_size(Some(api.limits.frame_bytes_max))
-            .max_frame_size(Some(api.limits.frame_bytes_max));
-        let mut position = Position::new(api.limits.fragments_max);
+            .max_message_size(Some(state.limits.frame_bytes_max))
+            .max_frame_size(Some(state.limits.frame_bytes_max));
+        let mut position = Position::new(state.limits.fragments_max);
         position.advance(read_already);
         let stream = Stream::new(reader, Arc::clone(&outbox), position);
         let socket = WebSocket::from_partially_read(stream, read_already.to_vec(), Role::Server, Some(config));
-        let ping_due = Instant::now() + Duration::from_millis(api.limits.ping_interval_ms);
+        let ping_due = Instant::now() + Duration::from_millis(state.limits.ping_interval_ms);
         Self {
-            api,
+            state,
             outbox,
             socket,
             member,
@@ -121,7 +121,7 @@ impl Session {
                 OutboxState::Closing(_) | OutboxState::Closed(_) => return,
             };
             // During a shutdown accepted messages are finished and nothing more is read.
-            let reading = !self.api.is_ending();
+            let reading = !self.state.is_ending();
             let more = next == Next::Again;
             if more && reading && self.may_read() {
                 tokio::task::yield_now().await;
@@ -185,18 +185,18 @@ impl Session {
     }
 
     fn outbox_drains(&self) -> bool {
-        self.outbox.waiting_bytes() <= self.api.limits.outbox_bytes_max / 2
+        self.outbox.waiting_bytes() <= self.state.limits.outbox_bytes_max / 2
     }
 
     /// Sets the timer to the next deadline. It may fire too early, which is cheaper than moving it for every frame.
     fn arm(&mut self, waiting: bool) {
-        let limits = &self.api.limits;
+        let limits = &self.state.limits;
         let mut due = self.ping_due;
         if let Some(since) = waiting.then(|| self.outbox.waiting_since()).flatten() {
             due = due.min(Instant::from_std(since) + Duration::from_millis(limits.stall_ms_max));
         }
         // A client that is not read cannot finish its message.
-        let is_read = !self.reading_paused && !self.api.is_ending();
+        let is_read = !self.reading_paused && !self.state.is_ending();
         if let Some(begun) = is_read.then(|| self.socket.get_ref().position.begun()).flatten() {
             due = due.min(begun + Duration::from_millis(limits.frame_ms_max));
         }
@@ -208,7 +208,7 @@ impl Session {
     /// Sends a ping, or closes the connection of a peer that is gone or too slow. Flushes and reads first: after a
     /// pause of the whole process a peer is judged by what it did meanwhile.
     async fn tick(&mut self) -> Next {
-        let limits = &self.api.limits;
+        let limits = &self.state.limits;
         let (stall, pong) = (Duration::from_millis(limits.stall_ms_max), Duration::from_millis(limits.pong_ms_max));
         self.outbox.flush();
         if self.outbox.drop_stalled(stall) {
@@ -217,7 +217,7 @@ impl Session {
         let now = Instant::now();
         let (mut next, mut has_unread) = (Next::Wait, false);
         // Nothing is read during a shutdown or while the client is paused.
-        let is_read = !self.api.is_ending() && self.may_read();
+        let is_read = !self.state.is_ending() && self.may_read();
         if is_read && (self.awaiting_pong && self.ping_due <= now || self.is_frame_overdue(now)) {
             next = self.read().await;
             if next == Next::Closed {
@@ -227,7 +227,7 @@ impl Session {
         }
         if is_read && !has_unread && !self.reading_paused && self.is_frame_overdue(now) {
             let reason =
-                format!("the message did not arrive within frame_ms_max = {} ms", self.api.limits.frame_ms_max);
+                format!("the message did not arrive within frame_ms_max = {} ms", self.state.limits.frame_ms_max);
             self.close_frame = Some((1008, reason));
             return Next::Closed;
         }
@@ -235,7 +235,7 @@ impl Session {
             return next;
         }
         if self.awaiting_pong && is_read && !has_unread && self.socket.get_ref().received == self.alive_at {
-            let reason = format!("no pong within pong_ms_max = {} ms", self.api.limits.pong_ms_max);
+            let reason = format!("no pong within pong_ms_max = {} ms", self.state.limits.pong_ms_max);
             self.outbox.close(1008, &reason);
             return Next::Closed;
         }
@@ -249,7 +249,7 @@ impl Session {
     }
 
     fn is_frame_overdue(&self, now: Instant) -> bool {
-        let frame = Duration::from_millis(self.api.limits.frame_ms_max);
+        let frame = Duration::from_millis(self.state.limits.frame_ms_max);
         self.socket.get_ref().position.begun().is_some_and(|begun| begun + frame <= now)
     }
 
@@ -278,7 +278,7 @@ impl Session {
                 }
                 Message::Pong(_) if self.awaiting_pong => {
                     self.awaiting_pong = false;
-                    self.ping_due = Instant::now() + Duration::from_millis(self.api.limits.ping_interval_ms);
+                    self.ping_due = Instant::now() + Duration::from_millis(self.state.limits.ping_interval_ms);
                 }
                 Message::Close(frame) => {
                     // Echoes the code (RFC 6455, section 5.5.1), which tungstenite has checked.
@@ -296,7 +296,7 @@ impl Session {
     fn on_would_block(&mut self) -> Next {
         let stream = self.socket.get_ref();
         if stream.position.has_too_many_fragments() {
-            let max = self.api.limits.fragments_max;
+            let max = self.state.limits.fragments_max;
             self.close_frame = Some((1008, format!("the message has more than fragments_max = {max} fragments")));
             return Next::Closed;
         }
@@ -307,7 +307,7 @@ impl Session {
     fn on_read_error(&mut self, error: &Error) -> Next {
         self.close_frame = match error {
             Error::Capacity(CapacityError::MessageTooLong { .. }) => {
-                let max = self.api.limits.frame_bytes_max;
+                let max = self.state.limits.frame_bytes_max;
                 Some((1009, format!("the message is larger than frame_bytes_max = {max} bytes")))
             }
             Error::Utf8(_) => Some((1007, "the text message is not UTF-8".to_owned())),
@@ -326,7 +326,7 @@ impl Session {
 
     /// Waits until every frame of the client has its reply, for at most close_ms_max.
     async fn wait_for_replies(&mut self) {
-        let end = Instant::now() + Duration::from_millis(self.api.limits.close_ms_max);
+        let end = Instant::now() + Duration::from_millis(self.state.limits.close_ms_max);
         self.close_deadline = Some(end);
         let Some(member) = &self.member else { return };
         let settled = async {
@@ -357,8 +357,9 @@ impl Session {
     /// Closes the connection cleanly: writes waiting data, shuts down the sending side, and gives the peer time to
     /// close its own. Closing at once would make the kernel discard what the peer has not read yet.
     async fn linger(&mut self) {
-        let end =
-            self.close_deadline.unwrap_or_else(|| Instant::now() + Duration::from_millis(self.api.limits.close_ms_max));
+        let end = self
+            .close_deadline
+            .unwrap_or_else(|| Instant::now() + Duration::from_millis(self.state.limits.close_ms_max));
         let _ = tokio::time::timeout_at(end, async {
             let tcp = self.socket.get_ref().tcp();
             while matches!(self.outbox.flush(), OutboxState::Waiting | OutboxState::Closing(_)) {

@@ -10,8 +10,9 @@ use hyper::{Request, Response, StatusCode, Version};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::answer::{Answer, HttpError};
+use super::identity;
 use super::socket::Joining;
-use super::{ConnContext, PublicApi, identity};
+use super::state::{ApiState, ConnContext};
 use crate::chat::Permit;
 use crate::config::RefusalStyle;
 use ondol_host_model::{RoomId, Speaker};
@@ -21,90 +22,86 @@ const CLOSE_IDENTITY: u16 = 4001;
 const CLOSE_ROOM: u16 = 4003;
 const CLOSE_FULL: u16 = 4008;
 
-impl PublicApi {
-    /// Answers a request for a WebSocket in a room. `connection` is counted until that socket is closed.
-    ///
-    /// A refusal takes precedence over an invalid handshake: browsers hide the reason from the page, which can then
-    /// repeat the request as a plain one. A member is in the room before the response goes out; events from then on
-    /// wait for the socket.
-    pub(super) async fn upgrade(
-        self: Arc<Self>,
-        mut request: Request<Incoming>,
-        room: Option<RoomId>,
-        connection: ConnContext,
-    ) -> Result<Answer, HttpError> {
-        self.check_origin(request.headers())?;
-        let admitted = match self.admit(&request, room, connection.refused_at).await {
-            Ok(admitted) => Ok(admitted),
-            Err(error) => match close_code(&error) {
-                Some(code) if self.refusal == RefusalStyle::Close => Err((code, error.to_string())),
-                _ => return Err(error),
-            },
-        };
-        if request.version() < Version::HTTP_11 {
-            return Err(HttpError::UpgradeRequired);
-        }
-        if !request.body().is_end_stream() {
-            return Err(HttpError::Handshake("A WebSocket request must not have a body."));
-        }
-        let accept = accept_key(request.headers())?;
-        let socket = match admitted {
-            Ok((room, user, permit)) => Joining::join(&self, room, user, permit).await?,
-            Err((code, reason)) => Joining::refused(&self, code, &reason),
-        };
-        let upgraded = hyper::upgrade::on(&mut request);
-        tokio::spawn(async move {
-            match upgraded.await {
-                Ok(upgraded) => socket.serve(self, upgraded).await,
-                Err(error) => tracing::debug!(%error, "WebSocket upgrade failed: {error}"),
-            }
-            drop(connection);
-        });
-        let mut answer = Response::new(Full::new(Bytes::new()));
-        *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        let headers = answer.headers_mut();
-        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-        headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
-        Ok(answer)
+/// Answers a request for a WebSocket in a room. `connection` is counted until that socket is closed.
+///
+/// A refusal takes precedence over an invalid handshake: browsers hide the reason from the page, which can then
+/// repeat the request as a plain one. A member is in the room before the response goes out; events from then on
+/// wait for the socket.
+pub(super) async fn upgrade(
+    state: Arc<ApiState>,
+    mut request: Request<Incoming>,
+    room: Option<RoomId>,
+    connection: ConnContext,
+) -> Result<Answer, HttpError> {
+    check_origin(&state, request.headers())?;
+    let admitted = match admit(&state, &request, room, connection.refused_at).await {
+        Ok(admitted) => Ok(admitted),
+        Err(error) => match close_code(&error) {
+            Some(code) if state.refusal == RefusalStyle::Close => Err((code, error.to_string())),
+            _ => return Err(error),
+        },
+    };
+    if request.version() < Version::HTTP_11 {
+        return Err(HttpError::UpgradeRequired);
     }
-
-    /// Checks identity, room and limits. Returns the room, the user and their permit.
-    async fn admit(
-        &self,
-        request: &Request<Incoming>,
-        room: Option<RoomId>,
-        refused_at: Option<usize>,
-    ) -> Result<(RoomId, Arc<Speaker>, Permit), HttpError> {
-        let query = request.uri().query().unwrap_or_default();
-        let user = identity::required(query, request.headers(), &self.limits)?;
-        let room = room.ok_or(HttpError::NotFound)?;
-        if !self.chat.has_room(room).await? {
-            return Err(HttpError::NotFound);
-        }
-        if let Some(max) = refused_at {
-            return Err(HttpError::TooManyConnections(max));
-        }
-        let permit = self
-            .chat
-            .connection_permit(&user)
-            .ok_or(HttpError::TooManyUserConnections(self.limits.connections_per_user_max))?;
-        Ok((room, Arc::new(Speaker::new(user)), permit))
+    if !request.body().is_end_stream() {
+        return Err(HttpError::Handshake("A WebSocket request must not have a body."));
     }
+    let accept = accept_key(request.headers())?;
+    let socket = match admitted {
+        Ok((room, user, permit)) => Joining::join(&state, room, user, permit).await?,
+        Err((code, reason)) => Joining::refused(&state, code, &reason),
+    };
+    let upgraded = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        match upgraded.await {
+            Ok(upgraded) => socket.serve(state, upgraded).await,
+            Err(error) => tracing::debug!(%error, "WebSocket upgrade failed: {error}"),
+        }
+        drop(connection);
+    });
+    let mut answer = Response::new(Full::new(Bytes::new()));
+    *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = answer.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    Ok(answer)
+}
 
-    /// Checks the origin of a browser's request. Other clients send none and pass.
-    fn check_origin(&self, headers: &HeaderMap) -> Result<(), HttpError> {
-        if self.origins.is_empty() {
-            return Ok(());
-        }
-        let mut origins = headers.get_all(header::ORIGIN).iter();
-        match (origins.next(), origins.next()) {
-            (None, _) => Ok(()),
-            (Some(origin), None) if self.origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()) => {
-                Ok(())
-            }
-            _ => Err(HttpError::Origin),
-        }
+/// Checks identity, room and limits. Returns the room, the user and their permit.
+async fn admit(
+    state: &ApiState,
+    request: &Request<Incoming>,
+    room: Option<RoomId>,
+    refused_at: Option<usize>,
+) -> Result<(RoomId, Arc<Speaker>, Permit), HttpError> {
+    let query = request.uri().query().unwrap_or_default();
+    let user = identity::required(query, request.headers(), &state.limits)?;
+    let room = room.ok_or(HttpError::NotFound)?;
+    if !state.chat.has_room(room).await? {
+        return Err(HttpError::NotFound);
+    }
+    if let Some(max) = refused_at {
+        return Err(HttpError::TooManyConnections(max));
+    }
+    let permit = state
+        .chat
+        .connection_permit(&user)
+        .ok_or(HttpError::TooManyUserConnections(state.limits.connections_per_user_max))?;
+    Ok((room, Arc::new(Speaker::new(user)), permit))
+}
+
+/// Checks the origin of a browser's request. Other clients send none and pass.
+fn check_origin(state: &ApiState, headers: &HeaderMap) -> Result<(), HttpError> {
+    if state.origins.is_empty() {
+        return Ok(());
+    }
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    match (origins.next(), origins.next()) {
+        (None, _) => Ok(()),
+        (Some(origin), None) if state.origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()) => Ok(()),
+        _ => Err(HttpError::Origin),
     }
 }
 

@@ -9,7 +9,8 @@ use tokio::net::TcpStream;
 use super::Session;
 use super::wire::SocketWire;
 use crate::chat::{ChatError, Member, Outbox, Permit};
-use crate::http::{PublicApi, TimedStream};
+use crate::http::state::ApiState;
+use crate::http::timed_stream::TimedStream;
 use ondol_host_model::{RoomId, Speaker};
 
 /// A connection that is being upgraded. It is in its room already; its outbox collects events for the socket to come.
@@ -23,32 +24,32 @@ pub(in crate::http) struct Joining {
 impl Joining {
     /// Adds a user's new connection to a room. `permit` counts it for that user until it is closed.
     pub(in crate::http) async fn join(
-        api: &PublicApi,
+        state: &ApiState,
         room: RoomId,
         user: Arc<Speaker>,
         permit: Permit,
     ) -> Result<Self, ChatError> {
-        let (wire, outbox) = SocketWire::with_outbox(api.limits.outbox_bytes_max);
-        let member = api.chat.join(room, user, Arc::clone(&outbox)).await?;
+        let (wire, outbox) = SocketWire::with_outbox(state.limits.outbox_bytes_max);
+        let member = state.chat.join(room, user, Arc::clone(&outbox)).await?;
         Ok(Self { wire, outbox, member: Some(member), permit: Some(permit) })
     }
 
     /// A connection that only receives a close frame.
-    pub(in crate::http) fn refused(api: &PublicApi, code: u16, reason: &str) -> Self {
-        let (wire, outbox) = SocketWire::with_outbox(api.limits.outbox_bytes_max);
+    pub(in crate::http) fn refused(state: &ApiState, code: u16, reason: &str) -> Self {
+        let (wire, outbox) = SocketWire::with_outbox(state.limits.outbox_bytes_max);
         outbox.close(code, reason);
         Self { wire, outbox, member: None, permit: None }
     }
 
     /// Serves the socket until it is closed.
-    pub(in crate::http) async fn serve(self, api: Arc<PublicApi>, upgraded: Upgraded) {
+    pub(in crate::http) async fn serve(self, state: Arc<ApiState>, upgraded: Upgraded) {
         let Ok(Parts { io, read_buf, .. }) = upgraded.downcast::<TokioIo<TimedStream<TcpStream>>>() else {
             tracing::error!("cannot serve a WebSocket: the upgraded connection is not a TCP stream");
             return;
         };
         let (reader, writer) = io.into_inner().into_inner().into_split();
         self.wire.tcp.get_or_init(|| writer);
-        let mut session = Session::new(api, reader, self.outbox, self.member, &read_buf);
+        let mut session = Session::new(state, reader, self.outbox, self.member, &read_buf);
         drop(read_buf);
         session.run().await;
         // The room learns of the departure now, even if the socket lingers.
