@@ -205,7 +205,7 @@ async fn the_token_can_be_read_from_a_file() -> TestResult {
     fs::write(&file, "another secret\n")?;
     let file = file.display().to_string();
     let server = TestServer::setup().admin().flag("--admin-token-file").flag(&file).start().await?;
-    command(&server, &["status"])?.expect_parts(1, &["needs its token"])?;
+    command(&server, &["status"])?.expect_parts(1, &["requires its token"])?;
     command(&server, &["status", "--token-file", &file])?.expect_parts(0, &["ready", "release 1"])
 }
 

@@ -114,8 +114,8 @@ async fn a_replay_leaves_the_server_and_its_data_alone() -> TestResult {
 #[tokio::test]
 async fn a_replay_that_cannot_run_exits_with_two() -> TestResult {
     let server = said(&[]).await?;
-    replay(&server, standard("events"), &[])?.expect_parts(0, &["0 asked"])?;
-    replay(&server, standard("events"), &["--room", "7"])?.expect_parts(2, &["there is no room 7"])?;
+    replay(&server, standard("events"), &[])?.expect_parts(0, &["0 compared"])?;
+    replay(&server, standard("events"), &["--room", "7"])?.expect_parts(2, &["room 7 does not exist"])?;
     replay(&server, guest("needy"), &[])?.expect_parts(2, &["fits no handler's world"])?;
     replay(&server, standard("events"), &["--handler", "rooms"])?.expect_parts(2, &["does not export"])?;
     replay(&server, "nowhere.wasm", &[])?.expect_parts(2, &["nowhere.wasm"])?;

@@ -6,7 +6,7 @@ mod log;
 use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -27,7 +27,7 @@ use admin::AdminListener;
 pub(crate) use admin::{read_token, token as admin_token};
 use log::Log;
 use ondol_host_handlers::Sandbox;
-use ondol_host_process::exit;
+use ondol_host_process::{exit, own_executable};
 
 /// File descriptors reserved for everything but connections.
 const DESCRIPTORS_KEPT: usize = 64;
@@ -132,13 +132,6 @@ async fn open(config: &Config) -> anyhow::Result<Chat> {
         Chat::open(&config, sandbox)
     });
     opened.await?
-}
-
-/// The running executable, for the compiler process. On Linux this is the same program even after its file was
-/// replaced.
-fn own_executable() -> Option<PathBuf> {
-    let own = PathBuf::from("/proc/self/exe");
-    if own.exists() { Some(own) } else { std::env::current_exe().ok() }
 }
 
 /// Prints the startup line, the only one on standard output.
