@@ -24,13 +24,13 @@ use crate::http::client::{AdminRequest, send};
 pub(super) struct Handlers {
     #[command(subcommand)]
     command: Command,
-    /// Address of the admin API: ADDRESS:PORT, http://ADDRESS:PORT or unix:PATH [env: ONDOL_ADMIN]
-    #[arg(long, global = true, value_name = "ADDRESS")]
+    /// Address of the admin API, or unix:PATH [env: ONDOL_ADMIN]
+    #[arg(long, global = true, value_name = "ADDRESS:PORT")]
     admin: Option<String>,
-    /// File with the token [env: ONDOL_ADMIN_TOKEN_FILE, or the token itself in ONDOL_ADMIN_TOKEN]
+    /// File with the token [env: ONDOL_ADMIN_TOKEN_FILE]
     #[arg(long, global = true, value_name = "FILE")]
     token_file: Option<String>,
-    /// Read the address and the token from the server's configuration file [env: ONDOL_CONFIG]
+    /// Server configuration with both [env: ONDOL_CONFIG]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Output format
@@ -40,16 +40,16 @@ pub(super) struct Handlers {
 
 const AFTER_HELP: &str = "\
 The server must run with the admin API enabled: `ondol serve --admin 127.0.0.1:8001`, or `--admin
-unix:PATH`. Exits with 0 on success, with 1 if the server rejects the request, with 2 on a usage
-error.
+unix:PATH`. ONDOL_ADMIN_TOKEN may hold the token itself. Exits with 0 on success, with 1 if the
+server rejects the request, with 2 on a usage error.
 
 Examples:
   ondol handlers status --admin 127.0.0.1:8001
   ondol handlers deploy events=my-events.wasm --cases events=cases.toml --reason 'shorter names'
   ondol handlers deploy rooms=r.wasm messages=m.wasm events=e.wasm      all three, or none
-  ondol handlers deploy --setting messages.text_length_max=500         only the settings
+  ondol handlers deploy --setting messages.text_length_max=500          only the settings
   ondol handlers deploy events=my-events.wasm --percent 10              a canary in 10 % of rooms
-  ondol handlers shadow start events=my-events.wasm                    copies of live calls
+  ondol handlers shadow start events=my-events.wasm                     copies of live calls
   ondol handlers rollback
   ondol handlers rollback --release 12
   ondol handlers diff 3f2a";
@@ -68,14 +68,14 @@ enum Command {
         #[arg(long, default_value_t = 20)]
         limit: u32,
     },
-    /// Active versions, readiness, recent faults, rollouts, blocked versions
+    /// Show active versions, readiness, recent faults, rollouts and blocked versions
     Status,
     /// Manage the canary: a release that answers in a share of the rooms
     Canary {
         #[command(subcommand)]
         command: CanaryCommand,
     },
-    /// Manage the shadow: a candidate that answers copies of live calls, unseen by clients
+    /// Manage the shadow: a candidate that answers copies of live calls
     Shadow {
         #[command(subcommand)]
         command: ShadowCommand,

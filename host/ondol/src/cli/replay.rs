@@ -47,10 +47,10 @@ pub(super) struct Replay {
     /// Replace all settings of the active version; repeatable, one key each
     #[arg(long = "setting", value_name = "KEY=VALUE")]
     settings: Vec<String>,
-    /// Output format; json contains whole answers, and so message texts
+    /// Output format; json includes message texts
     #[arg(long, value_enum, default_value = "text")]
     output: Output,
-    /// Configuration file with the limits and the data directory [env: ONDOL_CONFIG]
+    /// Configuration with limits and data directory [env: ONDOL_CONFIG]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Set a limit, such as handler_deadline_ms=1000; repeatable

@@ -21,9 +21,11 @@ gracefully; a second one exits at once.
 
 Examples:
   ondol serve
-  ondol serve --listen 127.0.0.1:0 --data /tmp/chat
-  ondol serve --admin 127.0.0.1:8001      with the admin API, for `ondol handlers`
+  ondol serve --listen 127.0.0.1:0 --data /tmp/chat        port 0: any free port
+  ondol serve --admin 127.0.0.1:8001                       with the admin API, for `ondol handlers`
   ondol serve --config ondol.toml --limit frame_bytes_max=16384
+  ondol serve --limit messages.handler_deadline_ms=50      for one handler
+  ondol serve --failure messages=default                   built-in handler as fallback
   ondol serve --setting messages.text_length_max=500";
 
 impl Serve {

@@ -19,16 +19,16 @@ macro_rules! flags {
             #[arg(long, value_name = "FILE")]
             pub config: Option<PathBuf>,
             $($(#[$attribute])+ pub $name: Option<String>,)+
-            /// Allow WebSockets from pages of this origin; repeatable [default: any origin]
+            /// Allow WebSockets from this origin; repeatable [default: any]
             #[arg(long = "origin", value_name = "ORIGIN")]
             pub origins: Vec<String>,
-            /// Set a limit, also for one handler: messages.handler_deadline_ms=50; repeatable
+            /// Set a limit (see `ondol check --limits`); repeatable
             #[arg(long = "limit", value_name = "NAME=VALUE")]
             pub limits: Vec<String>,
-            /// On a fault of messages or events: refuse, or default for the built-in handler [default: refuse]
+            /// On a fault, refuse or use the built-in (default); repeatable
             #[arg(long = "failure", value_name = "HANDLER=MODE")]
             pub failures: Vec<String>,
-            /// Set a handler setting, such as messages.text_length_max=500; repeatable
+            /// Set a handler setting; repeatable
             #[arg(long = "setting", value_name = "HANDLER.KEY=VALUE")]
             pub settings: Vec<String>,
         }
@@ -44,31 +44,31 @@ macro_rules! flags {
 }
 
 flags! {
-    /// Listen on this address; port 0 picks a free port and prints it [default: 127.0.0.1:8000]
+    /// Listen on this address [default: 127.0.0.1:8000]
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen;
     /// Keep the database in this directory [default: ondol-data]
     #[arg(long, value_name = "DIR")]
     data;
-    /// Load rooms.wasm, messages.wasm and events.wasm from this directory [default: target/handlers]
+    /// Load the handlers from this directory [default: target/handlers]
     #[arg(long, value_name = "DIR")]
     handlers;
-    /// Cache compiled handlers in this directory [default: `cache` in the data directory]
+    /// Cache compiled handlers in this directory [default: DATA/cache]
     #[arg(long, value_name = "DIR")]
     cache;
-    /// Serve the admin API on this address, or on unix:PATH [default: off]
+    /// Serve the admin API here, or on unix:PATH [default: off]
     #[arg(long, value_name = "ADDRESS:PORT")]
     admin;
     /// Require the token in this file for the admin API
     #[arg(long, value_name = "FILE")]
     admin_token_file;
-    /// Refuse WebSockets by an HTTP status (http) or by a close code (close) [default: http]
-    #[arg(long, value_name = "STYLE")]
+    /// Refuse WebSockets by HTTP status or close code [default: http]
+    #[arg(long, value_name = "http|close")]
     refusal;
-    /// Make commits survive a power failure (full) or only a crash (normal) [default: full]
-    #[arg(long, value_name = "MODE")]
+    /// Make commits survive power failures, or only crashes [default: full]
+    #[arg(long, value_name = "full|normal")]
     synchronous;
-    /// Log at this level, or at levels by module: info,ondol_host_store=debug [default: info]
+    /// Log at this level, or at levels by module [default: info]
     #[arg(long, value_name = "FILTER")]
     log;
 }

@@ -9,11 +9,11 @@ use crate::http::client::AdminRequest;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum CanaryCommand {
-    /// Show its calls and faults
+    /// Show the canary's calls and faults
     Status,
-    /// Make it active in all rooms
+    /// Make the canary active in all rooms
     Promote,
-    /// End it; the active release takes its rooms back
+    /// End the canary; its rooms return to the active release
     Drop,
 }
 
@@ -26,9 +26,9 @@ pub(super) enum ShadowCommand {
         #[command(flatten)]
         reason: Reason,
     },
-    /// Show how its answers differ and what they cost
+    /// Show how the shadow's answers differ and what they cost
     Status,
-    /// End it
+    /// End the shadow
     Stop,
 }
 
