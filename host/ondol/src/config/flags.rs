@@ -25,7 +25,7 @@ macro_rules! flags {
             /// Set a limit (see `ondol check --limits`); repeatable
             #[arg(long = "limit", value_name = "NAME=VALUE")]
             pub limits: Vec<String>,
-            /// On a fault, refuse or use the built-in (default); repeatable
+            /// If a handler fails: refuse, or default (built-in handler)
             #[arg(long = "failure", value_name = "HANDLER=MODE")]
             pub failures: Vec<String>,
             /// Set a handler setting; repeatable
@@ -50,7 +50,7 @@ flags! {
     /// Keep the database in this directory [default: ondol-data]
     #[arg(long, value_name = "DIR")]
     data;
-    /// Load the handlers from this directory [default: target/handlers]
+    /// Load handlers from this directory [default: target/handlers]
     #[arg(long, value_name = "DIR")]
     handlers;
     /// Cache compiled handlers in this directory [default: DATA/cache]
@@ -65,7 +65,7 @@ flags! {
     /// Refuse WebSockets by HTTP status or close code [default: http]
     #[arg(long, value_name = "http|close")]
     refusal;
-    /// Make commits survive power failures, or only crashes [default: full]
+    /// Survive power failures, or only crashes [default: full]
     #[arg(long, value_name = "full|normal")]
     synchronous;
     /// Log at this level, or at levels by module [default: info]
