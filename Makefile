@@ -6,11 +6,11 @@ HANDLERS     := rooms messages events
 GUESTS       := $(notdir $(patsubst %/,%,$(wildcard tests/guests/*/)))
 BUILT        := target/$(WASM)/handler
 # The crates that run natively. Guests exist for the sandbox alone.
-NATIVE       := ondol ondol-host-model ondol-host-process ondol-host-rooms ondol-host-store ondol-json ondol-rooms ondol-messages ondol-events ondol-tests ondol-bench
+NATIVE       := ondol ondol-host-handlers ondol-host-model ondol-host-process ondol-host-rooms ondol-host-store ondol-json ondol-rooms ondol-messages ondol-events ondol-tests ondol-bench
 COMPONENTS   := $(HANDLERS:%=-p ondol-%) $(GUESTS:%=-p guest-%)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build host handlers guests test unit cases stories durability lint fmt bench bench-quick swaps hostile microbench clean target
+.PHONY: help run build host handlers guests test unit cases stories durability lint fmt bench bench-quick hostile microbench clean target
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,14 +23,18 @@ build: host handlers ## Build target/release/ondol and target/handlers/*.wasm
 host:
 	$(CARGO) build --release -p ondol
 
-handlers: target ## Build the three handlers into target/handlers (a running server takes them)
+handlers: host target ## Build the handlers into target/handlers, if they pass their cases (a running server activates them)
 	$(CARGO) build --profile handler --target $(WASM) $(HANDLERS:%=-p ondol-%)
 	@mkdir -p target/handlers
 	@for handler in $(HANDLERS); do \
-		cmp -s $(BUILT)/ondol_$$handler.wasm target/handlers/$$handler.wasm || { \
-			cp $(BUILT)/ondol_$$handler.wasm target/handlers/.$$handler.new && \
-			mv target/handlers/.$$handler.new target/handlers/$$handler.wasm; \
-		} || exit 1; \
+		built=$(BUILT)/ondol_$$handler.wasm; \
+		cmp -s $$built target/handlers/$$handler.wasm && continue; \
+		cases=$$(target/release/ondol test $$built --cases handlers/$$handler/cases.toml 2>&1) || { \
+			printf '%s\n' "$$cases" | grep -v '^ok '; \
+			echo "$$handler fails its own cases: target/handlers/$$handler.wasm stays as it is"; \
+			exit 1; \
+		}; \
+		cp $$built target/handlers/.$$handler.new && mv target/handlers/.$$handler.new target/handlers/$$handler.wasm || exit 1; \
 	done
 
 guests: target
@@ -64,19 +68,16 @@ lint: target ## Formatting and clippy, native and for WebAssembly, warnings deni
 fmt: ## Format everything
 	$(CARGO) fmt --all
 
-bench: build ## Server CPU a delivery, beside a plain server; BEFORE=PATH compares with an older build of ondol
+bench: build ## Server CPU per delivery, compared with a plain server; BEFORE=PATH compares with an older build
 	$(CARGO) run --release -p ondol-bench -- run $(if $(BEFORE),--before '$(BEFORE)')
 
 bench-quick: build ## The same in under two minutes
 	$(CARGO) run --release -p ondol-bench -- run --quick
 
-swaps: build ## A thousand versions of a handler one after another, while people talk
-	$(CARGO) run --release -p ondol-bench -- run --shapes swaps
+hostile: build guests ## What hostile handlers cost all other clients
+	$(CARGO) run --release -p ondol-bench -- run --shapes hostile
 
-hostile: build guests ## What hostile handlers cost everybody else, as a table
-	$(CARGO) run --release -p ondol-bench -- hostile
-
-microbench: build ## A call, a publish and a commit, each alone
+microbench: build ## A call, a commit and a publish, each alone
 	$(CARGO) bench -p ondol-bench --bench micro
 
 clean: ## Remove what was built

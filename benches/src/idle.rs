@@ -1,29 +1,29 @@
-//! What an idle connection in a room costs in memory.
+//! The resident memory of an idle connection in a room.
 
-use crate::crowd::Crowd;
-use crate::kernel::resident_kib;
+use crate::cli::Run;
+use crate::clients::Clients;
+use crate::process::resident_kib;
 use crate::report::Figure;
 use crate::server::Server;
 
 /// Members of each room.
 const MEMBERS: usize = 50;
 
-/// Opens so many connections and gives what each added to the server's resident memory. A first room is there before,
-/// so that what the server takes once is not counted.
-pub(crate) fn measure(server: &mut Server, connections: usize) -> anyhow::Result<Figure> {
-    let mut first = Crowd::gather(server.address, &server.new_rooms(1)?, MEMBERS, 0)?;
-    first.settle()?;
-    let before = resident_kib(server.pid)?;
+pub(crate) fn measure(run: &Run) -> anyhow::Result<Vec<Figure>> {
+    let (setup, rooms) = (run.setup(), if run.quick { 20 } else { 200 });
+    [Server::ondol(&setup)?, Server::plain(&setup)?].into_iter().map(|server| measure_server(server, rooms)).collect()
+}
 
-    let rooms = server.new_rooms(connections / MEMBERS)?;
-    let mut crowd = Crowd::gather(server.address, &rooms, MEMBERS, 0)?;
-    crowd.settle()?;
-    let after = resident_kib(server.pid)?;
-    Ok(Figure {
-        measure: "idle connection",
-        server: server.name.clone(),
-        value: after.saturating_sub(before) as f64 / (rooms.len() * MEMBERS) as f64,
-        unit: "KiB resident",
-        tells: format!("{connections} connections in rooms of {MEMBERS}; {after} KiB in all"),
-    })
+fn measure_server(mut server: Server, rooms: usize) -> anyhow::Result<Figure> {
+    let mut join = |rooms| -> anyhow::Result<_> {
+        let clients = Clients::join(server.address, server.new_rooms(rooms)?, MEMBERS, 0)?;
+        Ok((clients, resident_kib(server.pid)?))
+    };
+    // A first room takes what the server allocates only once.
+    let (_first, before) = join(1)?;
+    let (_clients, after) = join(rooms)?;
+    let connections = rooms * MEMBERS;
+    let each = after.saturating_sub(before) as f64 / connections as f64;
+    let detail = format!("{connections} connections in rooms of {MEMBERS}; {after} KiB resident in all");
+    Ok(Figure::new("idle connection", server.name, format!("{each:.1} KiB"), detail))
 }

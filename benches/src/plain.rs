@@ -1,42 +1,39 @@
-//! The server that Ondol is compared to: rooms and broadcast over tokio-tungstenite, and nothing else. No check of what
-//! is said, no store, no identity. Written as one would write it who wants it fast and keeps to the libraries:
+//! The server that Ondol is compared with: rooms and broadcast over tokio-tungstenite and nothing else. No check of
+//! what is sent, no store, no identity. Written for speed, within what the libraries offer:
 //!
-//! - a frame is made once and shared by all who receive it;
-//! - each connection has a bounded outbox, and whoever lets it fill up is dropped;
-//! - the sending half takes all that waits in its outbox, and flushes once;
+//! - a frame is built once and shared by all receivers;
+//! - each connection has a bounded outbox, and a connection whose outbox is full is dropped;
+//! - the sending half takes all that waits in its outbox and flushes once;
 //! - `TCP_NODELAY`, tungstenite's own buffer sizes.
 //!
-//! It numbers what it sends within each room, so that the benchmark can check every delivery.
+//! It numbers the messages of each room, so that the benchmark can check every delivery.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use anyhow::Context as _;
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio_tungstenite::tungstenite::handshake::server::{Callback, ErrorResponse, Request, Response};
+use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use tokio_tungstenite::tungstenite::{self, Message};
 
 /// Messages that may wait for one connection.
 const OUTBOX_MESSAGES_MAX: usize = 1024;
 
-/// Serves until it is killed; prints the address it got.
-pub(crate) fn main(listen: SocketAddr) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve(listen))
+/// Serves on a free port until it is killed; prints its address.
+pub(crate) fn main() -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve())
 }
 
-async fn serve(listen: SocketAddr) -> anyhow::Result<()> {
-    let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+async fn serve() -> anyhow::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("listening on {}", listener.local_addr()?);
     let rooms = Arc::new(Rooms::default());
     for id in 0.. {
         let (socket, _) = listener.accept().await?;
         let rooms = Arc::clone(&rooms);
         tokio::spawn(async move {
-            // A connection that breaks is its client's affair; the others go on.
+            // A broken connection concerns its client alone.
             let _ = member(socket, id, &rooms).await;
         });
     }
@@ -46,13 +43,17 @@ async fn serve(listen: SocketAddr) -> anyhow::Result<()> {
 /// One connection, from its handshake to its end.
 async fn member(socket: TcpStream, id: u64, rooms: &Rooms) -> tungstenite::Result<()> {
     socket.set_nodelay(true)?;
-    let mut name = None;
-    let web_socket = tokio_tungstenite::accept_hdr_async(socket, Admit(&mut name)).await?;
-    let room = rooms.enter(&name.unwrap_or_default());
+    let mut path = String::new();
+    let take_path = |request: &Request, response: Response| {
+        request.uri().path().clone_into(&mut path);
+        Ok(response)
+    };
+    let web_socket = tokio_tungstenite::accept_hdr_async(socket, take_path).await?;
+    let room = rooms.room(&path);
 
     let (mut sink, mut stream) = web_socket.split();
     let (outbox, mut inbox) = mpsc::channel(OUTBOX_MESSAGES_MAX);
-    room.join(id, outbox);
+    lock(&room.state).members.push((id, outbox));
     let sending = tokio::spawn(async move {
         while let Some(message) = inbox.recv().await {
             sink.feed(message).await?;
@@ -65,53 +66,29 @@ async fn member(socket: TcpStream, id: u64, rooms: &Rooms) -> tungstenite::Resul
     });
     while let Some(Ok(frame)) = stream.next().await {
         match frame {
-            Message::Text(text) => room.say(&text),
+            Message::Text(text) => room.publish(&text),
             Message::Close(_) => break,
             _ => {}
         }
     }
-    room.leave(id);
-    rooms.tidy(&room);
+    lock(&room.state).members.retain(|(member, _)| *member != id);
     sending.await.unwrap_or(Ok(()))
 }
 
-/// Takes the room's name from `/ws/chat/{room}/chat/`; 404 for any other path.
-struct Admit<'a>(&'a mut Option<String>);
-
-impl Callback for Admit<'_> {
-    fn on_request(self, request: &Request, response: Response) -> Result<Response, ErrorResponse> {
-        let room = request.uri().path().strip_prefix("/ws/chat/").and_then(|rest| rest.strip_suffix("/chat/"));
-        *self.0 = room.map(str::to_owned);
-        if room.is_some() {
-            return Ok(response);
-        }
-        let mut refused = ErrorResponse::new(None);
-        *refused.status_mut() = tungstenite::http::StatusCode::NOT_FOUND;
-        Err(refused)
-    }
-}
-
+/// The rooms by their number. An empty room stays.
 #[derive(Default)]
 struct Rooms(Mutex<HashMap<String, Arc<Room>>>);
 
 impl Rooms {
-    fn enter(&self, name: &str) -> Arc<Room> {
-        let mut rooms = lock(&self.0);
-        let room = rooms.entry(name.to_owned()).or_insert_with(|| Arc::new(Room::new(name)));
-        Arc::clone(room)
-    }
-
-    /// Forgets the room when nobody is left: the map's reference and the caller's are then the only ones.
-    fn tidy(&self, room: &Arc<Room>) {
-        let mut rooms = lock(&self.0);
-        if Arc::strong_count(room) == 2 && lock(&room.state).members.is_empty() {
-            rooms.remove(&room.name);
-        }
+    fn room(&self, path: &str) -> Arc<Room> {
+        let room = path.trim_start_matches("/ws/chat/").trim_end_matches("/chat/");
+        let new = || Arc::new(Room { id: room.to_owned(), state: Mutex::default() });
+        Arc::clone(lock(&self.0).entry(room.to_owned()).or_insert_with(new))
     }
 }
 
 struct Room {
-    name: String,
+    id: String,
     state: Mutex<RoomState>,
 }
 
@@ -122,24 +99,12 @@ struct RoomState {
 }
 
 impl Room {
-    fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), state: Mutex::default() }
-    }
-
-    fn join(&self, id: u64, outbox: mpsc::Sender<Message>) {
-        lock(&self.state).members.push((id, outbox));
-    }
-
-    fn leave(&self, id: u64) {
-        lock(&self.state).members.retain(|(member, _)| *member != id);
-    }
-
-    /// Sends a frame to every member, the sender too. The room and the number go in before the closing brace.
-    fn say(&self, frame: &str) {
+    /// Sends a frame to every member, the sender included. The room and the number go in before the closing brace.
+    fn publish(&self, frame: &str) {
         let Some(open) = frame.strip_suffix('}') else { return };
         let mut state = lock(&self.state);
         state.seq += 1;
-        let message = Message::text(format!(r#"{open},"room":{},"seq":{}}}"#, self.name, state.seq));
+        let message = Message::text(format!(r#"{open},"room":{},"seq":{}}}"#, self.id, state.seq));
         state.members.retain(|(_, outbox)| outbox.try_send(message.clone()).is_ok());
     }
 }

@@ -61,8 +61,8 @@ pub struct Tab {
 }
 
 impl Browser {
-    /// Starts the browser that `CHROMIUM` names, or the first that is on the path. None when there is none: then `story`
-    /// is named as skipped, except under CI, where that is an error.
+    /// Starts the browser that `CHROMIUM` names, or the first that is on the path. None when there is none: then
+    /// `story` is named as skipped, except under CI, where that is an error.
     ///
     /// # Errors
     /// When it does not start, or is missing where it must not be.
@@ -96,17 +96,29 @@ impl Browser {
         Ok(Some(Self { _home: home, address, wire, _turn: turn }))
     }
 
-    /// Opens an address in a new tab, and awaits that it is loaded.
+    /// Opens an address in a new tab of a browser in English, and awaits that it is loaded.
     ///
     /// # Errors
     /// When it cannot be loaded.
     pub async fn open(&mut self, url: &str) -> Result<Tab> {
+        self.open_in("en-US", url).await
+    }
+
+    /// Opens an address in a new tab of a browser that prefers `languages`, such as `ko-KR,en`, and awaits that it is
+    /// loaded.
+    ///
+    /// # Errors
+    /// When it cannot be loaded.
+    pub async fn open_in(&mut self, languages: &str, url: &str) -> Result<Tab> {
         let made = self.wire.call("Target.createTarget", json!({"url": "about:blank"})).await?;
         let target = made["targetId"].as_str().context("no target")?;
         let mut tab = Tab { wire: Wire::open(&self.address, &format!("/devtools/page/{target}")).await? };
         for domain in ["Page", "Runtime", "Log", "Network"] {
             tab.wire.call(&format!("{domain}.enable"), json!({})).await?;
         }
+        let version = self.wire.call("Browser.getVersion", json!({})).await?;
+        let agent = json!({"userAgent": version["userAgent"], "acceptLanguage": languages});
+        tab.wire.call("Emulation.setUserAgentOverride", agent).await?;
         // A tab behind another believes that it is in front.
         tab.wire.call("Emulation.setFocusEmulationEnabled", json!({"enabled": true})).await?;
         tab.go(url).await?;
@@ -123,6 +135,14 @@ impl Tab {
         let went = self.wire.call("Page.navigate", json!({"url": url})).await?;
         ensure!(went.get("errorText").is_none(), "{url}: {}", went["errorText"]);
         self.until(&format!("location.href.startsWith({}) && document.readyState === 'complete'", json!(url))).await
+    }
+
+    /// Runs a script in every page that the tab loads from now on, before the page's own scripts.
+    ///
+    /// # Errors
+    /// When the browser refuses.
+    pub async fn before_each_page(&mut self, script: &str) -> Result<()> {
+        self.wire.call("Page.addScriptToEvaluateOnNewDocument", json!({"source": script})).await.map(drop)
     }
 
     /// Loads the page anew.
@@ -273,7 +293,8 @@ impl Tab {
     /// When it cannot be written.
     pub async fn screenshot(&mut self, file: &Path) -> Result<()> {
         let drawn = self.wire.call("Page.captureScreenshot", json!({"format": "png"})).await?;
-        fs::write(file, unbase64(drawn["data"].as_str().context("no picture")?)?)?;
+        let data = drawn["data"].as_str().context("no picture")?;
+        fs::write(file, data_encoding::BASE64.decode(data.as_bytes())?)?;
         Ok(())
     }
 
@@ -335,8 +356,8 @@ fn complaint(event: &Value) -> Option<String> {
     }
 }
 
-/// The browser's processes, all of one group, and where they write. They end together, and then it is removed; again, if
-/// one was still writing.
+/// The browser's processes, all of one group, and where they write. They end together, and then it is removed; again,
+/// if one was still writing.
 #[derive(Debug)]
 struct Home {
     process: Child,
@@ -345,7 +366,7 @@ struct Home {
 
 impl Drop for Home {
     fn drop(&mut self) {
-        let _ = Command::new("sh").args(["-c", &format!("kill -KILL -- -{}", self.process.id())]).status();
+        let _ = Command::new("sh").args(["-c", &format!("kill -KILL -{}", self.process.id())]).status();
         let _ = self.process.kill();
         let _ = self.process.wait();
         let _ = (0..100).any(|_| fs::remove_dir_all(self.profile.path()).is_ok());
@@ -358,27 +379,4 @@ fn find() -> Option<PathBuf> {
     }
     let path = env::var_os("PATH")?;
     NAMES.iter().flat_map(|name| env::split_paths(&path).map(move |place| place.join(name))).find(|file| file.is_file())
-}
-
-/// Base64 as RFC 4648 has it, which is how DevTools wraps a picture.
-fn unbase64(text: &str) -> Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
-    let (mut bits, mut held) = (0_u32, 0);
-    for digit in text.bytes().take_while(|digit| *digit != b'=') {
-        let value = match digit {
-            b'A'..=b'Z' => digit - b'A',
-            b'a'..=b'z' => digit - b'a' + 26,
-            b'0'..=b'9' => digit - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => bail!("not base64"),
-        };
-        bits = (bits << 6) | u32::from(value);
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            bytes.push(u8::try_from((bits >> held) & 0xff)?);
-        }
-    }
-    Ok(bytes)
 }

@@ -1,7 +1,7 @@
 //! What Ondol does, told as stories. Each starts a server of its own, so they run side by side and in any order.
 //!
 //! HTTP first, then the socket by a library and byte by byte, then rooms full of people, then handlers, then the
-//! operator: limits, durability, shutdown, the command line. `layers` alone reads the source.
+//! operator: limits, durability, shutdown, the command line. `documents` and `layers` read the repository.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -17,6 +17,7 @@ mod bystander;
 mod compiling;
 mod create_room;
 mod disk_faults;
+mod documents;
 mod durability;
 mod faults;
 mod flow;

@@ -1,5 +1,7 @@
 //! The chat page, in a real browser.
 
+mod languages;
+
 use ondol_tests::{
     TestResult, TestServer, User,
     browser::{Browser, Tab},
@@ -223,7 +225,8 @@ async fn rooms_come_page_by_page() -> TestResult {
 #[tokio::test]
 async fn the_page_is_all_there_and_keeps_strangers_out() -> TestResult {
     let server = TestServer::start().await?;
-    let scripts = ["identity", "log", "room", "rooms", "server", "session"].map(|name| format!("/page/{name}.js"));
+    let scripts = ["identity", "language", "log", "room", "rooms", "server", "session", "texts"];
+    let scripts = scripts.map(|name| format!("/page/{name}.js"));
     let paths = ["/", "/page.css", "/page.js"].into_iter().chain(scripts.iter().map(String::as_str));
     for path in paths {
         let answer = server.get(path).await?;

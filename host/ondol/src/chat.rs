@@ -1,23 +1,25 @@
 //! The application: the only place that knows handlers, store and rooms. It decides what happens in which order, and
 //! nothing about what is allowed or how it reads: that is the handlers'.
 //!
-//! A message: [`Chat::say`] asks `messages.receive`; the room's [`place`] numbers it and asks `events.message`; the store
-//! commits it with whatever else has gathered; what is durable is published to the room.
+//! A message: [`say`] calls `messages.receive`; the room's [`room_queue`] numbers it and calls `events.message`; the
+//! [`commit_pipeline`] commits it with what else has gathered; [`delivery`] publishes what is durable to the room.
 
-mod ask;
 mod claims;
-mod ledger;
+mod commit_pipeline;
+mod connection_quota;
+mod delivery;
+mod invoke;
 mod member;
 mod opening;
-mod place;
 mod ready;
+mod release_store;
 mod releases;
 mod reply;
 mod report;
+mod room_queue;
 mod say;
-mod seats;
+mod ticket;
 mod trials;
-mod work;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -27,29 +29,29 @@ use anyhow::Context as _;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-pub use ledger::as_deployed;
+pub use connection_quota::Permit;
 pub use member::Member;
 pub use ready::NotReady;
+pub use release_store::as_deployed;
 pub use releases::{Changed, Order, Part, ReleaseError, Target};
 pub use reply::SayError;
 pub use report::{Diff, HandlerRow, ReleaseRow, Status, VersionRow};
-pub use seats::Seat;
 
 // What the edge needs of the two below: it knows them by these names alone.
-pub use crate::handlers::{ActivateError, CanaryRow, HandlerKind, LoadError, ShadowRow, Stage};
+pub use ondol_host_handlers::{ActivateError, CanaryRow, HandlerKind, LoadError, ShadowRow, Stage};
 pub use ondol_host_rooms::{Outbox, OutboxState, Why, Wire};
 pub use ondol_host_store::Page;
 
 use crate::config::Config;
-use crate::handlers::{Handlers, Known, Sandbox, VersionId, Watch};
+use commit_pipeline::Pipeline;
+use connection_quota::ConnectionQuota;
+use ondol_host_handlers::{Handlers, Known, Sandbox, VersionId, Watch};
 use ondol_host_model::{Frame, Message, Refusal, RequestId, Room, RoomId, RoomRequest, Speaker, Standing, User};
 use ondol_host_store::{RoomOutcome, Store, StoreError};
-use place::Place;
 use ready::Ready;
 use releases::Releases;
 use reply::{Reply, Unsaid};
-use seats::Seats;
-use work::Work;
+use room_queue::{ChatPipeline, RoomQueue};
 
 /// The chat. One for a process.
 pub struct Chat {
@@ -58,9 +60,9 @@ pub struct Chat {
     ready: Ready,
     /// The handlers' files as they were when it opened.
     known: [Known; 3],
-    work: Arc<Work>,
-    places: Mutex<HashMap<RoomId, Weak<Place>>>,
-    seats: Arc<Seats>,
+    pipeline: Arc<ChatPipeline>,
+    rooms: Mutex<HashMap<RoomId, Weak<RoomQueue>>>,
+    connections: Arc<ConnectionQuota>,
 }
 
 /// Why a request of the edge's failed. Each is one answer there.
@@ -127,12 +129,13 @@ impl Chat {
     pub fn open(config: &Config, sandbox: Sandbox) -> anyhow::Result<Self> {
         let path = config.data.join("ondol.db");
         let store = Store::open(&path, config.synchronous, &config.limits.store()).context("the database")?;
-        let work = Arc::new(Work::new(store, config.limits.clone(), Handle::current()));
-        let seats = Arc::new(Seats::new(config.limits.connections_per_user_max));
-        let (releases, known) = opening::open(&work, sandbox, config).context("the handlers")?;
+        let pipeline = Pipeline::new(store, config.limits.clone(), Handle::current(), delivery::deliver);
+        let pipeline = Arc::new(pipeline);
+        let connections = Arc::new(ConnectionQuota::new(config.limits.connections_per_user_max));
+        let (releases, known) = opening::open(&pipeline, sandbox, config).context("the handlers")?;
         let (handlers, releases) = (Arc::clone(&releases.handlers), Arc::new(releases));
         handlers.sandbox().give_way();
-        Ok(Self { handlers, releases, ready: Ready::new(), known, work, places: Mutex::default(), seats })
+        Ok(Self { handlers, releases, ready: Ready::new(), known, pipeline, rooms: Mutex::default(), connections })
     }
 
     /// Watches the directory of handlers for as long as what is returned lives.
@@ -150,10 +153,10 @@ impl Chat {
         self.handlers.current().versions()
     }
 
-    /// A place for one more connection of a user, or none when they have as many as they may.
+    /// A permit for one more connection of a user. None: `connections_per_user_max` are open.
     #[must_use]
-    pub fn seat(&self, user: &User) -> Option<Seat> {
-        self.seats.take(&user.id)
+    pub fn connection_permit(&self, user: &User) -> Option<Permit> {
+        self.connections.acquire(&user.id)
     }
 
     /// Creates a room, or finds the one that its post has.
@@ -168,7 +171,7 @@ impl Chat {
         id: &RequestId,
     ) -> Result<Creation, ChatError> {
         let release = self.handlers.for_post(request.post_id);
-        let draft = match ask::create(&release, id, &request, creator) {
+        let draft = match invoke::create(&release, id, &request, creator) {
             Ok(draft) => draft.map_err(ChatError::Refused)?,
             Err(fault) => {
                 fault.log(None, Some(id), "no room is created");
@@ -177,7 +180,7 @@ impl Chat {
         };
         let standing = draft.standing;
         let owner = creator.map(|user| user.id.clone());
-        match self.work.store.create_room(draft, request.post_id, owner).await? {
+        match self.pipeline.store.create_room(draft, request.post_id, owner).await? {
             RoomOutcome::Created(room) => Ok(Creation::Created(room)),
             RoomOutcome::Standing(room) if standing == Standing::Reuse => Ok(Creation::Standing(room)),
             RoomOutcome::Standing(_) => {
@@ -193,7 +196,7 @@ impl Chat {
     ///
     /// The store's.
     pub async fn rooms(&self, after: RoomId, limit: usize) -> Result<Vec<Room>, ChatError> {
-        Ok(self.work.store.rooms(after, limit).await?)
+        Ok(self.pipeline.store.rooms(after, limit).await?)
     }
 
     /// A room.
@@ -202,7 +205,7 @@ impl Chat {
     ///
     /// [`ChatError::NotFound`], or the store's.
     pub async fn room(&self, id: RoomId) -> Result<Room, ChatError> {
-        self.work.store.room(id).await?.ok_or(ChatError::NotFound)
+        self.pipeline.store.room(id).await?.ok_or(ChatError::NotFound)
     }
 
     /// Whether there is such a room.
@@ -211,7 +214,7 @@ impl Chat {
     ///
     /// The store's.
     pub async fn has_room(&self, id: RoomId) -> Result<bool, ChatError> {
-        Ok(self.standing_place(id).is_some() || self.work.store.room(id).await?.is_some())
+        Ok(self.open_room(id).is_some() || self.pipeline.store.room(id).await?.is_some())
     }
 
     /// A page of a room's messages, oldest first.
@@ -221,7 +224,7 @@ impl Chat {
     /// [`ChatError::NotFound`], or the store's.
     pub async fn messages(&self, room: RoomId, page: Page, limit: usize) -> Result<Vec<Message>, ChatError> {
         self.room(room).await?;
-        Ok(self.work.store.messages(room, page, limit).await?)
+        Ok(self.pipeline.store.messages(room, page, limit).await?)
     }
 
     /// Says something in a room by request, and waits for what becomes of it.
@@ -236,12 +239,12 @@ impl Chat {
         body: String,
         id: RequestId,
     ) -> Result<Said, ChatError> {
-        let place = self.place(room).await?;
+        let room = self.room_queue(room).await?;
+        let release = self.handlers.for_room(room.id);
         let (answer, answered) = oneshot::channel();
-        // Begun is done: who asked may go away meanwhile, and somebody else may count on what was begun.
-        let chat = Arc::clone(self);
+        // A task of its own: the client may go away meanwhile, and a second request with the same id may count on this one.
         tokio::spawn(async move {
-            chat.say(&place, &sender, Frame::Body(&body), Reply::waiting(answer, id)).await;
+            say::say(&room, release, &sender, Frame::Body(&body), Reply::waiting(answer, id)).await;
         });
         match answered.await {
             Ok(Ok(Some(message))) => Ok(Said::Stored(Box::new(message))),
@@ -262,44 +265,41 @@ impl Chat {
         user: Arc<Speaker>,
         outbox: Arc<Outbox>,
     ) -> Result<Member, ChatError> {
-        let place = self.place(room).await?;
-        place.join(&user, &outbox, self.handlers.for_room(room));
-        Ok(Member::new(self, place, user, outbox))
+        Ok(Member::join(&self.handlers, self.room_queue(room).await?, user, outbox))
     }
 
-    /// Takes nothing more, commits and publishes what was accepted, then closes every connection with 1001. Waits for the
-    /// disk.
-    pub fn close(&self) {
-        self.work.close();
-        let places: Vec<_> = self.places().values().filter_map(Weak::upgrade).collect();
-        for place in places {
-            place.room.close(1001, "the server is shutting down");
+    /// Commits and publishes what was accepted and closes the store, then closes every connection with 1001.
+    pub async fn close(&self) {
+        self.pipeline.close().await;
+        let rooms: Vec<_> = self.rooms_by_id().values().filter_map(Weak::upgrade).collect();
+        for room in rooms {
+            room.members.close(1001, "the server is shutting down");
         }
     }
 
-    /// The place of a room that exists.
-    async fn place(&self, room: RoomId) -> Result<Arc<Place>, ChatError> {
-        if let Some(place) = self.standing_place(room) {
-            return Ok(place);
+    /// The queue of a room that exists.
+    async fn room_queue(&self, id: RoomId) -> Result<Arc<RoomQueue>, ChatError> {
+        if let Some(room) = self.open_room(id) {
+            return Ok(room);
         }
-        self.room(room).await?;
-        let mut places = self.places();
-        if let Some(place) = places.get(&room).and_then(Weak::upgrade) {
-            return Ok(place);
+        self.room(id).await?;
+        let mut rooms = self.rooms_by_id();
+        if let Some(room) = rooms.get(&id).and_then(Weak::upgrade) {
+            return Ok(room);
         }
-        if places.len() == places.capacity() {
-            places.retain(|_, place| place.strong_count() > 0);
+        if rooms.len() == rooms.capacity() {
+            rooms.retain(|_, room| room.strong_count() > 0);
         }
-        let place = Arc::new(Place::new(room, &self.work));
-        places.insert(room, Arc::downgrade(&place));
-        Ok(place)
+        let room = Arc::new(RoomQueue::new(id, &self.pipeline));
+        rooms.insert(id, Arc::downgrade(&room));
+        Ok(room)
     }
 
-    fn standing_place(&self, room: RoomId) -> Option<Arc<Place>> {
-        self.places().get(&room)?.upgrade()
+    fn open_room(&self, id: RoomId) -> Option<Arc<RoomQueue>> {
+        self.rooms_by_id().get(&id)?.upgrade()
     }
 
-    fn places(&self) -> MutexGuard<'_, HashMap<RoomId, Weak<Place>>> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    fn rooms_by_id(&self) -> MutexGuard<'_, HashMap<RoomId, Weak<RoomQueue>>> {
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

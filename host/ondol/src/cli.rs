@@ -17,7 +17,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::config::Limits;
-use crate::handlers::read_file;
+use ondol_host_handlers::read_file;
 
 /// The whole command line.
 #[derive(Debug, Parser)]

@@ -16,6 +16,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::Args;
+use ondol_host_handlers::{Failure, OnFault};
 
 pub use admin::{AdminAddress, Token};
 pub use error::{ConfigError, Problem};
@@ -132,52 +133,21 @@ pub enum RefusalStyle {
     Close,
 }
 
-/// Who answers in the place of a handler that fails. For `rooms` nobody does: a room that is created wrongly stays.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Failure {
-    /// For the `messages` handler.
-    pub messages: OnFault,
-    /// For the `events` handler.
-    pub events: OnFault,
-}
-
-/// What becomes of a call that a handler failed at.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum OnFault {
-    /// Whoever asked is told that it failed.
-    #[default]
-    Refuse,
-    /// The default handler that is built into the host answers.
-    Default,
-}
-
-impl Failure {
-    /// Who answers for a handler.
-    #[must_use]
-    pub fn of(self, handler: &str) -> OnFault {
-        match handler {
-            "messages" => self.messages,
-            "events" => self.events,
-            _ => OnFault::Refuse,
-        }
-    }
-
-    /// None: there is no such handler. An error says what it takes.
-    fn set(&mut self, handler: &str, given: &Given) -> Option<Result<(), String>> {
-        let place = match handler {
-            "rooms" if given.as_str() == Some("refuse") => return Some(Ok(())),
-            "rooms" => return Some(Err("\"refuse\"".to_owned())),
-            "messages" => &mut self.messages,
-            "events" => &mut self.events,
-            _ => return None,
-        };
-        *place = match given.as_str() {
-            Some("refuse") => OnFault::Refuse,
-            Some("default") => OnFault::Default,
-            _ => return Some(Err("\"refuse\" or \"default\"".to_owned())),
-        };
-        Some(Ok(()))
-    }
+/// Sets who answers for a handler that fails. None: there is no such handler. An error says what it takes.
+fn set_failure(failure: &mut Failure, handler: &str, given: &Given) -> Option<Result<(), String>> {
+    let place = match handler {
+        "rooms" if given.as_str() == Some("refuse") => return Some(Ok(())),
+        "rooms" => return Some(Err("\"refuse\"".to_owned())),
+        "messages" => &mut failure.messages,
+        "events" => &mut failure.events,
+        _ => return None,
+    };
+    *place = match given.as_str() {
+        Some("refuse") => OnFault::Refuse,
+        Some("default") => OnFault::Default,
+        _ => return Some(Err("\"refuse\" or \"default\"".to_owned())),
+    };
+    Some(Ok(()))
 }
 
 /// What the operator has set for each handler: text by key. Which keys there are is the handler's business.
@@ -301,7 +271,7 @@ impl Config {
         let set = match &key {
             Key::Option(name) => self.set_option(name, &given),
             Key::Limit(name) => self.limits.set(name, &given),
-            Key::Failure(handler) => self.failure.set(handler, &given),
+            Key::Failure(handler) => set_failure(&mut self.failure, handler, &given),
             Key::Setting { handler, key } => self.settings.of_mut(handler).map(|settings| match given.as_text() {
                 Some(text) => {
                     settings.insert(key.clone(), text);

@@ -3,12 +3,12 @@
 //! - [`cli`] the commands, [`server`] bind, accept, drain
 //! - the edge: [`http`] routes, REST and WebSockets; knows [`chat`] and nothing below it
 //! - the application: [`chat`] the only place that knows all three below
-//! - three siblings that do not know each other: [`ondol_host_store`] SQLite, [`ondol_host_rooms`] members and fan-out, [`handlers`] wasmtime
+//! - three siblings that do not know each other: [`ondol_host_store`] SQLite, [`ondol_host_rooms`] members and fan-out,
+//!   [`ondol_host_handlers`] wasmtime
 //! - the ground: [`ondol_host_model`] plain data, [`ondol_host_process`] workers and exit, [`config`] settings and limits
 
 pub mod chat;
 pub mod cli;
 pub mod config;
-pub mod handlers;
 pub mod http;
 pub mod server;

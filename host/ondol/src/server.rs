@@ -22,11 +22,11 @@ use tracing_subscriber::EnvFilter;
 
 use crate::chat::Chat;
 use crate::config::{self, AdminAddress, Config, Limits, Token};
-use crate::handlers::Sandbox;
 use crate::http::{Admin, Edge, Held, Paced, Phase, Times};
 use admin::AdminListener;
 pub(crate) use admin::{read_token, token as admin_token};
 use log::Log;
+use ondol_host_handlers::Sandbox;
 use ondol_host_process::exit;
 
 /// File descriptors that are kept for everything but connections.
@@ -118,8 +118,9 @@ fn data_directory(path: &Path) -> std::io::Result<()> {
 async fn open(config: &Config) -> anyhow::Result<Chat> {
     let config = config.clone();
     let opened = tokio::task::spawn_blocking(move || {
-        let mut sandbox =
-            Sandbox::new(&config.limits, Some(&config.cache_dir())).context("the sandbox")?.failing(config.failure);
+        let mut sandbox = Sandbox::new(&config.limits.handlers(), Some(&config.cache_dir()))
+            .context("the sandbox")?
+            .failing(config.failure);
         if let Some(program) = config::program() {
             sandbox = sandbox.compiling_aside(program);
         }
@@ -193,7 +194,7 @@ async fn serve(
     tracing::info!(connections = open.count.load(Ordering::Relaxed), "shutting down");
     let finish = async {
         phase.send_replace(Phase::Ending);
-        tokio::task::spawn_blocking(move || chat.close()).await.context("closing the chat")?;
+        chat.close().await;
         open.all_closed().await;
         anyhow::Ok(())
     };

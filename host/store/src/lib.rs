@@ -6,6 +6,7 @@
 
 mod archive;
 mod checkpoint;
+mod commit_time;
 mod desk;
 mod files;
 mod health;
@@ -29,7 +30,7 @@ pub use archive::{Archive, ArchiveError};
 pub use limits::{StoreLimits, Synchronous};
 pub use rows::Page;
 pub use versions::{AboutVersion, Kept, NewRelease, Seen, StoredRelease, StoredVersion};
-pub use writer::{Batch, Entry, Failed, Turn};
+pub use writer::{Batch, Entry, Failed, Leader};
 
 use desk::Desk;
 use files::Files;
@@ -39,7 +40,7 @@ use rows::{read_message, read_room};
 use runs::{Tail, Tails};
 use writer::Writer;
 
-/// The store. `T` is whatever the caller wants back with a message once its fate is known.
+/// The store. `T` is what the caller wants back with a message once it is committed or has failed.
 pub struct Store<T> {
     writer: Arc<Writer<T>>,
     files: Arc<Files>,
@@ -139,25 +140,25 @@ impl<T: Send + 'static> Store<T> {
         MessageId(self.first_free_id)
     }
 
-    /// Puts a message among those that wait to be stored, without waiting. Within a room their `seq` has to go on from the
-    /// last one stored; one that does not is reported as [`StoreError::OutOfTurn`].
+    /// Puts an entry among those that wait to be committed, without waiting. The first to do so while no commit runs becomes the
+    /// leader and has to commit for all. Within a room the `seq` of messages has to go on from the last one stored; one that
+    /// does not is reported as [`StoreError::OutOfTurn`].
     ///
     /// # Errors
     ///
     /// The entry itself comes back when too much waits or the store is closed.
-    pub fn append(&self, entry: Entry<T>) -> Result<Turn, Box<Failed<T>>> {
+    pub fn append(&self, entry: Entry<T>) -> Result<Option<Leader<T>>, Box<Failed<T>>> {
         self.writer.append(entry)
     }
 
-    /// How many messages wait to be committed.
+    /// How many entries wait to be committed.
     pub fn waiting(&self) -> usize {
         self.writer.waiting()
     }
 
-    /// Commits what has gathered, as one transaction, and reports it before anything later can be reported. For whoever's
-    /// turn it is; waits for the disk. Says whose turn it is then.
-    pub fn commit(&self, report: impl FnOnce(Batch<T>)) -> Turn {
-        self.writer.commit(report)
+    /// Takes the lead over entries that a leader who panicked left behind. None: there are none, or a leader commits them.
+    pub fn lead_the_rest(&self) -> Option<Leader<T>> {
+        self.writer.lead_the_rest()
     }
 
     /// Creates a room, or finds the one that its post has.

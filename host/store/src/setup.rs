@@ -102,7 +102,7 @@ pub(super) fn leave_log(connection: &Connection) -> rusqlite::Result<()> {
 /// it leaves to others: some of what waits there, no other worker could take.
 fn wait_for_lock(times: i32) -> bool {
     // Each time: where the CPUs are busy, no thread may have taken the worker over at the first.
-    worker::leave();
+    worker::hand_off();
     std::thread::sleep(LOCKED_LOOK);
     LOCKED_LOOK * times.unsigned_abs() < LOCKED_MAX
 }

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
-use super::{Batch, Entry, Page, Readers, RoomOutcome, Store, StoreError, Turn};
+use super::{Batch, Entry, Leader, Page, Readers, RoomOutcome, Store, StoreError};
 use crate::{StoreLimits, Synchronous};
 use ondol_host_model::{Draft, Message, MessageId, RoomDraft, RoomId, Seq, Speaker, Standing, Timestamp, User};
 
@@ -16,14 +17,22 @@ pub(super) fn open(directory: &Path) -> Store<()> {
     Store::open(&directory.join("ondol.db"), Synchronous::Full, &LIMITS).unwrap()
 }
 
-/// Hands messages over, then commits them all.
+/// Commits what has gathered. With SQLite that is ready at once.
+pub(super) fn commit<T>(leader: &mut Leader<T>) -> Batch<T> {
+    match std::pin::pin!(leader.commit()).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(batch) => batch,
+        Poll::Pending => panic!("a commit is ready at once"),
+    }
+}
+
+/// Appends messages, then commits them all.
 pub(super) fn store_all(store: &Store<()>, entries: impl IntoIterator<Item = Entry<()>>) -> Batch<()> {
-    let turns: Vec<Turn> = entries.into_iter().map(|entry| store.append(entry).unwrap()).collect();
-    assert_eq!(turns.first(), Some(&Turn::Yours));
-    assert!(turns.iter().skip(1).all(|turn| *turn == Turn::Theirs), "one leads");
-    let mut reported = None;
-    assert_eq!(store.commit(|batch| reported = Some(batch)), Turn::Theirs);
-    reported.unwrap()
+    let mut leaders = entries.into_iter().map(|entry| store.append(entry).unwrap());
+    let mut leader = leaders.next().flatten().expect("the first leads");
+    assert!(leaders.all(|leader| leader.is_none()), "one leads");
+    let batch = commit(&mut leader);
+    assert!(leader.step_down().is_none(), "all is committed");
+    batch
 }
 
 pub(super) fn entry(id: u64, room: RoomId, seq: u64) -> Entry<()> {
@@ -35,14 +44,14 @@ pub(super) fn entry(id: u64, room: RoomId, seq: u64) -> Entry<()> {
     });
     let draft = Draft { text: format!("말 {seq}"), client_id: Some(format!("c{id}")), ..Draft::default() };
     let (id, seq, sender) = (MessageId(id), Seq(seq), Arc::new(sender));
-    Entry { message: Some(Message { id, room, seq, sender, draft, created_at: Timestamp(7) }), then: () }
+    Entry { message: Some(Message { id, room, seq, sender, draft, created_at: Timestamp(7) }), context: () }
 }
 
 /// The same of somebody else, without an id of the client's.
 fn entry_of(speaker: &Arc<Speaker>, id: u64, room: RoomId, seq: u64) -> Entry<()> {
     let (sender, draft) = (Arc::clone(speaker), Draft { text: format!("말 {seq}"), ..Draft::default() });
     let (id, seq) = (MessageId(id), Seq(seq));
-    Entry { message: Some(Message { id, room, seq, sender, draft, created_at: Timestamp(7) }), then: () }
+    Entry { message: Some(Message { id, room, seq, sender, draft, created_at: Timestamp(7) }), context: () }
 }
 
 fn called(nickname: &str, profile_url: Option<&str>) -> Arc<Speaker> {
@@ -313,7 +322,7 @@ async fn a_message_for_a_room_that_is_not_there_fails_alone() {
     assert_eq!(batch.stored.len(), 1);
     assert!(matches!(batch.failed[0].error, StoreError::NoRoom));
     store.close();
-    assert!(matches!(store.append(entry(3, room, 2)).unwrap_err().error, StoreError::Closed));
+    assert!(matches!(store.append(entry(3, room, 2)).err().unwrap().error, StoreError::Closed));
 }
 
 #[tokio::test]
@@ -321,7 +330,7 @@ async fn what_is_not_to_be_stored_comes_back_in_its_turn() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     let room = room(&store).await;
-    let batch = store_all(&store, [entry(1, room, 1), Entry { message: None, then: () }, entry(2, room, 2)]);
+    let batch = store_all(&store, [entry(1, room, 1), Entry { message: None, context: () }, entry(2, room, 2)]);
     let order: Vec<bool> = batch.stored.iter().map(|entry| entry.message.is_some()).collect();
     assert_eq!(order, [true, false, true]);
     assert_eq!(store.last_seq(room).await.unwrap(), Seq(2));
@@ -332,12 +341,27 @@ async fn what_comes_while_one_commits_is_the_next_batch() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     let room = room(&store).await;
-    assert_eq!(store.append(entry(1, room, 1)).unwrap(), Turn::Yours);
-    let turn = store.commit(|_| assert_eq!(store.append(entry(2, room, 2)).unwrap(), Turn::Theirs));
-    assert_eq!(turn, Turn::Yours);
-    let mut stored = 0;
-    assert_eq!(store.commit(|batch| stored = batch.stored.len()), Turn::Theirs);
-    assert_eq!(stored, 1);
+    let mut leader = store.append(entry(1, room, 1)).unwrap().unwrap();
+    assert_eq!(commit(&mut leader).stored.len(), 1);
+    assert!(store.append(entry(2, room, 2)).unwrap().is_none(), "the leader has not stepped down");
+    let mut leader = leader.step_down().unwrap();
+    assert_eq!(commit(&mut leader).stored.len(), 1);
+    assert!(leader.step_down().is_none());
+    assert!(store.append(entry(3, room, 3)).unwrap().is_some(), "the next one leads");
+}
+
+#[tokio::test]
+async fn a_leader_who_panics_leaves_the_lead_to_the_next() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let room = room(&store).await;
+    let leader = store.append(entry(1, room, 1)).unwrap().unwrap();
+    assert!(store.lead_the_rest().is_none(), "one leads");
+    drop(leader);
+    let mut leader = store.lead_the_rest().unwrap();
+    assert!(store.append(entry(2, room, 2)).unwrap().is_none());
+    assert_eq!(commit(&mut leader).stored.len(), 2);
+    assert!(leader.step_down().is_none() && store.lead_the_rest().is_none());
 }
 
 #[tokio::test]

@@ -1,12 +1,12 @@
-//! The one writer, which is whoever brings a message while nobody writes: the leader commits for all who bring one
-//! meanwhile. Whatever has gathered while a transaction was under way is the next one, so a batch is a single message when
-//! it is quiet and grows by itself under load, and no message waits for a thread to wake.
-//! What is written, and how, is the [desk](super::desk)'s.
+//! Group commit: the first to append an entry while no commit runs becomes the leader and commits for all who append one
+//! meanwhile, its followers. A batch is a single message when it is quiet and grows by itself under load, and no message waits
+//! for a thread to wake. What is written, and how, is the [desk](super::desk)'s.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
 
+use super::commit_time::CommitTime;
 use super::desk::Desk;
 use super::health::Health;
 use super::ids;
@@ -16,13 +16,13 @@ use crate::limits::StoreLimits;
 use ondol_host_model::{Message, MessageId, RoomDraft};
 use ondol_host_process::{exit, worker};
 
-/// A message on its way to the disk, and what the caller wants back with it.
+/// A message that waits to be committed, and what the caller wants back with it.
 #[derive(Debug)]
 pub struct Entry<T> {
     /// What is stored. None: nothing is, and this only comes back in its turn.
     pub message: Option<Message>,
     /// What comes back.
-    pub then: T,
+    pub context: T,
 }
 
 /// An entry that was not stored.
@@ -43,28 +43,19 @@ pub struct Batch<T> {
     pub failed: Vec<Failed<T>>,
 }
 
-/// Whose turn it is to commit.
-#[must_use]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
-    /// The caller's: it has to call [`super::Store::commit`] soon.
-    Yours,
-    /// Somebody else's, who commits this too.
-    Theirs,
-}
-
 /// The way to the file for everything that changes it.
 pub(super) struct Writer<T> {
     queue: Mutex<Queue<T>>,
     desk: Mutex<Desk>,
     health: Health,
+    commit_time: CommitTime,
     queue_max: usize,
     batch_max: usize,
 }
 
 struct Queue<T> {
     entries: Vec<Entry<T>>,
-    /// Somebody is to commit what is here.
+    /// A leader will commit what is here.
     led: bool,
     closed: bool,
 }
@@ -75,12 +66,13 @@ impl<T> Writer<T> {
             queue: Mutex::new(Queue { entries: Vec::new(), led: false, closed: false }),
             desk: Mutex::new(desk),
             health: Health::default(),
+            commit_time: CommitTime::default(),
             queue_max: limits.commit_queue_max,
             batch_max: limits.commit_batch_max,
         }
     }
 
-    pub(super) fn append(&self, entry: Entry<T>) -> Result<Turn, Box<Failed<T>>> {
+    pub(super) fn append(self: &Arc<Self>, entry: Entry<T>) -> Result<Option<Leader<T>>, Box<Failed<T>>> {
         let mut queue = self.queue();
         if queue.closed {
             return Err(Box::new(Failed { entry, error: StoreError::Closed }));
@@ -89,30 +81,32 @@ impl<T> Writer<T> {
             return Err(Box::new(Failed { entry, error: StoreError::Busy(self.queue_max) }));
         }
         queue.entries.push(entry);
-        Ok(if std::mem::replace(&mut queue.led, true) { Turn::Theirs } else { Turn::Yours })
+        let led = std::mem::replace(&mut queue.led, true);
+        Ok((!led).then(|| Leader { writer: Arc::clone(self), leads: true }))
     }
 
     pub(super) fn waiting(&self) -> usize {
         self.queue().entries.len()
     }
 
-    pub(super) fn commit(&self, report: impl FnOnce(Batch<T>)) -> Turn {
-        let lead = Lead(self);
-        let mut desk = self.desk();
-        let entries = {
-            let mut queue = self.queue();
-            let rest = match queue.entries.len() {
-                count if count > self.batch_max => queue.entries.split_off(self.batch_max),
-                // The next batch is likely to be like this one.
-                count => Vec::with_capacity(count),
-            };
-            std::mem::replace(&mut queue.entries, rest)
-        };
-        if !entries.is_empty() {
-            report(self.store(&mut desk, entries));
+    pub(super) fn lead_the_rest(self: &Arc<Self>) -> Option<Leader<T>> {
+        let mut queue = self.queue();
+        if queue.led || queue.entries.is_empty() {
+            return None;
         }
-        drop(desk);
-        lead.end()
+        queue.led = true;
+        Some(Leader { writer: Arc::clone(self), leads: true })
+    }
+
+    /// The entries of the next batch.
+    fn next_batch(&self) -> Vec<Entry<T>> {
+        let mut queue = self.queue();
+        let rest = match queue.entries.len() {
+            count if count > self.batch_max => queue.entries.split_off(self.batch_max),
+            // The next batch is likely to be like this one.
+            count => Vec::with_capacity(count),
+        };
+        std::mem::replace(&mut queue.entries, rest)
     }
 
     /// One transaction for all of them. When it fails, none is stored; after a failed sync the disk tells which are.
@@ -240,7 +234,7 @@ impl<T> Writer<T> {
 
     /// Reopens the database, which tells what of it the disk holds. Ends the process when that is less than what was answered.
     fn reopen(&self, desk: &mut Desk) {
-        worker::leave();
+        worker::hand_off();
         match desk.reopen() {
             Ok(()) => tracing::warn!("the database was reopened, and everything that was answered is there"),
             Err(reason) => {
@@ -297,23 +291,48 @@ fn part<T>(entries: Vec<Entry<T>>, mut why: impl FnMut(usize, &Entry<T>) -> Opti
     batch
 }
 
-/// The lead over what has gathered, given up even by a panic: the next who brings a message takes it.
-struct Lead<'a, T>(&'a Writer<T>);
+/// The leader of a group commit: it alone commits, and it stays the leader until what it committed is published, so batches are
+/// published in the order of their commits. Dropped, by a panic too, it gives up the lead: the next to append takes it.
+#[must_use]
+pub struct Leader<T> {
+    writer: Arc<Writer<T>>,
+    /// Not after it stepped down: another may lead by now.
+    leads: bool,
+}
 
-impl<T> Lead<'_, T> {
-    /// Keeps it when more has gathered.
-    fn end(self) -> Turn {
-        let mut queue = self.0.queue();
-        queue.led = !queue.entries.is_empty();
-        let turn = if queue.led { Turn::Yours } else { Turn::Theirs };
+impl<T> Leader<T> {
+    /// Commits the entries that have gathered as one transaction, and returns what became of them.
+    ///
+    /// With SQLite it is ready at once and has waited for the disk meanwhile; where commits are usually slow, the worker's other
+    /// tasks were handed off before.
+    #[expect(clippy::unused_async, reason = "a database across a network answers later")]
+    pub async fn commit(&mut self) -> Batch<T> {
+        let writer = &self.writer;
+        writer.commit_time.run(|| {
+            let mut desk = writer.desk();
+            let entries = writer.next_batch();
+            writer.store(&mut desk, entries)
+        })
+    }
+
+    /// Gives up the lead unless more has gathered.
+    pub fn step_down(mut self) -> Option<Self> {
+        let mut queue = self.writer.queue();
+        if !queue.entries.is_empty() {
+            drop(queue);
+            return Some(self);
+        }
+        queue.led = false;
         drop(queue);
-        std::mem::forget(self);
-        turn
+        self.leads = false;
+        None
     }
 }
 
-impl<T> Drop for Lead<'_, T> {
+impl<T> Drop for Leader<T> {
     fn drop(&mut self) {
-        self.0.queue().led = false;
+        if self.leads {
+            self.writer.queue().led = false;
+        }
     }
 }

@@ -6,7 +6,6 @@ use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::reply::{Reply, SayError};
-use ondol_host_model::Message;
 use ondol_host_rooms::InFlight;
 
 /// A sender, and their own id for a message.
@@ -16,7 +15,7 @@ type Id = (String, String);
 #[derive(Default)]
 pub(super) struct Claims(Mutex<HashMap<Id, Vec<Waiter>>>);
 
-/// Somebody who sent the same message once more.
+/// A sender's second frame with the same message.
 pub(super) struct Waiter {
     pub(super) reply: Reply,
     /// They are not told yet, so their frame is in flight like the first one.
@@ -99,20 +98,5 @@ fn tell(waiting: Vec<Waiter>, error: &SayError, client_id: Option<&str>) {
     for Waiter { reply, in_flight } in waiting {
         reply.failed(error.clone(), client_id);
         drop(in_flight);
-    }
-}
-
-/// Tells an error to the one who sent a message first, and to all who sent it again.
-pub(super) fn fail(claim: Option<Claim>, error: &SayError, tell_first: impl FnOnce()) {
-    match claim {
-        Some(claim) => claim.fail(error, tell_first),
-        None => tell_first(),
-    }
-}
-
-/// Tells those who waited for a message that it is stored. A connection hears its event with the room.
-pub(super) fn stored(waiting: Vec<Reply>, message: &Message) {
-    for reply in waiting {
-        reply.stored(message.clone());
     }
 }

@@ -11,10 +11,11 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
+use super::release_store;
 use super::releases::Releases;
-use super::{Work, ledger};
+use super::room_queue::ChatPipeline;
 use crate::config::Config;
-use crate::handlers::{
+use ondol_host_handlers::{
     Candidate, Found, HandlerKind, Handlers, How, Known, LoadError, Sandbox, SettingsMap, Source, VersionId, Watch,
     Why, content, read_handler, watch,
 };
@@ -34,7 +35,7 @@ type Lacking = Vec<(HandlerKind, String)>;
 
 /// What a start has to go by.
 struct Start<'a> {
-    work: &'a Arc<Work>,
+    pipeline: &'a Arc<ChatPipeline>,
     sandbox: Arc<Sandbox>,
     /// What the config sets for each handler.
     settings: [Arc<SettingsMap>; 3],
@@ -48,23 +49,27 @@ struct Start<'a> {
 ///
 /// When neither the store nor the directory has three handlers that work, and nobody stands in for those that do not: every
 /// reason.
-pub(super) fn open(work: &Arc<Work>, sandbox: Sandbox, config: &Config) -> anyhow::Result<(Releases, [Known; 3])> {
+pub(super) fn open(
+    pipeline: &Arc<ChatPipeline>,
+    sandbox: Sandbox,
+    config: &Config,
+) -> anyhow::Result<(Releases, [Known; 3])> {
     let settings = [&config.settings.rooms, &config.settings.messages, &config.settings.events];
     let start = Start {
-        work,
+        pipeline,
         sandbox: Arc::new(sandbox),
         settings: settings.map(|map| Arc::new(map.clone())),
         directory: &config.handlers,
         files: HandlerKind::ALL
             .map(|handler| read_handler(&config.handlers, handler, config.limits.handler_file_bytes_max)),
     };
-    let seen = work.store.seen()?;
+    let seen = pipeline.store.seen()?;
     let (handlers, first) = match start.by_store()? {
         Some(handlers) => (handlers, false),
         None => start.by_files()?,
     };
     let Start { settings, files, .. } = start;
-    let releases = Releases::new(Arc::new(handlers), Arc::clone(work), settings);
+    let releases = Releases::new(Arc::new(handlers), Arc::clone(pipeline), settings);
     let mut known = [None; 3];
     for ((handler, file), known) in HandlerKind::ALL.into_iter().zip(files).zip(&mut known) {
         let file = file.ok();
@@ -85,7 +90,7 @@ pub(super) fn open(work: &Arc<Work>, sandbox: Sandbox, config: &Config) -> anyho
 ///
 /// When no thread can be had.
 pub(super) fn follow(releases: &Arc<Releases>, directory: &Path, known: [Known; 3]) -> std::io::Result<Watch> {
-    let bytes_max = releases.work.limits.handler_file_bytes_max;
+    let bytes_max = releases.pipeline.limits.handler_file_bytes_max;
     let releases = Arc::clone(releases);
     watch(directory, bytes_max, known, move |handler, found| match found {
         Ok(bytes) => releases.offer_file(handler, Some(bytes), None),
@@ -99,12 +104,12 @@ pub(super) fn follow(releases: &Arc<Releases>, directory: &Path, known: [Known; 
 impl Start<'_> {
     /// The active release of the store, or the latest before it that still works.
     fn by_store(&self) -> anyhow::Result<Option<Handlers>> {
-        let store = &self.work.store;
+        let store = &self.pipeline.store;
         let Some(active) = store.active_release()? else { return Ok(None) };
-        let bad = ledger::bad(self.work)?;
+        let bad = release_store::bad(self.pipeline)?;
         let broken = match self.revive(&active, false) {
             Ok((candidate, lacking)) => {
-                let ledger = ledger::ledger(self.work);
+                let ledger = release_store::ledger(self.pipeline);
                 let handlers = Handlers::resume(Arc::clone(&self.sandbox), ledger, &candidate, active.number, bad)?;
                 tell(&lacking);
                 return Ok(Some(handlers));
@@ -161,7 +166,7 @@ impl Start<'_> {
         });
         let reasons: Vec<&str> = lacking.iter().map(|(_, reason)| reason.as_str()).collect();
         anyhow::ensure!(stood_in, "{}", reasons.join("; "));
-        let how = if self.work.store.active_release()?.is_some() { How::Fallback } else { How::First };
+        let how = if self.pipeline.store.active_release()?.is_some() { How::Fallback } else { How::First };
         let why = format!("what {} held at the start", self.directory.display());
         let why = Why { who: "directory".to_owned(), how, why, back_to: None, forced: false };
         let handlers = self.begin(&candidate, &why).context("recording the first release")?;
@@ -171,7 +176,7 @@ impl Start<'_> {
 
     /// What still works of the release that was active, where somebody stands in for the rest.
     fn remains(&self) -> anyhow::Result<Option<Handlers>> {
-        let Some(active) = self.work.store.active_release()? else { return Ok(None) };
+        let Some(active) = self.pipeline.store.active_release()? else { return Ok(None) };
         let Ok((candidate, lacking)) = self.revive(&active, true) else { return Ok(None) };
         let told: Vec<&str> = lacking.iter().map(|(_, reason)| reason.as_str()).collect();
         let handlers = self.fall_back(&candidate, &active, &told.join("; "), None)?;
@@ -185,7 +190,7 @@ impl Start<'_> {
         let mut candidate = Candidate::default();
         let mut lacking = Lacking::new();
         for ((handler, id), settings) in HandlerKind::ALL.into_iter().zip(&release.versions).zip(&self.settings) {
-            let revived = ledger::source(self.work, handler, id).and_then(|source| {
+            let revived = release_store::source(self.pipeline, handler, id).and_then(|source| {
                 let revived = candidate.revive(&self.sandbox, &source);
                 revived.map_err(|error| format!("{handler}: {error}"))
             });
@@ -210,7 +215,7 @@ impl Start<'_> {
     }
 
     fn begin(&self, candidate: &Candidate, why: &Why) -> anyhow::Result<Handlers> {
-        let (ledger, bad) = (ledger::ledger(self.work), ledger::bad(self.work)?);
+        let (ledger, bad) = (release_store::ledger(self.pipeline), release_store::bad(self.pipeline)?);
         Ok(Handlers::begin(Arc::clone(&self.sandbox), ledger, candidate, why, bad)?)
     }
 }
@@ -236,8 +241,8 @@ impl Releases {
             return false;
         }
         let before = seen.iter().find(|seen| seen.handler == handler.name() && !lacking);
-        let config = ledger::settings_json(self.config_of(handler));
-        let new_file = file.filter(|bytes| before.is_none_or(|seen| seen.sha256 != ledger::sha256(bytes)));
+        let config = release_store::settings_json(self.config_of(handler));
+        let new_file = file.filter(|bytes| before.is_none_or(|seen| seen.sha256 != release_store::sha256(bytes)));
         let new_settings = before.is_none_or(|seen| seen.settings != config);
         if new_file.is_none() && !new_settings {
             return true;

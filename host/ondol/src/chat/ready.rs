@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Chat;
-use crate::handlers::{Cause, Fault, HandlerKind};
+use ondol_host_handlers::{Cause, Fault, HandlerKind};
 
 /// How long an answer about readiness holds: asking more often costs nothing.
 const READY_HOLDS: Duration = Duration::from_millis(500);
@@ -63,7 +63,7 @@ impl Chat {
     ///
     /// What does not, and what each has failed with. A built-in handler's answer does not count.
     pub fn ready(&self) -> Result<(), NotReady> {
-        if let Some(reason) = self.work.store.failure() {
+        if let Some(reason) = self.pipeline.store.failure() {
             let reasons = vec![format!("nothing can be stored: {reason}")];
             return Err(NotReady { handlers: Vec::new(), storage: true, reasons });
         }

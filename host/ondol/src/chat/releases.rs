@@ -3,9 +3,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::ledger;
-use super::{Chat, Work};
-use crate::handlers::{
+use super::Chat;
+use super::release_store;
+use super::room_queue::ChatPipeline;
+use ondol_host_handlers::{
     ActivateError, Candidate, HandlerKind, Handlers, How, LoadError, SettingsMap, Source, Standing, VersionId, Why,
 };
 use ondol_host_store::{Seen, StoreError, StoredRelease};
@@ -16,7 +17,7 @@ const STEPS_MAX: usize = 1_000;
 /// The handlers, with all that a change of them needs.
 pub(super) struct Releases {
     pub(super) handlers: Arc<Handlers>,
-    pub(super) work: Arc<Work>,
+    pub(super) pipeline: Arc<ChatPipeline>,
     /// What the config sets for each handler.
     config: [Arc<SettingsMap>; 3],
     preparing: Mutex<()>,
@@ -127,8 +128,8 @@ impl Chat {
 }
 
 impl Releases {
-    pub(super) fn new(handlers: Arc<Handlers>, work: Arc<Work>, config: [Arc<SettingsMap>; 3]) -> Self {
-        Self { handlers, work, config, preparing: Mutex::default() }
+    pub(super) fn new(handlers: Arc<Handlers>, pipeline: Arc<ChatPipeline>, config: [Arc<SettingsMap>; 3]) -> Self {
+        Self { handlers, pipeline, config, preparing: Mutex::default() }
     }
 
     /// What the config sets for a handler.
@@ -151,7 +152,7 @@ impl Releases {
         let changed = self.activate(&candidate, why)?;
         if !changed.changed {
             // Only its cases are new.
-            ledger::keep(&self.work, candidate.fresh())?;
+            release_store::keep(&self.pipeline, candidate.fresh())?;
         }
         Ok(changed)
     }
@@ -183,10 +184,10 @@ impl Releases {
             return Ok(candidate);
         }
         let error = ReleaseError::Refused(refused);
-        let release = ledger::new_release(versions, why);
-        let (reason, kept) = (error.to_string(), ledger::kept(&self.work.limits));
+        let release = release_store::new_release(versions, why);
+        let (reason, kept) = (error.to_string(), release_store::kept(&self.pipeline.limits));
         tracing::warn!(who = why.who, how = why.how.name(), why = why.why, reason, "a deploy was refused");
-        if let Err(error) = self.work.store.record_refused(release, reason, kept) {
+        if let Err(error) = self.pipeline.store.record_refused(release, reason, kept) {
             tracing::error!(%error, "a refused deploy could not be recorded");
         }
         Err(error)
@@ -209,7 +210,7 @@ impl Releases {
             return Ok(Source { handler, wasm, settings, cases });
         }
         let stands = standing.release.version(handler).whole();
-        let stands = ledger::source(&self.work, handler, &stands).map_err(ReleaseError::Broken)?;
+        let stands = release_store::source(&self.pipeline, handler, &stands).map_err(ReleaseError::Broken)?;
         Ok(Source { handler, wasm: stands.wasm, settings, cases: cases.or(stands.cases) })
     }
 
@@ -260,17 +261,19 @@ impl Releases {
     /// Remembers that a file, or that there was none, and the config's settings were taken up.
     pub(super) fn remember(&self, handler: HandlerKind, file: Option<&[u8]>) -> bool {
         let file = match file {
-            Some(bytes) => ledger::sha256(bytes),
+            Some(bytes) => release_store::sha256(bytes),
             None => self.seen_file(handler),
         };
-        if let Err(error) = self.work.store.remember_seen(ledger::seen(handler, &file, self.config_of(handler))) {
+        if let Err(error) =
+            self.pipeline.store.remember_seen(release_store::seen(handler, &file, self.config_of(handler)))
+        {
             tracing::warn!(%handler, %error, "the next start will offer the handler's file once more");
         }
         true
     }
 
     fn seen_file(&self, handler: HandlerKind) -> String {
-        let seen = self.work.store.seen().unwrap_or_default();
+        let seen = self.pipeline.store.seen().unwrap_or_default();
         let of_handler = |seen: &Seen| seen.handler == handler.name();
         seen.into_iter().find(of_handler).map(|seen| seen.sha256).unwrap_or_default()
     }
@@ -304,7 +307,7 @@ impl Releases {
             match ready.iter().find(|standing| standing.release.version(*handler).whole() == *id) {
                 Some(standing) => candidate.take(*handler, &standing.release),
                 None => {
-                    let source = ledger::source(&self.work, *handler, id).map_err(ReleaseError::Broken)?;
+                    let source = release_store::source(&self.pipeline, *handler, id).map_err(ReleaseError::Broken)?;
                     let revived = candidate.revive(self.handlers.sandbox(), &source);
                     revived.map_err(|error| ReleaseError::Refused(vec![(*handler, error)]))?;
                 }
@@ -315,7 +318,7 @@ impl Releases {
 
     /// The release to go back to.
     fn release(&self, target: &Target) -> Result<StoredRelease, ReleaseError> {
-        let store = &self.work.store;
+        let store = &self.pipeline.store;
         if let Target::Release(number) = target {
             let found = store.releases(number.checked_add(1), 1)?.into_iter().find(|release| release.number == *number);
             let found = found.ok_or_else(|| ReleaseError::Unknown(format!("there is no release {number}")))?;
@@ -352,7 +355,7 @@ impl Releases {
 
     /// The one kept version whose id begins so.
     pub(super) fn kept_version(&self, prefix: &str) -> Result<(HandlerKind, String), ReleaseError> {
-        let found = self.work.store.versions(prefix.to_ascii_lowercase())?;
+        let found = self.pipeline.store.versions(prefix.to_ascii_lowercase())?;
         match found.as_slice() {
             [version] => match version.handler.parse() {
                 Ok(handler) => Ok((handler, version.id.clone())),

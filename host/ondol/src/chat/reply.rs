@@ -8,8 +8,8 @@ use bytes::BytesMut;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-use super::ask;
-use crate::handlers::{Fault, Release};
+use super::invoke;
+use ondol_host_handlers::{Fault, Release};
 use ondol_host_model::frame;
 use ondol_host_model::{Message, Refusal, RequestId, RoomId};
 use ondol_host_process::worker;
@@ -98,7 +98,7 @@ impl Asker {
     pub(super) fn before_next(&self) {
         let costly = &self.pause.costly;
         if costly.load(Ordering::Relaxed) && costly.swap(false, Ordering::Relaxed) {
-            worker::leave();
+            worker::hand_off();
         }
     }
 
@@ -141,9 +141,9 @@ impl Reply {
     }
 
     /// The message is on the disk.
-    pub(super) fn stored(self, message: Message) {
+    pub(super) fn stored(self, message: &Message) {
         if let To::Waiting(waiting) = self.to {
-            let _ = waiting.send(Ok(Some(message)));
+            let _ = waiting.send(Ok(Some(message.clone())));
         }
     }
 
@@ -158,7 +158,7 @@ impl Reply {
     pub(super) fn refused(self, release: &Release, room: RoomId, refusal: Refusal, client_id: Option<&str>) {
         match self.to {
             To::Waiting(_) => self.failed(SayError::Refused(refusal), client_id),
-            To::Socket(asker) => match ask::refusal(release, &self.request, room, &refusal) {
+            To::Socket(asker) => match invoke::refusal(release, &self.request, room, &refusal) {
                 Ok(payload) => send(&asker.outbox, &named(payload, client_id)),
                 Err(fault) => {
                     fault.log(Some(room), Some(&self.request), "its sender hears the host's own words of a refusal");

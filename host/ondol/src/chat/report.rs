@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::Chat;
-use super::ledger;
+use super::release_store;
 use super::releases::{ReleaseError, Releases};
-use crate::handlers::{FaultsRow, HandlerKind, Item, Report, SettingsMap, Trials, VersionId};
+use ondol_host_handlers::{FaultsRow, HandlerKind, Item, Report, SettingsMap, Trials, VersionId};
 use ondol_host_store::{AboutVersion, StoredRelease};
 
 /// What runs.
@@ -125,11 +125,11 @@ impl Chat {
         let ready = self.ready();
         let uptime_ms = u64::try_from(self.ready.uptime().as_millis()).unwrap_or(u64::MAX);
         self.beside(move |releases| {
-            let release = releases.work.store.active_release()?.map(release_row);
+            let release = releases.pipeline.store.active_release()?.map(release_row);
             let mut handlers = BTreeMap::new();
             for handler in HandlerKind::ALL {
                 let active = releases.handlers.current();
-                let about = releases.work.store.versions(active.version(handler).whole())?.into_iter().next();
+                let about = releases.pipeline.store.versions(active.version(handler).whole())?.into_iter().next();
                 let row = HandlerRow {
                     version: about.map(|about| releases.version_row(about)),
                     built_in: active.lacks(handler),
@@ -152,7 +152,7 @@ impl Chat {
     pub async fn versions(&self) -> Result<BTreeMap<&'static str, Vec<VersionRow>>, ReleaseError> {
         self.beside(|releases| {
             let mut versions: BTreeMap<_, Vec<_>> = HandlerKind::ALL.map(|handler| (handler.name(), Vec::new())).into();
-            for about in releases.work.store.versions(String::new())? {
+            for about in releases.pipeline.store.versions(String::new())? {
                 if let Some(rows) = versions.get_mut(about.handler.as_str()) {
                     rows.push(releases.version_row(about));
                 }
@@ -169,7 +169,7 @@ impl Chat {
     /// The store's.
     pub async fn history(&self, before: Option<u64>, limit: usize) -> Result<Vec<ReleaseRow>, ReleaseError> {
         self.beside(move |releases| {
-            Ok(releases.work.store.releases(before, limit)?.into_iter().map(release_row).collect())
+            Ok(releases.pipeline.store.releases(before, limit)?.into_iter().map(release_row).collect())
         })
         .await
     }
@@ -212,10 +212,10 @@ impl Releases {
     }
 
     fn described(&self, handler: HandlerKind, id: &str) -> Result<(VersionRow, Report), ReleaseError> {
-        let source = ledger::source(&self.work, handler, id).map_err(ReleaseError::Broken)?;
+        let source = release_store::source(&self.pipeline, handler, id).map_err(ReleaseError::Broken)?;
         let report = self.handlers.sandbox().inspect(&source.wasm);
         let report = report.map_err(|error| ReleaseError::Refused(vec![(handler, error)]))?;
-        let about = self.work.store.versions(id.to_owned())?.into_iter().next();
+        let about = self.pipeline.store.versions(id.to_owned())?.into_iter().next();
         let about = about.ok_or_else(|| ReleaseError::Unknown(format!("version {id} is not kept any more")))?;
         Ok((self.version_row(about), report))
     }

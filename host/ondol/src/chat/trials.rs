@@ -3,7 +3,7 @@
 
 use super::Chat;
 use super::releases::{Changed, Order, Part, ReleaseError, Releases};
-use crate::handlers::{CanaryRow, How, ShadowRow, Standing, Why};
+use ondol_host_handlers::{CanaryRow, How, ShadowRow, Standing, Why};
 
 const ACTIVE_ALREADY: &str = "these versions are active already";
 const NO_CANARY: &str = "no canary answers anywhere";

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 
 use super::{Misuse, kibibytes};
 use crate::config::{Config, ConfigFlags, Settings};
-use crate::handlers::{Outcome, Sandbox, SettingsMap};
+use ondol_host_handlers::{Outcome, Sandbox, SettingsMap};
 
 /// Make one call to a handler in the sandbox that the server uses, under the same limits. Prints the answer, or the
 /// refusal, as JSON on standard output; its time, its memory and what it printed on standard error. Exits with 0 for an
@@ -51,7 +51,7 @@ impl Call {
         let settings = settings(&self.settings)?;
         let bytes = super::read(&self.file, Some(&limits))?;
 
-        let sandbox = Sandbox::new(&limits, None)?;
+        let sandbox = Sandbox::new(&limits.handlers(), None)?;
         let unusable = |error: &dyn std::fmt::Display| Misuse(format!("{}: {error}", self.file.display()));
         let trial = sandbox.trial(&bytes).map_err(|error| unusable(&error))?;
         let called = trial.call(&self.function, &arguments, &settings).map_err(|error| unusable(&error))?;

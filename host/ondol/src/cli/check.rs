@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use crate::config::{Config, ConfigFlags, Limits, OnFault};
-use crate::handlers::{HandlerKind, LoadError, Sandbox, SettingsMap, read_handler};
+use crate::config::{Config, ConfigFlags, Limits};
+use ondol_host_handlers::{HandlerKind, LoadError, OnFault, Sandbox, SettingsMap, read_handler};
 
 /// Check the config and the handlers as `ondol serve` would, without serving. Each handler is held against its world and
 /// tried with a call. Exits with 1 when anything is wrong.
@@ -54,7 +54,7 @@ impl Check {
         }
 
         // Nothing is kept: a check leaves no trace in the data directory.
-        let sandbox = Arc::new(Sandbox::new(&config.limits, None)?);
+        let sandbox = Arc::new(Sandbox::new(&config.limits.handlers(), None)?);
         let settings = [&config.settings.rooms, &config.settings.messages, &config.settings.events];
         for (handler, settings) in HandlerKind::ALL.into_iter().zip(settings) {
             let path = config.handlers.join(handler.file_name());
@@ -63,7 +63,7 @@ impl Check {
                 Err(error) => {
                     all_fine = false;
                     error.reasons.iter().for_each(|reason| println!("wrong  {handler}: {}: {reason}", path.display()));
-                    if config.failure.of(handler.name()) == OnFault::Default {
+                    if config.failure.of(handler) == OnFault::Default {
                         println!(
                             "       {handler}: a server starts all the same, with the built-in handler in its place"
                         );

@@ -5,8 +5,6 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::handlers;
-
 /// A component comes in, compiled code goes out.
 #[derive(Debug, Args)]
 pub(super) struct Compile {
@@ -16,14 +14,14 @@ pub(super) struct Compile {
     /// The memory that it may have, in bytes
     memory_bytes_max: u64,
 
-    /// Work in short bursts, and on one CPU at a time
+    /// Use one CPU at a time
     #[arg(long)]
     giving_way: bool,
 }
 
 impl Compile {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
-        let answered = handlers::answer_compile(
+        let answered = ondol_host_handlers::answer_compile(
             self.stack_bytes_max,
             self.memory_bytes_max,
             self.giving_way,

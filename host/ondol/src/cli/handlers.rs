@@ -257,7 +257,7 @@ impl Parts {
             return Err(Misuse("nothing to deploy: give HANDLER=FILE, --cases or --setting".to_owned()).into());
         }
         for handler in parts.keys() {
-            handler.parse::<crate::handlers::HandlerKind>().map_err(Misuse)?;
+            handler.parse::<ondol_host_handlers::HandlerKind>().map_err(Misuse)?;
         }
         Ok(parts.into_iter().map(|(handler, part)| (handler, Value::Object(part))).collect())
     }

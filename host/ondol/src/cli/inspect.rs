@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::Output;
 use crate::config::Limits;
-use crate::handlers::{Item, Report, Sandbox};
+use ondol_host_handlers::{Item, Report, Sandbox};
 
 /// Say what a .wasm file exports and imports, for which world it fits, and every reason why not. Nothing of it is run.
 /// Exits with 1 when it is no component or fits no world.
@@ -29,7 +29,7 @@ Examples:
 impl Inspect {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let bytes = super::read(&self.file, None)?;
-        let sandbox = Sandbox::new(&Limits::default(), None)?;
+        let sandbox = Sandbox::new(&Limits::default().handlers(), None)?;
         let report = match sandbox.inspect(&bytes) {
             Ok(report) => report,
             Err(error) => {

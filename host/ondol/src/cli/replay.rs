@@ -15,7 +15,7 @@ use self::tally::{Place, Tally};
 use super::{Misuse, Output};
 use crate::chat::as_deployed;
 use crate::config::{Config, ConfigFlags, Limits};
-use crate::handlers::{HandlerKind, Sandbox, Side, Source};
+use ondol_host_handlers::{HandlerKind, Sandbox, Side, Source};
 use ondol_host_model::RoomId;
 use ondol_host_store::{Archive, StoredRelease};
 
@@ -85,7 +85,7 @@ impl Replay {
         {
             return Err(Misuse(format!("{}: there is no room {room}", path.display())).into());
         }
-        let sandbox = Arc::new(Sandbox::new(&config.limits, None)?);
+        let sandbox = Arc::new(Sandbox::new(&config.limits.handlers(), None)?);
         let mut replay = self.replay(&archive, &sandbox, &config.limits)?;
         let tally = self.ask(&archive, &mut replay)?;
         match self.output {
@@ -101,7 +101,7 @@ impl Replay {
         archive: &Archive,
         sandbox: &Arc<Sandbox>,
         limits: &Limits,
-    ) -> anyhow::Result<crate::handlers::Replay> {
+    ) -> anyhow::Result<ondol_host_handlers::Replay> {
         let wasm = super::read(&self.file, Some(limits))?;
         let handler = self.handler_of(sandbox, &wasm)?;
         let given = super::call::settings(&self.settings)?;
@@ -123,7 +123,7 @@ impl Replay {
         let after = Source { handler, wasm, settings, cases: None };
         let before = Side::load(sandbox, &before).map_err(|error| Misuse(format!("{told}: {error}")))?;
         let after = Side::load(sandbox, &after).map_err(|error| unusable(&self.file, &error))?;
-        Ok(crate::handlers::Replay::new(before, after))
+        Ok(ondol_host_handlers::Replay::new(before, after))
     }
 
     /// Which handler the file is.
@@ -138,7 +138,7 @@ impl Replay {
         }
     }
 
-    fn ask(&self, archive: &Archive, replay: &mut crate::handlers::Replay) -> anyhow::Result<Tally> {
+    fn ask(&self, archive: &Archive, replay: &mut ondol_host_handlers::Replay) -> anyhow::Result<Tally> {
         let mut tally = Tally::new(self.show as usize);
         let last = self.last as usize;
         let read = match (replay.after().handler(), self.room.map(RoomId)) {

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::{Misuse, Output, kibibytes};
 use crate::config::{Config, ConfigFlags};
-use crate::handlers::{CaseReport, Cases, Sandbox};
+use ondol_host_handlers::{CaseReport, Cases, Sandbox};
 
 /// Hold a handler against a table of cases: inputs and the answers, refusals or faults that they should come to. Each case
 /// runs in a fresh instance, in the sandbox that the server uses and under the same limits. Exits with 1 when a case
@@ -51,7 +51,7 @@ impl Test {
         let cases = Cases::read(&super::read_cases(&self.cases, Some(&limits))?)
             .map_err(|error| Misuse(format!("{}: {error}", self.cases.display())))?;
         let bytes = super::read(&self.file, Some(&limits))?;
-        let sandbox = Sandbox::new(&limits, None)?;
+        let sandbox = Sandbox::new(&limits.handlers(), None)?;
         let trial = sandbox.trial(&bytes).map_err(|error| Misuse(format!("{}: {error}", self.file.display())))?;
 
         let mut reports = Vec::new();

@@ -1,8 +1,11 @@
-//! Every limit: its name, default, unit, range, and what it bounds. The README's table is printed from this one.
+//! Every limit: its name, default, unit, range, and what it bounds. docs/configuration.md shows this table.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use ondol_host_handlers::{
+    AdmissionLimits, CallLimits, CompilerLimits, HandlerKind, HandlersLimits, RolloutLimits, SandboxLimits,
+};
 use ondol_host_store::StoreLimits;
 
 use super::Settings;
@@ -99,60 +102,60 @@ macro_rules! limits {
 }
 
 limits! {
-    /// What a client sends over a WebSocket at once; more closes with 1009.
+    /// A WebSocket message from a client; a larger one closes with 1009.
     frame_bytes_max: usize = 65_536, "bytes", 1 => 16 * MIB;
-    /// What may wait to be written to one connection; more closes with 1008.
+    /// Data waiting to be written to one connection; more closes with 1008.
     outbox_bytes_max: usize = 1_048_576, "bytes, a connection", 1_024 => GIB;
-    /// How long a socket for which something waits may take nothing; longer closes with 1008.
+    /// How long a socket may accept none of the data that waits for it; longer closes with 1008.
     stall_ms_max: u64 = 10_000, "ms", 1 => DAY_MS;
-    /// What a client may have in flight, from the accepted frame until its room has taken the event; it is not read meanwhile.
+    /// What a client may have in flight, from the accepted frame to the last socket; more is not read until then.
     speaker_bytes_max: usize = 131_072, "bytes, a connection", 1 => GIB;
-    /// From the first byte of a message to its last; longer closes with 1008.
+    /// From the first byte of a WebSocket message to its last; longer closes with 1008.
     frame_ms_max: u64 = 60_000, "ms", 1 => DAY_MS;
-    /// The fragments of one message; more closes with 1008.
+    /// The fragments of one WebSocket message; more closes with 1008.
     fragments_max: usize = 4_096, "fragments", 1 => 1_000_000;
-    /// The head of a request; more is answered with 431.
+    /// The head of a request; a larger one is answered with 431.
     // hyper takes no buffer smaller than 8 KiB.
     header_bytes_max: usize = 16_384, "bytes", 8_192 => MIB;
-    /// From the accept, or the first byte of a later request, to the whole head of a request; longer drops the connection.
+    /// From the accept, or the first byte of a later request, to the end of its head; longer drops the connection.
     header_ms_max: u64 = 10_000, "ms", 1 => DAY_MS;
-    /// From an answer to the first byte of the next request; longer closes the connection. nginx keeps one for 60 s.
+    /// From an answer to the next request's first byte; longer closes the connection. nginx keeps one for 60 s.
     idle_ms_max: u64 = 75_000, "ms", 1 => DAY_MS;
-    /// From when an answer first waits for its client to read until it is wholly written; longer drops the connection.
+    /// From the moment an answer waits for its client until it is fully written; longer drops the connection.
     answer_ms_max: u64 = 30_000, "ms", 1 => DAY_MS;
-    /// The body of a request; more is answered with 413.
+    /// The body of a request; a larger one is answered with 413.
     body_bytes_max: usize = 65_536, "bytes", 1 => 16 * MIB;
     /// From the head of a request to the end of its body; longer is answered with 408.
     body_ms_max: u64 = 10_000, "ms", 1 => DAY_MS;
-    /// The path and query of a request; more is answered with 414.
+    /// The path and query of a request; longer is answered with 414.
     // The http crate takes no longer one.
     url_bytes_max: usize = 8_192, "bytes", 64 => 65_534;
-    /// Connections in all. 0: what the file-descriptor limit allows, less 64.
+    /// Connections in total. 0: the limit on file descriptors, minus 64.
     connections_max: usize = 0, "connections", 0 => 10_000_000;
-    /// WebSockets of one user, in all rooms; more is answered with 503.
+    /// WebSockets of one user, over all rooms; one more is answered with 503.
     connections_per_user_max: usize = 64, "connections", 1 => 10_000_000;
-    /// From one ping to the next. A gateway drops a connection that is silent for long: nginx after 60 s.
+    /// The interval between pings. Gateways drop silent connections: nginx after 60 s.
     ping_interval_ms: u64 = 25_000, "ms", 1 => DAY_MS;
-    /// From a ping to its answer; longer drops the connection.
+    /// From a ping to the next bytes of the peer; longer closes with 1008.
     pong_ms_max: u64 = 10_000, "ms", 1 => DAY_MS;
     /// How long a closing handshake may take.
     close_ms_max: u64 = 5_000, "ms", 1 => DAY_MS;
-    /// From the start of a call, or up to 5 ms later, to its answer, less what it was made to rest.
+    /// The running time of a call, checked every 5 ms.
     handler_deadline_ms: u64 = 100, "ms, a call", 1 => 60_000;
-    /// The linear memory of one instance.
+    /// The linear memory of an instance.
     handler_memory_bytes_max: usize = 16_777_216, "bytes, an instance", 65_536 => 4 * GIB;
-    /// What one call may answer.
+    /// What a call may return, or pass to the host.
     handler_answer_bytes_max: usize = 262_144, "bytes, a call", 1_024 => 256 * MIB;
-    /// What one call may print; the end of it is kept.
+    /// The output of a call that is kept: its end.
     handler_log_bytes_max: usize = 4_096, "bytes, a call", 0 => MIB;
-    /// The calls that an instance answers before it is replaced. 1: a fresh one for each call.
+    /// Calls that an instance answers before it is replaced. 1: a new instance for each call.
     handler_calls_per_instance_max: usize = 10_000, "calls", 1 => 1_000_000_000;
-    /// The instances that are kept for each handler while they have nothing to do.
+    /// Idle instances that are kept.
     handler_instances_max: usize = 64, "instances, a handler", 1 => 4_096;
-    /// The calls that may run past their first milliseconds at once.
+    /// Calls that may run past their first milliseconds at the same time; one more is ended.
     // Each holds a thread, of which the runtime has 512 beside its workers.
     handler_slow_calls_max: usize = 4, "calls", 1 => 256;
-    /// How long a client whose frame a handler failed at, after more than 2 ms, waits before its next frame is taken.
+    /// How long a client is not read after a handler failed on its frame and took more than 2 ms.
     handler_overrun_pause_ms: u64 = 400, "ms", 0 => 60_000;
     /// The stack of a call.
     // It lies on the stack of the thread that calls, which has 2 MiB.
@@ -161,36 +164,36 @@ limits! {
     handler_file_bytes_max: usize = 16_777_216, "bytes", 1_024 => GIB;
     /// How long compiling a handler may take.
     handler_compile_ms_max: u64 = 30_000, "ms", 100 => DAY_MS;
-    /// The memory of the process that compiles a handler, without what it maps from files.
+    /// The memory of the compiler process, without mapped files.
     // A component of 18 MB with a Python in it takes 550 MiB.
     handler_compile_memory_bytes_max: usize = 3 * GIB / 2, "bytes", 64 * MIB => 64 * GIB;
-    /// How long after it became active a version is held against the one before. 0: no probation, and no way back by itself.
+    /// How long a new version is compared with the baseline. 0 disables probation and automatic rollback.
     probation_ms: u64 = 60_000, "ms", 0 => DAY_MS;
-    /// The faults on probation, at calls that the version before answers, that lead back to it.
+    /// Faults during probation, on calls that the baseline answers, that trigger a rollback.
     probation_faults_max: usize = 3, "faults", 1 => 1_000_000;
-    /// The share of such faults that leads back, once there are enough calls.
+    /// The percentage of such faults above which a rollback is triggered.
     probation_fault_percent_max: usize = 1, "%", 0 => 100;
-    /// The calls from which on the share counts.
+    /// Calls needed before the fault percentage is evaluated.
     probation_calls_min: usize = 100, "calls", 1 => 1_000_000;
-    /// How many times the time of the version before a call may take on probation, in the median and the 99th percentile.
+    /// How many times as long as the baseline a version may take, at the median and at the 99th percentile.
     probation_slowdown_max: usize = 5, "times", 2 => 1_000;
-    /// The calls that may wait for a shadow; more are not copied to it.
+    /// Calls that may wait for the shadow; further calls are not copied to it.
     shadow_queue_max: usize = 1_024, "calls", 1 => 1_000_000;
-    /// The same calls and their answers; more are not copied to it.
+    /// The size of those calls and their answers; further calls are not copied to it.
     shadow_queue_bytes_max: usize = 16 * MIB, "bytes", 1_024 => GIB;
-    /// The differences between a shadow and the active release that are kept, the first ones.
+    /// The first differences between the shadow and the active release that are kept.
     shadow_differences_max: usize = 20, "differences", 0 => 1_000;
-    /// The versions of each handler that are kept whole, the active one among them.
+    /// Versions that are kept with their component, the active one included.
     versions_kept_max: usize = 20, "versions, a handler", 2 => 1_000;
-    /// The releases of the history that ran, and as many that were refused.
+    /// Releases kept in the history. Rejected releases are counted separately.
     releases_kept_max: usize = 1_000, "releases", 10 => 1_000_000;
-    /// The cases that a version is deployed with, as text.
+    /// The table of cases that comes with a version.
     handler_cases_bytes_max: usize = 1_048_576, "bytes", 0 => 64 * MIB;
-    /// The connections of the operator's API; more wait.
+    /// Connections to the admin API; further ones wait.
     admin_connections_max: usize = 16, "connections", 1 => 1_024;
-    /// From the head of a request of the operator's API to the end of its body; longer is answered with 408.
+    /// From the head of an admin API request to the end of its body; longer is answered with 408.
     admin_body_ms_max: u64 = 60_000, "ms", 1 => DAY_MS;
-    /// A user's id.
+    /// A user id.
     user_id_chars_max: usize = 128, "characters", 1 => 4_096;
     /// A nickname.
     nickname_chars_max: usize = 64, "characters", 1 => 4_096;
@@ -198,23 +201,23 @@ limits! {
     email_chars_max: usize = 254, "characters", 1 => 4_096;
     /// The URL or path of a profile picture.
     profile_url_chars_max: usize = 2_048, "characters", 1 => 16_384;
-    /// The rooms of one page.
+    /// Rooms in one page.
     rooms_page_max: usize = 1_000, "rooms", 1 => 100_000;
-    /// The messages of one page.
+    /// Messages in one page.
     messages_page_max: usize = 200, "messages", 1 => 100_000;
-    /// The messages of one page, as JSON; a page ends before it grows larger, and holds at least one message.
+    /// The messages of one page, as JSON; a page ends before it exceeds this, and holds at least one message.
     page_bytes_max: usize = 131_072, "bytes", 1_024 => GIB;
-    /// The drafts that may wait in one room; more is answered as busy.
-    room_inbox_max: usize = 1_024, "drafts, a room", 1 => 1_000_000;
-    /// The messages that may wait for the disk, of all rooms.
+    /// Messages that may wait in one room; more is answered with `busy`.
+    room_inbox_max: usize = 1_024, "messages, a room", 1 => 1_000_000;
+    /// Messages that may wait for the disk; more is answered with `busy`.
     commit_queue_max: usize = 16_384, "messages", 1 => 10_000_000;
-    /// The bytes of messages that may wait for the disk, of all rooms; more is answered as busy.
+    /// The size of the messages that wait for the disk; more is answered with `busy`.
     commit_queue_bytes_max: usize = 67_108_864, "bytes", 1 => 64 * GIB;
-    /// The messages of one transaction.
+    /// Messages in one transaction.
     commit_batch_max: usize = 4_096, "messages", 1 => 1_000_000;
-    /// The lines of the log that may wait for the reader of standard error; more are dropped and counted.
+    /// Log lines that may wait for the reader of standard error; further lines are dropped and counted.
     log_queue_max: usize = 8_192, "lines", 1 => 1_000_000;
-    /// How long a shutdown may take before it ends by itself.
+    /// How long a shutdown may take before the remaining connections are cut off.
     shutdown_grace_ms: u64 = 10_000, "ms", 0 => DAY_MS;
 }
 
@@ -247,6 +250,45 @@ impl Limits {
         limits
     }
 
+    /// What the handlers need of them.
+    #[must_use]
+    pub fn handlers(&self) -> HandlersLimits {
+        let calls = |limits: &Self| CallLimits {
+            handler_deadline_ms: limits.handler_deadline_ms,
+            handler_memory_bytes_max: limits.handler_memory_bytes_max,
+            handler_stack_bytes_max: limits.handler_stack_bytes_max,
+            handler_answer_bytes_max: limits.handler_answer_bytes_max,
+            handler_log_bytes_max: limits.handler_log_bytes_max,
+            handler_calls_per_instance_max: limits.handler_calls_per_instance_max,
+        };
+        HandlersLimits {
+            sandbox: SandboxLimits {
+                calls: calls(self),
+                calls_of: HandlerKind::ALL.map(|handler| calls(&self.of(handler.name()))),
+                handler_instances_max: self.handler_instances_max,
+                handler_slow_calls_max: self.handler_slow_calls_max,
+            },
+            admission: AdmissionLimits {
+                handler_file_bytes_max: self.handler_file_bytes_max,
+                handler_cases_bytes_max: self.handler_cases_bytes_max,
+            },
+            compiler: CompilerLimits {
+                handler_compile_ms_max: self.handler_compile_ms_max,
+                handler_compile_memory_bytes_max: self.handler_compile_memory_bytes_max,
+            },
+            rollout: RolloutLimits {
+                probation_ms: self.probation_ms,
+                probation_faults_max: self.probation_faults_max,
+                probation_fault_percent_max: self.probation_fault_percent_max,
+                probation_calls_min: self.probation_calls_min,
+                probation_slowdown_max: self.probation_slowdown_max,
+                shadow_queue_max: self.shadow_queue_max,
+                shadow_queue_bytes_max: self.shadow_queue_bytes_max,
+                shadow_differences_max: self.shadow_differences_max,
+            },
+        }
+    }
+
     /// What the store needs of them.
     #[must_use]
     pub fn store(&self) -> StoreLimits {
@@ -267,12 +309,12 @@ impl Limits {
         limit.and_then(|limit| usize::try_from(limit.max).ok()).unwrap_or_default()
     }
 
-    /// The table of limits as the README shows it.
+    /// The table of limits as docs/configuration.md shows it.
     #[must_use]
     pub fn markdown() -> String {
         let mut table = String::from("| limit | default | unit | what it bounds |\n|---|---:|---|---|\n");
         for Limit { name, default, unit, doc, .. } in Self::TABLE {
-            let also = if Self::OF_EACH_HANDLER.contains(name) { " Also for one handler alone." } else { "" };
+            let also = if Self::OF_EACH_HANDLER.contains(name) { " Can be set per handler." } else { "" };
             // Writing to a String cannot fail.
             let _ = writeln!(table, "| `{name}` | {} | {unit} | {}{also} |", grouped(*default), doc.trim());
         }

@@ -105,7 +105,7 @@ fn a_limit_of_one_handler_that_is_none_is_told_so() {
     );
     assert!(wrong("[limits.messages]\nframe_bytes_max = 1").contains("there is no setting"));
     assert!(wrong("[limits.messages]\nhandler_deadline_ms = 0").contains("takes a whole number from 1"));
-    assert!(Limits::markdown().contains("Also for one handler alone. |"));
+    assert!(Limits::markdown().contains("Can be set per handler. |"));
 }
 
 #[test]
@@ -204,13 +204,10 @@ fn flags_without_an_equals_sign_are_told_so() {
 }
 
 #[test]
-fn the_readme_shows_the_declared_limits() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md");
-    let readme = std::fs::read_to_string(path).unwrap_or_default();
-    // Until the README has the mark there is nothing to hold it against.
-    let Some((_, rest)) = readme.split_once("<!-- limits -->\n") else {
-        return;
-    };
+fn the_documentation_shows_the_declared_limits() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
+    let document = std::fs::read_to_string(path).unwrap();
+    let (_, rest) = document.split_once("<!-- limits -->\n").expect("the table is marked");
     let shown: String =
         rest.trim_start().lines().take_while(|line| line.starts_with('|')).collect::<Vec<_>>().join("\n");
     assert_eq!(shown, Limits::markdown().trim_end(), "`ondol check --limits` prints the table");

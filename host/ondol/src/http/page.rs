@@ -33,9 +33,11 @@ files! {
     "/page.css" => "text/css; charset=utf-8", "page.css";
     "/page.js" => "text/javascript; charset=utf-8", "page.js";
     "/page/identity.js" => "text/javascript; charset=utf-8", "identity.js";
+    "/page/language.js" => "text/javascript; charset=utf-8", "language.js";
     "/page/log.js" => "text/javascript; charset=utf-8", "log.js";
     "/page/room.js" => "text/javascript; charset=utf-8", "room.js";
     "/page/rooms.js" => "text/javascript; charset=utf-8", "rooms.js";
     "/page/server.js" => "text/javascript; charset=utf-8", "server.js";
     "/page/session.js" => "text/javascript; charset=utf-8", "session.js";
+    "/page/texts.js" => "text/javascript; charset=utf-8", "texts.js";
 }

@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use super::answer::{Answer, HttpError};
 use super::socket::Joining;
 use super::{Edge, Held, identity};
-use crate::chat::Seat;
+use crate::chat::Permit;
 use crate::config::RefusalStyle;
 use ondol_host_model::{RoomId, Speaker};
 
@@ -49,7 +49,7 @@ impl Edge {
         }
         let accept = accept_key(request.headers())?;
         let socket = match admitted {
-            Ok((room, user, seat)) => Joining::join(&self, room, user, seat).await?,
+            Ok((room, user, permit)) => Joining::join(&self, room, user, permit).await?,
             Err((code, reason)) => Joining::refused(&self, code, &reason),
         };
         let upgraded = hyper::upgrade::on(&mut request);
@@ -75,7 +75,7 @@ impl Edge {
         request: &Request<Incoming>,
         room: Option<RoomId>,
         full: Option<usize>,
-    ) -> Result<(RoomId, Arc<Speaker>, Seat), HttpError> {
+    ) -> Result<(RoomId, Arc<Speaker>, Permit), HttpError> {
         let query = request.uri().query().unwrap_or_default();
         let user = identity::required(query, request.headers(), &self.limits)?;
         let room = room.ok_or(HttpError::NotFound)?;
@@ -85,8 +85,9 @@ impl Edge {
         if let Some(max) = full {
             return Err(HttpError::Crowded(max));
         }
-        let seat = self.chat.seat(&user).ok_or(HttpError::UserCrowded(self.limits.connections_per_user_max))?;
-        Ok((room, Arc::new(Speaker::new(user)), seat))
+        let permit =
+            self.chat.connection_permit(&user).ok_or(HttpError::UserCrowded(self.limits.connections_per_user_max))?;
+        Ok((room, Arc::new(Speaker::new(user)), permit))
     }
 
     /// A browser says which page a socket is opened from. Other clients need not.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
-use crate::handlers::{Compared, Fault, Replay, Replied, Side};
+use ondol_host_handlers::{Compared, Fault, Replay, Replied, Side};
 use ondol_host_model::{MessageId, RoomId, Seq};
 
 /// How many calls may be slow before the rest is not asked: each takes as long as its deadline.

@@ -1,13 +1,20 @@
-// Who sits at this tab. Kept in sessionStorage, so that two tabs are two users.
-// Knows nothing of the server: whether a name is good enough is the server's to say.
+// The user of this tab. Kept in sessionStorage, so that two tabs are two users.
+// Knows nothing of the server, which alone decides whether a name is allowed.
+
+import { put, words } from "./language.js";
+import { TEXTS } from "./texts.js";
 
 const KEY = "ondol.identity";
 const FIELDS = ["nickname", "user_id", "email", "profile_url"];
 
 const form = document.getElementById("identity");
+const nickname = form.elements.nickname;
 const problem = document.getElementById("identity-problem");
+const guests = Object.keys(TEXTS).filter((key) => key.startsWith("guest_"));
+const guest = { key: guests[Math.floor(Math.random() * guests.length)] };
+let suggested; // the nickname of the guest, in the language of the moment
 
-// The user who has come in on this tab before, or null.
+// The user who came in on this tab before, or null.
 export function remembered() {
   const kept = read();
   return kept?.here ? kept : null;
@@ -20,7 +27,7 @@ export function forget() {
 
 // Shows the form, filled in, and calls `done` with the user once.
 export function signIn(done) {
-  const start = { ...somebody(), ...read() };
+  const start = { ...stranger(), ...read() };
   for (const field of FIELDS) form.elements[field].value = start[field] ?? "";
   problem.hidden = true;
   form.onsubmit = (event) => {
@@ -30,33 +37,31 @@ export function signIn(done) {
     const blank = FIELDS.find((field) => field !== "profile_url" && !user[field]);
     problem.hidden = !blank;
     if (blank) {
-      problem.textContent = "Only the picture may be left out.";
+      put(problem, { key: "fill_in_all" });
       form.elements[blank].focus();
       return;
     }
     write(user);
     done(user);
   };
-  form.elements.nickname.focus();
-  form.elements.nickname.select();
+  nickname.focus();
+  nickname.select();
 }
 
-// Somebody to begin with, so that a look at the page takes one key.
-function somebody() {
-  const korean = navigator.language.startsWith("ko");
-  const first = korean ? ["따뜻한", "포근한", "느긋한", "다정한", "졸린"] : ["Warm", "Cosy", "Gentle", "Kind", "Sleepy"];
-  const second = korean ? ["수달", "너구리", "고양이", "두루미", "다람쥐"] : ["Otter", "Raccoon", "Cat", "Crane", "Squirrel"];
-  const pick = (list) => list[Math.floor(Math.random() * list.length)];
+document.addEventListener("language", () => {
+  if (nickname.value !== suggested) return;
+  suggested = words(guest);
+  nickname.value = suggested;
+});
+
+// A user to start with, so that trying the page takes one key.
+function stranger() {
   const number = 1000 + Math.floor(Math.random() * 9000);
-  return {
-    nickname: `${pick(first)} ${pick(second)}`,
-    user_id: `guest-${number}`,
-    email: `guest-${number}@example.com`,
-    profile_url: "",
-  };
+  suggested = words(guest);
+  return { nickname: suggested, user_id: `guest-${number}`, email: `guest-${number}@example.com`, profile_url: "" };
 }
 
-// Storage may be switched off altogether: then the tab forgets on reload, and nothing else is lost.
+// Storage may be switched off: then a reload asks for the user again.
 function read() {
   try {
     return JSON.parse(sessionStorage.getItem(KEY));

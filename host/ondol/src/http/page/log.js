@@ -1,12 +1,11 @@
 // How messages, events and what is not sent yet are drawn. All that users wrote goes in as text, never as markup.
 // Knows nothing of where they come from.
 
+import { put, putDate } from "./language.js";
+
 const TOGETHER_MS = 3 * 60_000;
 const SHOWN_MAX = 1_000;
 const NEAR_END_PX = 80;
-
-const dayFormat = new Intl.DateTimeFormat(undefined, { dateStyle: "full" });
-const timeFormat = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 
 export class Log {
   #frame = document.getElementById("log");
@@ -78,9 +77,9 @@ export class Log {
   }
 
   // A line in the middle: who came, who left, what went wrong.
-  event(text, bad = false) {
+  event(line, bad = false) {
     const row = make("li", bad ? "event bad" : "event");
-    row.append(make("p", "what", text));
+    row.append(make("p", "what", line));
     row.dataset.at = Date.now();
     this.#append(row);
   }
@@ -95,7 +94,7 @@ export class Log {
     }
     const row = make("li", `said mine ${item.state}`);
     const body = make("div", "body");
-    body.append(words(item.text), make("p", "state", item.problem ?? "Sending…"));
+    body.append(said(item.text), make("p", "state", item.problem ?? { key: "sending" }));
     if (item.state === "failed") {
       row.setAttribute("role", "alert");
       body.append(this.#offers(item));
@@ -115,15 +114,15 @@ export class Log {
 
   #offers(item) {
     const offers = make("div", "actions");
-    const offer = (label, action) => {
-      const button = make("button", "quiet", label);
+    const offer = (line, action) => {
+      const button = make("button", "quiet", line);
       button.type = "button";
       button.onclick = () => action(item);
       offers.append(button);
     };
-    if (item.worthRetrying) offer("Send again", this.actions.retry);
-    offer("Edit", this.actions.edit);
-    offer("Discard", this.actions.discard);
+    if (item.worthRetrying) offer({ key: "send_again" }, this.actions.retry);
+    offer({ key: "edit" }, this.actions.edit);
+    offer({ key: "discard" }, this.actions.discard);
     return offers;
   }
 
@@ -159,12 +158,11 @@ export class Log {
     row.dataset.by = `${message.sender}\n${message.nickname}`;
     row.dataset.at = at.getTime();
     const by = make("p", "by");
-    by.append(make("bdi", "", mine ? "You" : message.nickname));
-    const time = make("time", "", timeFormat.format(at));
-    time.dateTime = at.toISOString();
-    time.title = at.toLocaleString();
+    by.append(make("bdi", "", mine ? { key: "you" } : String(message.nickname ?? "")));
+    const time = make("time", "clock");
+    putDate(time, at, "clock");
     const body = make("div", "body");
-    body.append(by, words(message.message), time);
+    body.append(by, said(message.message), time);
     row.append(face(message.nickname, message.profile_picture_url, message.sender), body);
     return row;
   }
@@ -185,27 +183,40 @@ export function face(name, address, key) {
   return round;
 }
 
-// Says whether a row opens a day or a turn, by the row above it.
+// Marks whether a row opens a day or a turn, by the row above it, and whether that one can do without its time.
 function arrange(row) {
   const above = row.previousElementSibling;
-  const next = above && row.dataset.by && above.dataset.by === row.dataset.by && row.dataset.at - above.dataset.at < TOGETHER_MS;
-  const today = dayFormat.format(Number(row.dataset.at));
-  const newDay = !above || dayFormat.format(Number(above.dataset.at)) !== today;
+  const sameUser = above && row.dataset.by && above.dataset.by === row.dataset.by;
+  const next = sameUser && row.dataset.at - above.dataset.at < TOGETHER_MS;
+  const newDay = !above || day(above) !== day(row);
   row.querySelector(".day")?.remove();
-  if (newDay) row.prepend(make("p", "day", today));
+  if (newDay) {
+    const divider = make("time", "day");
+    putDate(divider, new Date(Number(row.dataset.at)), "day");
+    row.prepend(divider);
+  }
   row.classList.toggle("first", newDay || !next);
+  above?.classList.toggle("same-minute", Boolean(next) && !newDay && minute(above) === minute(row));
 }
 
-function words(text) {
+function minute(row) {
+  return Math.floor(row.dataset.at / 60_000);
+}
+
+function day(row) {
+  return new Date(Number(row.dataset.at)).toDateString();
+}
+
+function said(text) {
   const shown = make("div", "text", String(text));
   shown.dir = "auto";
   return shown;
 }
 
-function make(tag, className, text) {
+function make(tag, className, line) {
   const element = document.createElement(tag);
   if (className) element.className = className;
-  if (text !== undefined) element.textContent = text;
+  if (line !== undefined) put(element, line);
   return element;
 }
 

@@ -5,13 +5,14 @@
 import { signIn, remembered, forget } from "./page/identity.js";
 import { RoomList } from "./page/rooms.js";
 import { RoomView } from "./page/room.js";
+import { put } from "./page/language.js";
 import { face } from "./page/log.js";
 
 const id = (name) => document.getElementById(name);
 
 let me = null;
 const rooms = new RoomList((room) => { location.hash = `room-${room.id}`; });
-const view = new RoomView((title) => { document.title = title ? `${title} · Ondol` : "Ondol"; });
+const view = new RoomView((title) => put(document.querySelector("title"), title));
 
 function roomInAddress() {
   const found = /^#room-([1-9]\d*)$/.exec(location.hash);

@@ -2,6 +2,7 @@
 // Knows nothing of sockets and requests: that is the session's.
 
 import { Log } from "./log.js";
+import { put } from "./language.js";
 import { Session } from "./session.js";
 
 const OLDER = 50;
@@ -17,10 +18,10 @@ export class RoomView {
   #composing = false;
   #sendWhenComposed = false;
   #unread = 0;
-  #name = "";
+  #name = ""; // a line
   #entitle;
 
-  // `entitle` is called with what the window should be called.
+  // `entitle` is called with the window's title, as a line.
   constructor(entitle) {
     this.#entitle = entitle;
     id("composer").onsubmit = (event) => {
@@ -43,7 +44,7 @@ export class RoomView {
     id("no-room").hidden = true;
     id("talk").hidden = false;
     id("empty-room").hidden = true;
-    this.#call(name ?? `Room ${room}`);
+    this.#call(name ?? { key: "room_number", number: room });
     field.value = drafts(room);
     this.#log = new Log(me, {
       retry: (item) => this.#session.retry(item.clientId),
@@ -58,13 +59,13 @@ export class RoomView {
         log.add(message);
         if (document.hidden) this.#title(this.#unread + 1);
       },
-      event: (kind, who) => log.event(kind === "join" ? `${who} came in` : `${who} left`),
+      event: (kind, who) => log.event(kind === "join" ? { key: "joined", who } : { key: "left", who }),
       outgoing: (item) => {
         id("empty-room").hidden = true;
         log.outgoing(item);
       },
-      problem: (sentence) => log.event(sentence, true),
-      link: (state, sentence) => this.#link(state, sentence),
+      problem: (line) => log.event(line, true),
+      link: (state, line) => this.#link(state, line),
     });
     this.#written();
     // On a phone the keyboard would cover what was said.
@@ -79,7 +80,7 @@ export class RoomView {
     document.body.dataset.link = "none";
     id("talk").hidden = true;
     id("no-room").hidden = false;
-    this.#entitle("");
+    this.#entitle({ key: "title" });
   }
 
   #entered(found, latest) {
@@ -88,10 +89,10 @@ export class RoomView {
     id("empty-room").hidden = latest.length > 0;
   }
 
-  #link(state, sentence) {
+  #link(state, line) {
     this.#up = state === "up";
     document.body.dataset.link = state === "connecting" ? "down" : state;
-    if (id("status").textContent !== sentence) id("status").textContent = sentence;
+    put(id("status"), line);
     id("reconnect").hidden = state !== "down";
     this.#written();
   }
@@ -106,7 +107,7 @@ export class RoomView {
       log.prepend(older);
       if (button.hidden) id("log").focus({ preventScroll: true });
     } catch {
-      if (log === this.#log) log.event("The older messages could not be read.", true);
+      if (log === this.#log) log.event({ key: "older_failed" }, true);
     } finally {
       button.disabled = false;
     }
@@ -157,13 +158,14 @@ export class RoomView {
 
   #call(name) {
     this.#name = name;
-    id("room-title").textContent = name;
+    put(id("room-title"), name);
     this.#title(0);
   }
 
   #title(unread) {
     this.#unread = unread;
-    if (this.room) this.#entitle(unread ? `(${unread}) ${this.#name}` : this.#name);
+    if (!this.room) return;
+    this.#entitle(unread ? { key: "title_unread", unread, name: this.#name } : { key: "title_room", name: this.#name });
   }
 }
 

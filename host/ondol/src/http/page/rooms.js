@@ -1,6 +1,7 @@
 // The list of rooms, page by page, and the form that makes a new one.
 // Knows nothing of what is said in them.
 
+import { put } from "./language.js";
 import { createRoom, rooms } from "./server.js";
 
 const LOOK_AGAIN_MS = 15_000;
@@ -76,9 +77,9 @@ export class RoomList {
       this.#next = next;
       this.#newest = list.at(-1)?.id ?? this.#newest;
       this.#add(list);
-      this.#note(this.#known.size ? "" : "No rooms yet. Make the first one.");
+      this.#note(this.#known.size ? "" : { key: "no_rooms" });
     } catch {
-      this.#note("The rooms could not be read. Trying again…");
+      this.#note({ key: "rooms_failed" });
     } finally {
       this.#busy = false;
       id("rooms-more").hidden = !this.#next;
@@ -98,7 +99,7 @@ export class RoomList {
       this.#note("");
       this.#choose(room);
     } catch (error) {
-      this.#problem(error.status ? error.message : "The server cannot be reached.");
+      this.#problem(error.line ?? { key: "unreachable" });
       field.focus();
     } finally {
       button.disabled = false;
@@ -128,18 +129,18 @@ export class RoomList {
     name.className = "name";
     name.textContent = room.name;
     number.className = "number";
-    number.textContent = room.post_id === null ? "" : `post ${room.post_id}`;
+    if (room.post_id !== null) put(number, { key: "post", number: room.post_id });
     link.append(name, number);
     row.append(link);
     return row;
   }
 
-  #note(text) {
-    if (id("rooms-note").textContent !== text) id("rooms-note").textContent = text;
+  #note(line) {
+    put(id("rooms-note"), line);
   }
 
-  #problem(text) {
-    id("create-problem").textContent = text;
-    id("create-problem").hidden = !text;
+  #problem(line) {
+    put(id("create-problem"), line);
+    id("create-problem").hidden = !line;
   }
 }

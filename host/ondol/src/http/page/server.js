@@ -1,14 +1,17 @@
 // Where the server is and how it is asked. Every address is relative to the page, so that it works below a path too.
 // Knows nothing of the screen.
 
+import { refusal } from "./texts.js";
+
 const HOME = new URL(".", location.href);
 const PATIENCE_MS = 15_000;
 
-// A considered no of the server, in its own words.
+// A refusal of the server. `line` tells it to the user.
 export class Refused extends Error {
   constructor(status, body) {
-    super(sentence(status, body));
+    super(`status ${status}`);
     this.status = status;
+    this.line = line(status, body);
   }
 }
 
@@ -79,14 +82,15 @@ async function ask(path, { query, body }) {
   return [said, answer];
 }
 
-// `{"detail": "…"}` or `{"name": ["…"]}`, as one sentence.
-function sentence(status, body) {
-  if (typeof body?.detail === "string") return body.detail;
-  const field = Object.entries(body ?? {}).find(([, said]) => Array.isArray(said) && said.length);
-  return field ? `${field[0]}: ${field[1].join(" ")}` : `The server answered ${status}.`;
+// The body of a refusal is `{"detail": "…", "code": "…"}`, or `{"name": ["…"], "code": "…"}` for a field.
+function line(status, body) {
+  const { code, detail, ...fields } = body ?? {};
+  if (typeof detail === "string") return refusal({ code, message: detail });
+  const [field, messages] = Object.entries(fields).find(([, value]) => Array.isArray(value) && value.length) ?? [];
+  return field ? refusal({ code, field, message: messages.join(" ") }) : { key: "status", status };
 }
 
-// The `after` of a `Link: <…?after=100>; rel="next"`. Only that is taken from it: behind a gateway its host may be another.
+// The `after` of a `Link: <…?after=100>; rel="next"`. The rest of the address is left: a gateway may have another host.
 function afterOf(link) {
   const next = /<([^>]*)>\s*;[^,]*rel="?next"?/i.exec(link ?? "");
   return next && new URL(next[1], HOME).searchParams.get("after");

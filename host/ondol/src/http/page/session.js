@@ -1,15 +1,18 @@
 // One user in one room, over as many sockets as it takes. Messages come out in the order of their `seq`, each once,
-// whether they arrive over the socket or are fetched after a gap; what is said is sent until it is answered.
-// Knows nothing of the screen: it tells `on` what happened.
+// whether they arrive over the socket or are fetched after a gap; a message of our own is sent until it is answered.
+// Knows nothing of the screen: it reports to `on`.
 //
 // on.entered(room, messages)  the first time, and again when too much was missed to fetch it all
-// on.message(message)         the next one, live or made up for
+// on.message(message)         the next one, live or fetched
 // on.event(kind, name)        "join" or "leave"
 // on.outgoing(item)           one of our own has changed: {clientId, text, state, problem}
-// on.problem(sentence)        the server has said no to something that is not in `outgoing`
-// on.link(state, sentence)    "connecting", "up", "down" (will try again), "ended" (will not)
+// on.problem(line)            the server refused something that is not in `outgoing`
+// on.link(state, line)        "connecting", "up", "down" (will try again), "ended" (will not)
+//
+// A line is a text of the page by its key, so that it is shown in the language of the moment.
 
 import { Refused, messages, room, socketAddress, whyRefused } from "./server.js";
+import { refusal } from "./texts.js";
 
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 20_000;
@@ -19,9 +22,9 @@ const PAGE = 200;
 const PAGES_MISSED_MAX = 5;
 const OUTGOING_MAX = 50;
 
-const NO_ROOM = "There is no such room.";
-const OVER = { 4001: "The server does not take you for who you say you are.", 4003: NO_ROOM };
-const AGAIN = { 1001: "The server is restarting.", 1008: "This connection was too slow.", 4008: "The server is full." };
+const NO_ROOM = { key: "no_room" };
+const OVER = { 4001: { key: "error.not_authenticated" }, 4003: NO_ROOM };
+const AGAIN = { 1001: { key: "restarting" }, 1008: { key: "too_slow" }, 4008: { key: "full" } };
 
 export class Session {
   #room;
@@ -32,7 +35,7 @@ export class Session {
   #held = []; // events that wait for it
   #last = null; // the seq of the newest message shown
   #outgoing = new Map(); // by client id, in the order in which they were said
-  #asked = null; // the one that waits for its answer: an error names no message, so there is one at a time
+  #asked = null; // the one that waits for its answer; the others wait for it
   #asking; // its timer
   #attempt = 0;
   #again; // the timer of the next attempt
@@ -89,12 +92,12 @@ export class Session {
   };
 
   #offline = () => {
-    if (this.#socket) this.#lost("You are offline.");
+    if (this.#socket) this.#lost({ key: "offline" });
   };
 
-  // A browser may keep a page that was left, socket and all, for the Back button. Whoever left is not in the room.
+  // A browser may keep a page that was left, socket and all, for the Back button. Its user has left the room.
   #hidden = () => {
-    if (this.#socket) this.#lost("You were away.");
+    if (this.#socket) this.#lost({ key: "paused" });
   };
 
   #tell(what, ...said) {
@@ -103,13 +106,13 @@ export class Session {
 
   #connect() {
     clearTimeout(this.#again);
-    this.#tell("link", "connecting", this.#attempt ? "Reconnecting…" : "Connecting…");
+    this.#tell("link", "connecting", this.#attempt ? { key: "reconnecting" } : { key: "connecting" });
     const socket = new WebSocket(socketAddress(this.#room, this.#me));
     let opened = false;
     this.#socket = socket;
     this.#held = [];
     setTimeout(() => {
-      if (socket === this.#socket && !opened) this.#lost("The server does not answer.");
+      if (socket === this.#socket && !opened) this.#lost({ key: "no_answer" });
     }, OPEN_MS);
     socket.onopen = () => {
       opened = true;
@@ -124,7 +127,7 @@ export class Session {
     socket.onclose = ({ code }) => this.#closed(socket, opened, code);
   }
 
-  // Whoever opens a socket first and reads the history then misses nothing; what comes twice is told by its seq.
+  // The socket is open before the history is read, so nothing is missed; the seq shows what comes twice.
   async #catchUp(socket) {
     this.#live = false;
     try {
@@ -133,7 +136,7 @@ export class Session {
     } catch (error) {
       if (socket !== this.#socket) return;
       if (error instanceof Refused && error.status === 404) this.#end(NO_ROOM);
-      else this.#lost("The messages could not be read.");
+      else this.#lost({ key: "messages_failed" });
       return;
     }
     if (socket !== this.#socket) return;
@@ -190,14 +193,15 @@ export class Session {
     if (item && sender === this.#me.email) this.#settle(item);
   }
 
-  #refused({ error_type: type, message }) {
+  #refused({ error_type: type, code, field, message }) {
     const item = this.#outgoing.get(this.#asked);
+    const line = refusal({ code, field, message: String(message) });
     if (!item) {
-      this.#tell("problem", String(message));
+      this.#tell("problem", line);
       return;
     }
     this.#done(item);
-    this.#change(item, "failed", String(message), type !== "invalid_request");
+    this.#change(item, "failed", line, type !== "invalid_request");
     this.#send();
   }
 
@@ -209,7 +213,7 @@ export class Session {
     this.#change(item, "sending");
     this.#asking = setTimeout(() => {
       this.#done(item);
-      this.#change(item, "failed", "The server has not answered.", true);
+      this.#change(item, "failed", { key: "no_answer" }, true);
       this.#send();
     }, ANSWER_MS);
     this.#socket.send(JSON.stringify({ type: "chat.message", message: item.text, client_id: item.clientId }));
@@ -238,8 +242,8 @@ export class Session {
     if (OVER[code]) return this.#end(OVER[code]);
     const refused = opened ? null : await whyRefused(this.#room, this.#me);
     if (socket !== this.#socket) return;
-    if (refused && refused.status !== 503) return this.#end(refused.status === 404 ? NO_ROOM : refused.message);
-    this.#lost(AGAIN[code] ?? refused?.message ?? (opened ? "The connection was lost." : "The server cannot be reached."));
+    if (refused && refused.status !== 503) return this.#end(refused.status === 404 ? NO_ROOM : refused.line);
+    this.#lost(AGAIN[code] ?? refused?.line ?? (opened ? { key: "connection_lost" } : { key: "unreachable" }));
   }
 
   // What was sent and not answered is sent again: it may have been stored, and its id tells the server so.
@@ -250,11 +254,11 @@ export class Session {
       this.#done(item);
       this.#change(item, "waiting");
     }
-    // Waits grow, and no two tabs wait the same time: a server that comes back is not met by all at once.
+    // Waits grow, and each tab waits a time of its own: a restarted server does not meet all of them at once.
     const wait = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** this.#attempt) * (0.5 + Math.random() / 2);
     this.#attempt += 1;
     this.#again = setTimeout(this.reconnect, wait);
-    this.#tell("link", "down", `${why} Trying again…`);
+    this.#tell("link", "down", { key: "trying_again", why });
   }
 
   #end(why) {

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 use super::Session;
 use super::wire::SocketWire;
-use crate::chat::{ChatError, Member, Outbox, Seat};
+use crate::chat::{ChatError, Member, Outbox, Permit};
 use crate::http::{Edge, Paced};
 use ondol_host_model::{RoomId, Speaker};
 
@@ -17,27 +17,27 @@ pub(in crate::http) struct Joining {
     wire: Arc<SocketWire>,
     outbox: Arc<Outbox>,
     member: Option<Member>,
-    seat: Option<Seat>,
+    permit: Option<Permit>,
 }
 
 impl Joining {
-    /// Brings a user's new connection into a room. `seat` counts it among theirs until it is closed.
+    /// Brings a user's new connection into a room. `permit` counts it among theirs until it is closed.
     pub(in crate::http) async fn join(
         edge: &Edge,
         room: RoomId,
         user: Arc<Speaker>,
-        seat: Seat,
+        permit: Permit,
     ) -> Result<Self, ChatError> {
         let (wire, outbox) = SocketWire::with_outbox(edge.limits.outbox_bytes_max);
         let member = edge.chat.join(room, user, Arc::clone(&outbox)).await?;
-        Ok(Self { wire, outbox, member: Some(member), seat: Some(seat) })
+        Ok(Self { wire, outbox, member: Some(member), permit: Some(permit) })
     }
 
     /// A connection that is only told why it is closed.
     pub(in crate::http) fn refused(edge: &Edge, code: u16, reason: &str) -> Self {
         let (wire, outbox) = SocketWire::with_outbox(edge.limits.outbox_bytes_max);
         outbox.close(code, reason);
-        Self { wire, outbox, member: None, seat: None }
+        Self { wire, outbox, member: None, permit: None }
     }
 
     /// Serves the socket, now that it is there, until it is closed.
@@ -53,7 +53,7 @@ impl Joining {
         session.talk().await;
         // The room hears of it now, the socket may linger.
         session.member = None;
-        drop(self.seat);
+        drop(self.permit);
         session.linger().await;
     }
 }

@@ -1,0 +1,119 @@
+//! What the handlers ask of the store: that a release is on the disk before it counts, and that a version comes back as
+//! it was. The two do not know each other; here their words are turned into one another's.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+
+use super::room_queue::ChatPipeline;
+use crate::config::Limits;
+use ondol_host_handlers::{Activation, HandlerKind, How, Ledger, Source, VersionId, Why};
+use ondol_host_model::Timestamp;
+use ondol_host_store::{AboutVersion, Kept, NewRelease, Seen, StoreError, StoredVersion};
+
+/// How much of the history is kept.
+pub(super) fn kept(limits: &Limits) -> Kept {
+    Kept { versions_max: limits.versions_kept_max, releases_max: limits.releases_kept_max }
+}
+
+/// A ledger that is the store.
+pub(super) fn ledger(pipeline: &Arc<ChatPipeline>) -> Ledger {
+    let (recording, marking) = (Arc::clone(pipeline), Arc::clone(pipeline));
+    Ledger {
+        record: Box::new(move |activation| record(&recording, activation).map_err(|error| error.to_string())),
+        mark: Box::new(move |version, evidence| {
+            let marked = marking.store.mark_version(version.whole(), evidence.map(str::to_owned));
+            marked.map_err(|error| error.to_string())
+        }),
+    }
+}
+
+fn record(pipeline: &ChatPipeline, activation: &Activation<'_>) -> Result<u64, StoreError> {
+    let fresh = activation.fresh.iter().map(stored_version).collect();
+    pipeline.store.record_release(fresh, new_release(activation.versions, activation.why), kept(&pipeline.limits))
+}
+
+/// Keeps versions whole.
+pub(super) fn keep(pipeline: &ChatPipeline, sources: &[Source]) -> Result<(), StoreError> {
+    sources.iter().try_for_each(|source| pipeline.store.keep_version(stored_version(source)))
+}
+
+/// A release as it is recorded.
+pub(super) fn new_release(versions: [VersionId; 3], why: &Why) -> NewRelease {
+    let (left, left_detail) = match why.how {
+        How::First | How::Directory | How::Deploy => ("replaced", None),
+        How::Rollback | How::Probation => ("rolled_back", Some(why.why.clone()).filter(|why| !why.is_empty())),
+        How::Fallback => ("broken", Some(format!("it did not start again: {}", why.why))),
+    };
+    NewRelease {
+        versions: versions.map(|version| version.whole()),
+        who: why.who.clone(),
+        how: why.how.name().to_owned(),
+        why: why.why.clone(),
+        back_to: why.back_to,
+        left: left.to_owned(),
+        left_detail,
+    }
+}
+
+fn stored_version(source: &Source) -> StoredVersion {
+    let about = AboutVersion {
+        id: source.version().whole(),
+        handler: source.handler.name().to_owned(),
+        component: sha256(&source.wasm),
+        settings: settings_json(&source.settings),
+        cases: source.cases.clone(),
+        bytes: source.wasm.len() as u64,
+        first_seen: Timestamp(0),
+        last_active: Timestamp(0),
+    };
+    StoredVersion { about, wasm: source.wasm.clone() }
+}
+
+/// A kept version as it was deployed, or why it is not that any more.
+pub(super) fn source(pipeline: &ChatPipeline, handler: HandlerKind, id: &str) -> Result<Source, String> {
+    let stored = pipeline.store.version(id.to_owned()).map_err(|error| error.to_string())?;
+    as_deployed(stored, handler, id)
+}
+
+/// What the store has under a version's id as it was deployed.
+///
+/// # Errors
+///
+/// A sentence that says why it is not that any more.
+pub fn as_deployed(stored: Option<StoredVersion>, handler: HandlerKind, id: &str) -> Result<Source, String> {
+    if id == VersionId::NONE.whole() {
+        return Err(format!("there is no version of {handler}: none has passed the gate yet"));
+    }
+    let short = id.get(..12).unwrap_or(id);
+    let StoredVersion { about, wasm } = stored.ok_or_else(|| format!("version {short} of {handler} is not kept"))?;
+    let broken = |why: &str| format!("version {short} of {handler} is broken in the store: {why}");
+    let settings = serde_json::from_str(&about.settings).map_err(|_| broken("its settings cannot be read"))?;
+    let source = Source { handler, wasm, settings: Arc::new(settings), cases: about.cases };
+    if about.handler != handler.name() || source.version().whole() != id {
+        return Err(broken("its bytes are not those that it is named for"));
+    }
+    Ok(source)
+}
+
+/// The marks that the store remembers.
+pub(super) fn bad(pipeline: &ChatPipeline) -> Result<HashMap<VersionId, String>, StoreError> {
+    let marks = pipeline.store.bad_versions()?;
+    Ok(marks.into_iter().filter_map(|(id, evidence)| Some((VersionId::read(&id)?, evidence))).collect())
+}
+
+/// What the directory and the config say of a handler.
+pub(super) fn seen(handler: HandlerKind, file: &str, settings: &ondol_host_handlers::SettingsMap) -> Seen {
+    Seen { handler: handler.name().to_owned(), sha256: file.to_owned(), settings: settings_json(settings) }
+}
+
+/// 64 hexadecimal digits.
+pub(super) fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// An object of texts. Its keys are in order, so that what is equal reads equal.
+pub(super) fn settings_json(settings: &ondol_host_handlers::SettingsMap) -> String {
+    serde_json::to_string(settings).unwrap_or_else(|_| "{}".to_owned())
+}

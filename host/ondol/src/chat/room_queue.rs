@@ -1,0 +1,389 @@
+//! A room's queue: its messages are numbered, formatted and appended to the store in one order, and events that are not stored
+//! keep their place among them.
+//!
+//! The first to bring a task while none runs runs it, and then what others bring meanwhile, so no caller waits for a lock and a
+//! quiet room costs no tokio task. A number whose message could not be formatted or appended goes to the next message; when the
+//! store could not keep one, the room waits until everything in flight has come back, and takes its numbers from the database.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::claims::Claims;
+use super::commit_pipeline::Pipeline;
+use super::invoke;
+use super::reply::SayError;
+use super::ticket::{Accepted, Ticket};
+use ondol_host_handlers::{Fault, Release};
+use ondol_host_model::{Draft, Message, RoomId, Seq, Speaker, Timestamp};
+use ondol_host_rooms::{Flow, Outbox, Presence, Rest, Room};
+use ondol_host_store::{Entry, Failed, StoreError};
+
+/// How many tasks one caller runs before the rest goes to a tokio task of its own.
+const TASKS_MAX: usize = 64;
+
+/// A room of at most so many connections is written to by the leader of its commit; others by a tokio task of their own.
+pub(super) const SMALL_ROOM: usize = 64;
+
+/// What every room of the chat appends to.
+pub(super) type ChatPipeline = Pipeline<PendingDelivery>;
+
+/// A room while it has members or anything in flight.
+pub(super) struct RoomQueue {
+    pub(super) id: RoomId,
+    pub(super) members: Room,
+    /// What is in flight in it, and so the most that waits for any of its members.
+    pub(super) flow: Arc<Flow>,
+    pub(super) claims: Arc<Claims>,
+    pub(super) pipeline: Arc<ChatPipeline>,
+    state: Mutex<QueueState>,
+}
+
+#[derive(Default)]
+struct QueueState {
+    waiting: VecDeque<RoomTask>,
+    /// A caller runs the tasks.
+    running: bool,
+    /// The number for the next message. None: the database has it, once nothing is in flight.
+    next: Option<Seq>,
+    /// Entries that the store has not reported on.
+    in_flight: usize,
+}
+
+/// One thing that happens in a room, in its turn.
+pub(super) struct RoomTask {
+    what: What,
+    ticket: Ticket,
+    /// A message's number, once it has its turn.
+    seq: Option<Seq>,
+}
+
+enum What {
+    /// An accepted draft is stored. The release that read its frame writes its event.
+    Message {
+        sender: Arc<Speaker>,
+        draft: Draft,
+        release: Arc<Release>,
+    },
+    /// A payload is sent and not stored.
+    Relay(String),
+    Join(Arc<Speaker>, Arc<Release>),
+    Leave(Arc<Speaker>, Arc<Release>),
+}
+
+impl RoomTask {
+    fn new(what: What, ticket: Ticket) -> Self {
+        Self { what, ticket, seq: None }
+    }
+}
+
+/// What the store gives back with each entry: an event, and where it goes.
+pub(super) struct PendingDelivery {
+    pub(super) room: Arc<RoomQueue>,
+    pub(super) payload: String,
+    pub(super) ticket: Ticket,
+}
+
+impl RoomQueue {
+    /// A room that exists. Its first message takes the number from the database: only a queue that all can find may read
+    /// it, or another one could have used it up.
+    pub(super) fn new(id: RoomId, pipeline: &Arc<ChatPipeline>) -> Self {
+        let flow = Flow::new(pipeline.limits.outbox_bytes_max / 2);
+        let (members, claims, state) = Default::default();
+        Self { id, members, flow, claims, pipeline: Arc::clone(pipeline), state }
+    }
+
+    /// Brings a connection in. The room hears of it when it is the user's first.
+    pub(super) fn join(self: &Arc<Self>, user: &Arc<Speaker>, outbox: &Arc<Outbox>, release: Arc<Release>) {
+        let state = self.state();
+        if self.members.join(&user.id, outbox) == Presence::Changed {
+            self.enqueue(state, RoomTask::new(What::Join(Arc::clone(user), release), Ticket::default()));
+        }
+    }
+
+    /// Takes a connection out. The room hears of it when it was the user's last.
+    pub(super) fn leave(self: &Arc<Self>, user: &Arc<Speaker>, outbox: &Outbox, release: Arc<Release>) {
+        let state = self.state();
+        if self.members.leave(&user.id, outbox) == Presence::Changed {
+            self.enqueue(state, RoomTask::new(What::Leave(Arc::clone(user), release), Ticket::default()));
+        }
+    }
+
+    /// Whether a client may say more. A room with half of `outbox_bytes_max` in flight has a member who is behind by as much:
+    /// clients that have something in flight wait for it. From three quarters on every client does. So members who read are never
+    /// closed for what others say, however many those are.
+    pub(super) fn may_speak(&self, has_in_flight: bool) -> bool {
+        let max = self.pipeline.limits.outbox_bytes_max;
+        self.flow.bytes() < if has_in_flight { max / 2 } else { max - max / 4 }
+    }
+
+    /// Stores a draft and sends its event. The ticket's reply hears the outcome.
+    pub(super) fn post(self: &Arc<Self>, sender: Arc<Speaker>, draft: Draft, release: Arc<Release>, ticket: Ticket) {
+        let state = self.state();
+        if state.waiting.len() >= self.pipeline.limits.room_inbox_max {
+            drop(state);
+            return ticket.fail(&SayError::Busy, draft.client_id.as_deref());
+        }
+        self.enqueue(state, RoomTask::new(What::Message { sender, draft, release }, ticket));
+    }
+
+    /// Sends a payload that is not stored, after all that was said before. False: too much waits.
+    pub(super) fn relay(self: &Arc<Self>, payload: String, accepted: Accepted) -> bool {
+        let (state, limits) = (self.state(), &self.pipeline.limits);
+        if state.waiting.len() >= limits.room_inbox_max || self.members.waiting_bytes() > limits.outbox_bytes_max {
+            return false;
+        }
+        self.enqueue(state, RoomTask::new(What::Relay(payload), Ticket::of_relay(accepted)));
+        true
+    }
+
+    /// Runs a task, and then those that come meanwhile; or leaves it in the queue, when a caller runs the tasks or those before it
+    /// wait for a number.
+    fn enqueue(self: &Arc<Self>, mut state: MutexGuard<'_, QueueState>, task: RoomTask) {
+        if state.running || !state.waiting.is_empty() {
+            return state.waiting.push_back(task);
+        }
+        match state.begin(task) {
+            Ok(task) => {
+                state.running = true;
+                drop(state);
+                self.run(task);
+            }
+            Err(task) => {
+                state.waiting.push_back(*task);
+                self.wait_for_number(state);
+            }
+        }
+    }
+
+    /// Runs a task that has begun, and those that wait. Only for the caller who set `running`: tasks run one after another.
+    fn run(self: &Arc<Self>, mut task: RoomTask) {
+        for _ in 0..TASKS_MAX {
+            let guard = RunGuard { room: self, has_number: Cell::new(task.seq.is_some()) };
+            self.run_one(task, &guard.has_number);
+            guard.end();
+            task = match self.next() {
+                Some(next) => next,
+                None => return,
+            };
+        }
+        let room = Arc::clone(self);
+        self.pipeline.runtime.spawn(async move { room.run(task) });
+    }
+
+    fn run_one(self: &Arc<Self>, task: RoomTask, has_number: &Cell<bool>) {
+        let RoomTask { what, ticket, seq } = task;
+        match (what, seq) {
+            (What::Message { sender, draft, release }, Some(seq)) => {
+                let (id, room, created_at) = (self.pipeline.next_id(), self.id, Timestamp::now());
+                let message = Message { id, room, seq, sender, draft, created_at };
+                self.append(message, &release, ticket, has_number);
+            }
+            // [`QueueState::begin`] numbers every message.
+            (What::Message { draft, .. }, None) => ticket.fail(&SayError::NotStored, draft.client_id.as_deref()),
+            (What::Relay(payload), _) => self.send_in_turn(payload, ticket),
+            (What::Join(user, release), _) => self.announce("join", invoke::join(&release, self.id, &user)),
+            (What::Leave(user, release), _) => self.announce("leave", invoke::leave(&release, self.id, &user)),
+        }
+    }
+
+    /// Begins the task that has waited longest; none when none waits, or when it needs a number that is not known yet.
+    fn next(self: &Arc<Self>) -> Option<RoomTask> {
+        let mut state = self.state();
+        let Some(task) = state.waiting.pop_front() else {
+            state.running = false;
+            return None;
+        };
+        match state.begin(task) {
+            Ok(task) => Some(task),
+            Err(task) => {
+                state.waiting.push_front(*task);
+                self.wait_for_number(state);
+                None
+            }
+        }
+    }
+
+    /// Formats a message and appends it to the store's queue.
+    fn append(self: &Arc<Self>, message: Message, release: &Release, mut ticket: Ticket, has_number: &Cell<bool>) {
+        let seq = message.seq;
+        let payload = match invoke::message(release, ticket.request(), &message) {
+            Ok(payload) => payload,
+            Err(fault) => {
+                self.state().take_back(seq);
+                let (client_id, pause_ms) =
+                    (message.draft.client_id.as_deref(), self.pipeline.limits.handler_overrun_pause_ms);
+                return ticket
+                    .fail_by(&SayError::HandlerFault, |reply| reply.faulted(self.id, &fault, pause_ms, client_id));
+            }
+        };
+        ticket.cover(payload.len());
+        let context = PendingDelivery { room: Arc::clone(self), payload, ticket };
+        // From here on the store's report counts it.
+        has_number.set(false);
+        if let Err(failed) = self.pipeline.append(Entry { message: Some(message), context }) {
+            let Failed { entry: Entry { message, context }, error } = *failed;
+            self.state().take_back(seq);
+            tracing::warn!(room = self.id.0, %error, "message of room {} not stored: {error}", self.id);
+            let error = if matches!(error, StoreError::Busy(_)) { SayError::Busy } else { SayError::NotStored };
+            context.ticket.fail(&error, message.as_ref().and_then(|message| message.draft.client_id.as_deref()));
+        }
+    }
+
+    /// Sends a payload that is not stored: at once, in a small room where nothing is in flight. Elsewhere by way of the store,
+    /// so that it comes neither before a message that was said earlier nor alone, when a hundred users join a large room.
+    fn send_in_turn(self: &Arc<Self>, payload: String, ticket: Ticket) {
+        {
+            let mut state = self.state();
+            if state.in_flight == 0 && self.members.connections() <= SMALL_ROOM {
+                drop(state);
+                return self.send(&payload, ticket);
+            }
+            state.in_flight += 1;
+        }
+        let context = PendingDelivery { room: Arc::clone(self), payload, ticket };
+        if let Err(failed) = self.pipeline.append(Entry { message: None, context }) {
+            // The store is closed. It is not needed for this one.
+            self.state().in_flight -= 1;
+            let PendingDelivery { payload, ticket, .. } = failed.entry.context;
+            self.send(&payload, ticket);
+        }
+    }
+
+    /// Sends a payload to the room, after what was put before.
+    fn send(self: &Arc<Self>, payload: &str, ticket: Ticket) {
+        if self.members.put(payload, ticket.committed().0) {
+            self.publish();
+        }
+    }
+
+    /// Tells the room of a join or a leave. A handler's fault is told to the operator alone.
+    fn announce(self: &Arc<Self>, what: &str, payload: Result<Option<String>, Fault>) {
+        match payload {
+            Ok(Some(payload)) => self.send_in_turn(payload, Ticket::default()),
+            Ok(None) => {}
+            Err(fault) => fault.log(Some(self.id), None, &format!("the room is not told of a {what}")),
+        }
+    }
+
+    /// Sends what was put into the room: a share of it from here, and the rest, should more and more come, from a tokio task.
+    pub(super) fn publish(self: &Arc<Self>) {
+        if self.members.publish() == Rest::More {
+            let room = Arc::clone(self);
+            self.pipeline.runtime.spawn(async move {
+                while room.members.go_on() == Rest::More {
+                    tokio::task::yield_now().await;
+                }
+            });
+        }
+    }
+
+    /// Leaves the queue as it is until the numbers are known again. The report on the last entry in flight, or a tokio task when
+    /// there is none, runs it then.
+    fn wait_for_number(self: &Arc<Self>, mut state: MutexGuard<'_, QueueState>) {
+        state.running = state.in_flight == 0;
+        if state.running {
+            drop(state);
+            let room = Arc::clone(self);
+            self.pipeline.runtime.spawn(async move { room.take_number().await });
+        }
+    }
+
+    /// Takes the next number from the database, and runs the queue. Only while `running` is set and nothing is in flight.
+    async fn take_number(self: Arc<Self>) {
+        match self.pipeline.store.last_seq(self.id).await {
+            Ok(last) => self.state().next = Some(last.next()),
+            Err(error) => {
+                tracing::error!(room = self.id.0, %error, "last seq of room {} not readable: {error}", self.id);
+                self.fail_messages();
+            }
+        }
+        if let Some(task) = self.next() {
+            self.run(task);
+        }
+    }
+
+    /// Tells the senders of all messages that wait for a number that they are not stored.
+    fn fail_messages(&self) {
+        let messages = {
+            let mut state = self.state();
+            let is_message = |task: &RoomTask| matches!(task.what, What::Message { .. });
+            let (messages, others) =
+                std::mem::take(&mut state.waiting).into_iter().partition::<VecDeque<_>, _>(is_message);
+            state.waiting = others;
+            messages
+        };
+        for RoomTask { what, ticket, .. } in messages {
+            if let What::Message { draft, .. } = what {
+                ticket.fail(&SayError::NotStored, draft.client_id.as_deref());
+            }
+        }
+    }
+
+    /// Counts an entry that the store has reported on.
+    pub(super) fn on_committed(self: &Arc<Self>, stored: bool) {
+        let mut state = self.state();
+        state.in_flight = state.in_flight.saturating_sub(1);
+        if !stored {
+            state.next = None;
+        }
+        if state.next.is_none() && !state.running && !state.waiting.is_empty() {
+            self.wait_for_number(state);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, QueueState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A task's turn. It ends even by a panic: then the room takes its numbers from the database again and goes on.
+struct RunGuard<'a> {
+    room: &'a Arc<RoomQueue>,
+    /// The task has a number that no report of the store accounts for.
+    has_number: Cell<bool>,
+}
+
+impl RunGuard<'_> {
+    fn end(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for RunGuard<'_> {
+    fn drop(&mut self) {
+        let mut state = self.room.state();
+        state.running = false;
+        state.next = None;
+        if self.has_number.get() {
+            state.in_flight = state.in_flight.saturating_sub(1);
+        }
+        tracing::error!(room = self.room.id.0, "task of room {} panicked; the room goes on", self.room.id);
+        if !state.waiting.is_empty() {
+            self.room.wait_for_number(state);
+        }
+    }
+}
+
+impl QueueState {
+    /// Gives a message its number. It comes back when that is not known.
+    fn begin(&mut self, mut task: RoomTask) -> Result<RoomTask, Box<RoomTask>> {
+        if matches!(task.what, What::Message { .. }) {
+            let Some(seq) = self.next else { return Err(Box::new(task)) };
+            task.seq = Some(seq);
+            self.next = Some(seq.next());
+            self.in_flight += 1;
+        }
+        Ok(task)
+    }
+
+    /// Takes back a number that was not used. Only by the caller who runs the tasks: none was given out since.
+    fn take_back(&mut self, seq: Seq) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        // None when the store has failed meanwhile.
+        self.next = self.next.map(|_| seq);
+    }
+}
+
+#[cfg(test)]
+mod tests;
