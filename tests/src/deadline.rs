@@ -4,9 +4,12 @@ use std::{fmt::Display, future::Future, time::Duration};
 
 use anyhow::{Result, anyhow};
 
-/// How long anything that a story awaits may take. Long, because a machine may be busy; nothing waits for all of it
-/// unless the story fails.
-pub const DEADLINE: Duration = Duration::from_secs(10);
+/// How long anything that a story awaits may take. Long, because a machine may be busy; only a story that fails waits for
+/// all of it. A limit that must not be what ends a wait is [`NEVER_MS`].
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// For a time limit of the server that a story must not reach: far longer than [`DEADLINE`].
+pub const NEVER_MS: u64 = 3_600_000;
 
 /// Awaits `work`, and says what was awaited when it does not come in time.
 ///

@@ -21,11 +21,12 @@ mod process;
 pub mod raw;
 pub mod server;
 pub mod setup;
+pub mod system;
 pub mod user;
 
 pub use client::{Client, Heard};
 pub use command::ondol;
-pub use deadline::{DEADLINE, until, within};
+pub use deadline::{DEADLINE, NEVER_MS, until, within};
 pub use handlers::{guest, standard};
 pub use http::{Answer, Request};
 pub use ledger::{Difference, Ledger};

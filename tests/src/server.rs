@@ -22,6 +22,7 @@ use crate::{
     process::{address_in, come_up, spawn},
     raw::RawSocket,
     setup::{Home, Setup},
+    system,
     user::User,
 };
 
@@ -186,10 +187,10 @@ impl TestServer {
     ///
     /// # Errors
     /// When no such line comes.
-    pub async fn deploy_in_vain(&self, handler: &str, bytes: &[u8]) -> Result<String> {
+    pub async fn deploy_rejected(&self, handler: &str, bytes: &[u8]) -> Result<String> {
         let mark = self.log.mark();
         handlers::place(&self.handlers(), handler, bytes)?;
-        self.log.line_since(mark, &["handler was not taken", &format!("handler={handler}")]).await
+        self.log.line_since(mark, &["rejected, keeping", &format!("handler={handler}")]).await
     }
 
     // ── the operator ──
@@ -300,9 +301,7 @@ impl TestServer {
     /// # Errors
     /// When the process is gone.
     pub fn memory(&self) -> Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-        Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1_024)
+        Ok(system::status(self.pid(), "VmRSS")? * 1_024)
     }
 
     /// Starts a second server on the same data, and awaits its end. Gives its exit status and what it wrote.

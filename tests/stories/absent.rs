@@ -4,7 +4,8 @@
 use std::{fs, time::Duration};
 
 use ondol_tests::{
-    Setup, TestResult, TestServer, command::Output, guest, handlers, handlers::workspace, ondol, standard, until,
+    Setup, TestResult, TestServer, command::Output, disk::Chance, guest, handlers, handlers::workspace, ondol,
+    standard, until,
 };
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -65,10 +66,15 @@ async fn relays(server: &TestServer) -> TestResult<bool> {
     Ok(ann.next_json().await?["type"] == "chat.typing")
 }
 
+/// A server whose messages handler has no file.
+async fn without_messages() -> TestResult<TestServer> {
+    stood_in().without("messages").setting("messages", "text_length_max", 8).start().await
+}
+
 #[tokio::test]
-async fn without_a_messages_handler_messages_are_taken_until_one_comes() -> TestResult {
-    let mut server = stood_in().without("messages").setting("messages", "text_length_max", 8).start().await?;
-    let line = server.wait_for_log("handler has no version, the built-in handler answers in its place").await?;
+async fn the_fallback_answers_under_the_settings_of_the_missing_handler() -> TestResult {
+    let server = without_messages().await?;
+    let line = server.wait_for_log("has no version: its built-in handler answers").await?;
     assert!(line.contains("handler=messages") && line.contains("messages.wasm: it cannot be read"), "{line}");
     not_ready(&server, "messages does", &["messages"]).await?;
     let room = server.create_room("lobby").await?;
@@ -77,14 +83,25 @@ async fn without_a_messages_handler_messages_are_taken_until_one_comes() -> Test
         ann.say("hi").await?;
         assert_eq!(ann.expect_message("hi").await?["seq"], seq);
     }
-    // Under the settings that the handler would have.
     ann.say("nine long").await?;
     ann.expect_error("too_long").await?;
-    assert!(!relays(&server).await?);
     assert!(!server.log().since(0).iter().any(|line| line.contains("handler failed")), "a line for each message");
-    let nothing = command(&server, &["deploy", "--setting", "messages.text_length_max=9"])?;
-    nothing.expect_parts(1, &["there is no version of messages"])?;
+    Ok(())
+}
 
+#[tokio::test]
+async fn settings_cannot_be_deployed_without_a_handler() -> TestResult {
+    let server = without_messages().await?;
+    let refused = command(&server, &["deploy", "--setting", "messages.text_length_max=9"])?;
+    refused.expect_parts(1, &["there is no version of messages"])
+}
+
+#[tokio::test]
+async fn the_first_version_replaces_the_fallback_without_probation() -> TestResult {
+    let server = without_messages().await?;
+    let room = server.create_room("lobby").await?;
+    let mut ann = server.join(room, "ann").await?;
+    assert!(!relays(&server).await?);
     server.deploy("messages", guest("relaying_messages")).await?;
     ready(&server).await?;
     assert!(relays(&server).await?);
@@ -92,42 +109,74 @@ async fn without_a_messages_handler_messages_are_taken_until_one_comes() -> Test
     let status = asked(&server, "/v1/status").await?;
     let row = &status["handlers"]["messages"];
     assert_eq!((&row["built_in"], &row["settings"]["text_length_max"]), (&json!(false), &json!("8")));
-    assert_eq!(status["probation"], Value::Null, "there is nothing that it could lead back to");
+    assert_eq!(status["probation"], Value::Null, "there is no version to roll back to");
+    Ok(())
+}
 
-    // It is kept like any other, and needs no file.
+#[tokio::test]
+async fn the_first_version_survives_a_restart_without_its_file() -> TestResult {
+    let mut server = without_messages().await?;
+    server.deploy("messages", guest("relaying_messages")).await?;
     fs::remove_dir_all(server.handlers())?;
     server.restart().await?;
     server.get("/readyz").await?.expect(200)?;
     assert!(relays(&server).await?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_rollback_leads_to_a_release_without_a_handler() -> TestResult {
+    let server = without_messages().await?;
+    server.deploy("messages", guest("relaying_messages")).await?;
     command(&server, &["rollback"])?.expect_parts(1, &["no release before"])?;
     command(&server, &["rollback", "--release", "1"])?.expect_parts(1, &["release 1 had no version of messages"])
 }
 
-#[tokio::test]
-async fn broken_handlers_do_not_keep_the_server_from_starting_nor_does_a_kill_lose_what_came_since() -> TestResult {
+/// A server whose messages and events handlers are no components.
+async fn with_broken_files() -> TestResult<TestServer> {
     let broken = workspace().join("Cargo.toml");
-    let mut server = stood_in().handler("messages", &broken).handler("events", &broken).start().await?;
+    stood_in().handler("messages", &broken).handler("events", &broken).start().await
+}
+
+#[tokio::test]
+async fn broken_handlers_do_not_keep_the_server_from_starting() -> TestResult {
+    let server = with_broken_files().await?;
     for handler in ["messages", "events"] {
         let named = format!("handler={handler} ");
-        let line = server.log().line_since(0, &["handler has no version", &named, ".wasm: it is"]).await;
+        let line = server.log().line_since(0, &["has no version", &named, ".wasm: it is"]).await;
         line.map_err(|error| error.context(handler))?;
     }
     not_ready(&server, "messages and events do", &["messages", "events"]).await?;
     assert_eq!(hears(&server).await?["message"], "hi");
+    Ok(())
+}
 
-    // One of the two comes by the operator, and a kill does not undo it.
+#[tokio::test]
+async fn a_deploy_beside_a_broken_handler_survives_a_kill() -> TestResult {
+    let mut server = with_broken_files().await?;
     server.upload("events", guest("shouting_events")).await?.expect(200)?;
     server.restart().await?;
     not_ready(&server, "messages does", &["messages"]).await?;
     assert_eq!(hears(&server).await?["message"], "HI");
-    // What is changed beside a handler that still has no version can go back to where it had none either.
-    server.upload("events", standard("events")).await?.expect(200)?;
-    assert_eq!(hears(&server).await?["message"], "hi");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_rollback_beside_a_broken_handler_leads_to_the_release_before() -> TestResult {
+    let server = with_broken_files().await?;
+    for (file, heard) in [(guest("shouting_events"), "HI"), (standard("events"), "hi")] {
+        server.upload("events", file).await?.expect(200)?;
+        assert_eq!(hears(&server).await?["message"], heard);
+    }
     command(&server, &["rollback"])?.expect_parts(0, &["messages none"])?;
     assert_eq!(hears(&server).await?["message"], "HI");
-    command(&server, &["rollback"])?.expect_parts(1, &["no release before"])?;
+    command(&server, &["rollback"])?.expect_parts(1, &["no release before"])
+}
 
-    // The other by its file, while nobody looks.
+#[tokio::test]
+async fn two_broken_handlers_are_replaced_one_after_the_other() -> TestResult {
+    let mut server = with_broken_files().await?;
+    server.upload("events", guest("shouting_events")).await?.expect(200)?;
     handlers::place(&server.handlers(), "messages", &handlers::read(&guest("relaying_messages"))?)?;
     ready(&server).await?;
     server.restart().await?;
@@ -137,13 +186,13 @@ async fn broken_handlers_do_not_keep_the_server_from_starting_nor_does_a_kill_lo
 }
 
 #[tokio::test]
-async fn a_broken_file_that_is_mended_while_the_server_is_down_is_taken_at_its_start() -> TestResult {
+async fn a_file_repaired_while_the_server_is_down_is_deployed_at_its_start() -> TestResult {
     let mut server = stood_in().handler("events", workspace().join("Cargo.toml")).start().await?;
     not_ready(&server, "events does", &["events"]).await?;
     // The same file is not refused again and again, but when somebody asks for another look it is looked at.
     let mark = server.log().mark();
     server.signal("HUP")?;
-    let line = server.log().line_since(mark, &["handler was not taken, the built-in handler goes on"]).await?;
+    let line = server.log().line_since(mark, &["rejected, keeping the built-in handler"]).await?;
     assert!(line.contains("handler=events"), "{line}");
     fs::copy(guest("shouting_events"), server.handlers().join("mended"))?;
     let file = server.handlers().join("events.wasm");
@@ -154,13 +203,13 @@ async fn a_broken_file_that_is_mended_while_the_server_is_down_is_taken_at_its_s
 }
 
 #[tokio::test]
-async fn where_the_store_has_lost_one_handler_the_others_go_on() -> TestResult {
+async fn a_handler_that_is_broken_in_the_store_leaves_the_others_running() -> TestResult {
     let mut server = stood_in().start().await?;
     let spoil = "UPDATE component SET wasm = x'00' WHERE sha256 = (SELECT component FROM version WHERE handler = ?1)";
     assert_eq!(Connection::open(server.database_file())?.execute(spoil, ["messages"])?, 1);
     fs::remove_dir_all(server.handlers())?;
     server.restart().await?;
-    let line = server.wait_for_log("handler has no version").await?;
+    let line = server.wait_for_log("has no version").await?;
     assert!(line.contains("handler=messages") && line.contains("broken in the store"), "{line}");
     not_ready(&server, "messages does", &["messages"]).await?;
     assert_eq!(hears(&server).await?["message"], "hi");
@@ -173,41 +222,46 @@ async fn where_the_store_has_lost_one_handler_the_others_go_on() -> TestResult {
     Ok(())
 }
 
-/// A moment around that in which a file that has come becomes active, from the clock's last digits. The watcher waits for
-/// 40 ms of quiet.
-fn some_moment() -> Duration {
-    let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    Duration::from_micros(40_000 + u64::from(clock.subsec_nanos() / 10) % 20_000)
+/// Places the first version of the messages handler and kills the server at `moment`. Gives whether it starts with that
+/// version, without the file: only what is on the disk counts.
+async fn killed(moment: impl AsyncFnOnce(&TestServer)) -> TestResult<bool> {
+    let relaying = handlers::read(&guest("relaying_messages"))?;
+    let mut server = stood_in().without("messages").start().await?;
+    handlers::place(&server.handlers(), "messages", &relaying)?;
+    moment(&server).await;
+    let file = server.handlers().join("messages.wasm");
+    server.restart_after(|| Ok(fs::remove_file(file)?)).await?;
+    let whole = !server.startup().contains("messages=none");
+    assert_eq!(server.get("/readyz").await?.status, if whole { 200 } else { 503 });
+    assert_eq!(relays(&server).await?, whole);
+    handlers::place(&server.handlers(), "messages", &relaying)?;
+    ready(&server).await?;
+    assert!(relays(&server).await?);
+    Ok(whole)
 }
 
 #[tokio::test]
-async fn a_kill_while_the_first_version_comes_leaves_none_or_a_whole_one() -> TestResult {
-    let relaying = handlers::read(&guest("relaying_messages"))?;
-    let (mut told_before, mut whole_after) = (0, 0);
-    for _ in 0..8 {
-        let mut server = stood_in().without("messages").start().await?;
-        handlers::place(&server.handlers(), "messages", &relaying)?;
-        // Until it is there, or the moment has come.
-        let came = tokio::time::timeout(some_moment(), server.active_since(0, "messages")).await;
-        let came = came.is_ok_and(|came| came.is_ok());
-        // Without the file, so that only what is on the disk counts.
-        let file = server.handlers().join("messages.wasm");
-        server.restart_after(|| Ok(fs::remove_file(file)?)).await?;
-        let whole = !server.startup().contains("messages=none");
-        assert!(whole || !came, "what was active is not: {}", server.startup());
-        assert_eq!(server.get("/readyz").await?.status, if whole { 200 } else { 503 });
-        assert_eq!(relays(&server).await?, whole);
-        handlers::place(&server.handlers(), "messages", &relaying)?;
-        ready(&server).await?;
-        assert!(relays(&server).await?);
-        (told_before, whole_after) = (told_before + u32::from(came), whole_after + u32::from(whole));
+async fn a_first_version_that_became_active_survives_a_kill() -> TestResult {
+    for _ in 0..3 {
+        let active = async |server: &TestServer| drop(server.active_since(0, "messages").await);
+        assert!(killed(active).await?, "it was active");
     }
-    println!("8 kills: {told_before} after it was active, {whole_after} came back with it");
     Ok(())
 }
 
 #[tokio::test]
-async fn where_nobody_is_to_stand_in_any_more_the_server_does_not_start_and_keeps_what_it_has() -> TestResult {
+async fn a_kill_during_the_first_deploy_leaves_no_version_or_a_whole_one() -> TestResult {
+    let mut chance = Chance::new(12);
+    for _ in 0..8 {
+        // It becomes active after some 40 ms without a change in the directory.
+        let moment = Duration::from_micros(40_000 + chance.below(20_000));
+        killed(async |server| drop(tokio::time::timeout(moment, server.active_since(0, "messages")).await)).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_missing_handler_without_its_fallback_keeps_the_server_from_starting_and_changes_nothing() -> TestResult {
     let wanted = "failure = { messages = \"default\" }";
     let mut server = TestServer::setup().admin().config(wanted).without("messages").start().await?;
     server.upload("events", guest("shouting_events")).await?.expect(200)?;
@@ -225,7 +279,7 @@ async fn where_nobody_is_to_stand_in_any_more_the_server_does_not_start_and_keep
 }
 
 #[tokio::test]
-async fn where_nobody_stands_in_a_missing_handler_keeps_the_server_from_starting() -> TestResult {
+async fn a_missing_handler_without_a_fallback_keeps_the_server_from_starting() -> TestResult {
     for (setup, missing) in [
         (stood_in().without("rooms").without("events"), "rooms.wasm"),
         (TestServer::setup().without("messages"), "messages.wasm"),
@@ -238,7 +292,7 @@ async fn where_nobody_stands_in_a_missing_handler_keeps_the_server_from_starting
 }
 
 #[tokio::test]
-async fn faults_of_a_canary_end_it_where_only_the_built_in_handler_was_before() -> TestResult {
+async fn faults_end_a_canary_that_replaced_only_the_fallback() -> TestResult {
     let server = stood_in().without("events").start().await?;
     let mut rooms = Vec::new();
     for number in 0..20 {

@@ -38,7 +38,7 @@ pub(super) fn refused(answer: &Answer, handler: &str, stage: &str) -> TestResult
 }
 
 #[tokio::test]
-async fn there_is_no_api_unless_it_is_asked_for() -> TestResult {
+async fn the_admin_api_is_off_by_default() -> TestResult {
     let server = TestServer::start().await?;
     assert!(server.admin_address().is_err());
     server.get("/v1/status").await?.expect_detail(404, "not_found")?;
@@ -46,7 +46,7 @@ async fn there_is_no_api_unless_it_is_asked_for() -> TestResult {
 }
 
 #[tokio::test]
-async fn the_status_says_what_runs() -> TestResult {
+async fn the_status_shows_the_active_versions() -> TestResult {
     let server = operated().await?;
     let status = asked(&server, "/v1/status").await?;
     assert_eq!((&status["ready"], &status["release"]["release"]), (&json!(true), &json!(1)));
@@ -62,7 +62,7 @@ async fn the_status_says_what_runs() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_component_is_deployed_with_one_request_and_sockets_stay_open() -> TestResult {
+async fn one_request_deploys_a_component_and_sockets_stay_open() -> TestResult {
     let server = operated().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
@@ -76,7 +76,7 @@ async fn a_component_is_deployed_with_one_request_and_sockets_stay_open() -> Tes
 }
 
 #[tokio::test]
-async fn three_handlers_change_together_or_not_at_all() -> TestResult {
+async fn a_release_with_one_refused_handler_changes_none() -> TestResult {
     let server = operated().await?;
     let broken = json!({
         "messages": {"component": encoded(&guest("relaying_messages"))?},
@@ -85,7 +85,15 @@ async fn three_handlers_change_together_or_not_at_all() -> TestResult {
     let answer = post(&server, "/v1/releases", &broken).await?;
     assert!(refused(&answer, "events", "kind")?.contains("text"));
     assert_eq!(asked(&server, "/v1/status").await?["release"]["release"], 1);
+    let history = asked(&server, "/v1/releases").await?;
+    assert_eq!((&history[0]["outcome"], &history[1]["outcome"]), (&json!("refused"), &json!("active")));
+    assert!(history[0]["detail"].as_str().unwrap().contains("events: it is WebAssembly text"), "{history}");
+    Ok(())
+}
 
+#[tokio::test]
+async fn one_release_changes_three_handlers() -> TestResult {
+    let server = operated().await?;
     let whole = json!({
         "rooms": {"settings": {"default_name": "거실"}},
         "messages": {"component": encoded(&guest("relaying_messages"))?},
@@ -95,15 +103,19 @@ async fn three_handlers_change_together_or_not_at_all() -> TestResult {
     post(&server, "/v1/releases", &whole).await?.expect(200)?;
     let history = asked(&server, "/v1/releases").await?;
     let outcomes: Vec<_> = history.as_array().unwrap().iter().map(|row| row["outcome"].as_str().unwrap()).collect();
-    assert_eq!(outcomes, ["active", "refused", "replaced"]);
-    assert_eq!(history[0]["why"], "all at once");
-    assert!(history[1]["detail"].as_str().unwrap().contains("events: it is WebAssembly text"), "{history}");
-    assert_eq!(server.post("/chat/v1/create-room/", &json!({})).await?.expect(201)?["name"], "거실");
+    assert_eq!((outcomes, &history[0]["why"]), (vec!["active", "replaced"], &json!("all at once")));
+    let room = server.post("/chat/v1/create-room/", &json!({})).await?.expect(201)?;
+    assert_eq!(room["name"], "거실");
+    let mut ann = server.join(room["id"].as_u64().unwrap(), "ann").await?;
+    ann.send(r#"{"type":"chat.typing"}"#).await?;
+    ann.expect_event("chat.typing").await?;
+    ann.say("hi").await?;
+    ann.expect_message("HI").await?;
     Ok(())
 }
 
 #[tokio::test]
-async fn settings_alone_make_a_version() -> TestResult {
+async fn new_settings_make_a_new_version() -> TestResult {
     let server = operated().await?;
     let put = |body: &str| Ok::<_, anyhow::Error>(server.admin("PUT", "/v1/handlers/messages/settings")?.json(body));
     let before = asked(&server, "/v1/status").await?;
@@ -126,7 +138,7 @@ async fn settings_alone_make_a_version() -> TestResult {
 }
 
 #[tokio::test]
-async fn the_gate_names_the_step_that_refused() -> TestResult {
+async fn a_rejection_names_the_admission_check_that_failed() -> TestResult {
     let server = TestServer::setup().admin().limit("handler_file_bytes_max", 400_000).start().await?;
     let upload =
         async |bytes: &[u8]| server.admin("POST", "/v1/handlers/events")?.body("application/wasm", bytes).send().await;
@@ -147,7 +159,7 @@ async fn the_gate_names_the_step_that_refused() -> TestResult {
 }
 
 #[tokio::test]
-async fn cases_that_come_with_a_version_have_to_pass() -> TestResult {
+async fn the_cases_of_a_deploy_have_to_pass() -> TestResult {
     let server = operated().await?;
     let cases = |name: &str| {
         format!(
@@ -168,7 +180,7 @@ async fn cases_that_come_with_a_version_have_to_pass() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_token_is_needed_where_one_is_set() -> TestResult {
+async fn a_configured_token_is_required() -> TestResult {
     let server = TestServer::setup().admin().env("ONDOL_ADMIN_TOKEN", "a long secret").start().await?;
     let ask = async |value: &str| server.admin("GET", "/v1/status")?.header("Authorization", value).send().await;
     let without = server.admin("GET", "/v1/status")?.send().await?;
@@ -187,7 +199,7 @@ async fn a_token_is_needed_where_one_is_set() -> TestResult {
 }
 
 #[tokio::test]
-async fn the_token_may_stand_in_a_file() -> TestResult {
+async fn the_token_can_be_read_from_a_file() -> TestResult {
     let home = tempfile::tempdir()?;
     let file = home.path().join("token");
     fs::write(&file, "another secret\n")?;
@@ -198,7 +210,7 @@ async fn the_token_may_stand_in_a_file() -> TestResult {
 }
 
 #[tokio::test]
-async fn what_others_can_reach_needs_a_token() -> TestResult {
+async fn an_address_that_others_can_reach_requires_a_token() -> TestResult {
     let failed = TestServer::setup().flag("--admin").flag("0.0.0.0:0").start().await;
     let why = format!("{:#}", failed.expect_err("it started"));
     assert!(why.contains("admin_token_file"), "{why}");
@@ -206,7 +218,7 @@ async fn what_others_can_reach_needs_a_token() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_web_page_is_not_spoken_to() -> TestResult {
+async fn requests_of_a_browser_are_rejected() -> TestResult {
     let server = operated().await?;
     for (name, value) in [("Origin", "http://127.0.0.1:8000"), ("Sec-Fetch-Site", "same-origin")] {
         let answer = server.admin("GET", "/v1/status")?.header(name, value).send().await?;
@@ -216,7 +228,7 @@ async fn a_web_page_is_not_spoken_to() -> TestResult {
 }
 
 #[tokio::test]
-async fn paths_methods_and_bodies_that_do_not_exist_are_told_so() -> TestResult {
+async fn unknown_paths_methods_and_bodies_are_rejected() -> TestResult {
     let server = operated().await?;
     server.admin("GET", "/v1/nothing")?.send().await?.expect_detail(404, "not_found")?;
     server.admin("POST", "/v1/handlers/nothing")?.send().await?.expect_detail(404, "not_found")?;
@@ -235,7 +247,7 @@ async fn paths_methods_and_bodies_that_do_not_exist_are_told_so() -> TestResult 
 }
 
 #[tokio::test]
-async fn who_and_why_are_recorded_and_logged() -> TestResult {
+async fn the_actor_and_the_reason_are_recorded_and_logged() -> TestResult {
     let server = operated().await?;
     let bytes = handlers::read(&guest("shouting_events"))?;
     let request = server.admin("POST", "/v1/handlers/events?reason=louder%20please")?;
@@ -252,7 +264,7 @@ async fn who_and_why_are_recorded_and_logged() -> TestResult {
 }
 
 #[tokio::test]
-async fn health_is_told_on_both_listeners() -> TestResult {
+async fn both_listeners_report_health() -> TestResult {
     let server = operated().await?;
     for target in ["/healthz", "/readyz"] {
         server.get(target).await?.expect(200)?;
@@ -262,34 +274,48 @@ async fn health_is_told_on_both_listeners() -> TestResult {
     Ok(())
 }
 
-#[tokio::test]
-async fn the_commands_deploy_go_back_and_show() -> TestResult {
-    let server = operated().await?;
+/// Deploys the shouting events handler by the command.
+fn deploy_by_command(server: &TestServer) -> TestResult {
     let shouting = format!("events={}", guest("shouting_events").display());
-    let deploy = command(&server, &["deploy", &shouting, "--reason", "louder", "--actor", "minji"])?;
-    deploy.expect_parts(0, &["release 2 is active", "events "])?;
-    command(&server, &["status"])?.expect_parts(0, &["ready", "release 2", "louder", "minji"])?;
-    command(&server, &["list"])?.expect_parts(0, &["rooms", "messages", "events", "* "])?;
-    let back = command(&server, &["rollback", "--reason", "nobody can read it", "--actor", "junho"])?;
-    back.expect_parts(0, &["release 3 is active"])?;
-    // One reason for two things: why release 3 was wanted, and why release 2 ended.
-    let history = command(&server, &["history"])?;
-    let wanted = "wanted by junho (local), rollback, back to 1, because: nobody can read it";
-    history.expect_parts(0, &[wanted, "rolled_back, because: nobody can read it"])?;
-    history.expect_parts(0, &["wanted by minji (local), deploy, because: louder"])?;
-    let setting = command(&server, &["deploy", "--setting", "messages.text_length_max=5"])?;
-    setting.expect_parts(0, &["release 4 is active"])?;
-    let history = command(&server, &["history"])?;
-    history.expect_parts(0, &["release 4", "rolled_back", "back to 1", "louder", "replaced", "first"])?;
-    let json: Value = serde_json::from_str(&command(&server, &["history", "--output", "json"])?.stdout)?;
-    let standing = json[0]["versions"]["messages"].as_str().unwrap();
-    let before = json[1]["versions"]["messages"].as_str().unwrap();
-    command(&server, &["diff", standing, "--from", before])?.expect_parts(0, &["text_length_max: not set → \"5\""])?;
-    command(&server, &["rollback", "--version", before])?.expect_parts(0, &["release 5 is active"])
+    let deploy = command(server, &["deploy", &shouting, "--reason", "louder", "--actor", "minji"])?;
+    deploy.expect_parts(0, &["release 2 is active", "events "])
 }
 
 #[tokio::test]
-async fn the_commands_say_what_is_wrong() -> TestResult {
+async fn the_commands_deploy_and_show_the_active_versions() -> TestResult {
+    let server = operated().await?;
+    deploy_by_command(&server)?;
+    command(&server, &["status"])?.expect_parts(0, &["ready", "release 2", "louder", "minji"])?;
+    command(&server, &["list"])?.expect_parts(0, &["rooms", "messages", "events", "* "])
+}
+
+#[tokio::test]
+async fn the_history_command_shows_who_deployed_and_rolled_back_and_why() -> TestResult {
+    let server = operated().await?;
+    deploy_by_command(&server)?;
+    let back = command(&server, &["rollback", "--reason", "too loud", "--actor", "junho"])?;
+    back.expect_parts(0, &["release 3 is active"])?;
+    let history = command(&server, &["history"])?;
+    history.expect_parts(0, &["release 3", "replaced", "first"])?;
+    history.expect_parts(0, &["wanted by minji (local), deploy, because: louder"])?;
+    // The reason of the rollback is also why release 2 ended.
+    let back = "wanted by junho (local), rollback, back to 1, because: too loud";
+    history.expect_parts(0, &[back, "rolled_back, because: too loud"])
+}
+
+#[tokio::test]
+async fn the_commands_deploy_settings_and_show_the_difference_and_roll_back() -> TestResult {
+    let server = operated().await?;
+    let setting = command(&server, &["deploy", "--setting", "messages.text_length_max=5"])?;
+    setting.expect_parts(0, &["release 2 is active"])?;
+    let json: Value = serde_json::from_str(&command(&server, &["history", "--output", "json"])?.stdout)?;
+    let [active, before] = [0, 1].map(|row| json[row]["versions"]["messages"].as_str().unwrap());
+    command(&server, &["diff", active, "--from", before])?.expect_parts(0, &["text_length_max: not set → \"5\""])?;
+    command(&server, &["rollback", "--version", before])?.expect_parts(0, &["release 3 is active"])
+}
+
+#[tokio::test]
+async fn the_commands_report_mistakes() -> TestResult {
     let server = operated().await?;
     let needy = format!("messages={}", guest("needy").display());
     command(&server, &["deploy", &needy])?.expect_parts(1, &["imports", "example:missing/one"])?;
@@ -301,7 +327,7 @@ async fn the_commands_say_what_is_wrong() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_socket_in_the_file_system_is_for_its_user() -> TestResult {
+async fn a_unix_socket_is_open_to_its_user_only() -> TestResult {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
     let home = tempfile::tempdir()?;
@@ -323,7 +349,7 @@ async fn a_socket_in_the_file_system_is_for_its_user() -> TestResult {
 }
 
 #[tokio::test]
-async fn two_versions_are_held_against_each_other() -> TestResult {
+async fn the_diff_compares_two_versions() -> TestResult {
     let server = operated().await?;
     let first = asked(&server, "/v1/status").await?["handlers"]["events"]["version"].clone();
     server.upload("events", guest("shouting_events")).await?.expect(200)?;

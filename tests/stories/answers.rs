@@ -5,7 +5,7 @@ use ondol_tests::{Client, Frame, Heard, TestResult, TestServer};
 use serde_json::json;
 
 #[tokio::test]
-async fn a_message_and_a_close_in_one_packet_are_answered_in_that_order() -> TestResult {
+async fn a_message_is_answered_before_the_close_in_the_same_packet() -> TestResult {
     let server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     for number in 0..20 {
@@ -22,7 +22,7 @@ async fn a_message_and_a_close_in_one_packet_are_answered_in_that_order() -> Tes
 }
 
 #[tokio::test]
-async fn a_message_and_a_broken_frame_in_one_packet_are_answered_in_that_order() -> TestResult {
+async fn a_message_is_answered_before_the_broken_frame_in_the_same_packet() -> TestResult {
     let server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     let mut socket = server.raw().await?;
@@ -35,7 +35,7 @@ async fn a_message_and_a_broken_frame_in_one_packet_are_answered_in_that_order()
 }
 
 #[tokio::test]
-async fn who_shuts_the_sending_side_after_a_message_hears_of_it_and_then_a_close() -> TestResult {
+async fn a_client_that_shuts_its_sending_side_receives_its_message_and_a_close() -> TestResult {
     let server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     let mut socket = server.raw().await?;
@@ -81,7 +81,7 @@ async fn sends(member: &mut Client, frame: &str) -> TestResult {
 }
 
 #[tokio::test]
-async fn a_retry_on_a_second_socket_shares_the_firsts_failure() -> TestResult {
+async fn a_retry_on_a_second_socket_fails_with_the_first_attempt() -> TestResult {
     let server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     let mut first = server.join(room, "ann").await?;
@@ -108,7 +108,7 @@ async fn a_retry_on_a_second_socket_shares_the_firsts_failure() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_retry_while_the_first_is_under_way_is_answered_with_the_first() -> TestResult {
+async fn a_retry_during_the_first_attempt_is_answered_with_the_same_message() -> TestResult {
     let server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     let mut first = server.join(room, "ann").await?;
@@ -135,7 +135,7 @@ async fn a_retry_while_the_first_is_under_way_is_answered_with_the_first() -> Te
 }
 
 #[tokio::test]
-async fn an_error_says_which_message_it_is_about() -> TestResult {
+async fn an_error_carries_the_client_id_of_its_message() -> TestResult {
     let server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
@@ -154,7 +154,7 @@ async fn an_error_says_which_message_it_is_about() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_retry_that_stricter_rules_forbid_is_answered_with_what_is_stored() -> TestResult {
+async fn a_retry_under_stricter_rules_is_answered_with_the_stored_message() -> TestResult {
     let server = TestServer::setup().admin().start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;

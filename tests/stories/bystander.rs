@@ -184,7 +184,7 @@ async fn stays_whole_in_memory(story: &str, plan: Talk, turn: Turn) -> TestResul
 
 /// Once the log is emptied, the bystander fills it to where the server's own commits had ended, and the server goes on there.
 #[tokio::test]
-async fn a_log_that_a_bystander_filled_to_the_same_length_is_gone_on_with() -> TestResult {
+async fn the_server_continues_a_log_that_a_bystander_filled_to_the_same_length() -> TestResult {
     let mut server = TestServer::setup().under(disk()?).start().await?;
     let room = server.create_room("lobby").await?;
     let mut heard = Vec::new();

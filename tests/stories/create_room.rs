@@ -4,7 +4,7 @@ use ondol_tests::{TestResult, TestServer, User, guest};
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn a_room_is_created_as_it_was_asked_for() -> TestResult {
+async fn a_room_is_created_with_the_given_name_and_post() -> TestResult {
     let server = TestServer::start().await?;
 
     let room =
@@ -18,7 +18,7 @@ async fn a_room_is_created_as_it_was_asked_for() -> TestResult {
 }
 
 #[tokio::test]
-async fn korean_goes_out_as_it_is_and_not_escaped() -> TestResult {
+async fn korean_is_sent_unescaped() -> TestResult {
     let server = TestServer::start().await?;
     let answer = server.post("/chat/v1/create-room/", &json!({"name": "온돌방"})).await?;
     assert!(answer.text().contains(r#""name":"온돌방""#), "{answer}");
@@ -47,14 +47,14 @@ async fn a_post_keeps_its_room_and_its_name() -> TestResult {
 }
 
 #[tokio::test]
-async fn rooms_without_a_post_may_be_many() -> TestResult {
+async fn several_rooms_can_have_no_post() -> TestResult {
     let server = TestServer::start().await?;
     assert_eq!((server.create_room("a").await?, server.create_room("a").await?), (1, 2));
     Ok(())
 }
 
 #[tokio::test]
-async fn whoever_creates_a_room_owns_it() -> TestResult {
+async fn the_creator_of_a_room_is_its_owner() -> TestResult {
     let server = TestServer::start().await?;
     let by_query = format!("/chat/v1/create-room/?{}", User::named("민지").query());
     assert_eq!(server.post(&by_query, &json!({})).await?.expect(201)?["owner"], "민지");
@@ -65,7 +65,7 @@ async fn whoever_creates_a_room_owns_it() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_bad_identity_is_no_identity_to_create_a_room_with() -> TestResult {
+async fn a_broken_identity_cannot_create_a_room() -> TestResult {
     let server = TestServer::start().await?;
     let answer = server.post("/chat/v1/create-room/?user_id=ann&user_id=ben", &json!({})).await?;
     answer.expect_detail(401, "not_authenticated")?;
@@ -74,7 +74,7 @@ async fn a_bad_identity_is_no_identity_to_create_a_room_with() -> TestResult {
 }
 
 #[tokio::test]
-async fn names_that_are_none_are_refused() -> TestResult {
+async fn blank_and_invalid_names_are_refused() -> TestResult {
     let server = TestServer::start().await?;
     let long = "가".repeat(101);
     for (name, code) in [("", "blank"), (" \t ", "blank"), ("a\u{7}b", "invalid"), (&*long, "too_long")] {
@@ -104,7 +104,7 @@ async fn fields_of_the_wrong_type_are_refused_by_name() -> TestResult {
 }
 
 #[tokio::test]
-async fn two_at_once_for_one_post_get_one_room() -> TestResult {
+async fn two_simultaneous_requests_for_one_post_get_one_room() -> TestResult {
     let server = TestServer::start().await?;
     for post in 1..=100 {
         let body = json!({"post_id": post});
@@ -122,7 +122,7 @@ async fn two_at_once_for_one_post_get_one_room() -> TestResult {
 }
 
 #[tokio::test]
-async fn an_operator_may_refuse_a_second_room_for_a_post() -> TestResult {
+async fn a_setting_refuses_a_second_room_for_a_post() -> TestResult {
     let server = TestServer::setup().setting("rooms", "post_has_room", "refuse").start().await?;
     server.post("/chat/v1/create-room/", &json!({"post_id": 3})).await?.expect(201)?;
     let answer = server.post("/chat/v1/create-room/", &json!({"post_id": 3})).await?;
@@ -131,7 +131,7 @@ async fn an_operator_may_refuse_a_second_room_for_a_post() -> TestResult {
 }
 
 #[tokio::test]
-async fn the_chat_url_names_the_host_that_was_asked() -> TestResult {
+async fn the_chat_url_contains_the_host_of_the_request() -> TestResult {
     let server = TestServer::start().await?;
     server.create_room("lobby").await?;
     let mut socket = server.raw().await?;
@@ -142,7 +142,7 @@ async fn the_chat_url_names_the_host_that_was_asked() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_rooms_handler_that_is_none_does_not_start() -> TestResult {
+async fn an_events_handler_in_place_of_the_rooms_handler_keeps_the_server_from_starting() -> TestResult {
     let failed = TestServer::setup().handler("rooms", guest("shouting_events")).start().await;
     let why = format!("{:#}", failed.expect_err("it started"));
     assert!(why.contains("rooms") && why.contains("ondol:chat/rooms"), "{why}");

@@ -117,32 +117,32 @@ async fn told_and_kept_often(faults: &[Rule]) -> TestResult {
 }
 
 #[tokio::test]
-async fn writes_that_fail() -> TestResult {
+async fn writes_fail() -> TestResult {
     told_and_kept_often(&[Rule::new(Kind::FailWrite).at(3).times(10)]).await
 }
 
 #[tokio::test]
-async fn writes_that_are_short() -> TestResult {
+async fn writes_are_short() -> TestResult {
     told_and_kept_often(&[Rule::new(Kind::ShortWrite).at(3).times(10)]).await
 }
 
 #[tokio::test]
-async fn a_disk_without_room() -> TestResult {
+async fn the_disk_is_full() -> TestResult {
     told_and_kept_often(&[Rule::new(Kind::Full).at(3).times(10)]).await
 }
 
 #[tokio::test]
-async fn a_sync_of_the_log_that_fails_once() -> TestResult {
+async fn a_sync_of_the_log_fails_once() -> TestResult {
     told_and_kept_often(&[Rule::new(Kind::FailSync).on(Place::Wal)]).await
 }
 
 #[tokio::test]
-async fn syncs_of_the_log_that_fail_for_a_while() -> TestResult {
+async fn syncs_of_the_log_fail_for_a_while() -> TestResult {
     told_and_kept_often(&[Rule::new(Kind::FailSync).on(Place::Wal).at(2).times(5)]).await
 }
 
 #[tokio::test]
-async fn syncs_and_writes_that_fail_by_turns() -> TestResult {
+async fn syncs_and_writes_fail_in_turn() -> TestResult {
     let mut chance = Chance::new(10);
     for seed in 0..15 {
         let mut rule = |kinds: &[Kind]| {
@@ -156,14 +156,14 @@ async fn syncs_and_writes_that_fail_by_turns() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_checkpoint_that_cannot_be_written_or_synced() -> TestResult {
+async fn writes_and_syncs_of_a_checkpoint_fail() -> TestResult {
     let fault = |kind| Rule::new(kind).on(Place::Db).times(3);
     told_and_kept(1, vec![fault(Kind::FailSync), fault(Kind::FailWrite).at(50)], 50_000).await?;
     Ok(())
 }
 
 #[tokio::test]
-async fn syncs_that_fail_from_now_on_store_only_what_is_on_the_disk() -> TestResult {
+async fn lasting_sync_failures_store_only_what_is_on_the_disk() -> TestResult {
     for seed in 0..6 {
         let (mut server, mut ann, mut ledger) = talking(seed, vec![Rule::new(Kind::FailSync).always()]).await?;
         fs::write(server.root().join("fault"), "")?;
@@ -192,7 +192,7 @@ async fn syncs_that_fail_from_now_on_store_only_what_is_on_the_disk() -> TestRes
 
 /// A room, unlike a message, has no number by which the disk could be asked for it.
 #[tokio::test]
-async fn a_room_whose_sync_fails_is_not_answered_at_all() -> TestResult {
+async fn a_room_whose_sync_fails_gets_no_answer() -> TestResult {
     let (mut server, _ann, ledger) = talking(3, vec![Rule::new(Kind::FailSync).on(Place::Wal)]).await?;
     fs::write(server.root().join("fault"), "")?;
     assert!(server.create_room("unknown").await.is_err());

@@ -5,7 +5,7 @@ use ondol_tests::{TestResult, TestServer, User};
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn what_was_heard_survives_a_kill() -> TestResult {
+async fn a_received_message_survives_a_kill() -> TestResult {
     let mut server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
@@ -29,7 +29,7 @@ async fn what_was_heard_survives_a_kill() -> TestResult {
 }
 
 #[tokio::test]
-async fn numbers_go_on_after_a_restart() -> TestResult {
+async fn numbers_continue_after_a_restart() -> TestResult {
     let mut server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
@@ -84,7 +84,7 @@ async fn the_file_is_an_ordinary_database() -> TestResult {
 }
 
 #[tokio::test]
-async fn on_a_full_disk_the_sender_is_told_and_no_number_is_lost() -> TestResult {
+async fn a_full_disk_is_reported_to_the_sender_and_leaves_no_gap() -> TestResult {
     let server = TestServer::setup().start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
@@ -109,7 +109,7 @@ async fn on_a_full_disk_the_sender_is_told_and_no_number_is_lost() -> TestResult
 }
 
 #[tokio::test]
-async fn on_a_full_disk_a_post_and_a_new_room_are_unavailable() -> TestResult {
+async fn a_full_disk_makes_posts_and_new_rooms_unavailable() -> TestResult {
     let server = TestServer::setup().start().await?;
     let room = server.create_room("lobby").await?;
     server.fill_disk(true)?;
@@ -128,7 +128,7 @@ async fn on_a_full_disk_a_post_and_a_new_room_are_unavailable() -> TestResult {
 }
 
 #[tokio::test]
-async fn many_drafts_at_once_on_a_full_disk_are_each_answered() -> TestResult {
+async fn every_message_of_a_burst_is_answered_on_a_full_disk() -> TestResult {
     let server = TestServer::setup().start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
@@ -159,7 +159,7 @@ async fn many_drafts_at_once_on_a_full_disk_are_each_answered() -> TestResult {
 }
 
 #[tokio::test]
-async fn what_was_not_stored_may_be_said_again_under_its_id() -> TestResult {
+async fn a_message_that_was_not_stored_can_be_retried_under_its_id() -> TestResult {
     let server = TestServer::setup().start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
@@ -174,7 +174,7 @@ async fn what_was_not_stored_may_be_said_again_under_its_id() -> TestResult {
 }
 
 #[tokio::test]
-async fn last_words_are_heard_though_their_sender_is_gone() -> TestResult {
+async fn the_last_message_of_a_closed_connection_is_delivered() -> TestResult {
     let server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;

@@ -1,7 +1,7 @@
 //! Handlers that fail: whoever asked is told, nothing is left half done, and nobody else notices.
 
-use futures_util::future::join_all;
-use ondol_tests::{Client, TestResult, TestServer, guest};
+use futures_util::{StreamExt as _, future::try_join_all, stream::FuturesUnordered};
+use ondol_tests::{Client, Setup, TestResult, TestServer, guest, until};
 use serde_json::json;
 
 /// A server with the messages handler `name`, and a member of its one room.
@@ -37,7 +37,7 @@ async fn a_handler_that_spins_is_stopped_at_its_deadline() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_handler_that_takes_all_memory_is_stopped() -> TestResult {
+async fn a_handler_that_allocates_without_end_is_stopped() -> TestResult {
     let (server, mut ann) = with("hungry_messages").await?;
     faulty(&server, &mut ann, "hungry").await?;
     server.wait_for_log("handler_memory_bytes_max").await?;
@@ -51,19 +51,19 @@ async fn a_handler_that_recurses_without_end_is_stopped() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_handler_that_answers_too_much_is_stopped() -> TestResult {
+async fn a_handler_that_returns_too_much_is_stopped() -> TestResult {
     let (server, mut ann) = with("huge_messages").await?;
     faulty(&server, &mut ann, "huge").await
 }
 
 #[tokio::test]
-async fn a_handler_has_no_way_to_wait() -> TestResult {
+async fn a_handler_cannot_sleep() -> TestResult {
     let (server, mut ann) = with("sleeping_messages").await?;
     faulty(&server, &mut ann, "sleep").await
 }
 
 #[tokio::test]
-async fn a_handler_sees_nothing_of_the_machine() -> TestResult {
+async fn a_handler_sees_no_files_variables_or_arguments() -> TestResult {
     let (_server, mut ann) = with("sleeping_messages").await?;
     ann.say("snoop").await?;
     let found = ann.next_message().await?;
@@ -73,7 +73,7 @@ async fn a_handler_sees_nothing_of_the_machine() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_trap_in_events_stores_nothing_and_uses_up_no_number() -> TestResult {
+async fn a_trap_in_events_stores_nothing_and_leaves_no_gap() -> TestResult {
     let server = TestServer::setup().handler("events", guest("trapping_events")).start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
@@ -88,99 +88,7 @@ async fn a_trap_in_events_stores_nothing_and_uses_up_no_number() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_panics_own_words_reach_the_operator_and_nobody_else() -> TestResult {
-    let server = TestServer::setup().handler("events", guest("trapping_events")).start().await?;
-    let room = server.create_room("lobby").await?;
-    let mut ann = server.join(room, "ann").await?;
-    ann.say("trap").await?;
-    let error = ann.expect_error("handler_fault").await?;
-    assert!(!error.to_string().contains("asked for"), "{error}");
-    let line = server.wait_for_log("the trap that was asked for").await?;
-    assert!(line.contains("events"), "{line}");
-    Ok(())
-}
-
-#[tokio::test]
-async fn what_a_handler_failed_at_is_told_to_an_operator_who_asks() -> TestResult {
-    let server = TestServer::setup().admin().handler("events", guest("trapping_events")).start().await?;
-    let room = server.create_room("lobby").await?;
-    let mut ann = server.join(room, "ann").await?;
-    let status = async || server.admin("GET", "/v1/status")?.send().await?.expect(200);
-    assert_eq!(status().await?["handlers"]["events"]["faults"], json!({"count": 0, "last": []}));
-
-    ann.say("print and trap, says ann").await?;
-    let error = ann.expect_error("handler_fault").await?;
-    let answer = status().await?;
-    let (events, fault) = (&answer["handlers"]["events"], &answer["handlers"]["events"]["faults"]["last"][0]);
-    assert_eq!((&fault["request_id"], &fault["version"]), (&error["request_id"], &events["version"]));
-    assert_eq!((&fault["function"], &fault["room"]), (&json!("events.message"), &json!(room)));
-    let cause = fault["cause"].as_str().unwrap();
-    assert!(cause.contains("it panicked at ") && cause.contains(": the trap that was asked for"), "{fault}");
-    assert!(fault["backtrace"].to_string().contains("chat/events@0.2.0#message"), "{fault}");
-    assert_eq!(fault["printed"], json!(["a line for stdout", "a line for stderr"]));
-    assert_eq!(fault["outcome"], "its sender hears of an error");
-    assert!(!answer.to_string().contains("says ann"), "{answer}");
-
-    for _ in 0..10 {
-        ann.say("trap").await?;
-        ann.expect_error("handler_fault").await?;
-    }
-    let faults = status().await?["handlers"]["events"]["faults"].clone();
-    assert_eq!((&faults["count"], faults["last"].as_array().map(Vec::len)), (&json!(11), Some(8)));
-    // A swap ends it, and what was stays to be seen.
-    server.deploy("events", ondol_tests::standard("events")).await?;
-    assert_eq!(status().await?["handlers"]["events"]["faults"], faults);
-    let address = server.admin_address()?;
-    let shown = ondol_tests::ondol(&["handlers", "status", "--admin", address])?;
-    let request = faults["last"][0]["request_id"].as_str().unwrap();
-    let parts = ["faults since the start: 11", "the trap that was asked for", "events.message of ", request];
-    shown.expect_parts(0, &parts)
-}
-
-#[tokio::test]
-async fn a_handler_that_turns_bad_makes_the_server_not_ready_until_it_is_replaced() -> TestResult {
-    let server = TestServer::setup().admin().handler("events", guest("hostile_events")).start().await?;
-    let room = server.create_room("lobby").await?;
-    let mut ann = server.join(room, "ann").await?;
-    server.get("/readyz").await?.expect(200)?;
-    ann.say("sour").await?;
-    ann.expect_message("sour").await?;
-    let turned = ondol_tests::until("a 503", async || {
-        let answer = server.get("/readyz").await.ok()?;
-        (answer.status == 503).then_some(answer)
-    });
-    let turned = turned.await?;
-    assert_eq!(turned.expect_detail(503, "not_ready")?, "Not ready: events does not answer");
-    assert_eq!(server.admin("GET", "/readyz")?.send().await?.status, 503);
-    server.get("/healthz").await?.expect(200)?;
-    let status = server.admin("GET", "/v1/status")?.send().await?.expect(200)?;
-    assert_eq!(status["ready"], false);
-    let fault = status["fault"].as_str().unwrap();
-    assert!(fault.contains("events.message") && fault.contains("a payload is one JSON value"), "{status}");
-
-    server.deploy("events", ondol_tests::standard("events")).await?;
-    let ready = async || (server.get("/readyz").await.ok()?.status == 200).then_some(());
-    ondol_tests::until("a 200", ready).await?;
-    ann.expect_nothing_before("all is well").await?;
-    Ok(())
-}
-
-#[tokio::test]
-async fn what_a_handler_prints_is_logged_under_its_name() -> TestResult {
-    let server = TestServer::setup().handler("events", guest("trapping_events")).start().await?;
-    let room = server.create_room("lobby").await?;
-    let mut ann = server.join(room, "ann").await?;
-    ann.say("print").await?;
-    ann.expect_message("print").await?;
-    for line in ["a line for stdout", "a line for stderr"] {
-        let logged = server.wait_for_log(line).await?;
-        assert!(logged.contains("events") && logged.contains("version="), "{logged}");
-    }
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_trap_answers_a_post_as_well() -> TestResult {
+async fn a_trap_is_reported_to_a_post() -> TestResult {
     let server = TestServer::setup().handler("events", guest("trapping_events")).start().await?;
     let room = server.create_room("lobby").await?;
     let body = json!({"room": room, "message": "trap"}).to_string();
@@ -189,85 +97,113 @@ async fn a_trap_answers_a_post_as_well() -> TestResult {
     Ok(())
 }
 
-#[tokio::test]
-async fn another_room_stays_quick_while_one_spins() -> TestResult {
-    let server = TestServer::setup()
-        .handler("messages", guest("spinning_messages"))
-        .limit("handler_deadline_ms", 6_000)
-        .start()
-        .await?;
-    let (here, there) = (server.create_room("here").await?, server.create_room("there").await?);
-    let mut ann = server.join(here, "ann").await?;
-    let mut ben = server.join(there, "ben").await?;
-    ann.say("spin").await?;
-    let chat = async {
-        for number in 0..20 {
-            ben.say(&format!("{number}")).await?;
-            ben.expect_message(&format!("{number}")).await?;
-        }
-        TestResult::Ok(())
-    };
-    tokio::select! {
-        biased;
-        done = chat => done?,
-        error = ann.expect_error("handler_fault") => panic!("the other room waited: {error:?}"),
+/// A server with a messages handler that spins on request, for as long as the longest deadline lets it.
+async fn spinning() -> TestResult<TestServer> {
+    let setup = TestServer::setup().handler("messages", guest("spinning_messages"));
+    setup.limit("handler_deadline_ms", 60_000).start().await
+}
+
+/// Says twenty messages in a room of its own, and hears each.
+async fn chats(server: &TestServer) -> TestResult {
+    let room = server.create_room("quiet").await?;
+    let mut ben = server.join(room, "ben").await?;
+    for number in 0..20 {
+        ben.say(&format!("{number}")).await?;
+        ben.expect_message(&format!("{number}")).await?;
     }
-    ann.expect_error("handler_fault").await?;
     Ok(())
 }
 
 #[tokio::test]
-async fn not_even_many_who_spin_hold_up_the_others() -> TestResult {
-    let server = TestServer::setup()
-        .handler("messages", guest("spinning_messages"))
-        .limit("handler_deadline_ms", 500)
-        .start()
-        .await?;
+async fn another_room_chats_while_a_handler_spins() -> TestResult {
+    let server = spinning().await?;
+    let room = server.create_room("loud").await?;
+    let mut ann = server.join(room, "ann").await?;
+    ann.say("spin").await?;
+    tokio::select! {
+        biased;
+        done = chats(&server) => done,
+        error = ann.expect_error("handler_fault") => panic!("the other room waited for the deadline: {error:?}"),
+    }
+}
+
+#[tokio::test]
+async fn another_room_chats_while_the_maximum_of_calls_spin() -> TestResult {
+    let server = spinning().await?;
     let mut spinners = Vec::new();
     for number in 0..12 {
         let room = server.create_room(&format!("room {number}")).await?;
         spinners.push(server.join(room, &*format!("spinner{number}")).await?);
     }
-    let quiet = server.create_room("quiet").await?;
-    let mut ben = server.join(quiet, "ben").await?;
     for spinner in &mut spinners {
+        spinner.say("spin").await?;
+    }
+    // Four may spin at once: the others are stopped early, and not by the deadline.
+    let mut stopped: FuturesUnordered<_> =
+        spinners.iter_mut().map(|spinner| spinner.expect_error("handler_fault")).collect();
+    for _ in 0..8 {
+        stopped.next().await.expect("eight are stopped")?;
+    }
+    tokio::select! {
+        biased;
+        done = chats(&server) => done,
+        error = stopped.next() => panic!("the other room waited for a deadline: {error:?}"),
+    }
+}
+
+#[tokio::test]
+async fn every_one_of_many_spinning_calls_is_stopped() -> TestResult {
+    let server = TestServer::setup().handler("messages", guest("spinning_messages")).start().await?;
+    let mut spinners = Vec::new();
+    for number in 0..12 {
+        let room = server.create_room(&format!("room {number}")).await?;
+        spinners.push(server.join(room, &*format!("spinner{number}")).await?);
+    }
+    let spins = spinners.iter_mut().map(async |spinner| {
         for _ in 0..3 {
             spinner.say("spin").await?;
-        }
-    }
-    let faults = join_all(spinners.iter_mut().map(async |spinner| {
-        for _ in 0..3 {
             spinner.expect_error("handler_fault").await?;
         }
-        TestResult::Ok(())
-    }));
-    let chat = async {
-        for number in 0..20 {
-            ben.say(&format!("{number}")).await?;
-            ben.expect_message(&format!("{number}")).await?;
-        }
-        TestResult::Ok(())
-    };
-    let (faults, chat) = tokio::join!(faults, chat);
-    chat?;
-    faults.into_iter().collect::<TestResult<Vec<_>>>()?;
+        spinner.expect_nothing_before("done").await
+    });
+    try_join_all(spins).await?;
     Ok(())
 }
 
-#[tokio::test]
-async fn a_fresh_instance_for_each_call_works_as_well() -> TestResult {
-    let server = TestServer::setup().limit("handler_calls_per_instance_max", 1).start().await?;
+/// A server with a messages handler that answers how often its instance was called, and a member of its one room.
+async fn counting(setup: Setup) -> TestResult<(TestServer, Client)> {
+    let server = setup.handler("messages", guest("counting_messages")).start().await?;
     let room = server.create_room("lobby").await?;
-    let mut ann = server.join(room, "ann").await?;
-    for number in 0..20 {
-        ann.say(&format!("{number}")).await?;
-        ann.expect_message(&format!("{number}")).await?;
+    let ann = server.join(room, "ann").await?;
+    Ok((server, ann))
+}
+
+#[tokio::test]
+async fn an_instance_serves_many_calls() -> TestResult {
+    let (_server, mut ann) = counting(TestServer::setup()).await?;
+    until("the second call of an instance", async || {
+        ann.say("how often?").await.ok()?;
+        (ann.next_message().await.ok()?["message"] == "2").then_some(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_instance_serves_no_more_calls_than_its_limit() -> TestResult {
+    for limit in [1, 3] {
+        let setup = TestServer::setup().limit("handler_calls_per_instance_max", limit);
+        let (_server, mut ann) = counting(setup).await?;
+        for _ in 0..20 {
+            ann.say("how often?").await?;
+            let heard = ann.next_message().await?["message"].as_str().unwrap().parse::<u64>()?;
+            assert!((1..=limit).contains(&heard), "call {heard} of {limit}");
+        }
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn a_fault_is_mended_by_a_swap() -> TestResult {
+async fn a_swap_repairs_a_failing_handler() -> TestResult {
     let (server, mut ann) = with("spinning_messages").await?;
     ann.say("spin").await?;
     ann.expect_error("handler_fault").await?;
@@ -277,7 +213,7 @@ async fn a_fault_is_mended_by_a_swap() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_message_that_failed_may_be_said_again_under_its_id() -> TestResult {
+async fn a_message_that_met_a_fault_can_be_retried_under_its_id() -> TestResult {
     let server = TestServer::setup().handler("events", guest("trapping_events")).start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;

@@ -18,7 +18,7 @@ async fn lobby() -> TestResult<TestServer> {
 }
 
 #[tokio::test]
-async fn a_right_handshake_is_answered_by_the_book() -> TestResult {
+async fn a_handshake_is_answered_as_the_rfc_requires() -> TestResult {
     let server = lobby().await?;
     let answer = shake(&server, |lines| lines).await?;
     assert_eq!((answer.status, answer.header("sec-websocket-accept")), (101, Some(raw::ACCEPT)), "{answer}");
@@ -30,7 +30,7 @@ async fn a_right_handshake_is_answered_by_the_book() -> TestResult {
 }
 
 #[tokio::test]
-async fn header_names_and_tokens_have_no_case() -> TestResult {
+async fn header_names_and_tokens_match_in_any_case() -> TestResult {
     let server = lobby().await?;
     let answer = shake(&server, |lines| {
         lines
@@ -42,7 +42,7 @@ async fn header_names_and_tokens_have_no_case() -> TestResult {
 }
 
 #[tokio::test]
-async fn another_version_is_told_the_right_one() -> TestResult {
+async fn another_websocket_version_is_answered_with_the_supported_one() -> TestResult {
     let server = lobby().await?;
     let twice = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Version: 8";
     for other in ["Sec-WebSocket-Version: 8", "Sec-WebSocket-Version: x", "X-None: 0", twice] {
@@ -54,7 +54,7 @@ async fn another_version_is_told_the_right_one() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_key_that_is_missing_or_none_is_refused() -> TestResult {
+async fn a_missing_or_malformed_key_is_refused() -> TestResult {
     let server = lobby().await?;
     let key = format!("Sec-WebSocket-Key: {}", raw::KEY);
     for other in
@@ -68,7 +68,7 @@ async fn a_key_that_is_missing_or_none_is_refused() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_plain_get_is_told_to_upgrade() -> TestResult {
+async fn a_plain_get_is_asked_to_upgrade() -> TestResult {
     let server = lobby().await?;
     let answer = server.get(&format!("/ws/chat/1/chat/?{}", User::named("ann").query())).await?;
     answer.expect(426)?;
@@ -77,7 +77,7 @@ async fn a_plain_get_is_told_to_upgrade() -> TestResult {
 }
 
 #[tokio::test]
-async fn the_path_works_with_and_without_its_last_slash() -> TestResult {
+async fn the_trailing_slash_of_the_path_is_optional() -> TestResult {
     let server = lobby().await?;
     for path in ["/ws/chat/1/chat", "/ws/chat/1/chat/"] {
         let mut ann = server.knock(&format!("{path}?{}", User::named("ann").query()), &[]).await?.opened()?;
@@ -88,7 +88,7 @@ async fn the_path_works_with_and_without_its_last_slash() -> TestResult {
 }
 
 #[tokio::test]
-async fn nobody_enters_a_room_that_is_not_there() -> TestResult {
+async fn a_handshake_into_an_unknown_room_is_refused() -> TestResult {
     let server = lobby().await?;
     for room in ["2", "0", "abc", "-1", "99999999999999999999"] {
         let target = format!("/ws/chat/{room}/chat/?{}", User::named("ann").query());
@@ -114,7 +114,7 @@ async fn a_refused_handshake_leaves_the_connection_usable_or_closed() -> TestRes
 }
 
 #[tokio::test]
-async fn what_was_sent_right_behind_the_handshake_is_read() -> TestResult {
+async fn frames_in_the_packet_of_the_handshake_are_read() -> TestResult {
     let server = lobby().await?;
     let mut socket = server.raw().await?;
     let mut bytes = socket.handshake(1, "ann").into_bytes();
@@ -128,8 +128,8 @@ async fn what_was_sent_right_behind_the_handshake_is_read() -> TestResult {
 }
 
 #[tokio::test]
-async fn half_a_handshake_ends_after_the_limit() -> TestResult {
-    let server = TestServer::setup().limit("header_ms_max", 100).start().await?;
+async fn half_a_handshake_times_out() -> TestResult {
+    let server = TestServer::setup().limit("header_ms_max", 1_000).start().await?;
     let room = server.create_room("lobby").await?;
     let mut socket = server.raw().await?;
     let whole = socket.handshake(room, "ann");
@@ -140,7 +140,7 @@ async fn half_a_handshake_ends_after_the_limit() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_handshake_byte_by_byte_is_a_handshake() -> TestResult {
+async fn a_handshake_can_arrive_byte_by_byte() -> TestResult {
     let server = lobby().await?;
     let mut socket = server.raw().await?;
     for byte in socket.handshake(1, "ann").into_bytes() {
@@ -161,7 +161,7 @@ async fn a_key_that_is_given_twice_is_refused() -> TestResult {
 }
 
 #[tokio::test]
-async fn what_is_offered_need_not_be_taken() -> TestResult {
+async fn offered_extensions_and_protocols_are_declined() -> TestResult {
     let server = lobby().await?;
     let offer = "\r\nSec-WebSocket-Extensions: permessage-deflate\r\nSec-WebSocket-Protocol: chat\r\n\r\n";
     let answer = shake(&server, |lines| lines.replace("\r\n\r\n", offer)).await?;

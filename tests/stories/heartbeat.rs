@@ -3,12 +3,12 @@
 use ondol_tests::{Frame, Heard, RawSocket, TestResult, TestServer};
 
 #[tokio::test]
-async fn the_server_pings_and_keeps_whoever_answers() -> TestResult {
-    let server = TestServer::setup().limit("ping_interval_ms", 50).limit("pong_ms_max", 1_000).start().await?;
+async fn a_client_that_answers_pings_stays_connected() -> TestResult {
+    let server = TestServer::setup().limit("ping_interval_ms", 20).limit("pong_ms_max", 3_000).start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
     // More pings than fit into the time that one answer may take.
-    for _ in 0..25 {
+    for _ in 0..160 {
         assert_eq!(ann.next().await?, Heard::Ping);
     }
     ann.say("still here").await?;
@@ -32,19 +32,19 @@ async fn a_peer_that_does_not_answer_is_closed() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_peer_that_fell_silent_leaves_the_room() -> TestResult {
-    let server = TestServer::setup().limit("ping_interval_ms", 100).limit("pong_ms_max", 1_000).start().await?;
+async fn a_peer_that_stops_answering_leaves_the_room() -> TestResult {
+    let server = TestServer::setup().limit("ping_interval_ms", 100).limit("pong_ms_max", 3_000).start().await?;
     let room = server.create_room("lobby").await?;
+    let mut ann = server.join(room, "ann").await?;
     let mut silent = server.raw().await?;
     silent.upgrade(room, "silent").await?;
-    silent.expect_text("chat.user.join").await?;
-    let mut ann = server.join(room, "ann").await?;
+    ann.expect_join("silent").await?;
     ann.expect_leave("silent").await
 }
 
 #[tokio::test]
 async fn a_peer_that_is_too_slow_is_closed_with_1008_and_a_reason() -> TestResult {
-    let server = TestServer::setup().limit("stall_ms_max", 500).start().await?;
+    let server = TestServer::setup().limit("stall_ms_max", 2_000).start().await?;
     let room = server.create_room("lobby").await?;
     let mut slow = RawSocket::connect_narrow(server.address(), 4_096).await?;
     slow.upgrade(room, "slow").await?;
@@ -78,7 +78,7 @@ async fn a_peer_that_is_too_slow_is_closed_with_1008_and_a_reason() -> TestResul
 }
 
 #[tokio::test]
-async fn a_client_that_only_sends_is_heard_all_the_same() -> TestResult {
+async fn a_client_that_never_reads_is_still_heard() -> TestResult {
     let server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;

@@ -40,7 +40,7 @@ async fn faulty(
 }
 
 #[tokio::test]
-async fn a_flood_of_output_is_cut_and_the_message_goes_on() -> TestResult {
+async fn a_flood_of_output_is_cut_and_the_message_is_delivered() -> TestResult {
     let (server, mut ann, _) = hostile("messages").await?;
     ann.say("flood").await?;
     ann.expect_message("flood").await?;
@@ -52,7 +52,7 @@ async fn a_flood_of_output_is_cut_and_the_message_goes_on() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_flood_without_end_is_stopped_and_steers_no_terminal() -> TestResult {
+async fn endless_output_is_stopped_and_its_control_characters_are_escaped() -> TestResult {
     let mut all = hostile("messages").await?;
     let line = faulty(&mut all, "messages", "deluge", "handler_deadline_ms = 100").await?;
     assert!(line.len() < 40_000 && !line.contains('\u{1b}'), "{} bytes", line.len());
@@ -60,7 +60,7 @@ async fn a_flood_without_end_is_stopped_and_steers_no_terminal() -> TestResult {
 }
 
 #[tokio::test]
-async fn the_volume_of_a_handlers_log_is_its_own_limit() -> TestResult {
+async fn the_output_limit_of_one_handler_can_be_set() -> TestResult {
     let setup = TestServer::setup().flag("--limit").flag("messages.handler_log_bytes_max=70");
     let (server, mut ann, _) = with(setup, "messages", "hostile_messages").await?;
     ann.say("flood").await?;
@@ -72,7 +72,7 @@ async fn the_volume_of_a_handlers_log_is_its_own_limit() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_bomb_of_handles_is_stopped() -> TestResult {
+async fn a_handler_that_takes_handles_without_end_is_stopped() -> TestResult {
     let mut all = hostile("messages").await?;
     faulty(&mut all, "messages", "handles", "it held more than 1000 handles").await?;
     Ok(())
@@ -95,7 +95,7 @@ fn growing_its_table() -> TestResult<Vec<u8>> {
 }
 
 #[tokio::test]
-async fn a_bomb_of_table_elements_is_stopped() -> TestResult {
+async fn a_handler_that_grows_its_table_without_end_is_stopped() -> TestResult {
     let directory = tempfile::tempdir()?;
     let file = directory.path().join("growing.wasm");
     std::fs::write(&file, growing_its_table()?)?;
@@ -110,7 +110,7 @@ async fn a_bomb_of_table_elements_is_stopped() -> TestResult {
 }
 
 #[tokio::test]
-async fn handles_that_are_given_back_do_no_harm() -> TestResult {
+async fn a_handler_may_use_many_handles_one_after_the_other() -> TestResult {
     let (_server, mut ann, _) = hostile("messages").await?;
     for _ in 0..3 {
         ann.say("streams").await?;
@@ -127,14 +127,14 @@ async fn a_handler_cannot_wait_for_a_stream() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_terabyte_of_random_bytes_is_not_made() -> TestResult {
+async fn a_request_for_a_terabyte_of_random_bytes_is_a_fault() -> TestResult {
     let mut all = hostile("messages").await?;
     faulty(&mut all, "messages", "random", "exceeds limit 65536").await?;
     Ok(())
 }
 
 #[tokio::test]
-async fn every_way_to_a_file_is_refused() -> TestResult {
+async fn every_file_operation_is_refused() -> TestResult {
     let (_server, mut ann, _) = hostile("messages").await?;
     ann.say("files").await?;
     ann.expect_message("13 calls, not refused: []").await?;
@@ -142,15 +142,15 @@ async fn every_way_to_a_file_is_refused() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_handler_with_sockets_is_not_taken() -> TestResult {
+async fn a_handler_that_imports_sockets_is_rejected() -> TestResult {
     let server = TestServer::start().await?;
-    let line = server.deploy_in_vain("messages", &ondol_tests::handlers::read(&guest("sockets_messages"))?).await?;
+    let line = server.deploy_rejected("messages", &ondol_tests::handlers::read(&guest("sockets_messages"))?).await?;
     assert!(line.contains("wasi:sockets/tcp"), "{line}");
     Ok(())
 }
 
 #[tokio::test]
-async fn a_panic_reads_like_a_panic() -> TestResult {
+async fn a_panic_is_logged_with_its_place_and_message() -> TestResult {
     let mut all = hostile("messages").await?;
     let line = faulty(&mut all, "messages", "panic", "it panicked at ").await?;
     for part in ["hostile-messages/src/lib.rs:", r": no luck\n2000-01-01", "guest_hostile_messages::panic"] {
@@ -163,7 +163,7 @@ async fn a_panic_reads_like_a_panic() -> TestResult {
 }
 
 #[tokio::test]
-async fn text_that_is_not_utf_8_is_not_taken() -> TestResult {
+async fn an_answer_that_is_not_utf_8_is_a_fault() -> TestResult {
     for word in ["mojibake", "garble"] {
         let mut all = hostile("messages").await?;
         faulty(&mut all, "messages", word, "utf-8").await?;
@@ -174,7 +174,7 @@ async fn text_that_is_not_utf_8_is_not_taken() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_payload_that_is_not_json_is_not_sent() -> TestResult {
+async fn a_payload_that_is_not_json_is_a_fault() -> TestResult {
     let told = "a payload is one JSON value";
     let mut all = hostile("messages").await?;
     faulty(&mut all, "messages", "prose", told).await?;
@@ -185,21 +185,21 @@ async fn a_payload_that_is_not_json_is_not_sent() -> TestResult {
 }
 
 #[tokio::test]
-async fn an_answer_of_two_megabytes_is_not_read() -> TestResult {
+async fn an_answer_of_two_megabytes_is_a_fault() -> TestResult {
     let mut all = hostile("messages").await?;
     faulty(&mut all, "messages", "large", "handler_answer_bytes_max = 262144").await?;
     Ok(())
 }
 
 #[tokio::test]
-async fn an_id_that_is_too_long_is_not_taken() -> TestResult {
+async fn a_client_id_that_is_too_long_is_a_fault() -> TestResult {
     let mut all = hostile("messages").await?;
     faulty(&mut all, "messages", "name", "its answer was not taken").await?;
     Ok(())
 }
 
 #[tokio::test]
-async fn events_that_spin_are_stopped_as_well() -> TestResult {
+async fn an_events_handler_that_spins_is_stopped() -> TestResult {
     let setup = TestServer::setup().flag("--limit").flag("events.handler_deadline_ms=30");
     let mut all = with(setup, "events", "hostile_events").await?;
     faulty(&mut all, "events", "spin", "handler_deadline_ms = 30").await?;
@@ -208,7 +208,7 @@ async fn events_that_spin_are_stopped_as_well() -> TestResult {
 
 /// What goes on the wire is a handler's to write, so it may lie there; who said what, when and where it may not touch.
 #[tokio::test]
-async fn a_payload_may_lie_and_what_is_stored_does_not() -> TestResult {
+async fn a_forged_payload_changes_nothing_that_is_stored() -> TestResult {
     let (server, mut ann, _) = hostile("events").await?;
     ann.say("forge").await?;
     let heard = ann.next_message().await?;
@@ -222,7 +222,7 @@ async fn a_payload_may_lie_and_what_is_stored_does_not() -> TestResult {
 }
 
 #[tokio::test]
-async fn nobody_is_told_of_but_who_is_in_the_call() -> TestResult {
+async fn a_handler_can_look_up_only_the_users_of_its_call() -> TestResult {
     let mut all = hostile("events").await?;
     let line = faulty(&mut all, "events", "stranger", "nobody in this call is").await?;
     assert!(!line.contains("example.com"), "{line}");
@@ -230,7 +230,7 @@ async fn nobody_is_told_of_but_who_is_in_the_call() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_relayed_forgery_is_nobodys_message() -> TestResult {
+async fn a_relayed_forgery_is_not_stored() -> TestResult {
     let (server, mut ann, mut ben) = hostile("messages").await?;
     ann.say("forge").await?;
     assert_eq!(ann.expect_event("chat.message").await?["sender"], "boss@example.com");
@@ -241,7 +241,7 @@ async fn a_relayed_forgery_is_nobodys_message() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_request_hears_its_own_name_with_the_fault() -> TestResult {
+async fn a_fault_carries_the_request_id_of_its_request() -> TestResult {
     let (server, _ann, _) = hostile("messages").await?;
     let post = async |name: &str| -> TestResult<Value> {
         let body = json!({"room": 1, "message": "panic"}).to_string();
@@ -259,7 +259,7 @@ async fn a_request_hears_its_own_name_with_the_fault() -> TestResult {
 }
 
 #[tokio::test]
-async fn the_built_in_handler_answers_for_messages_where_that_is_wanted() -> TestResult {
+async fn the_fallback_answers_for_a_failing_messages_handler() -> TestResult {
     let setup =
         TestServer::setup().flag("--failure").flag("messages=default").setting("messages", "text_length_max", 8);
     let (server, mut ann, _) = with(setup, "messages", "hostile_messages").await?;
@@ -273,7 +273,7 @@ async fn the_built_in_handler_answers_for_messages_where_that_is_wanted() -> Tes
 }
 
 #[tokio::test]
-async fn the_built_in_handler_answers_for_events_where_that_is_wanted() -> TestResult {
+async fn the_fallback_answers_for_a_failing_events_handler() -> TestResult {
     let setup = TestServer::setup().env("ONDOL_FAILURE_EVENTS", "default");
     let (server, mut ann, _) = with(setup, "events", "hostile_events").await?;
     ann.say("prose").await?;
@@ -284,7 +284,7 @@ async fn the_built_in_handler_answers_for_events_where_that_is_wanted() -> TestR
 }
 
 #[tokio::test]
-async fn whoever_makes_a_handler_spin_is_read_more_slowly() -> TestResult {
+async fn a_client_that_makes_a_handler_spin_is_read_more_slowly() -> TestResult {
     let setup = TestServer::setup().limit("handler_deadline_ms", 20).limit("handler_overrun_pause_ms", 500);
     let (_server, mut ann, mut ben) = with(setup, "messages", "spinning_messages").await?;
     let began = std::time::Instant::now();
@@ -300,7 +300,7 @@ async fn whoever_makes_a_handler_spin_is_read_more_slowly() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_limit_of_one_handler_leaves_the_others_alone() -> TestResult {
+async fn a_limit_can_be_set_for_one_handler() -> TestResult {
     let setup = TestServer::setup().env("ONDOL_MESSAGES_HANDLER_MEMORY_BYTES_MAX", 2_000_000);
     let (server, mut ann, _) = with(setup, "messages", "hungry_messages").await?;
     ann.say("hungry").await?;

@@ -61,7 +61,7 @@ async fn headers_carry_raw_utf8() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_plus_in_a_header_is_a_plus() -> TestResult {
+async fn a_plus_in_a_header_stays_a_plus() -> TestResult {
     let server = lobby().await?;
     let request = server.request("POST", "/chat/v1/message/").json(r#"{"room":1,"message":"hi"}"#);
     let request = request.header("X-User-ID", "u1").header("X-Nickname", "a+b").header("X-Email", "a+b@example.com");
@@ -90,7 +90,7 @@ async fn headers_and_query_that_disagree_are_refused() -> TestResult {
 }
 
 #[tokio::test]
-async fn an_identity_is_not_put_together_from_two_places() -> TestResult {
+async fn an_identity_comes_from_one_place_only() -> TestResult {
     let server = lobby().await?;
     refused(&server, "user_id=ann&nickname=ann", &[("X-Email", "ann@example.com")], "", "example.com").await?;
     // Of a user without a picture, the client must not be able to add one beside the gateway.
@@ -99,7 +99,7 @@ async fn an_identity_is_not_put_together_from_two_places() -> TestResult {
 }
 
 #[tokio::test]
-async fn what_is_required_must_be_there_and_not_empty() -> TestResult {
+async fn required_fields_must_be_present_and_not_empty() -> TestResult {
     let server = lobby().await?;
     refused(&server, "", &[], "user_id", "").await?;
     refused(&server, "nickname=a&email=a@example.com", &[], "user_id", "").await?;
@@ -153,7 +153,7 @@ async fn control_characters_are_refused() -> TestResult {
 }
 
 #[tokio::test]
-async fn what_is_not_utf8_is_refused() -> TestResult {
+async fn an_identity_that_is_not_utf8_is_refused() -> TestResult {
     let server = lobby().await?;
     refused(&server, "user_id=a&nickname=a%FFb&email=a@example.com", &[], "nickname", "").await?;
     refused(&server, "user_id=a&nickname=%ED%A0%80&email=a@example.com", &[], "nickname", "").await?;
@@ -165,7 +165,7 @@ async fn what_is_not_utf8_is_refused() -> TestResult {
 }
 
 #[tokio::test]
-async fn each_value_has_its_longest_length() -> TestResult {
+async fn each_field_has_a_maximum_length() -> TestResult {
     let server = lobby().await?;
     for (field, most) in [("user_id", 128), ("nickname", 64), ("email", 254), ("profile_url", 2_048)] {
         let mut user = User::named("ann").pictured("/a.png");
@@ -189,7 +189,7 @@ async fn each_value_has_its_longest_length() -> TestResult {
 }
 
 #[tokio::test]
-async fn an_operator_sets_the_lengths() -> TestResult {
+async fn the_maximum_lengths_are_limits() -> TestResult {
     let server = TestServer::setup().limit("nickname_chars_max", 3).start().await?;
     let room = server.create_room("lobby").await?;
     server.join(room, "ann").await?;
@@ -198,7 +198,7 @@ async fn an_operator_sets_the_lengths() -> TestResult {
 }
 
 #[tokio::test]
-async fn nothing_of_who_is_calling_is_logged() -> TestResult {
+async fn identities_and_texts_are_not_logged() -> TestResult {
     let server = TestServer::setup().config(r#"log = "debug""#).start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, User::named("u1").called("secret-nickname")).await?;
@@ -215,7 +215,7 @@ async fn nothing_of_who_is_calling_is_logged() -> TestResult {
 }
 
 #[tokio::test]
-async fn who_speaks_in_two_tabs_is_shown_as_each_tab_has_them() -> TestResult {
+async fn a_message_shows_the_sender_as_its_own_tab_names_them() -> TestResult {
     let server = lobby().await?;
     let user = User::named("ann");
     let mut one = server.join(1, &user).await?;

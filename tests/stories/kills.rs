@@ -17,7 +17,7 @@ const KILLS: usize = 200;
 const TIME_MAX: Duration = Duration::from_secs(20);
 
 #[tokio::test]
-async fn what_was_heard_survives_two_hundred_kills() -> TestResult {
+async fn received_messages_survive_two_hundred_kills() -> TestResult {
     // The server takes no variable of another name that begins with ONDOL_.
     let asked = env::var("STORY_KILLS").ok().and_then(|kills| kills.parse::<usize>().ok());
     let (begun, mut chance) = (Instant::now(), Chance::new(9));

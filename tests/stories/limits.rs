@@ -20,7 +20,7 @@ async fn lets_200_bytes_through(setup: Setup) -> TestResult<bool> {
 }
 
 #[tokio::test]
-async fn a_limit_may_stand_in_the_file_the_environment_or_a_flag() -> TestResult {
+async fn a_limit_can_be_set_in_the_file_the_environment_and_a_flag() -> TestResult {
     let small = || TestServer::setup().limit("frame_bytes_max", 100);
     assert!(!lets_200_bytes_through(small()).await?);
     assert!(!lets_200_bytes_through(TestServer::setup().env("ONDOL_FRAME_BYTES_MAX", 100)).await?);
@@ -34,30 +34,25 @@ async fn a_limit_may_stand_in_the_file_the_environment_or_a_flag() -> TestResult
 }
 
 #[tokio::test]
-async fn by_default_there_are_as_many_connections_as_files_allow() -> TestResult {
+async fn the_default_number_of_connections_follows_the_limit_of_open_files() -> TestResult {
     let server = TestServer::setup().open_files(128).start().await?;
     let room = server.create_room("lobby").await?;
     let mut inside = Vec::new();
-    let mut refused = 0;
-    for number in 0..100 {
-        let target = format!("/ws/chat/{room}/chat/?{}", User::named(&format!("u{number}")).query());
-        match server.knock(&target, &[]).await? {
-            ondol_tests::client::Knock::In(client) => inside.push(client),
-            ondol_tests::client::Knock::Out(answer) => {
-                answer.expect_detail(503, "unavailable")?;
-                refused += 1;
-            }
-        }
+    for number in 0..64 {
+        // The request that created the room may not have closed its connection yet.
+        let enter = async || server.open_tab(room, &*format!("u{number}")).await.ok();
+        inside.push(until(format!("a place for number {number}"), enter).await?);
     }
-    assert_eq!((inside.len(), refused), (64, 36));
+    let target = format!("/ws/chat/{room}/chat/?{}", User::named("one too many").query());
+    server.knock(&target, &[]).await?.refused()?.expect_detail(503, "unavailable")?;
     inside[0].say("still here").await?;
     inside[0].expect_message("still here").await?;
     Ok(())
 }
 
 #[tokio::test]
-async fn idle_connections_cannot_lock_others_out_for_ever() -> TestResult {
-    let server = TestServer::setup().limit("connections_max", 4).limit("header_ms_max", 100).start().await?;
+async fn idle_connections_make_room_for_others() -> TestResult {
+    let server = TestServer::setup().limit("connections_max", 4).limit("header_ms_max", 1_000).start().await?;
     let room = server.create_room("lobby").await?;
     let idle = join_all((0..4).map(|_| server.raw())).await;
     for socket in idle {
@@ -68,7 +63,7 @@ async fn idle_connections_cannot_lock_others_out_for_ever() -> TestResult {
 }
 
 #[tokio::test]
-async fn page_sizes_are_limits_too() -> TestResult {
+async fn page_sizes_are_limits() -> TestResult {
     let server = TestServer::setup().limit("rooms_page_max", 3).limit("messages_page_max", 2).start().await?;
     for _ in 0..5 {
         server.create_room("lobby").await?;
@@ -81,7 +76,7 @@ async fn page_sizes_are_limits_too() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_handlers_memory_is_a_limit() -> TestResult {
+async fn the_memory_of_a_handler_is_a_limit() -> TestResult {
     let failed = TestServer::setup().limit("handler_memory_bytes_max", 65_536).start().await;
     let why = format!("{:#}", failed.expect_err("it started"));
     assert!(why.contains("memory"), "{why}");
@@ -105,7 +100,7 @@ async fn a_hundred_connections_of_many_users_talk_at_once() -> TestResult {
 }
 
 #[tokio::test]
-async fn too_much_at_once_is_told_to_the_sender_and_leaves_no_gap() -> TestResult {
+async fn a_full_queue_is_reported_to_the_sender_and_leaves_no_gap() -> TestResult {
     let server = TestServer::setup().limit("commit_queue_max", 1).start().await?;
     let room = server.create_room("lobby").await?;
     let mut flood = server.raw().await?;

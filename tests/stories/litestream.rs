@@ -20,7 +20,7 @@ impl Drop for Running {
 }
 
 #[tokio::test]
-async fn litestream_copies_a_database_in_use_and_leaves_it_whole() -> TestResult {
+async fn litestream_replicates_a_database_in_use() -> TestResult {
     if Command::new("litestream").arg("version").output().is_err() {
         ensure!(std::env::var_os("CI").is_none(), "litestream is not installed");
         eprintln!("skipped: litestream is not installed");

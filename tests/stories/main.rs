@@ -19,6 +19,7 @@ mod create_room;
 mod disk_faults;
 mod documents;
 mod durability;
+mod fault_reports;
 mod faults;
 mod flow;
 mod frames;

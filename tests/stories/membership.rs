@@ -3,7 +3,7 @@
 use ondol_tests::{TestResult, TestServer, User};
 
 #[tokio::test]
-async fn everyone_hears_who_joins_and_who_leaves() -> TestResult {
+async fn members_are_told_of_joins_and_leaves() -> TestResult {
     let server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, User::named("u1").called("사용자명")).await?;
@@ -15,7 +15,7 @@ async fn everyone_hears_who_joins_and_who_leaves() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_second_tab_is_no_second_member() -> TestResult {
+async fn a_second_tab_is_not_announced() -> TestResult {
     let server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
@@ -36,7 +36,7 @@ async fn a_second_tab_is_no_second_member() -> TestResult {
 }
 
 #[tokio::test]
-async fn users_are_told_apart_by_id_and_not_by_name() -> TestResult {
+async fn users_are_identified_by_id_and_not_by_name() -> TestResult {
     let server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     let mut one = server.join(room, User::named("u1").called("twin")).await?;
@@ -47,7 +47,7 @@ async fn users_are_told_apart_by_id_and_not_by_name() -> TestResult {
 }
 
 #[tokio::test]
-async fn whoever_comes_back_joins_again() -> TestResult {
+async fn a_returning_user_joins_again() -> TestResult {
     let server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
@@ -61,7 +61,7 @@ async fn whoever_comes_back_joins_again() -> TestResult {
 }
 
 #[tokio::test]
-async fn rooms_do_not_hear_one_another() -> TestResult {
+async fn rooms_are_separate() -> TestResult {
     let server = TestServer::start().await?;
     let (here, there) = (server.create_room("here").await?, server.create_room("there").await?);
     let mut ann = server.join(here, "ann").await?;
@@ -79,7 +79,7 @@ async fn rooms_do_not_hear_one_another() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_tab_that_joins_late_hears_only_what_comes_then() -> TestResult {
+async fn a_new_tab_receives_only_new_messages() -> TestResult {
     let server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;

@@ -23,7 +23,7 @@ async fn seqs(server: &TestServer, query: &str) -> TestResult<Vec<u64>> {
 }
 
 #[tokio::test]
-async fn messages_are_read_on_and_back_oldest_first() -> TestResult {
+async fn pages_go_forward_and_backward_oldest_first() -> TestResult {
     let server = talked(60).await?;
     assert_eq!(seqs(&server, "").await?, (11..=60).collect::<Vec<_>>());
     assert_eq!(seqs(&server, "?after=0&limit=3").await?, [1, 2, 3]);
@@ -47,7 +47,7 @@ async fn a_page_holds_at_most_two_hundred() -> TestResult {
 }
 
 #[tokio::test]
-async fn questions_that_make_no_sense_are_refused() -> TestResult {
+async fn invalid_page_requests_are_refused() -> TestResult {
     let server = talked(1).await?;
     server.get("/chat/v1/room/1/messages/?after=x").await?.expect_field("after")?;
     server.get("/chat/v1/room/1/messages/?before=-1").await?.expect_field("before")?;
@@ -57,7 +57,7 @@ async fn questions_that_make_no_sense_are_refused() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_message_reads_as_it_was_heard() -> TestResult {
+async fn a_stored_message_equals_its_event() -> TestResult {
     let server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;

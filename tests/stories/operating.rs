@@ -21,7 +21,7 @@ async fn with_a_full_log() -> TestResult<TestServer> {
 }
 
 #[tokio::test]
-async fn a_log_that_nobody_reads_stops_nothing() -> TestResult {
+async fn a_log_without_a_reader_stops_nothing() -> TestResult {
     let mut server = with_a_full_log().await?;
     server.get("/healthz").await?.expect(200)?;
     let room = server.create_room("lobby").await?;
@@ -34,7 +34,7 @@ async fn a_log_that_nobody_reads_stops_nothing() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_second_signal_ends_a_server_whose_log_nobody_reads() -> TestResult {
+async fn a_second_signal_ends_a_server_whose_log_has_no_reader() -> TestResult {
     let mut server = with_a_full_log().await?;
     let room = server.create_room("lobby").await?;
     let mut stubborn = server.raw().await?;
@@ -56,7 +56,7 @@ async fn lines_that_were_dropped_are_counted_in_the_log() -> TestResult {
 }
 
 #[tokio::test]
-async fn variables_of_a_cluster_are_no_settings() -> TestResult {
+async fn variables_of_a_cluster_are_ignored() -> TestResult {
     let setup = TestServer::setup()
         .env("ONDOL_PORT", "tcp://10.0.0.1:8000")
         .env("ONDOL_PORT_8000_TCP", "tcp://10.0.0.1:8000")
@@ -77,7 +77,7 @@ async fn variables_of_a_cluster_are_no_settings() -> TestResult {
 }
 
 #[tokio::test]
-async fn what_the_server_creates_is_closed_to_others() -> TestResult {
+async fn files_of_the_server_are_closed_to_other_users() -> TestResult {
     let server = TestServer::setup().flag("--admin").flag("unix:ondol.sock").start().await?;
     server.create_room("lobby").await?;
     let data = server.data();
@@ -92,7 +92,7 @@ async fn what_the_server_creates_is_closed_to_others() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_data_directory_that_others_can_open_is_reported_and_left_alone() -> TestResult {
+async fn an_open_data_directory_is_reported_and_left_alone() -> TestResult {
     let mut server = TestServer::start().await?;
     let data = server.data();
     server.restart_after(|| Ok(fs::set_permissions(&data, fs::Permissions::from_mode(0o755))?)).await?;

@@ -19,7 +19,7 @@ async fn crowd(server: &TestServer, room: u64, count: usize) -> TestResult<Vec<C
 }
 
 #[tokio::test]
-async fn ten_senders_are_heard_in_one_order_by_all() -> TestResult {
+async fn ten_senders_are_heard_in_the_same_order_by_all() -> TestResult {
     let server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     let members = crowd(&server, room, 10).await?;
@@ -48,7 +48,7 @@ async fn ten_senders_are_heard_in_one_order_by_all() -> TestResult {
 }
 
 #[tokio::test]
-async fn each_room_counts_for_itself_and_ids_are_unique() -> TestResult {
+async fn each_room_has_its_own_numbers_and_ids_are_unique() -> TestResult {
     let server = TestServer::start().await?;
     let mut ids = Vec::new();
     for name in ["here", "there"] {
@@ -115,7 +115,7 @@ async fn a_retry_stores_nothing_and_is_answered_with_the_first_event() -> TestRe
 }
 
 #[tokio::test]
-async fn two_retries_at_once_are_one_message() -> TestResult {
+async fn simultaneous_retries_are_one_message() -> TestResult {
     let server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     let mut one = server.join(room, "ann").await?;
@@ -171,7 +171,7 @@ async fn a_client_id_has_one_to_sixty_four_characters() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_parent_must_be_of_this_room() -> TestResult {
+async fn a_parent_must_be_in_the_same_room() -> TestResult {
     let server = TestServer::start().await?;
     let (here, there) = (server.create_room("here").await?, server.create_room("there").await?);
     let mut elsewhere = server.join(there, "ann").await?;

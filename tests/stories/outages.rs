@@ -4,11 +4,11 @@
 use std::{fs, os::unix::fs::PermissionsExt, time::Instant};
 
 use futures_util::future::try_join_all;
-use ondol_tests::{Client, DEADLINE, Heard, TestResult, TestServer, guest, handlers};
+use ondol_tests::{Client, DEADLINE, Heard, NEVER_MS, TestResult, TestServer, guest, handlers};
 use serde_json::json;
 
 #[tokio::test]
-async fn a_log_that_cannot_be_written_ends_nothing() -> TestResult {
+async fn a_log_that_cannot_be_written_stops_nothing() -> TestResult {
     let mut server = TestServer::setup().loses_its_log().start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
@@ -36,7 +36,7 @@ async fn a_log_that_cannot_be_written_ends_nothing() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_handler_that_faults_while_the_log_is_lost_goes_on_faulting() -> TestResult {
+async fn faults_are_answered_while_the_log_cannot_be_written() -> TestResult {
     let setup = TestServer::setup().loses_its_log().handler("messages", guest("recursing_messages"));
     let server = setup.start().await?;
     let room = server.create_room("lobby").await?;
@@ -50,7 +50,7 @@ async fn a_handler_that_faults_while_the_log_is_lost_goes_on_faulting() -> TestR
 }
 
 #[tokio::test]
-async fn a_second_server_is_kept_off_the_data_and_the_first_goes_on() -> TestResult {
+async fn a_second_server_cannot_open_the_data() -> TestResult {
     let server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
@@ -65,7 +65,7 @@ async fn a_second_server_is_kept_off_the_data_and_the_first_goes_on() -> TestRes
 }
 
 #[tokio::test]
-async fn a_server_that_was_killed_leaves_its_data_to_the_next() -> TestResult {
+async fn a_killed_server_leaves_its_data_unlocked() -> TestResult {
     let mut server = TestServer::start().await?;
     for _ in 0..3 {
         server.restart().await?;
@@ -120,7 +120,7 @@ async fn posting(server: &TestServer, room: u64) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn all_that_is_in_the_file_at_the_end_was_heard_before_the_close() -> TestResult {
+async fn every_stored_message_is_delivered_before_the_close() -> TestResult {
     let mut server = TestServer::start().await?;
     let mut talks = Vec::new();
     for number in 0..6 {
@@ -155,8 +155,9 @@ async fn all_that_is_in_the_file_at_the_end_was_heard_before_the_close() -> Test
 }
 
 #[tokio::test]
-async fn whoever_answers_pings_while_the_last_messages_wait_for_the_disk_hears_them_and_1001() -> TestResult {
-    let setup = TestServer::setup().limit("ping_interval_ms", 50).limit("pong_ms_max", 300);
+async fn a_client_that_answers_pings_receives_the_last_messages_and_1001() -> TestResult {
+    let setup = TestServer::setup().limit("ping_interval_ms", 50).limit("pong_ms_max", 1_000);
+    let setup = setup.limit("shutdown_grace_ms", NEVER_MS);
     let mut server = setup.start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
@@ -168,6 +169,7 @@ async fn whoever_answers_pings_while_the_last_messages_wait_for_the_disk_hears_t
 
     server.signal("TERM")?;
     server.wait_for_log("shutting down").await?;
+    // Each comes once the answer to the one before is overdue.
     let mut pings = 0;
     while pings < 3 {
         match ann.next().await? {
@@ -208,7 +210,7 @@ async fn replaced_at(sign: &str) -> TestResult {
 }
 
 #[tokio::test]
-async fn a_handler_that_is_replaced_while_the_server_comes_up_is_taken() -> TestResult {
+async fn a_handler_that_is_replaced_during_the_start_is_deployed() -> TestResult {
     for sign in ["handlers", "data", "data/ondol.lock", "data/ondol.db", "data/ondol.db-shm"] {
         replaced_at(sign).await?;
     }
@@ -216,7 +218,7 @@ async fn a_handler_that_is_replaced_while_the_server_comes_up_is_taken() -> Test
 }
 
 #[tokio::test]
-async fn compiled_code_in_the_place_of_other_code_is_not_used() -> TestResult {
+async fn exchanged_files_in_the_cache_are_not_used() -> TestResult {
     let cache = tempfile::tempdir()?;
     fs::set_permissions(cache.path(), fs::Permissions::from_mode(0o700))?;
     let mut server = TestServer::setup().flag("--cache").flag(cache.path().display().to_string()).start().await?;
@@ -240,7 +242,7 @@ async fn compiled_code_in_the_place_of_other_code_is_not_used() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_cache_that_others_can_write_to_is_not_used() -> TestResult {
+async fn a_cache_that_others_can_write_to_is_rejected() -> TestResult {
     let cache = tempfile::tempdir()?;
     fs::set_permissions(cache.path(), fs::Permissions::from_mode(0o777))?;
     let place = cache.path().display().to_string();

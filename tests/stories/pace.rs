@@ -1,6 +1,6 @@
 //! How long a connection may take: for a head, between requests, to read an answer; and how much a page of messages holds.
 
-use ondol_tests::{Answer, RawSocket, Setup, TestResult, TestServer, until};
+use ondol_tests::{Answer, NEVER_MS, RawSocket, Setup, TestResult, TestServer, until};
 use serde_json::{Value, json};
 
 /// A server with a room in which `count` messages of 2,000 characters of four bytes stand.
@@ -24,7 +24,7 @@ fn seqs(answer: &Answer) -> TestResult<Vec<u64>> {
 }
 
 #[tokio::test]
-async fn a_page_of_messages_is_bounded_in_bytes() -> TestResult {
+async fn a_page_of_messages_has_a_maximum_of_bytes() -> TestResult {
     let server = filled(TestServer::setup().limit("page_bytes_max", 30_000), 20).await?;
     for (target, expected) in [
         ("/chat/v1/room/1/messages/?after=0", [1, 2, 3]),
@@ -41,7 +41,7 @@ async fn a_page_of_messages_is_bounded_in_bytes() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_page_holds_one_message_however_large() -> TestResult {
+async fn a_page_has_room_for_one_message_of_any_size() -> TestResult {
     let server = filled(TestServer::setup().limit("page_bytes_max", 1_024), 3).await?;
     assert_eq!(seqs(&server.get("/chat/v1/room/1/messages/?after=1").await?)?, [2]);
     assert_eq!(seqs(&server.get("/chat/v1/room/1/messages/?before=3").await?)?, [2]);
@@ -50,10 +50,10 @@ async fn a_page_holds_one_message_however_large() -> TestResult {
 }
 
 #[tokio::test]
-async fn answers_that_nobody_reads_cost_little_and_end() -> TestResult {
+async fn unread_answers_take_little_memory_and_time_out() -> TestResult {
     // The system may take a whole answer for a peer who does not read, and the connection is idle then.
-    let setup = TestServer::setup().limit("answer_ms_max", 1_000).limit("idle_ms_max", 1_000).open_files(1_024);
-    let server = filled(setup.limit("header_ms_max", 1_000), 200).await?;
+    let setup = TestServer::setup().limit("answer_ms_max", 2_000).limit("idle_ms_max", 2_000).open_files(1_024);
+    let server = filled(setup.limit("header_ms_max", 2_000), 200).await?;
     let before = server.memory()?;
     let question = server.request("GET", "/chat/v1/room/1/messages/?limit=200").bytes();
     let mut deaf = Vec::new();
@@ -76,7 +76,7 @@ async fn answers_that_nobody_reads_cost_little_and_end() -> TestResult {
 }
 
 #[tokio::test]
-async fn an_answer_has_to_be_read_within_answer_ms_max() -> TestResult {
+async fn an_unread_answer_times_out_after_answer_ms_max() -> TestResult {
     let setup = TestServer::setup().admin().limit("answer_ms_max", 300).limit("page_bytes_max", 16 << 20);
     let server = filled(setup.flag("--log").flag("debug"), 200).await?;
     let mut deaf = RawSocket::connect_narrow(server.address(), 4_096).await?;
@@ -98,8 +98,8 @@ async fn an_answer_has_to_be_read_within_answer_ms_max() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_client_that_ends_its_side_after_its_request_is_answered() -> TestResult {
-    let server = TestServer::start().await?;
+async fn a_client_that_shuts_its_sending_side_after_a_request_is_answered() -> TestResult {
+    let server = TestServer::setup().limit("idle_ms_max", NEVER_MS).start().await?;
     let room = server.create_room("lobby").await?;
     let mut asking = server.raw().await?;
     asking.send(server.request("GET", "/healthz").bytes()).await?;
@@ -117,8 +117,9 @@ async fn a_client_that_ends_its_side_after_its_request_is_answered() -> TestResu
 }
 
 #[tokio::test]
-async fn a_client_that_ends_its_side_within_a_request_is_not_kept() -> TestResult {
-    let server = TestServer::start().await?;
+async fn a_client_that_shuts_its_sending_side_within_a_request_is_closed() -> TestResult {
+    let setup = TestServer::setup().limit("header_ms_max", NEVER_MS).limit("body_ms_max", NEVER_MS);
+    let server = setup.limit("idle_ms_max", NEVER_MS).start().await?;
     let post = server.request("POST", "/chat/v1/message/").identity("ann").json(r#"{"room":1,"message":"x"}"#).bytes();
     for sent in [0, 10, post.len() - 5] {
         let mut peer = server.raw().await?;
@@ -130,8 +131,8 @@ async fn a_client_that_ends_its_side_within_a_request_is_not_kept() -> TestResul
 }
 
 #[tokio::test]
-async fn a_kept_connection_may_be_idle_for_longer_than_a_head_may_take() -> TestResult {
-    let server = TestServer::setup().limit("header_ms_max", 500).start().await?;
+async fn a_kept_connection_can_be_idle_for_longer_than_header_ms_max() -> TestResult {
+    let server = TestServer::setup().limit("header_ms_max", 1_500).start().await?;
     let question = server.request("GET", "/healthz").bytes();
     let mut kept = server.raw().await?;
     kept.send(&question).await?;
@@ -149,7 +150,7 @@ async fn a_kept_connection_may_be_idle_for_longer_than_a_head_may_take() -> Test
 }
 
 #[tokio::test]
-async fn an_idle_connection_ends_after_idle_ms_max() -> TestResult {
+async fn an_idle_connection_times_out_after_idle_ms_max() -> TestResult {
     let server = TestServer::setup().admin().limit("idle_ms_max", 200).start().await?;
     let admin = server.admin_address()?.replace("http://", "");
     for (address, target) in [(server.address(), "/healthz"), (&*admin, "/v1/status")] {

@@ -8,7 +8,7 @@ async fn say(server: &TestServer, user: impl Into<User>, body: Value) -> TestRes
 }
 
 #[tokio::test]
-async fn what_is_posted_reaches_the_sockets() -> TestResult {
+async fn a_posted_message_reaches_the_sockets() -> TestResult {
     let server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
@@ -23,7 +23,7 @@ async fn what_is_posted_reaches_the_sockets() -> TestResult {
 }
 
 #[tokio::test]
-async fn nobody_posts_without_an_identity() -> TestResult {
+async fn a_post_without_an_identity_is_refused() -> TestResult {
     let server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     let answer = server.post("/chat/v1/message/", &json!({"message": "hi", "room": room})).await?;
@@ -33,7 +33,7 @@ async fn nobody_posts_without_an_identity() -> TestResult {
 }
 
 #[tokio::test]
-async fn the_identity_may_stand_in_the_query() -> TestResult {
+async fn the_identity_can_be_given_in_the_query() -> TestResult {
     let server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     let target = format!("/api/chat/message?{}", User::named("ann").pictured("/a b.png").query());
@@ -51,7 +51,7 @@ async fn an_unknown_room_is_not_found() -> TestResult {
 }
 
 #[tokio::test]
-async fn what_cannot_be_said_is_refused_by_field() -> TestResult {
+async fn an_invalid_message_is_refused_by_field() -> TestResult {
     let server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     let long = "가".repeat(2_001);
@@ -67,7 +67,7 @@ async fn what_cannot_be_said_is_refused_by_field() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_room_that_is_no_number_is_refused_by_field() -> TestResult {
+async fn a_room_that_is_not_a_number_is_refused_by_field() -> TestResult {
     let server = TestServer::start().await?;
     for body in
         [json!({"message": "hi"}), json!({"message": "hi", "room": "lobby"}), json!({"message": "hi", "room": null})]
@@ -101,7 +101,7 @@ async fn a_parent_of_another_room_is_refused() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_handler_that_traps_is_answered_as_unavailable() -> TestResult {
+async fn a_trap_makes_a_post_unavailable() -> TestResult {
     let server = TestServer::setup().handler("messages", guest("recursing_messages")).start().await?;
     let room = server.create_room("lobby").await?;
     let answer = say(&server, "ann", json!({"message": "deep", "room": room})).await?;

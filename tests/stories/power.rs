@@ -59,29 +59,29 @@ async fn cuts(chance: &mut Chance, load: &Load, count: usize, on: Place, operati
 }
 
 #[tokio::test]
-async fn seventy_cuts_while_one_room_talks_quietly() -> TestResult {
+async fn seventy_cuts_in_one_quiet_room() -> TestResult {
     cuts(&mut seeded(1), &QUIET, 70, Place::Any, 100).await
 }
 
 #[tokio::test]
-async fn seventy_cuts_while_rooms_talk_at_once_and_are_created() -> TestResult {
+async fn seventy_cuts_in_busy_rooms() -> TestResult {
     cuts(&mut seeded(2), &BUSY, 70, Place::Any, 400).await
 }
 
 #[tokio::test]
-async fn thirty_cuts_in_deploys() -> TestResult {
+async fn thirty_cuts_during_deploys() -> TestResult {
     cuts(&mut seeded(3), &DEPLOYS, 30, Place::Any, 150).await
 }
 
 #[tokio::test]
-async fn ten_cuts_in_checkpoints() -> TestResult {
+async fn ten_cuts_during_checkpoints() -> TestResult {
     // One takes about 2,000 operations: half of the cuts fall within the first, the others after one. A cut leaves the log
     // as long as it was, so most lives begin with a checkpoint.
     cuts(&mut seeded(4), &LARGE, 10, Place::Db, 4_000).await
 }
 
 #[tokio::test]
-async fn twenty_cuts_in_a_first_start() -> TestResult {
+async fn twenty_cuts_during_a_first_start() -> TestResult {
     let mut chance = seeded(5);
     for _ in 0..20 {
         let plan = Plan::seeded(chance.number()).rule(Rule::new(Kind::Cut).at(1 + chance.below(200)));
@@ -115,7 +115,7 @@ async fn differences(
 }
 
 #[tokio::test]
-async fn cuts_are_noticed_when_a_sync_does_nothing() -> TestResult {
+async fn skipped_syncs_lose_messages_in_a_cut() -> TestResult {
     // The sabotage begins after the start, so that there is a database in which something can be missing.
     let skip = Rule::new(Kind::SkipSync).on(Place::Wal).after(NOW).always();
     let found = differences(on_test_disk, &mut seeded(6), Some(skip)).await?;
@@ -134,7 +134,7 @@ async fn synchronous_normal_loses_messages_in_a_cut_and_corrupts_nothing() -> Te
 }
 
 #[tokio::test]
-async fn cuts_are_noticed_when_a_checkpoint_syncs_nothing() -> TestResult {
+async fn checkpoints_without_syncs_lose_messages_in_a_cut() -> TestResult {
     let mut chance = seeded(8);
     let mut found = Vec::new();
     for _ in 0..3 {

@@ -29,13 +29,13 @@ fn chat(text: &str) -> Frame {
 }
 
 #[tokio::test]
-async fn an_unmasked_frame_is_a_broken_one() -> TestResult {
+async fn an_unmasked_frame_is_a_protocol_error() -> TestResult {
     ends(Frame { masked: false, ..chat("hi") }, 1002).await?;
     Ok(())
 }
 
 #[tokio::test]
-async fn an_unknown_opcode_is_a_broken_frame() -> TestResult {
+async fn an_unknown_opcode_is_a_protocol_error() -> TestResult {
     for opcode in [3, 7, 11, 15] {
         ends(Frame { opcode, ..chat("hi") }, 1002).await?;
     }
@@ -43,7 +43,7 @@ async fn an_unknown_opcode_is_a_broken_frame() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_reserved_bit_is_a_broken_frame() -> TestResult {
+async fn a_reserved_bit_is_a_protocol_error() -> TestResult {
     for reserved in [1, 2, 4, 7] {
         ends(Frame { reserved, ..chat("hi") }, 1002).await?;
     }
@@ -51,20 +51,20 @@ async fn a_reserved_bit_is_a_broken_frame() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_continuation_of_nothing_is_a_broken_frame() -> TestResult {
+async fn a_continuation_of_nothing_is_a_protocol_error() -> TestResult {
     ends(Frame { opcode: Frame::CONTINUATION, ..chat("hi") }, 1002).await?;
     Ok(())
 }
 
 #[tokio::test]
-async fn a_ping_in_pieces_or_too_long_is_a_broken_frame() -> TestResult {
+async fn a_fragmented_or_long_ping_is_a_protocol_error() -> TestResult {
     ends(Frame { fin: false, ..Frame::new(Frame::PING, "x") }, 1002).await?;
     ends(Frame::new(Frame::PING, vec![b'x'; 126]), 1002).await?;
     Ok(())
 }
 
 #[tokio::test]
-async fn a_new_message_within_another_is_a_broken_frame() -> TestResult {
+async fn a_new_message_within_another_is_a_protocol_error() -> TestResult {
     let (_server, mut socket) = member().await?;
     socket.send_frame(&Frame { fin: false, ..chat("first") }).await?;
     socket.send_frame(&chat("second")).await?;
@@ -108,7 +108,7 @@ fn padded(length: usize) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn sixty_four_kib_fit_and_not_a_byte_more() -> TestResult {
+async fn a_frame_of_64_kib_fits_and_a_longer_one_does_not() -> TestResult {
     let (_server, mut socket) = member().await?;
     socket.send_frame(&Frame::new(Frame::TEXT, padded(65_536))).await?;
     socket.expect_text(r#""message":"padded""#).await?;
@@ -118,7 +118,7 @@ async fn sixty_four_kib_fit_and_not_a_byte_more() -> TestResult {
 }
 
 #[tokio::test]
-async fn fragments_that_add_up_to_too_much_are_too_much() -> TestResult {
+async fn fragments_that_add_up_to_too_much_close_the_socket() -> TestResult {
     let (_server, mut socket) = member().await?;
     let whole = padded(65_537);
     let (one, other) = whole.split_at(40_000);
@@ -129,7 +129,7 @@ async fn fragments_that_add_up_to_too_much_are_too_much() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_frame_that_only_claims_to_be_huge_is_too_much() -> TestResult {
+async fn a_frame_that_announces_a_huge_length_closes_the_socket() -> TestResult {
     let (_server, mut socket) = member().await?;
     let mut head = vec![0x81, 0xff];
     head.extend((1_u64 << 40).to_be_bytes());
@@ -140,7 +140,7 @@ async fn a_frame_that_only_claims_to_be_huge_is_too_much() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_length_with_its_highest_bit_set_is_no_length() -> TestResult {
+async fn a_length_with_its_highest_bit_set_closes_the_socket() -> TestResult {
     let (server, mut socket) = member().await?;
     let mut head = vec![0x81, 0xff];
     head.extend(u64::MAX.to_be_bytes());
@@ -157,7 +157,7 @@ async fn a_length_with_its_highest_bit_set_is_no_length() -> TestResult {
 }
 
 #[tokio::test]
-async fn text_that_is_not_utf8_ends_the_socket() -> TestResult {
+async fn text_that_is_not_utf8_closes_the_socket() -> TestResult {
     for bytes in [&b"\xff"[..], b"\xc0\x80", b"\xed\xa0\x80", b"{\"type\":\"\xf4\x90\x80\x80\"}", b"cut \xea\xb0"] {
         ends(Frame::new(Frame::TEXT, bytes), 1007).await?;
     }
@@ -165,7 +165,7 @@ async fn text_that_is_not_utf8_ends_the_socket() -> TestResult {
 }
 
 #[tokio::test]
-async fn the_size_and_the_frame_say_why_it_ended() -> TestResult {
+async fn the_close_reason_names_the_limit() -> TestResult {
     let reason = ends(Frame::new(Frame::TEXT, padded(65_537)), 1009).await?;
     assert!(reason.contains("65536") || reason.contains("frame_bytes_max"), "{reason:?}");
     Ok(())
@@ -193,7 +193,7 @@ async fn a_close_without_a_code_is_answered() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_close_with_half_a_code_or_a_wrong_one_is_a_broken_frame() -> TestResult {
+async fn a_close_with_an_invalid_code_is_a_protocol_error() -> TestResult {
     ends(Frame::new(Frame::CLOSE, [3]), 1002).await?;
     for code in [0_u16, 999, 1005, 1006, 1015, 2999] {
         ends(Frame::new(Frame::CLOSE, code.to_be_bytes()), 1002).await?;
@@ -202,7 +202,7 @@ async fn a_close_with_half_a_code_or_a_wrong_one_is_a_broken_frame() -> TestResu
 }
 
 #[tokio::test]
-async fn a_connection_that_is_cut_counts_as_a_leave() -> TestResult {
+async fn a_cut_connection_is_announced_as_a_leave() -> TestResult {
     let (server, mut socket) = member().await?;
     let mut ann = server.join(1, "ann").await?;
     socket.send(&chat("never whole").bytes()[..9]).await?;
@@ -226,7 +226,7 @@ async fn many_frames_in_one_packet_are_read_in_order() -> TestResult {
 }
 
 #[tokio::test]
-async fn the_server_never_sends_a_fragment_or_a_reserved_bit() -> TestResult {
+async fn the_server_sends_whole_frames_without_reserved_bits() -> TestResult {
     let (_server, mut socket) = member().await?;
     for length in [1, 125, 126, 2_000] {
         socket.send_frame(&chat(&"가".repeat(length))).await?;

@@ -1,6 +1,6 @@
 //! What HTTP asks that cannot be had: each with its status, its headers and a body that a program can read.
 
-use ondol_tests::{RawSocket, TestResult, TestServer, User};
+use ondol_tests::{NEVER_MS, RawSocket, TestResult, TestServer, User};
 use serde_json::json;
 
 #[tokio::test]
@@ -16,7 +16,7 @@ async fn an_unknown_path_is_not_found() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_wrong_method_is_told_the_right_ones() -> TestResult {
+async fn a_wrong_method_is_answered_with_the_allowed_ones() -> TestResult {
     let server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     for (method, path, allowed) in [
@@ -49,7 +49,7 @@ async fn a_head_is_a_get_without_its_body() -> TestResult {
 }
 
 #[tokio::test]
-async fn options_tell_what_may_be_asked() -> TestResult {
+async fn options_list_the_allowed_methods() -> TestResult {
     let server = TestServer::start().await?;
     for (path, allowed) in [("/chat/v1/rooms/", "GET"), ("/chat/v1/create-room/", "POST")] {
         let answer = server.request("OPTIONS", path).send().await?;
@@ -72,7 +72,7 @@ async fn a_body_that_does_not_parse_is_refused() -> TestResult {
 }
 
 #[tokio::test]
-async fn no_body_is_an_empty_one() -> TestResult {
+async fn a_missing_body_counts_as_an_empty_one() -> TestResult {
     let server = TestServer::start().await?;
     let bare = server.request("POST", "/chat/v1/create-room/").header("Content-Length", "0").send().await?;
     assert_eq!(bare.expect(201)?["name"], "새로운 채팅방");
@@ -90,7 +90,7 @@ async fn a_body_that_nests_too_deep_is_refused() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_body_that_is_no_object_is_refused() -> TestResult {
+async fn a_body_that_is_not_an_object_is_refused() -> TestResult {
     let server = TestServer::start().await?;
     for body in ["[]", "null", "\"name\"", "5"] {
         let answer = server.request("POST", "/chat/v1/create-room/").json(body).send().await?;
@@ -101,7 +101,7 @@ async fn a_body_that_is_no_object_is_refused() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_key_that_is_said_twice_is_refused() -> TestResult {
+async fn a_duplicate_key_is_refused() -> TestResult {
     let server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     let body = format!(r#"{{"room":{room},"message":"a","message":"b"}}"#);
@@ -111,7 +111,7 @@ async fn a_key_that_is_said_twice_is_refused() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_body_that_is_not_json_by_its_type_is_refused() -> TestResult {
+async fn a_body_of_another_content_type_is_refused() -> TestResult {
     let server = TestServer::start().await?;
     for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "json"] {
         let answer = server.request("POST", "/chat/v1/create-room/").body(kind, "{}").send().await?;
@@ -148,7 +148,7 @@ async fn a_chunked_body_that_grows_too_large_is_refused() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_chunked_body_is_read_as_any_other() -> TestResult {
+async fn a_chunked_body_is_read() -> TestResult {
     let server = TestServer::start().await?;
     let mut socket = server.raw().await?;
     socket.send(post_head(server.address(), "Transfer-Encoding: chunked\r\n")).await?;
@@ -162,8 +162,7 @@ async fn a_chunked_body_is_read_as_any_other() -> TestResult {
 async fn a_body_that_does_not_come_times_out() -> TestResult {
     let server = TestServer::setup().limit("body_ms_max", 100).start().await?;
     let mut socket = server.raw().await?;
-    socket.send(post_head(server.address(), "Content-Length: 20\r\n")).await?;
-    socket.send("{\"name\"").await?;
+    socket.send(post_head(server.address(), "Content-Length: 20\r\n") + "{\"name\"").await?;
     let answer = socket.read_answer("POST").await?;
     answer.expect_detail(408, "timeout")?;
     assert_eq!(answer.header("connection"), Some("close"), "{answer}");
@@ -173,7 +172,7 @@ async fn a_body_that_does_not_come_times_out() -> TestResult {
 
 #[tokio::test]
 async fn a_head_that_does_not_come_ends_the_connection() -> TestResult {
-    let server = TestServer::setup().limit("header_ms_max", 100).start().await?;
+    let server = TestServer::setup().limit("header_ms_max", 1_000).start().await?;
     let mut silent = server.raw().await?;
     let mut half = server.raw().await?;
     half.send("GET /chat/v1/rooms/ HTTP/1.1\r\nHost: x\r\n").await?;
@@ -205,8 +204,8 @@ async fn headers_that_are_too_large_are_refused() -> TestResult {
 }
 
 #[tokio::test]
-async fn what_is_not_http_is_refused() -> TestResult {
-    let server = TestServer::start().await?;
+async fn bytes_that_are_not_http_are_refused() -> TestResult {
+    let server = TestServer::setup().limit("header_ms_max", NEVER_MS).start().await?;
     for nonsense in ["nonsense\r\n\r\n", "GET\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "\u{16}\u{3}\u{1}\u{2}\r\n\r\n"] {
         let mut socket = server.raw().await?;
         socket.send(nonsense).await?;
@@ -232,7 +231,7 @@ async fn one_connection_carries_many_requests() -> TestResult {
 }
 
 #[tokio::test]
-async fn answers_say_what_they_are() -> TestResult {
+async fn answers_have_a_content_type() -> TestResult {
     let server = TestServer::start().await?;
     let answer = server.get("/chat/v1/rooms/").await?;
     let kind = answer.header("content-type").unwrap_or_default().to_lowercase();
@@ -263,7 +262,7 @@ fn post_head(host: &str, more: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_older_http_is_answered_too() -> TestResult {
+async fn http_1_0_is_answered() -> TestResult {
     let server = TestServer::start().await?;
     let mut socket = server.raw().await?;
     socket.send("GET /chat/v1/rooms/ HTTP/1.0\r\n\r\n").await?;
@@ -273,7 +272,7 @@ async fn an_older_http_is_answered_too() -> TestResult {
 }
 
 #[tokio::test]
-async fn whoever_asks_before_sending_a_body_is_told_to_go_on() -> TestResult {
+async fn a_client_that_expects_100_continue_receives_it() -> TestResult {
     let server = TestServer::start().await?;
     let mut socket = server.raw().await?;
     socket.send(post_head(server.address(), "Expect: 100-continue\r\nContent-Length: 2\r\n")).await?;

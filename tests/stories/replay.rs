@@ -39,7 +39,7 @@ async fn the_same_version_changes_nothing() -> TestResult {
 }
 
 #[tokio::test]
-async fn another_form_of_events_differs_at_every_message() -> TestResult {
+async fn an_events_handler_with_other_payloads_differs_at_every_message() -> TestResult {
     let server = said(&["hi", "a longer text that nobody has to read, then"]).await?;
     let output = replay(&server, guest("shouting_events"), &["--show", "1"])?;
     output.expect_parts(1, &["2 asked: 0 the same, 2 not", "room 1, seq 1 (message 1)", "1 more differ"])?;
@@ -49,7 +49,7 @@ async fn another_form_of_events_differs_at_every_message() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_candidate_that_traps_is_told_of_with_its_words() -> TestResult {
+async fn a_trap_of_the_candidate_is_reported_with_its_message() -> TestResult {
     let server = said(&["one", "a trap", "two"]).await?;
     let output = replay(&server, guest("trapping_events"), &[])?;
     output.expect_parts(1, &["3 asked: 2 the same, 1 not", "room 1, seq 2", "after failed in events.message"])?;
@@ -57,7 +57,7 @@ async fn a_candidate_that_traps_is_told_of_with_its_words() -> TestResult {
 }
 
 #[tokio::test]
-async fn settings_are_tried_before_they_are_set() -> TestResult {
+async fn settings_can_be_tried_before_they_are_deployed() -> TestResult {
     let server = said(&["short", "a secret that is too long"]).await?;
     let output = replay(&server, standard("messages"), &["--setting", "text_length_max=5"])?;
     output
@@ -68,7 +68,7 @@ async fn settings_are_tried_before_they_are_set() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_room_and_the_last_messages_can_be_asked_alone() -> TestResult {
+async fn a_replay_can_be_limited_to_a_room_and_the_last_messages() -> TestResult {
     let server = said(&["one", "two", "three"]).await?;
     say(&server, &["four", "five"]).await?;
     let asked = |more: &[&str]| -> TestResult<Value> {
@@ -89,7 +89,7 @@ async fn a_room_and_the_last_messages_can_be_asked_alone() -> TestResult {
 }
 
 #[tokio::test]
-async fn two_files_are_held_against_one_another() -> TestResult {
+async fn a_replay_compares_two_files() -> TestResult {
     let server = said(&["hi"]).await?;
     let shouting = guest("shouting_events").display().to_string();
     replay(&server, &shouting, &["--against", &shouting])?.expect_parts(0, &["1 asked: 1 the same"])?;
@@ -97,7 +97,7 @@ async fn two_files_are_held_against_one_another() -> TestResult {
 }
 
 #[tokio::test]
-async fn the_chat_goes_on_meanwhile_and_the_next_start_finds_all_as_it_was() -> TestResult {
+async fn a_replay_leaves_the_server_and_its_data_alone() -> TestResult {
     let mut server = said(&["one"]).await?;
     server.deploy("events", guest("shouting_events")).await?;
     replay(&server, guest("shouting_events"), &[])?.expect_parts(0, &["1 asked: 1 the same"])?;
@@ -112,7 +112,7 @@ async fn the_chat_goes_on_meanwhile_and_the_next_start_finds_all_as_it_was() -> 
 }
 
 #[tokio::test]
-async fn what_cannot_be_asked_is_told_and_exits_with_two() -> TestResult {
+async fn a_replay_that_cannot_run_exits_with_two() -> TestResult {
     let server = said(&[]).await?;
     replay(&server, standard("events"), &[])?.expect_parts(0, &["0 asked"])?;
     replay(&server, standard("events"), &["--room", "7"])?.expect_parts(2, &["there is no room 7"])?;
@@ -125,7 +125,7 @@ async fn what_cannot_be_asked_is_told_and_exits_with_two() -> TestResult {
 }
 
 #[test]
-fn a_directory_without_a_database_stays_without_one() -> TestResult {
+fn a_replay_creates_no_database() -> TestResult {
     let home = tempfile::tempdir()?;
     let (file, data) = (standard("events").display().to_string(), home.path().display().to_string());
     ondol(&["replay", &file, "--data", &data])?.expect_parts(2, &["there is no database"])?;

@@ -13,7 +13,7 @@ async fn there_are_no_rooms_at_first() -> TestResult {
 }
 
 #[tokio::test]
-async fn every_form_of_a_url_answers_alike() -> TestResult {
+async fn every_form_of_a_url_gets_the_same_answer() -> TestResult {
     let server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     for prefix in ["/chat/v1", "/api/chat"] {
@@ -31,7 +31,7 @@ async fn every_form_of_a_url_answers_alike() -> TestResult {
 }
 
 #[tokio::test]
-async fn rooms_are_listed_oldest_first_and_a_hundred_at_a_time() -> TestResult {
+async fn a_page_lists_a_hundred_rooms_oldest_first() -> TestResult {
     let server = TestServer::start().await?;
     for number in 1..=101 {
         server.create_room(&format!("room {number}")).await?;
@@ -45,7 +45,7 @@ async fn rooms_are_listed_oldest_first_and_a_hundred_at_a_time() -> TestResult {
 }
 
 #[tokio::test]
-async fn following_the_links_shows_each_room_once() -> TestResult {
+async fn the_links_lead_through_every_room_once() -> TestResult {
     let server = TestServer::start().await?;
     for number in 1..=7 {
         server.create_room(&format!("room {number}")).await?;
@@ -93,7 +93,7 @@ async fn a_room_shows_its_latest_fifty_messages_oldest_first() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_room_and_its_messages_have_the_fields_of_the_guide() -> TestResult {
+async fn a_room_and_its_messages_have_the_documented_fields() -> TestResult {
     let server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, User::named("ann").pictured("/media/ann.jpg")).await?;
@@ -124,7 +124,7 @@ async fn a_room_and_its_messages_have_the_fields_of_the_guide() -> TestResult {
 }
 
 #[tokio::test]
-async fn rooms_in_the_list_come_without_their_messages() -> TestResult {
+async fn listed_rooms_come_without_their_messages() -> TestResult {
     let server = TestServer::start().await?;
     server.create_room("lobby").await?;
     let rooms = server.get("/chat/v1/rooms/").await?.expect(200)?;
@@ -133,7 +133,7 @@ async fn rooms_in_the_list_come_without_their_messages() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_room_that_is_not_there_is_not_found() -> TestResult {
+async fn a_missing_room_is_not_found() -> TestResult {
     let server = TestServer::start().await?;
     for id in ["1", "0", "-1", "abc", "1.0", "99999999999999999999", "%31%00", "１"] {
         for path in [format!("/chat/v1/room/{id}/"), format!("/chat/v1/room/{id}/messages/")] {

@@ -4,7 +4,7 @@ use ondol_tests::{TestResult, TestServer};
 use serde_json::json;
 
 #[tokio::test]
-async fn the_startup_line_says_all_there_is_to_know() -> TestResult {
+async fn the_startup_line_names_the_version_address_data_and_handlers() -> TestResult {
     let server = TestServer::start().await?;
     let words: Vec<_> = server.startup().split(' ').collect();
     let [name, version, listening, on, url, data, rooms, messages, events] = words[..] else {
@@ -32,7 +32,7 @@ async fn a_version_is_a_component_and_its_settings() -> TestResult {
 }
 
 #[tokio::test]
-async fn an_operator_sets_how_long_a_message_may_be() -> TestResult {
+async fn the_maximum_length_of_a_message_is_a_setting() -> TestResult {
     for setup in [
         TestServer::setup().setting("messages", "text_length_max", 5),
         TestServer::setup().env("ONDOL_SETTINGS_MESSAGES_TEXT_LENGTH_MAX", 5),
@@ -50,7 +50,7 @@ async fn an_operator_sets_how_long_a_message_may_be() -> TestResult {
 }
 
 #[tokio::test]
-async fn an_operator_sets_what_a_room_is_called() -> TestResult {
+async fn the_default_name_of_a_room_is_a_setting() -> TestResult {
     let server = TestServer::setup()
         .setting("rooms", "default_name", "거실")
         .setting("messages", "text_length_max", 5)
@@ -61,7 +61,7 @@ async fn an_operator_sets_what_a_room_is_called() -> TestResult {
 }
 
 #[tokio::test]
-async fn an_operator_may_have_nobody_announced() -> TestResult {
+async fn a_setting_turns_announcements_off() -> TestResult {
     let server = TestServer::setup().setting("events", "announce", "nothing").start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.open_tab(room, "ann").await?;
@@ -72,7 +72,7 @@ async fn an_operator_may_have_nobody_announced() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_setting_that_a_handler_cannot_work_with_keeps_the_server_from_starting() -> TestResult {
+async fn a_setting_that_the_handler_rejects_keeps_the_server_from_starting() -> TestResult {
     let failed = TestServer::setup().setting("messages", "text_length_max", "many").start().await;
     let why = format!("{:#}", failed.expect_err("it started"));
     assert!(why.contains("text_length_max"), "{why}");

@@ -1,12 +1,12 @@
 //! The end of a server: in order, in time, and at once when asked twice.
 
-use ondol_tests::{TestResult, TestServer, until};
+use ondol_tests::{NEVER_MS, TestResult, TestServer, until};
 use tokio::net::TcpStream;
 
 #[tokio::test]
-async fn a_signal_closes_every_socket_with_1001_and_ends_well() -> TestResult {
+async fn a_signal_closes_every_socket_with_1001_and_the_exit_status_is_0() -> TestResult {
     for signal in ["TERM", "INT"] {
-        let mut server = TestServer::start().await?;
+        let mut server = TestServer::setup().limit("shutdown_grace_ms", NEVER_MS).start().await?;
         let room = server.create_room("lobby").await?;
         let mut ann = server.join(room, "ann").await?;
         let mut ben = server.join(room, "ben").await?;
@@ -22,7 +22,7 @@ async fn a_signal_closes_every_socket_with_1001_and_ends_well() -> TestResult {
 
 #[tokio::test]
 async fn an_idle_server_ends_at_once() -> TestResult {
-    let mut server = TestServer::setup().limit("shutdown_grace_ms", 60_000).start().await?;
+    let mut server = TestServer::setup().limit("shutdown_grace_ms", NEVER_MS).start().await?;
     let _idle = server.raw().await?;
     server.signal("TERM")?;
     assert_eq!(server.exit().await?.code(), Some(0));
@@ -30,9 +30,9 @@ async fn an_idle_server_ends_at_once() -> TestResult {
 }
 
 #[tokio::test]
-async fn nobody_comes_in_once_it_is_ending() -> TestResult {
+async fn a_server_that_is_ending_accepts_no_connection() -> TestResult {
     let mut server =
-        TestServer::setup().limit("close_ms_max", 60_000).limit("shutdown_grace_ms", 60_000).start().await?;
+        TestServer::setup().limit("close_ms_max", NEVER_MS).limit("shutdown_grace_ms", NEVER_MS).start().await?;
     let room = server.create_room("lobby").await?;
     let mut stubborn = server.raw().await?;
     stubborn.upgrade(room, "stubborn").await?;
@@ -45,8 +45,9 @@ async fn nobody_comes_in_once_it_is_ending() -> TestResult {
 }
 
 #[tokio::test]
-async fn whoever_does_not_let_go_is_let_go_after_the_grace_time() -> TestResult {
-    let mut server = TestServer::setup().limit("close_ms_max", 60_000).limit("shutdown_grace_ms", 200).start().await?;
+async fn a_client_that_stays_is_cut_off_after_the_grace_time() -> TestResult {
+    let mut server =
+        TestServer::setup().limit("close_ms_max", NEVER_MS).limit("shutdown_grace_ms", 200).start().await?;
     let room = server.create_room("lobby").await?;
     let mut stubborn = server.raw().await?;
     stubborn.upgrade(room, "stubborn").await?;
@@ -59,7 +60,7 @@ async fn whoever_does_not_let_go_is_let_go_after_the_grace_time() -> TestResult 
 #[tokio::test]
 async fn a_second_signal_ends_it_at_once() -> TestResult {
     let mut server =
-        TestServer::setup().limit("close_ms_max", 60_000).limit("shutdown_grace_ms", 60_000).start().await?;
+        TestServer::setup().limit("close_ms_max", NEVER_MS).limit("shutdown_grace_ms", NEVER_MS).start().await?;
     let room = server.create_room("lobby").await?;
     let mut stubborn = server.raw().await?;
     stubborn.upgrade(room, "stubborn").await?;
@@ -71,7 +72,7 @@ async fn a_second_signal_ends_it_at_once() -> TestResult {
 }
 
 #[tokio::test]
-async fn what_was_heard_before_the_end_is_stored() -> TestResult {
+async fn messages_received_before_the_end_are_stored() -> TestResult {
     let mut server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
@@ -91,7 +92,7 @@ async fn what_was_heard_before_the_end_is_stored() -> TestResult {
 }
 
 #[tokio::test]
-async fn it_starts_again_where_it_ended() -> TestResult {
+async fn a_stopped_server_can_be_started_again() -> TestResult {
     let mut server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     server.signal("TERM")?;

@@ -53,7 +53,7 @@ async fn a_server_whose_database_is_replaced_ends() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_server_that_ended_leaves_one_file_with_everything() -> TestResult {
+async fn a_stopped_server_leaves_one_file_with_everything() -> TestResult {
     let mut server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
@@ -75,7 +75,7 @@ async fn a_server_that_ended_leaves_one_file_with_everything() -> TestResult {
 }
 
 #[tokio::test]
-async fn numbers_go_on_after_rows_were_deleted_by_hand() -> TestResult {
+async fn numbers_continue_after_rows_were_deleted_by_hand() -> TestResult {
     let mut server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
@@ -106,7 +106,7 @@ async fn numbers_go_on_after_rows_were_deleted_by_hand() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_forgotten_reader_is_told_of_and_the_log_is_short_again_after_it() -> TestResult {
+async fn a_forgotten_reader_is_reported_and_the_log_shrinks_after_it() -> TestResult {
     let server = TestServer::setup()
         .limit("frame_bytes_max", 65_536)
         .setting("messages", "text_length_max", 60_000)

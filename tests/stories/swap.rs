@@ -21,7 +21,7 @@ async fn open_sockets_survive_a_swap() -> TestResult {
 }
 
 #[tokio::test]
-async fn what_is_stored_is_what_was_said_and_not_how_it_was_shown() -> TestResult {
+async fn the_stored_text_is_what_was_sent_and_not_the_payload() -> TestResult {
     let server = TestServer::setup().handler("events", guest("shouting_events")).start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
@@ -32,7 +32,7 @@ async fn what_is_stored_is_what_was_said_and_not_how_it_was_shown() -> TestResul
 }
 
 #[tokio::test]
-async fn a_messages_handler_swapped_in_can_relay() -> TestResult {
+async fn a_new_messages_handler_can_relay() -> TestResult {
     let server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
@@ -51,7 +51,7 @@ async fn a_messages_handler_swapped_in_can_relay() -> TestResult {
 }
 
 #[tokio::test]
-async fn what_is_relayed_is_not_stored_and_uses_up_no_number() -> TestResult {
+async fn a_relay_is_not_stored_and_leaves_no_gap() -> TestResult {
     let server = TestServer::setup().handler("messages", guest("relaying_messages")).start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
@@ -67,7 +67,7 @@ async fn what_is_relayed_is_not_stored_and_uses_up_no_number() -> TestResult {
 }
 
 #[tokio::test]
-async fn what_is_ignored_is_heard_by_nobody() -> TestResult {
+async fn an_ignored_frame_reaches_no_member() -> TestResult {
     let server = TestServer::setup().handler("messages", guest("relaying_messages")).start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
@@ -77,7 +77,7 @@ async fn what_is_ignored_is_heard_by_nobody() -> TestResult {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fifty_people_talk_while_events_are_swapped_a_hundred_times() -> TestResult {
+async fn fifty_people_chat_through_a_hundred_swaps() -> TestResult {
     let server = TestServer::start().await?;
     let (stop, stopped) = watch::channel(false);
     let mut talkers = Vec::new();
@@ -176,7 +176,7 @@ fn finish(said: &[String], heard: &[Vec<Value>], styles: &mut [u32; 2]) {
 }
 
 #[tokio::test]
-async fn a_retry_after_a_swap_is_written_by_the_new_version() -> TestResult {
+async fn a_retry_after_a_swap_is_answered_by_the_new_version() -> TestResult {
     let server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
@@ -190,7 +190,7 @@ async fn a_retry_after_a_swap_is_written_by_the_new_version() -> TestResult {
 }
 
 #[tokio::test]
-async fn two_swaps_at_once_are_both_taken() -> TestResult {
+async fn two_simultaneous_swaps_both_become_active() -> TestResult {
     let server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;

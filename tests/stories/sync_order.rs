@@ -165,7 +165,7 @@ async fn the_log_is_synced_before_an_event_is_sent() -> TestResult {
 }
 
 #[tokio::test]
-async fn the_trace_shows_it_when_nothing_is_synced() -> TestResult {
+async fn a_trace_without_syncs_is_noticed() -> TestResult {
     if !is_there() {
         return Ok(());
     }

@@ -20,7 +20,7 @@ fn check(config: &str, environment: &[(&str, &str)]) -> TestResult<ondol_tests::
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_crash() -> TestResult {
+fn a_closed_pipe_is_no_crash() -> TestResult {
     let mut printing = std::process::Command::new(ondol_tests::command::binary())
         .args(["check", "--limits"])
         .stdout(std::process::Stdio::piped())
@@ -41,7 +41,7 @@ fn help_shows_every_command() -> TestResult {
 }
 
 #[test]
-fn every_command_helps() -> TestResult {
+fn every_command_has_a_help() -> TestResult {
     ondol(&["serve", "--help"])?.expect_parts(0, &["--listen", "--data", "--handlers", "--config", "--limit"])?;
     ondol(&["check", "--help"])?.expect_parts(0, &["--handlers", "--config"])?;
     ondol(&["handlers", "--help"])?.expect_parts(0, &["list", "deploy", "rollback", "history", "status", "diff"])?;
@@ -62,18 +62,18 @@ fn wrong_usage_exits_with_two() -> TestResult {
 }
 
 #[test]
-fn check_is_content_with_what_is_shipped() -> TestResult {
+fn check_accepts_the_shipped_files() -> TestResult {
     check("", &[])?.expect_parts(0, &["rooms", "messages", "events"])
 }
 
 #[test]
-fn check_names_the_nearest_key_and_where_it_stands() -> TestResult {
+fn check_names_the_nearest_key_and_its_line() -> TestResult {
     let output = check("lisen = \"127.0.0.1:1\"\n\n[limits]\nframe_byte_max = 1\n", &[])?;
     output.expect_parts(1, &["lisen", "listen", "frame_byte_max", "frame_bytes_max", "ondol.toml"])
 }
 
 #[test]
-fn check_names_what_a_key_takes_and_what_it_got() -> TestResult {
+fn check_names_the_expected_and_the_given_value() -> TestResult {
     check("refusal = \"shout\"", &[])?.expect_parts(1, &["refusal", "http", "close", "shout"])?;
     check("[limits]\nframe_bytes_max = \"many\"", &[])?.expect_parts(1, &["frame_bytes_max", "many"])?;
     check("[limits]\nframe_bytes_max = 0", &[])?.expect_parts(1, &["frame_bytes_max"])?;
@@ -81,13 +81,13 @@ fn check_names_what_a_key_takes_and_what_it_got() -> TestResult {
 }
 
 #[test]
-fn check_reads_the_environment_too() -> TestResult {
+fn check_reads_the_environment() -> TestResult {
     check("", &[("ONDOL_FRAME_BYTES_MAX", "many")])?.expect_parts(1, &["ONDOL_FRAME_BYTES_MAX", "many"])?;
     check("", &[("ONDOL_FRAME_BYTE_MAX", "1")])?.expect_parts(1, &["ONDOL_FRAME_BYTE_MAX", "ONDOL_FRAME_BYTES_MAX"])
 }
 
 #[test]
-fn check_says_where_a_server_starts_without_a_handler() -> TestResult {
+fn check_says_which_missing_handlers_have_a_fallback() -> TestResult {
     let home = tempfile::tempdir()?;
     let (file, empty) = (text(&home.path().join("ondol.toml")), text(home.path()));
     fs::write(&file, "failure = { messages = \"default\" }")?;
@@ -98,7 +98,7 @@ fn check_says_where_a_server_starts_without_a_handler() -> TestResult {
 }
 
 #[test]
-fn check_says_who_may_reach_the_operators_api() -> TestResult {
+fn check_reports_how_the_admin_api_is_protected() -> TestResult {
     check("admin = \"127.0.0.1:0\"", &[])?.expect_parts(0, &["admin", "without a token"])?;
     check("admin = \"0.0.0.0:0\"", &[])?.expect_parts(1, &["admin_token_file"])?;
     check("admin = \"0.0.0.0:0\"", &[("ONDOL_ADMIN_TOKEN", "secret")])?.expect_parts(0, &["with a token"])?;
@@ -106,7 +106,7 @@ fn check_says_who_may_reach_the_operators_api() -> TestResult {
 }
 
 #[test]
-fn check_says_what_is_wrong_with_each_handler() -> TestResult {
+fn check_reports_what_is_wrong_with_each_handler() -> TestResult {
     let home = tempfile::tempdir()?;
     fs::copy(standard("rooms"), home.path().join("rooms.wasm"))?;
     fs::copy(guest("needy"), home.path().join("messages.wasm"))?;
@@ -115,7 +115,7 @@ fn check_says_what_is_wrong_with_each_handler() -> TestResult {
 }
 
 #[test]
-fn check_leaves_nothing_behind() -> TestResult {
+fn check_creates_no_database() -> TestResult {
     let home = tempfile::tempdir()?;
     let data = home.path().join("data");
     let shipped = text(&handlers::target().join("handlers"));
@@ -125,13 +125,13 @@ fn check_leaves_nothing_behind() -> TestResult {
 }
 
 #[test]
-fn inspect_says_what_a_component_is_for() -> TestResult {
+fn inspect_names_the_interfaces_of_a_component() -> TestResult {
     let output = ondol(&["inspect", &text(&standard("messages"))])?;
     output.expect_parts(0, &["ondol:chat/messages@0.2.0", "ondol:chat/settings@0.2.0", "message-handler"])
 }
 
 #[test]
-fn inspect_names_all_that_is_lacking() -> TestResult {
+fn inspect_names_every_missing_import() -> TestResult {
     let output = ondol(&["inspect", &text(&guest("needy"))])?;
     let all = format!("{}{}", output.stdout, output.stderr);
     for part in ["example:missing/one", "example:missing/two"] {
@@ -141,7 +141,7 @@ fn inspect_names_all_that_is_lacking() -> TestResult {
 }
 
 #[test]
-fn inspect_speaks_json_to_programs() -> TestResult {
+fn inspect_prints_json() -> TestResult {
     let output = ondol(&["inspect", &text(&standard("rooms")), "--output", "json"])?;
     output.expect(0)?;
     let value: Value = serde_json::from_str(&output.stdout)?;
@@ -150,7 +150,7 @@ fn inspect_speaks_json_to_programs() -> TestResult {
 }
 
 #[test]
-fn inspect_tells_what_is_no_component() -> TestResult {
+fn inspect_recognizes_files_that_are_not_components() -> TestResult {
     let home = tempfile::tempdir()?;
     for (bytes, part) in [
         (&b"\0asm\x01\0\0\0"[..], "core module"),
@@ -177,7 +177,7 @@ fn receive(frame: &str, more: &[&str]) -> TestResult<ondol_tests::command::Outpu
 }
 
 #[test]
-fn call_prints_an_answer_and_what_it_cost() -> TestResult {
+fn call_prints_the_answer_its_time_and_its_memory() -> TestResult {
     let output = receive(r#"{"text": "{\"type\":\"chat.message\",\"message\":\"안녕\"}"}"#, &[])?;
     output.expect(0)?;
     let answer: Value = serde_json::from_str(&output.stdout)?;
@@ -193,13 +193,13 @@ fn call_prints_a_refusal_as_an_answer() -> TestResult {
 }
 
 #[test]
-fn call_takes_settings_as_the_server_does() -> TestResult {
+fn call_applies_settings() -> TestResult {
     let frame = r#"{"text": "{\"type\":\"chat.message\",\"message\":\"여섯 글자!\"}"}"#;
     receive(frame, &["--setting", "text_length_max=5"])?.expect_parts(0, &["too_long"])
 }
 
 #[test]
-fn call_exits_with_one_for_a_trap_and_with_two_for_nonsense() -> TestResult {
+fn call_exits_with_one_for_a_fault_and_with_two_for_wrong_usage() -> TestResult {
     let frame = r#"{"text": "{\"type\":\"chat.message\",\"message\":\"spin\"}"}"#;
     let arguments = format!("[{ANN}, 1, {frame}]");
     let spin = ondol(&["call", &text(&guest("spinning_messages")), "messages.receive", &arguments])?;
@@ -210,13 +210,13 @@ fn call_exits_with_one_for_a_trap_and_with_two_for_nonsense() -> TestResult {
 }
 
 #[test]
-fn call_takes_a_single_argument_without_brackets() -> TestResult {
+fn call_accepts_a_single_argument_without_brackets() -> TestResult {
     let output = ondol(&["call", &text(&standard("rooms")), "rooms.create", r#"{"name": " 거실 "}"#])?;
     output.expect_parts(0, &["거실"])
 }
 
 #[test]
-fn the_handlers_that_are_shipped_pass_their_cases() -> TestResult {
+fn the_shipped_handlers_pass_their_cases() -> TestResult {
     for handler in handlers::HANDLERS {
         let cases = handlers::workspace().join(format!("handlers/{handler}/cases.toml"));
         ondol(&["test", &text(&standard(handler)), "--cases", &text(&cases)])?.expect(0)?;

@@ -7,7 +7,7 @@ fn door(room: u64, name: &str) -> String {
 }
 
 #[tokio::test]
-async fn any_origin_may_come_unless_the_operator_says_which() -> TestResult {
+async fn any_origin_is_allowed_by_default() -> TestResult {
     let server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     server.knock(&door(room, "ann"), &[("Origin", "https://anywhere.example")]).await?.opened()?;
@@ -15,7 +15,7 @@ async fn any_origin_may_come_unless_the_operator_says_which() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_foreign_origin_is_forbidden() -> TestResult {
+async fn a_foreign_origin_is_rejected() -> TestResult {
     let server = TestServer::setup().config(r#"origins = ["https://chat.example.com"]"#).start().await?;
     let room = server.create_room("lobby").await?;
     for origin in ["https://evil.example", "http://chat.example.com", "https://chat.example.com.evil.example", "null"] {
@@ -27,7 +27,7 @@ async fn a_foreign_origin_is_forbidden() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_client_that_is_no_browser_has_no_origin() -> TestResult {
+async fn a_client_without_an_origin_is_allowed() -> TestResult {
     let server = TestServer::setup().config(r#"origins = ["https://chat.example.com"]"#).start().await?;
     let room = server.create_room("lobby").await?;
     server.join(room, "ann").await?;
@@ -35,7 +35,7 @@ async fn a_client_that_is_no_browser_has_no_origin() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_full_house_is_told_to_come_again() -> TestResult {
+async fn a_full_server_asks_to_retry_later() -> TestResult {
     let server = TestServer::setup().limit("connections_max", 2).start().await?;
     let room = server.create_room("lobby").await?;
     // The request that made the room may still hold a seat.
@@ -53,7 +53,7 @@ async fn a_full_house_is_told_to_come_again() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_user_has_only_so_many_connections() -> TestResult {
+async fn the_connections_of_a_user_are_limited() -> TestResult {
     let server = TestServer::setup().limit("connections_per_user_max", 2).start().await?;
     let (here, there) = (server.create_room("here").await?, server.create_room("there").await?);
     let _one = server.join(here, "ann").await?;
@@ -70,7 +70,7 @@ async fn a_user_has_only_so_many_connections() -> TestResult {
 }
 
 #[tokio::test]
-async fn behind_a_gateway_a_no_is_a_close_code() -> TestResult {
+async fn behind_a_gateway_a_refusal_is_a_close_code() -> TestResult {
     let server =
         TestServer::setup().config(r#"refusal = "close""#).limit("connections_per_user_max", 1).start().await?;
     let room = server.create_room("lobby").await?;
@@ -90,7 +90,7 @@ async fn behind_a_gateway_a_no_is_a_close_code() -> TestResult {
 }
 
 #[tokio::test]
-async fn behind_a_gateway_a_full_house_closes_with_4008() -> TestResult {
+async fn behind_a_gateway_a_full_server_closes_with_4008() -> TestResult {
     let server = TestServer::setup().config(r#"refusal = "close""#).limit("connections_max", 1).start().await?;
     let room = server.create_room("lobby").await?;
     let _ann = until("the only seat", async || server.join(room, "ann").await.ok()).await?;
@@ -100,7 +100,7 @@ async fn behind_a_gateway_a_full_house_closes_with_4008() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_foreign_origin_is_forbidden_before_any_upgrade() -> TestResult {
+async fn a_foreign_origin_is_rejected_before_any_upgrade() -> TestResult {
     let server = TestServer::setup()
         .config(r#"refusal = "close""#)
         .config(r#"origins = ["https://chat.example.com"]"#)

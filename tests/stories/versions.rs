@@ -1,10 +1,19 @@
 //! Versions that are kept: ways back without a file, and what is active after a restart, a kill and a broken store.
 
-use std::{env, fs, time::Duration};
+use std::{
+    env, fs,
+    time::{Duration, Instant},
+};
 
-use ondol_tests::{TestResult, TestServer, guest, handlers, standard};
+use ondol_tests::{
+    Request, TestResult, TestServer,
+    disk::{Chance, Plan},
+    guest, handlers, standard, until,
+};
 use rusqlite::Connection;
 use serde_json::{Value, json};
+
+use crate::power::on_test_disk;
 
 async fn operated() -> TestResult<TestServer> {
     TestServer::setup().admin().start().await
@@ -57,7 +66,7 @@ async fn a_rollback_needs_no_file() -> TestResult {
 }
 
 #[tokio::test]
-async fn one_step_after_another_leads_further_back() -> TestResult {
+async fn repeated_rollbacks_step_further_back() -> TestResult {
     let server = operated().await?;
     let mut versions = vec![active(&server, "events").await?];
     for what in ["nothing", "joins_and_leaves"] {
@@ -76,7 +85,7 @@ async fn one_step_after_another_leads_further_back() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_named_version_comes_back_alone() -> TestResult {
+async fn a_rollback_to_a_version_leaves_the_other_handlers_alone() -> TestResult {
     let server = operated().await?;
     let first = active(&server, "events").await?;
     server.upload("events", guest("shouting_events")).await?.expect(200)?;
@@ -88,7 +97,7 @@ async fn a_named_version_comes_back_alone() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_restart_keeps_what_an_operator_made_active() -> TestResult {
+async fn a_restart_keeps_the_active_release() -> TestResult {
     let mut server = operated().await?;
     server.upload("events", guest("shouting_events")).await?.expect(200)?;
     server.restart().await?;
@@ -102,7 +111,7 @@ async fn a_restart_keeps_what_an_operator_made_active() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_start_needs_no_files_once_it_has_versions() -> TestResult {
+async fn a_start_needs_no_files_once_versions_are_stored() -> TestResult {
     let mut server = operated().await?;
     let before = server.startup().split(" rooms=").nth(1).unwrap().split(" admin=").next().unwrap().to_owned();
     fs::remove_dir_all(server.handlers())?;
@@ -112,13 +121,13 @@ async fn a_start_needs_no_files_once_it_has_versions() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_file_that_changed_while_the_server_was_down_is_offered_at_its_start() -> TestResult {
+async fn a_file_that_changed_while_the_server_was_down_is_deployed_at_its_start() -> TestResult {
     let mut server = operated().await?;
     server.upload("messages", guest("relaying_messages")).await?.expect(200)?;
     let relaying = active(&server, "messages").await?;
     handlers::place(&server.handlers(), "events", b"half a file")?;
     server.restart().await?;
-    server.wait_for_log("handler was not taken").await?;
+    server.wait_for_log("rejected, keeping").await?;
     fs::write(server.handlers().join("events.wasm"), handlers::read(&guest("shouting_events"))?)?;
     server.restart().await?;
     assert!(shouts(&server).await?);
@@ -129,7 +138,7 @@ async fn a_file_that_changed_while_the_server_was_down_is_offered_at_its_start()
 }
 
 #[tokio::test]
-async fn a_sighup_does_not_undo_what_an_operator_deployed() -> TestResult {
+async fn a_sighup_does_not_undo_a_deploy() -> TestResult {
     let server = operated().await?;
     server.upload("events", guest("shouting_events")).await?.expect(200)?;
     server.signal("HUP")?;
@@ -140,10 +149,10 @@ async fn a_sighup_does_not_undo_what_an_operator_deployed() -> TestResult {
 }
 
 #[tokio::test]
-async fn the_directory_goes_through_the_gate_and_into_the_history() -> TestResult {
+async fn files_pass_the_admission_checks_and_appear_in_the_history() -> TestResult {
     let server = operated().await?;
     server.deploy("events", guest("shouting_events")).await?;
-    server.deploy_in_vain("messages", &handlers::read(&guest("needy"))?).await?;
+    server.deploy_rejected("messages", &handlers::read(&guest("needy"))?).await?;
     let history = asked(&server, "/v1/releases").await?;
     let rows: Vec<_> = history.as_array().unwrap().iter().map(|row| [&row["how"], &row["outcome"]]).collect();
     let named = |how: &str, outcome: &str| [json!(how), json!(outcome)];
@@ -154,7 +163,7 @@ async fn the_directory_goes_through_the_gate_and_into_the_history() -> TestResul
 }
 
 #[tokio::test]
-async fn the_last_versions_are_kept_and_the_oldest_are_not() -> TestResult {
+async fn only_the_latest_versions_are_kept() -> TestResult {
     let server = TestServer::setup().admin().limit("versions_kept_max", 3).start().await?;
     let first = active(&server, "messages").await?;
     for length in 1..=4 {
@@ -181,7 +190,7 @@ fn spoil(server: &TestServer, version: &str) -> TestResult {
 }
 
 #[tokio::test]
-async fn a_broken_version_gives_way_to_the_release_before_it_and_says_so() -> TestResult {
+async fn a_broken_version_falls_back_to_the_release_before_it() -> TestResult {
     let mut server = operated().await?;
     let first = active(&server, "events").await?;
     server.upload("events", guest("shouting_events")).await?.expect(200)?;
@@ -201,7 +210,7 @@ async fn a_broken_version_gives_way_to_the_release_before_it_and_says_so() -> Te
 }
 
 #[tokio::test]
-async fn a_store_without_one_good_release_leaves_it_to_the_files() -> TestResult {
+async fn a_store_without_a_good_release_falls_back_to_the_files() -> TestResult {
     let mut server = operated().await?;
     spoil(&server, &active(&server, "events").await?)?;
     server.restart().await?;
@@ -211,7 +220,7 @@ async fn a_store_without_one_good_release_leaves_it_to_the_files() -> TestResult
 }
 
 #[tokio::test]
-async fn a_version_that_is_marked_as_bad_is_refused_until_somebody_insists() -> TestResult {
+async fn a_blocked_version_is_rejected_unless_forced() -> TestResult {
     let mut server = operated().await?;
     server.upload("events", guest("shouting_events")).await?.expect(200)?;
     let shouting = active(&server, "events").await?;
@@ -229,10 +238,50 @@ async fn a_version_that_is_marked_as_bad_is_refused_until_somebody_insists() -> 
     Ok(())
 }
 
-/// A moment within a deploy, from the clock's last digits.
-fn some_moment() -> Duration {
-    let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    Duration::from_micros(u64::from(clock.subsec_nanos() / 10) % 9_000)
+/// Two releases that differ in two handlers, which are deployed in turn.
+struct Pair {
+    /// What the startup line says of each.
+    shown: Vec<String>,
+    /// What deploys each.
+    bodies: Vec<Value>,
+    /// How long the second deploy took.
+    took: Duration,
+}
+
+impl Pair {
+    /// Deploys one after the other.
+    async fn deploy(server: &TestServer) -> TestResult<Self> {
+        let mut pair = Self { shown: Vec::new(), bodies: Vec::new(), took: Duration::ZERO };
+        let files =
+            [(standard("messages"), standard("events")), (guest("relaying_messages"), guest("shouting_events"))];
+        for (messages, events) in files {
+            let encoded = |file| Ok::<_, anyhow::Error>(data_encoding::BASE64.encode(&handlers::read(file)?));
+            let (messages, events) = (encoded(&messages)?, encoded(&events)?);
+            pair.bodies.push(json!({"messages": {"component": messages}, "events": {"component": events}}));
+            let begun = Instant::now();
+            let answer = pair.request(server, pair.bodies.len() - 1, "the first time")?.send().await?.expect(200)?;
+            pair.took = begun.elapsed();
+            let short = |handler: &str| answer["versions"][handler].as_str().unwrap().get(..12).unwrap().to_owned();
+            pair.shown.push(format!("messages={} events={}", short("messages"), short("events")));
+        }
+        Ok(pair)
+    }
+
+    /// The request that deploys one of the two.
+    fn request(&self, server: &TestServer, which: usize, reason: &str) -> TestResult<Request> {
+        let mut body = self.bodies[which].clone();
+        body["reason"] = json!(reason);
+        Ok(server.admin("POST", "/v1/releases")?.json(body.to_string()))
+    }
+
+    /// Which of the two is active after a kill and a start.
+    async fn active_after_a_kill(&self, server: &mut TestServer) -> TestResult<usize> {
+        server.restart().await?;
+        let line = server.startup();
+        let found = self.shown.iter().position(|shown| line.contains(shown.as_str()));
+        assert_eq!(asked(server, "/v1/status").await?["ready"], true);
+        Ok(found.unwrap_or_else(|| panic!("a mixture after a kill: {line}")))
+    }
 }
 
 /// `KILL_ROUNDS=200 cargo test … a_kill_at_any_moment` for more rounds.
@@ -240,42 +289,52 @@ fn some_moment() -> Duration {
 async fn a_kill_at_any_moment_of_a_deploy_leaves_a_whole_release() -> TestResult {
     let rounds: u32 = env::var("KILL_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(15);
     let mut server = operated().await?;
-    let pairs = [(standard("messages"), standard("events")), (guest("relaying_messages"), guest("shouting_events"))];
-    let mut bodies = Vec::new();
-    let mut releases = Vec::new();
-    for (messages, events) in pairs {
-        let encoded = |file| Ok::<_, anyhow::Error>(data_encoding::BASE64.encode(&handlers::read(file)?));
-        let body = json!({
-            "messages": {"component": encoded(&messages)?},
-            "events": {"component": encoded(&events)?},
-        });
-        let answer = server.admin("POST", "/v1/releases")?.json(body.to_string()).send().await?.expect(200)?;
-        let short = |handler: &str| answer["versions"][handler].as_str().unwrap().get(..12).unwrap().to_owned();
-        releases.push(format!("messages={} events={}", short("messages"), short("events")));
-        bodies.push(body.to_string());
-    }
-    let (mut answered, mut unanswered_and_new) = (0, 0);
-    let mut standing = 1;
+    let pair = Pair::deploy(&server).await?;
+    let (mut chance, mut active, mut answered) = (Chance::new(11), 1, 0);
     for _ in 0..rounds {
-        let next = 1 - standing;
-        let deploy = server.admin("POST", "/v1/releases")?.json(bodies[next].clone()).send();
-        let heard = matches!(tokio::time::timeout(some_moment(), deploy).await, Ok(Ok(answer)) if answer.status == 200);
-        server.restart().await?;
-        let line = server.startup().to_owned();
-        let found = releases.iter().position(|release| line.contains(release.as_str()));
-        let found = found.unwrap_or_else(|| panic!("a mixture after a kill: {line}"));
-        assert!(!heard || found == next, "what was told to be active is not: {line}");
-        assert_eq!(asked(&server, "/v1/status").await?["ready"], true);
+        let next = 1 - active;
+        let moment = pair.took.mul_f64(1.2 * chance.below(1_000) as f64 / 1_000.0);
+        let deploy = pair.request(&server, next, "again")?.send();
+        let heard = matches!(tokio::time::timeout(moment, deploy).await, Ok(Ok(answer)) if answer.status == 200);
+        active = pair.active_after_a_kill(&mut server).await?;
+        assert!(!heard || active == next, "the answer said otherwise");
         answered += u32::from(heard);
-        unanswered_and_new += u32::from(!heard && found == next);
-        standing = found;
     }
-    println!("{rounds} kills: {answered} after the answer, {unanswered_and_new} between the disk and the answer");
+    assert!(answered < rounds, "no kill came before the answer");
     Ok(())
 }
 
 #[tokio::test]
-async fn what_cannot_be_recorded_does_not_become_active() -> TestResult {
+async fn a_kill_while_a_deploy_waits_for_the_disk_leaves_a_whole_release() -> TestResult {
+    let slow = Plan::default().sync_us(100_000);
+    let mut server = on_test_disk(&slow).start().await?;
+    let pair = Pair::deploy(&server).await?;
+    let log = server.database_file().with_extension("db-wal");
+    let (mut active, mut waited, mut stored) = (1, 0, 0);
+    for round in 0..40 {
+        let (next, reason) = (1 - active, format!("round {round} of the deploys"));
+        let written = until("the release in the log", async || {
+            let log = fs::read(&log).ok()?;
+            log.windows(reason.len()).any(|window| window == reason.as_bytes()).then_some(())
+        });
+        // Where the machine is busy, the answer may be there first.
+        let answered = tokio::select! {
+            answer = pair.request(&server, next, &reason)?.send() => answer?.expect(200).map(|_| true)?,
+            written = written => written.map(|()| false)?,
+        };
+        active = pair.active_after_a_kill(&mut server).await?;
+        assert!(!answered || active == next, "the answer said otherwise");
+        waited += u32::from(!answered);
+        stored += u32::from(!answered && active == next);
+        if waited >= 4 && stored > 0 {
+            return Ok(());
+        }
+    }
+    panic!("{waited} kills came while a deploy waited, and {stored} of those found it stored");
+}
+
+#[tokio::test]
+async fn a_release_that_cannot_be_recorded_does_not_become_active() -> TestResult {
     let server = TestServer::setup().admin().start().await?;
     server.upload("events", guest("shouting_events")).await?.expect(200)?;
     server.fill_disk(true)?;
@@ -290,7 +349,7 @@ async fn what_cannot_be_recorded_does_not_become_active() -> TestResult {
 }
 
 #[tokio::test]
-async fn deploys_at_once_come_one_after_another_and_none_is_lost() -> TestResult {
+async fn simultaneous_deploys_become_one_release_after_another() -> TestResult {
     let server = operated().await?;
     let set = async |length: u32| {
         let body = json!({ "text_length_max": length }).to_string();

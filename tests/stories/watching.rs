@@ -1,4 +1,4 @@
-//! What an operator may do to the directory of handlers: all the ways to put a file there, and all the files that are none.
+//! The directory of handlers: the ways to put a file there, and the files that are rejected.
 
 use std::{fs, os::unix::fs::symlink};
 
@@ -12,139 +12,129 @@ async fn talking() -> TestResult<(TestServer, Client)> {
     Ok((server, ann))
 }
 
-/// Holds that the standing events handler answers.
-async fn unshaken(ann: &mut Client) -> TestResult {
+/// Checks that the first version of the events handler still answers.
+async fn unchanged(ann: &mut Client) -> TestResult {
     ann.expect_nothing_before("as before").await?;
     Ok(())
 }
 
-#[tokio::test]
-async fn text_in_place_of_a_component_is_told_from_one() -> TestResult {
+/// Checks that the shouting events handler answers.
+async fn shouts(ann: &mut Client) -> TestResult {
+    ann.say("hi").await?;
+    ann.expect_message("HI").await?;
+    Ok(())
+}
+
+/// Places these bytes as the file of a handler, and checks that they are rejected for reasons that contain `parts`, and that the
+/// active version still answers.
+async fn rejected(handler: &str, bytes: &[u8], parts: &[&str]) -> TestResult {
     let (server, mut ann) = talking().await?;
-    let line = server.deploy_in_vain("events", b"(module)").await?;
-    assert!(line.to_lowercase().contains("text"), "{line}");
-    unshaken(&mut ann).await
+    let line = server.deploy_rejected(handler, bytes).await?;
+    for part in parts {
+        assert!(line.contains(part), "{part:?} is not in {line}");
+    }
+    unchanged(&mut ann).await
 }
 
 #[tokio::test]
-async fn a_core_module_is_told_from_a_component() -> TestResult {
-    let (server, mut ann) = talking().await?;
-    let line = server.deploy_in_vain("events", b"\0asm\x01\0\0\0").await?;
-    assert!(line.contains("core module") && line.contains("wasm32-wasip2"), "{line}");
-    unshaken(&mut ann).await
+async fn webassembly_text_is_rejected() -> TestResult {
+    rejected("events", b"(module)", &["text"]).await
 }
 
 #[tokio::test]
-async fn precompiled_code_is_never_run() -> TestResult {
-    let (server, mut ann) = talking().await?;
-    let line = server.deploy_in_vain("events", b"\x7fELF\x02\x01\x01\0 compiled elsewhere").await?;
-    assert!(line.to_lowercase().contains("compiled"), "{line}");
-    unshaken(&mut ann).await
+async fn a_core_module_is_rejected() -> TestResult {
+    rejected("events", b"\0asm\x01\0\0\0", &["core module", "wasm32-wasip2"]).await
 }
 
 #[tokio::test]
-async fn an_empty_file_and_a_broken_one_are_refused() -> TestResult {
-    let (server, mut ann) = talking().await?;
-    let line = server.deploy_in_vain("events", b"").await?;
-    assert!(line.contains("empty"), "{line}");
+async fn precompiled_code_is_rejected() -> TestResult {
+    rejected("events", b"\x7fELF\x02\x01\x01\0 compiled elsewhere", &["compiled"]).await
+}
+
+#[tokio::test]
+async fn an_empty_file_and_a_broken_one_are_rejected() -> TestResult {
+    rejected("events", b"", &["empty"]).await?;
     let mut broken = handlers::read(&standard("events"))?;
     broken[2_000..2_100].fill(0xff);
-    server.deploy_in_vain("events", &broken).await?;
-    unshaken(&mut ann).await
+    rejected("events", &broken, &[]).await
 }
 
 #[tokio::test]
-async fn a_file_half_written_waits_for_its_other_half() -> TestResult {
+async fn every_missing_import_is_named() -> TestResult {
+    let needy = handlers::read(&guest("needy"))?;
+    rejected("messages", &needy, &["example:missing/one", "example:missing/two"]).await
+}
+
+#[tokio::test]
+async fn a_handler_of_another_world_is_rejected() -> TestResult {
+    rejected("messages", &handlers::read(&standard("rooms"))?, &["ondol:chat/messages"]).await
+}
+
+#[tokio::test]
+async fn a_file_that_is_too_large_is_rejected() -> TestResult {
+    rejected("events", &vec![0; 16_777_217], &["handler_file_bytes_max"]).await
+}
+
+#[tokio::test]
+async fn a_half_written_file_becomes_active_once_it_is_whole() -> TestResult {
     let (server, mut ann) = talking().await?;
     let whole = handlers::read(&guest("shouting_events"))?;
     let (one, _) = whole.split_at(whole.len() / 2);
     let file = server.handlers().join("events.wasm");
     let mark = server.log().mark();
     fs::write(&file, one)?;
-    server.log().line_since(mark, &["handler was not taken", "handler=events"]).await?;
-    unshaken(&mut ann).await?;
+    server.log().line_since(mark, &["rejected, keeping", "handler=events"]).await?;
+    unchanged(&mut ann).await?;
 
     fs::write(&file, &whole)?;
     server.active_since(mark, "events").await?;
-    ann.say("hi").await?;
-    ann.expect_message("HI").await?;
-    Ok(())
+    shouts(&mut ann).await
 }
 
 #[tokio::test]
-async fn all_that_a_handler_lacks_is_named_at_once() -> TestResult {
-    let (server, mut ann) = talking().await?;
-    let line = server.deploy_in_vain("messages", &handlers::read(&guest("needy"))?).await?;
-    for missing in ["example:missing/one", "example:missing/two"] {
-        assert!(line.contains(missing), "{missing:?} is not in {line}");
-    }
-    unshaken(&mut ann).await
-}
-
-#[tokio::test]
-async fn a_handler_of_another_world_is_refused() -> TestResult {
-    let (server, mut ann) = talking().await?;
-    let line = server.deploy_in_vain("messages", &handlers::read(&standard("rooms"))?).await?;
-    assert!(line.contains("ondol:chat/messages"), "{line}");
-    unshaken(&mut ann).await
-}
-
-#[tokio::test]
-async fn a_file_that_is_too_large_is_refused_by_the_limits_name() -> TestResult {
-    let (server, mut ann) = talking().await?;
-    let line = server.deploy_in_vain("events", &vec![0; 16_777_217]).await?;
-    assert!(line.contains("handler_file_bytes_max"), "{line}");
-    unshaken(&mut ann).await
-}
-
-#[tokio::test]
-async fn a_touch_and_the_same_bytes_again_do_nothing() -> TestResult {
+async fn touched_and_rewritten_files_change_nothing() -> TestResult {
     let (server, mut ann) = talking().await?;
     let mark = server.log().mark();
-    let standing = handlers::read(&standard("events"))?;
-    handlers::place(&server.handlers(), "events", &standing)?;
-    fs::write(server.handlers().join("events.wasm"), &standing)?;
+    let active = handlers::read(&standard("events"))?;
+    handlers::place(&server.handlers(), "events", &active)?;
+    fs::write(server.handlers().join("events.wasm"), &active)?;
     fs::File::options()
         .append(true)
         .open(server.handlers().join("events.wasm"))?
         .set_modified(std::time::SystemTime::now())?;
-    // Another handler's swap shows that the watcher has come this far.
+    // The swap of another handler shows that the watcher has looked since.
     server.deploy("messages", guest("relaying_messages")).await?;
     let about_events: Vec<_> =
         server.log().since(mark).into_iter().filter(|line| line.contains("handler=events")).collect();
     assert_eq!(about_events, [""; 0]);
-    unshaken(&mut ann).await
+    unchanged(&mut ann).await
 }
 
 #[tokio::test]
-async fn an_editors_rename_is_a_change() -> TestResult {
+async fn a_file_renamed_by_an_editor_is_noticed() -> TestResult {
     let (server, mut ann) = talking().await?;
     let file = server.handlers().join("events.wasm");
     let mark = server.log().mark();
     fs::rename(&file, server.handlers().join("events.wasm~"))?;
-    unshaken(&mut ann).await?;
+    unchanged(&mut ann).await?;
     fs::write(&file, handlers::read(&guest("shouting_events"))?)?;
     server.active_since(mark, "events").await?;
-    ann.say("hi").await?;
-    ann.expect_message("HI").await?;
-    Ok(())
+    shouts(&mut ann).await
 }
 
 #[tokio::test]
-async fn a_symbolic_link_that_flips_is_a_change() -> TestResult {
+async fn a_replaced_symbolic_link_is_noticed() -> TestResult {
     let (server, mut ann) = talking().await?;
     let next = server.handlers().join("next");
     let mark = server.log().mark();
     symlink(guest("shouting_events").canonicalize()?, &next)?;
     fs::rename(&next, server.handlers().join("events.wasm"))?;
     server.active_since(mark, "events").await?;
-    ann.say("hi").await?;
-    ann.expect_message("HI").await?;
-    Ok(())
+    shouts(&mut ann).await
 }
 
 #[tokio::test]
-async fn a_link_to_a_directory_that_flips_is_seen_on_sighup_at_the_latest() -> TestResult {
+async fn a_replaced_link_to_a_directory_is_noticed_on_sighup() -> TestResult {
     let (server, mut ann) = talking().await?;
     let directory = server.handlers();
     let releases = directory.join("releases");
@@ -160,13 +150,11 @@ async fn a_link_to_a_directory_that_flips_is_seen_on_sighup_at_the_latest() -> T
     fs::rename(directory.join("flipped"), directory.join("current"))?;
     server.signal("HUP")?;
     server.active_since(mark, "events").await?;
-    ann.say("hi").await?;
-    ann.expect_message("HI").await?;
-    Ok(())
+    shouts(&mut ann).await
 }
 
 #[tokio::test]
-async fn a_file_changed_behind_a_link_is_taken_on_sighup() -> TestResult {
+async fn a_file_changed_behind_a_link_is_noticed_on_sighup() -> TestResult {
     let (server, mut ann) = talking().await?;
     let elsewhere = tempfile::tempdir()?;
     let far = elsewhere.path().join("far.wasm");
@@ -177,27 +165,25 @@ async fn a_file_changed_behind_a_link_is_taken_on_sighup() -> TestResult {
     fs::copy(guest("shouting_events"), &far)?;
     server.signal("HUP")?;
     server.active_since(mark, "events").await?;
-    ann.say("hi").await?;
-    ann.expect_message("HI").await?;
-    Ok(())
+    shouts(&mut ann).await
 }
 
 #[tokio::test]
-async fn a_sighup_without_a_change_ends_nothing() -> TestResult {
+async fn a_sighup_without_a_change_changes_nothing() -> TestResult {
     let (server, mut ann) = talking().await?;
     server.signal("HUP")?;
-    unshaken(&mut ann).await?;
+    unchanged(&mut ann).await?;
     server.deploy("events", guest("shouting_events")).await?;
     Ok(())
 }
 
 #[tokio::test]
-async fn a_handler_that_vanishes_goes_on_standing() -> TestResult {
+async fn a_deleted_file_leaves_the_version_active() -> TestResult {
     let (server, mut ann) = talking().await?;
     for handler in handlers::HANDLERS {
         fs::remove_file(server.handlers().join(format!("{handler}.wasm")))?;
     }
-    unshaken(&mut ann).await?;
+    unchanged(&mut ann).await?;
     let mark = server.log().mark();
     handlers::place(&server.handlers(), "events", &handlers::read(&guest("shouting_events"))?)?;
     server.active_since(mark, "events").await?;
@@ -205,14 +191,14 @@ async fn a_handler_that_vanishes_goes_on_standing() -> TestResult {
 }
 
 #[tokio::test]
-async fn one_bad_file_after_another_leaves_one_line_each() -> TestResult {
+async fn each_rejected_file_is_logged_once() -> TestResult {
     let (server, mut ann) = talking().await?;
     let mark = server.log().mark();
     for number in 0..5 {
-        server.deploy_in_vain("events", format!("nonsense {number}").as_bytes()).await?;
+        server.deploy_rejected("events", format!("nonsense {number}").as_bytes()).await?;
     }
     let lines = server.log().since(mark);
-    let told = lines.iter().filter(|line| line.contains("handler was not taken")).count();
-    assert_eq!(told, 5, "{lines:#?}");
-    unshaken(&mut ann).await
+    let logged = lines.iter().filter(|line| line.contains("rejected, keeping")).count();
+    assert_eq!(logged, 5, "{lines:#?}");
+    unchanged(&mut ann).await
 }

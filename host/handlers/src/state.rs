@@ -143,6 +143,9 @@ pub(super) fn watch(mut store: StoreContextMut<'_, State>) -> wasmtime::Result<U
             None if call.crowded => return Err(Overrun::TooManySlow(call.slow_calls.max).into()),
             None => call.crowded = true,
         }
+    } else if call.slow.is_some() {
+        // Again at each look: on a busy machine the first attempt may end before another thread has taken the worker over.
+        worker::hand_off();
     }
     Ok(UpdateDeadline::Continue(1))
 }

@@ -11,7 +11,8 @@ mod delivery;
 mod invoke;
 mod member;
 mod opening;
-mod ready;
+mod operator;
+mod readiness;
 mod release_store;
 mod releases;
 mod reply;
@@ -19,7 +20,6 @@ mod report;
 mod room_queue;
 mod say;
 mod ticket;
-mod trials;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -31,9 +31,10 @@ use tokio::sync::oneshot;
 
 pub use connection_quota::Permit;
 pub use member::Member;
-pub use ready::NotReady;
+pub use operator::Operator;
+pub use readiness::NotReady;
 pub use release_store::as_deployed;
-pub use releases::{Changed, Order, Part, ReleaseError, Target};
+pub use releases::{ChangeRequest, Changed, HandlerChange, ReleaseError, RollbackTarget};
 pub use reply::SayError;
 pub use report::{Diff, HandlerRow, ReleaseRow, Status, VersionRow};
 
@@ -48,7 +49,7 @@ use connection_quota::ConnectionQuota;
 use ondol_host_handlers::{Handlers, Known, Sandbox, VersionId, Watch};
 use ondol_host_model::{Frame, Message, Refusal, RequestId, Room, RoomId, RoomRequest, Speaker, Standing, User};
 use ondol_host_store::{RoomOutcome, Store, StoreError};
-use ready::Ready;
+use readiness::Readiness;
 use releases::Releases;
 use reply::{Reply, Unsaid};
 use room_queue::{ChatPipeline, RoomQueue};
@@ -57,7 +58,8 @@ use room_queue::{ChatPipeline, RoomQueue};
 pub struct Chat {
     handlers: Arc<Handlers>,
     releases: Arc<Releases>,
-    ready: Ready,
+    operator: Operator,
+    readiness: Arc<Readiness>,
     /// The handlers' files as they were when it opened.
     known: [Known; 3],
     pipeline: Arc<ChatPipeline>,
@@ -135,7 +137,9 @@ impl Chat {
         let (releases, known) = opening::open(&pipeline, sandbox, config).context("the handlers")?;
         let (handlers, releases) = (Arc::clone(&releases.handlers), Arc::new(releases));
         handlers.sandbox().give_way();
-        Ok(Self { handlers, releases, ready: Ready::new(), known, pipeline, rooms: Mutex::default(), connections })
+        let readiness = Arc::new(Readiness::new(Arc::clone(&handlers), Arc::clone(&pipeline)));
+        let operator = Operator::new(Arc::clone(&releases), Arc::clone(&readiness));
+        Ok(Self { handlers, releases, operator, readiness, known, pipeline, rooms: Mutex::default(), connections })
     }
 
     /// Watches the directory of handlers for as long as what is returned lives.
@@ -145,6 +149,21 @@ impl Chat {
     /// When no thread can be had.
     pub fn watch(&self, directory: &Path) -> std::io::Result<Watch> {
         opening::follow(&self.releases, directory, self.known)
+    }
+
+    /// What an operator asks for and changes.
+    #[must_use]
+    pub fn operator(&self) -> &Operator {
+        &self.operator
+    }
+
+    /// Whether messages can be stored and all three handlers answer.
+    ///
+    /// # Errors
+    ///
+    /// What keeps the chat from serving. A built-in handler's answer does not count.
+    pub fn ready(&self) -> Result<(), NotReady> {
+        self.readiness.check()
     }
 
     /// The versions that answer now, in the order of [`HandlerKind::ALL`].

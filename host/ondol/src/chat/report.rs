@@ -1,11 +1,10 @@
-//! What an operator asks about: which versions answer, which are kept, how it came to that, and how two differ. Changes
-//! nothing.
+//! Reports for an operator: the active versions, those that are kept, the history, and how two versions differ.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::Chat;
+use super::readiness::Readiness;
 use super::release_store;
 use super::releases::{ReleaseError, Releases};
 use ondol_host_handlers::{FaultsRow, HandlerKind, Item, Report, SettingsMap, Trials, VersionId};
@@ -115,124 +114,93 @@ pub struct Lines {
     pub added: Vec<String>,
 }
 
-impl Chat {
-    /// What runs.
-    ///
-    /// # Errors
-    ///
-    /// The store's.
-    pub async fn status(&self) -> Result<Status, ReleaseError> {
-        let ready = self.ready();
-        let uptime_ms = u64::try_from(self.ready.uptime().as_millis()).unwrap_or(u64::MAX);
-        self.beside(move |releases| {
-            let release = releases.pipeline.store.active_release()?.map(release_row);
-            let mut handlers = BTreeMap::new();
-            for handler in HandlerKind::ALL {
-                let active = releases.handlers.current();
-                let about = releases.pipeline.store.versions(active.version(handler).whole())?.into_iter().next();
-                let row = HandlerRow {
-                    version: about.map(|about| releases.version_row(about)),
-                    built_in: active.lacks(handler),
-                    faults: releases.handlers.faults(handler),
-                };
-                handlers.insert(handler.name(), row);
-            }
-            let (ready, fault) = (ready.is_ok(), ready.err().map(|not| not.to_string()));
-            let trials = releases.handlers.trials();
-            Ok(Status { ondol: env!("CARGO_PKG_VERSION"), uptime_ms, ready, fault, release, handlers, trials })
-        })
-        .await
+/// What runs.
+pub(super) fn status(releases: &Releases, readiness: &Readiness) -> Result<Status, ReleaseError> {
+    let release = releases.pipeline.store.active_release()?.map(release_row);
+    let mut handlers = BTreeMap::new();
+    for handler in HandlerKind::ALL {
+        let active = releases.handlers.current();
+        let about = releases.pipeline.store.versions(active.version(handler).whole())?.into_iter().next();
+        let row = HandlerRow {
+            version: about.map(|about| version_row(releases, about)),
+            built_in: active.lacks(handler),
+            faults: releases.handlers.faults(handler),
+        };
+        handlers.insert(handler.name(), row);
     }
-
-    /// The kept versions of each handler, the last active first.
-    ///
-    /// # Errors
-    ///
-    /// The store's.
-    pub async fn versions(&self) -> Result<BTreeMap<&'static str, Vec<VersionRow>>, ReleaseError> {
-        self.beside(|releases| {
-            let mut versions: BTreeMap<_, Vec<_>> = HandlerKind::ALL.map(|handler| (handler.name(), Vec::new())).into();
-            for about in releases.pipeline.store.versions(String::new())? {
-                if let Some(rows) = versions.get_mut(about.handler.as_str()) {
-                    rows.push(releases.version_row(about));
-                }
-            }
-            Ok(versions)
-        })
-        .await
-    }
-
-    /// Releases with numbers below `before`, the latest first.
-    ///
-    /// # Errors
-    ///
-    /// The store's.
-    pub async fn history(&self, before: Option<u64>, limit: usize) -> Result<Vec<ReleaseRow>, ReleaseError> {
-        self.beside(move |releases| {
-            Ok(releases.pipeline.store.releases(before, limit)?.into_iter().map(release_row).collect())
-        })
-        .await
-    }
-
-    /// How two kept versions differ, each named by the beginning of its id. `from` is the active one when none is named.
-    ///
-    /// # Errors
-    ///
-    /// When one is not kept any more, or they are not of one handler.
-    pub async fn diff(&self, from: Option<String>, to: String) -> Result<Diff, ReleaseError> {
-        self.beside(move |releases| releases.diff(from.as_deref(), &to)).await
-    }
+    let uptime_ms = u64::try_from(readiness.uptime().as_millis()).unwrap_or(u64::MAX);
+    let (ready, fault) = match readiness.check() {
+        Ok(()) => (true, None),
+        Err(not_ready) => (false, Some(not_ready.to_string())),
+    };
+    let trials = releases.handlers.trials();
+    Ok(Status { ondol: env!("CARGO_PKG_VERSION"), uptime_ms, ready, fault, release, handlers, trials })
 }
 
-impl Releases {
-    fn diff(&self, from: Option<&str>, to: &str) -> Result<Diff, ReleaseError> {
-        let (handler, to) = self.kept_version(to)?;
-        let from = match from {
-            Some(from) => self.kept_version(from)?,
-            None => (handler, self.handlers.current().version(handler).whole()),
-        };
-        if from.0 != handler {
-            return Err(ReleaseError::Unknown(format!("the one is of {}, the other of {handler}", from.0)));
+/// The kept versions of each handler, the last active first.
+pub(super) fn versions(releases: &Releases) -> Result<BTreeMap<&'static str, Vec<VersionRow>>, ReleaseError> {
+    let mut versions: BTreeMap<_, Vec<_>> = HandlerKind::ALL.map(|handler| (handler.name(), Vec::new())).into();
+    for about in releases.pipeline.store.versions(String::new())? {
+        if let Some(rows) = versions.get_mut(about.handler.as_str()) {
+            rows.push(version_row(releases, about));
         }
-        let ((from, one), (to, other)) = (self.described(handler, &from.1)?, self.described(handler, &to)?);
-        let keys: BTreeSet<String> = from.settings.keys().chain(to.settings.keys()).cloned().collect();
-        let settings = keys.into_iter().filter_map(|key| {
-            let both = [from.settings.get(&key).cloned(), to.settings.get(&key).cloned()];
-            let [before, after] = &both;
-            (before != after).then_some((key, both))
-        });
-        Ok(Diff {
-            component_differs: from.component != to.component,
-            exports: lines(&one.exports, &other.exports),
-            imports: lines(&one.imports, &other.imports),
-            settings: settings.collect(),
-            from,
-            to,
-        })
     }
+    Ok(versions)
+}
 
-    fn described(&self, handler: HandlerKind, id: &str) -> Result<(VersionRow, Report), ReleaseError> {
-        let source = release_store::source(&self.pipeline, handler, id).map_err(ReleaseError::Broken)?;
-        let report = self.handlers.sandbox().inspect(&source.wasm);
-        let report = report.map_err(|error| ReleaseError::Refused(vec![(handler, error)]))?;
-        let about = self.pipeline.store.versions(id.to_owned())?.into_iter().next();
-        let about = about.ok_or_else(|| ReleaseError::Unknown(format!("version {id} is not kept any more")))?;
-        Ok((self.version_row(about), report))
+/// Releases with numbers below `before`, the latest first.
+pub(super) fn history(releases: &Releases, before: Option<u64>, limit: usize) -> Result<Vec<ReleaseRow>, ReleaseError> {
+    Ok(releases.pipeline.store.releases(before, limit)?.into_iter().map(release_row).collect())
+}
+
+/// How two kept versions differ. `from` is the active one when none is named.
+pub(super) fn diff(releases: &Releases, from: Option<&str>, to: &str) -> Result<Diff, ReleaseError> {
+    let (handler, to) = releases.kept_version(to)?;
+    let from = match from {
+        Some(from) => releases.kept_version(from)?,
+        None => (handler, releases.handlers.current().version(handler).whole()),
+    };
+    if from.0 != handler {
+        return Err(ReleaseError::Unknown(format!("the one is of {}, the other of {handler}", from.0)));
     }
+    let ((from, one), (to, other)) = (described(releases, handler, &from.1)?, described(releases, handler, &to)?);
+    let keys: BTreeSet<String> = from.settings.keys().chain(to.settings.keys()).cloned().collect();
+    let settings = keys.into_iter().filter_map(|key| {
+        let both = [from.settings.get(&key).cloned(), to.settings.get(&key).cloned()];
+        let [before, after] = &both;
+        (before != after).then_some((key, both))
+    });
+    Ok(Diff {
+        component_differs: from.component != to.component,
+        exports: lines(&one.exports, &other.exports),
+        imports: lines(&one.imports, &other.imports),
+        settings: settings.collect(),
+        from,
+        to,
+    })
+}
 
-    fn version_row(&self, about: AboutVersion) -> VersionRow {
-        let id = VersionId::read(&about.id);
-        VersionRow {
-            active: id.is_some_and(|id| self.handlers.current().versions().contains(&id)),
-            bad: id.and_then(|id| self.handlers.evidence(id)),
-            version: about.id,
-            component: about.component,
-            bytes: about.bytes,
-            settings: serde_json::from_str(&about.settings).unwrap_or_default(),
-            has_cases: about.cases.is_some(),
-            first_seen: about.first_seen.to_string(),
-            last_active: about.last_active.to_string(),
-        }
+fn described(releases: &Releases, handler: HandlerKind, id: &str) -> Result<(VersionRow, Report), ReleaseError> {
+    let source = release_store::source(&releases.pipeline, handler, id).map_err(ReleaseError::Broken)?;
+    let report = releases.handlers.sandbox().inspect(&source.wasm);
+    let report = report.map_err(|error| ReleaseError::Refused(vec![(handler, error)]))?;
+    let about = releases.pipeline.store.versions(id.to_owned())?.into_iter().next();
+    let about = about.ok_or_else(|| ReleaseError::Unknown(format!("version {id} is not kept any more")))?;
+    Ok((version_row(releases, about), report))
+}
+
+fn version_row(releases: &Releases, about: AboutVersion) -> VersionRow {
+    let id = VersionId::read(&about.id);
+    VersionRow {
+        active: id.is_some_and(|id| releases.handlers.current().versions().contains(&id)),
+        bad: id.and_then(|id| releases.handlers.evidence(id)),
+        version: about.id,
+        component: about.component,
+        bytes: about.bytes,
+        settings: serde_json::from_str(&about.settings).unwrap_or_default(),
+        has_cases: about.cases.is_some(),
+        first_seen: about.first_seen.to_string(),
+        last_active: about.last_active.to_string(),
     }
 }
 

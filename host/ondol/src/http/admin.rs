@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use super::answer::{self, Answer, HttpError, refuse};
 use super::{Phase, health, options};
-use crate::chat::{Changed, Chat, HandlerKind, Order, Part};
+use crate::chat::{ChangeRequest, Changed, Chat, HandlerChange, HandlerKind};
 use crate::config::{Limits, Token};
 use ondol_host_model::RequestId;
 
@@ -132,8 +132,8 @@ impl Admin {
         let handler = handler.map_err(|_| HttpError::NotFound)?;
         match (route, request.method().clone(), handler) {
             (_, Method::OPTIONS, _) => Ok(options(route.allow())),
-            (Route::Status, Method::GET | Method::HEAD, _) => ok(&self.chat.status().await?),
-            (Route::Handlers, Method::GET | Method::HEAD, _) => ok(&self.chat.versions().await?),
+            (Route::Status, Method::GET | Method::HEAD, _) => ok(&self.chat.operator().status().await?),
+            (Route::Handlers, Method::GET | Method::HEAD, _) => ok(&self.chat.operator().versions().await?),
             (Route::Releases, Method::GET | Method::HEAD, _) => self.history(&request).await,
             (Route::Diff, Method::GET | Method::HEAD, _) => self.diff(&request).await,
             (Route::Handler, Method::POST, Some(handler)) => {
@@ -144,46 +144,48 @@ impl Admin {
             (Route::Settings, Method::PUT, Some(handler)) => {
                 let order = self.order(&request, caller)?;
                 let settings = Some(body::settings(request, &self.limits).await?);
-                self.deploy(vec![Part { handler, wasm: None, settings, cases: None }], order).await
+                self.deploy(vec![HandlerChange { handler, wasm: None, settings, cases: None }], order).await
             }
             (Route::Releases, Method::POST, _) => {
                 let mut order = self.order(&request, caller)?;
                 match body::parts(request, &self.limits, &mut order).await? {
                     (parts, None) => self.deploy(parts, order).await,
-                    (parts, Some(percent)) => ok(&self.chat.start_canary(parts, percent, recorded(order)?).await?),
+                    (parts, Some(percent)) => {
+                        ok(&self.chat.operator().start_canary(parts, percent, recorded(order)?).await?)
+                    }
                 }
             }
-            (Route::Canary, Method::GET | Method::HEAD, _) => ok(&self.chat.canary()?),
+            (Route::Canary, Method::GET | Method::HEAD, _) => ok(&self.chat.operator().canary()?),
             (Route::Canary, Method::DELETE, _) => {
-                self.chat.drop_canary(recorded(self.order(&request, caller)?)?).await?;
+                self.chat.operator().drop_canary(recorded(self.order(&request, caller)?)?).await?;
                 ok(&json!({ "canary": null }))
             }
             (Route::Promote, Method::POST, _) => {
-                changed(&self.chat.promote_canary(recorded(self.order(&request, caller)?)?).await?)
+                changed(&self.chat.operator().promote_canary(recorded(self.order(&request, caller)?)?).await?)
             }
-            (Route::Shadow, Method::GET | Method::HEAD, _) => ok(&self.chat.shadow()?),
+            (Route::Shadow, Method::GET | Method::HEAD, _) => ok(&self.chat.operator().shadow()?),
             (Route::Shadow, Method::POST, _) => {
                 let mut order = self.order(&request, caller)?;
                 let (parts, percent) = body::parts(request, &self.limits, &mut order).await?;
                 if percent.is_some() {
                     return Err(HttpError::field("percent", "invalid", "percent: a shadow answers in no room."));
                 }
-                ok(&self.chat.start_shadow(parts, recorded(order)?).await?)
+                ok(&self.chat.operator().start_shadow(parts, recorded(order)?).await?)
             }
             (Route::Shadow, Method::DELETE, _) => {
-                ok(&self.chat.stop_shadow(recorded(self.order(&request, caller)?)?).await?)
+                ok(&self.chat.operator().stop_shadow(recorded(self.order(&request, caller)?)?).await?)
             }
             (Route::Rollback, Method::POST, _) => {
                 let mut order = self.order(&request, caller)?;
                 let target = body::target(request, &self.limits, &mut order).await?;
-                changed(&self.chat.roll_back(target, recorded(order)?).await?)
+                changed(&self.chat.operator().roll_back(target, recorded(order)?).await?)
             }
             _ => Err(HttpError::Method { allow: route.allow() }),
         }
     }
 
-    async fn deploy(&self, parts: Vec<Part>, order: Order) -> Result<Answer, HttpError> {
-        changed(&self.chat.deploy(parts, recorded(order)?).await?)
+    async fn deploy(&self, parts: Vec<HandlerChange>, order: ChangeRequest) -> Result<Answer, HttpError> {
+        changed(&self.chat.operator().deploy(parts, recorded(order)?).await?)
     }
 
     async fn history(&self, request: &Request<Incoming>) -> Result<Answer, HttpError> {
@@ -193,13 +195,13 @@ impl Admin {
             value.map_err(|_| HttpError::field(name, "invalid", format!("{name}: a whole number.")))
         };
         let limit = number("limit")?.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(HISTORY);
-        ok(&self.chat.history(number("before")?, limit.min(HISTORY_MAX)).await?)
+        ok(&self.chat.operator().history(number("before")?, limit.min(HISTORY_MAX)).await?)
     }
 
     async fn diff(&self, request: &Request<Incoming>) -> Result<Answer, HttpError> {
         let to = query(request, "to").filter(|to| !to.is_empty());
         let to = to.ok_or_else(|| HttpError::field("to", "required", "to: the beginning of a version's id."))?;
-        ok(&self.chat.diff(query(request, "from"), to).await?)
+        ok(&self.chat.operator().diff(query(request, "from"), to).await?)
     }
 
     /// Lets in who has the token, and no web page: one that an operator looks at could otherwise speak to a listener that
@@ -224,7 +226,7 @@ impl Admin {
     }
 
     /// Who asks, as far as is known, and what the query says of it.
-    fn order(&self, request: &Request<Incoming>, caller: Caller) -> Result<Order, HttpError> {
+    fn order(&self, request: &Request<Incoming>, caller: Caller) -> Result<ChangeRequest, HttpError> {
         let by = match (caller, &self.token) {
             (Caller::User(user), _) => format!("uid {user}"),
             (Caller::Network, Some(_)) => "token".to_owned(),
@@ -239,12 +241,12 @@ impl Admin {
             }
         };
         let forced = query(request, "force").is_some_and(|force| matches!(force.as_str(), "" | "1" | "true"));
-        Ok(Order { who, why: query(request, "reason").unwrap_or_default(), forced })
+        Ok(ChangeRequest { who, why: query(request, "reason").unwrap_or_default(), forced })
     }
 }
 
 /// Holds the reason to what the history shows.
-fn recorded(order: Order) -> Result<Order, HttpError> {
+fn recorded(order: ChangeRequest) -> Result<ChangeRequest, HttpError> {
     if plain(&order.why, WHY_CHARS_MAX) {
         return Ok(order);
     }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::super::answer::HttpError;
-use crate::chat::{HandlerKind, Order, Part, Target};
+use crate::chat::{ChangeRequest, HandlerChange, HandlerKind, RollbackTarget};
 use crate::config::Limits;
 
 /// What JSON may have beside components and cases, in bytes.
@@ -69,11 +69,11 @@ pub(super) async fn part(
     request: Request<Incoming>,
     handler: HandlerKind,
     limits: &Limits,
-    order: &mut Order,
-) -> Result<Part, HttpError> {
+    order: &mut ChangeRequest,
+) -> Result<HandlerChange, HttpError> {
     if !is_json(&request) {
         let wasm = read(request, limits, limits.handler_file_bytes_max).await?;
-        return Ok(Part { handler, wasm: Some(wasm), settings: None, cases: None });
+        return Ok(HandlerChange { handler, wasm: Some(wasm), settings: None, cases: None });
     }
     let body: HandlerBody = parse(&read(request, limits, json_bytes_max(limits, 1)).await?)?;
     complete(order, body.reason, body.force);
@@ -85,8 +85,8 @@ pub(super) async fn part(
 pub(super) async fn parts(
     request: Request<Incoming>,
     limits: &Limits,
-    order: &mut Order,
-) -> Result<(Vec<Part>, Option<u8>), HttpError> {
+    order: &mut ChangeRequest,
+) -> Result<(Vec<HandlerChange>, Option<u8>), HttpError> {
     let body: ReleaseBody = parse(&read(request, limits, json_bytes_max(limits, 3)).await?)?;
     complete(order, body.reason, body.force);
     if body.percent.is_some_and(|percent| !(1..=99).contains(&percent)) {
@@ -94,7 +94,7 @@ pub(super) async fn parts(
     }
     let parts = HandlerKind::ALL.into_iter().zip([body.rooms, body.messages, body.events]);
     let parts = parts.filter_map(|(handler, part)| Some(part?.read(handler, limits)));
-    let parts: Vec<Part> = parts.collect::<Result<_, _>>()?;
+    let parts: Vec<HandlerChange> = parts.collect::<Result<_, _>>()?;
     if parts.is_empty() {
         return Err(HttpError::field("rooms", "required", "Give one of rooms, messages and events at the least."));
     }
@@ -113,18 +113,18 @@ pub(super) async fn settings(
 pub(super) async fn target(
     request: Request<Incoming>,
     limits: &Limits,
-    order: &mut Order,
-) -> Result<Target, HttpError> {
+    order: &mut ChangeRequest,
+) -> Result<RollbackTarget, HttpError> {
     let bytes = read(request, limits, REST_BYTES_MAX).await?;
     if bytes.is_empty() {
-        return Ok(Target::Before);
+        return Ok(RollbackTarget::Before);
     }
     let body: RollbackBody = parse(&bytes)?;
     complete(order, body.reason, body.force);
     match body.to {
-        None | Some(Value::Null) => Ok(Target::Before),
-        Some(Value::Number(number)) if number.is_u64() => Ok(Target::Release(number.as_u64().unwrap_or(0))),
-        Some(Value::String(digits)) if is_version(&digits) => Ok(Target::Version(digits)),
+        None | Some(Value::Null) => Ok(RollbackTarget::Before),
+        Some(Value::Number(number)) if number.is_u64() => Ok(RollbackTarget::Release(number.as_u64().unwrap_or(0))),
+        Some(Value::String(digits)) if is_version(&digits) => Ok(RollbackTarget::Version(digits)),
         Some(_) => {
             let reason = "to: a release by its number, or a version by at least four of its first digits as a string.";
             Err(HttpError::field("to", "invalid", reason))
@@ -137,7 +137,7 @@ fn is_version(digits: &str) -> bool {
 }
 
 impl PartBody {
-    fn read(self, handler: HandlerKind, limits: &Limits) -> Result<Part, HttpError> {
+    fn read(self, handler: HandlerKind, limits: &Limits) -> Result<HandlerChange, HttpError> {
         let name = handler.name();
         let cases = self.cases.filter(|cases| !cases.is_empty());
         if cases.as_ref().is_some_and(|cases| cases.len() > limits.handler_cases_bytes_max) {
@@ -151,7 +151,7 @@ impl PartBody {
         if wasm.is_none() && settings.is_none() && cases.is_none() {
             return Err(HttpError::field(name, "required", format!("{name}: a component, settings or cases.")));
         }
-        Ok(Part { handler, wasm, settings, cases })
+        Ok(HandlerChange { handler, wasm, settings, cases })
     }
 }
 
@@ -169,7 +169,7 @@ fn texts(settings: BTreeMap<String, Value>) -> Result<BTreeMap<String, String>, 
 }
 
 /// What the body says of the order beats what the query says.
-fn complete(order: &mut Order, reason: Option<String>, force: bool) {
+fn complete(order: &mut ChangeRequest, reason: Option<String>, force: bool) {
     if let Some(reason) = reason {
         order.why = reason;
     }

@@ -1,17 +1,17 @@
-//! Whether messages can be stored and all three handlers answer. The handlers are asked now and then, and their answer is
-//! remembered in between. Knows nothing of who wants to know.
+//! Readiness: whether messages can be stored and all three handlers answer. The handlers are called at most twice a second, and
+//! their answer is remembered in between.
 
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::Chat;
-use ondol_host_handlers::{Cause, Fault, HandlerKind};
+use super::room_queue::ChatPipeline;
+use ondol_host_handlers::{Cause, Fault, HandlerKind, Handlers};
 
 /// How long an answer about readiness holds: asking more often costs nothing.
 const READY_HOLDS: Duration = Duration::from_millis(500);
 
-/// What keeps the chat from serving.
+/// Why the chat is not ready.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotReady {
     /// The handlers that do not answer.
@@ -29,7 +29,9 @@ impl fmt::Display for NotReady {
 }
 
 /// The last answer about readiness.
-pub(super) struct Ready {
+pub(super) struct Readiness {
+    handlers: Arc<Handlers>,
+    pipeline: Arc<ChatPipeline>,
     started: Instant,
     last: Mutex<Asked>,
 }
@@ -39,10 +41,11 @@ struct Asked {
     answer: Result<(), NotReady>,
 }
 
-impl Ready {
-    /// At the start whoever answers has just answered the gate.
-    pub(super) fn new() -> Self {
-        Self { started: Instant::now(), last: Mutex::new(Asked { at: None, answer: Ok(()) }) }
+impl Readiness {
+    /// At the start the handlers have just passed the admission checks.
+    pub(super) fn new(handlers: Arc<Handlers>, pipeline: Arc<ChatPipeline>) -> Self {
+        let last = Mutex::new(Asked { at: None, answer: Ok(()) });
+        Self { handlers, pipeline, started: Instant::now(), last }
     }
 
     /// Since the start.
@@ -50,19 +53,12 @@ impl Ready {
         self.started.elapsed()
     }
 
-    fn last(&self) -> MutexGuard<'_, Asked> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Chat {
-    /// Whether messages can be stored and all three handlers answer. Asks the handlers at most twice a second; who asks
-    /// meanwhile hears the last answer.
+    /// Whether messages can be stored and all three handlers answer.
     ///
     /// # Errors
     ///
     /// What does not, and what each has failed with. A built-in handler's answer does not count.
-    pub fn ready(&self) -> Result<(), NotReady> {
+    pub(super) fn check(&self) -> Result<(), NotReady> {
         if let Some(reason) = self.pipeline.store.failure() {
             let reasons = vec![format!("nothing can be stored: {reason}")];
             return Err(NotReady { handlers: Vec::new(), storage: true, reasons });
@@ -72,23 +68,23 @@ impl Chat {
 
     fn handlers_ready(&self) -> Result<(), NotReady> {
         {
-            let mut last = self.ready.last();
+            let mut last = self.last();
             if last.at.is_some_and(|at| at.elapsed() < READY_HOLDS) {
                 return last.answer.clone();
             }
             last.at = Some(Instant::now());
         }
-        // Not under the lock: a handler may take until its deadline, and nobody is to wait for that.
+        // Not under the lock: a handler may take until its deadline.
         let faults = self.handlers.unanswered();
         let answer = if faults.is_empty() {
             Ok(())
         } else {
             let handlers = faults.iter().map(|fault| fault.handler).collect();
-            Err(NotReady { handlers, storage: false, reasons: faults.iter().map(told).collect() })
+            Err(NotReady { handlers, storage: false, reasons: faults.iter().map(describe).collect() })
         };
-        let mut last = self.ready.last();
+        let mut last = self.last();
         match &answer {
-            // Once, however often somebody asks.
+            // Each change is logged once.
             Err(not) if last.answer != answer => tracing::error!(reason = %not, "not ready: a handler does not answer"),
             Ok(()) if last.answer.is_err() => tracing::info!("ready again: all three handlers answer"),
             _ => {}
@@ -96,11 +92,15 @@ impl Chat {
         last.answer.clone_from(&answer);
         answer
     }
+
+    fn last(&self) -> MutexGuard<'_, Asked> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-fn told(fault: &Fault) -> String {
+fn describe(fault: &Fault) -> String {
     match fault.cause {
-        Cause::NoVersion => format!("{} has no version, the built-in handler answers in its place", fault.handler),
+        Cause::NoVersion => format!("{} has no version, its built-in handler answers", fault.handler),
         _ => fault.to_string(),
     }
 }

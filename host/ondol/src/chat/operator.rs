@@ -1,0 +1,198 @@
+//! The operator's view: status, history, deploys, rollbacks, canary and shadow. Everything here compiles or waits for the disk,
+//! on threads for blocking work.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::readiness::Readiness;
+use super::releases::{ChangeRequest, Changed, HandlerChange, ReleaseError, Releases, RollbackTarget};
+use super::report::{self, Diff, ReleaseRow, Status, VersionRow};
+use ondol_host_handlers::{CanaryRow, ShadowRow, Standing};
+use ondol_host_store::StoreError;
+
+const ACTIVE_ALREADY: &str = "these versions are active already";
+const NO_CANARY: &str = "there is no canary";
+const NO_SHADOW: &str = "there is no shadow";
+
+/// What an operator can ask of a chat and change in it.
+pub struct Operator {
+    releases: Arc<Releases>,
+    readiness: Arc<Readiness>,
+}
+
+impl Operator {
+    pub(super) fn new(releases: Arc<Releases>, readiness: Arc<Readiness>) -> Self {
+        Self { releases, readiness }
+    }
+
+    /// What runs.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    pub async fn status(&self) -> Result<Status, ReleaseError> {
+        let readiness = Arc::clone(&self.readiness);
+        self.blocking(move |releases| report::status(releases, &readiness)).await
+    }
+
+    /// The kept versions of each handler, the last active first.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    pub async fn versions(&self) -> Result<BTreeMap<&'static str, Vec<VersionRow>>, ReleaseError> {
+        self.blocking(report::versions).await
+    }
+
+    /// Releases with numbers below `before`, the latest first.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    pub async fn history(&self, before: Option<u64>, limit: usize) -> Result<Vec<ReleaseRow>, ReleaseError> {
+        self.blocking(move |releases| report::history(releases, before, limit)).await
+    }
+
+    /// How two kept versions differ, each named by the beginning of its id. `from` is the active one when none is named.
+    ///
+    /// # Errors
+    ///
+    /// When one is not kept any more, or they are not of one handler.
+    pub async fn diff(&self, from: Option<String>, to: String) -> Result<Diff, ReleaseError> {
+        self.blocking(move |releases| report::diff(releases, from.as_deref(), &to)).await
+    }
+
+    /// Deploys one, two or three handlers together: all of them, or none.
+    ///
+    /// # Errors
+    ///
+    /// Every admission check that failed, or why the release is not recorded. The active release is unchanged.
+    pub async fn deploy(&self, changes: Vec<HandlerChange>, request: ChangeRequest) -> Result<Changed, ReleaseError> {
+        self.blocking(move |releases| releases.deploy(&changes, &request)).await
+    }
+
+    /// Rolls back.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such release, or it does not work any more. The active release is unchanged.
+    pub async fn roll_back(&self, target: RollbackTarget, request: ChangeRequest) -> Result<Changed, ReleaseError> {
+        self.blocking(move |releases| releases.roll_back(&target, &request)).await
+    }
+
+    /// Runs what would block a worker.
+    async fn blocking<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Releases) -> Result<R, ReleaseError> + Send + 'static,
+    ) -> Result<R, ReleaseError> {
+        let releases = Arc::clone(&self.releases);
+        let done = tokio::task::spawn_blocking(move || work(&releases)).await;
+        done.unwrap_or(Err(ReleaseError::Store(StoreError::Closed)))
+    }
+
+    /// Deploys handlers together as a canary to `percent` % of the rooms.
+    ///
+    /// # Errors
+    ///
+    /// Every admission check that failed, or that nothing would change.
+    pub async fn start_canary(
+        &self,
+        changes: Vec<HandlerChange>,
+        percent: u8,
+        request: ChangeRequest,
+    ) -> Result<Option<CanaryRow>, ReleaseError> {
+        self.blocking(move |releases| {
+            let why = releases.why(&request);
+            let candidate = releases.prove(&changes, &why)?;
+            if !releases.handlers.start_canary(candidate, percent, why)? {
+                return Err(ReleaseError::Conflict(ACTIVE_ALREADY));
+            }
+            Ok(releases.handlers.trials().canary)
+        })
+        .await
+    }
+
+    /// The canary, if one answers.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub fn canary(&self) -> Result<CanaryRow, ReleaseError> {
+        self.releases.handlers.trials().canary.ok_or_else(|| ReleaseError::Unknown(NO_CANARY.to_owned()))
+    }
+
+    /// Makes the canary active in all rooms.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or it could not be recorded.
+    pub async fn promote_canary(&self, request: ChangeRequest) -> Result<Changed, ReleaseError> {
+        self.blocking(move |releases| {
+            let promoted = releases.handlers.promote_canary(&request.who, &request.why)?;
+            let Standing { number, release } = promoted.ok_or_else(|| ReleaseError::Unknown(NO_CANARY.to_owned()))?;
+            Ok(Changed { number, changed: true, versions: release.versions() })
+        })
+        .await
+    }
+
+    /// Ends the canary. The active release answers in its rooms again.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub async fn drop_canary(&self, request: ChangeRequest) -> Result<(), ReleaseError> {
+        self.blocking(move |releases| {
+            let dropped = releases.handlers.drop_canary(&request.who, &request.why);
+            dropped.then_some(()).ok_or_else(|| ReleaseError::Unknown(NO_CANARY.to_owned()))
+        })
+        .await
+    }
+
+    /// Starts a shadow: handlers that get copies of the active release's calls.
+    ///
+    /// # Errors
+    ///
+    /// Every admission check that failed, or that nothing would differ.
+    pub async fn start_shadow(
+        &self,
+        changes: Vec<HandlerChange>,
+        request: ChangeRequest,
+    ) -> Result<Option<ShadowRow>, ReleaseError> {
+        self.blocking(move |releases| {
+            let candidate = releases.prove(&changes, &releases.why(&request))?;
+            let started = releases.handlers.start_shadow(&candidate);
+            if !started.map_err(|error| ReleaseError::Broken(format!("no thread for a shadow: {error}")))? {
+                return Err(ReleaseError::Conflict(ACTIVE_ALREADY));
+            }
+            let (who, why) = (&request.who, &request.why);
+            tracing::info!(who, why, "shadow started by {who}: {why}");
+            Ok(releases.handlers.trials().shadow)
+        })
+        .await
+    }
+
+    /// The shadow's figures so far.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub fn shadow(&self) -> Result<ShadowRow, ReleaseError> {
+        self.releases.handlers.trials().shadow.ok_or_else(|| ReleaseError::Unknown(NO_SHADOW.to_owned()))
+    }
+
+    /// Ends the shadow, and returns its figures.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub async fn stop_shadow(&self, request: ChangeRequest) -> Result<ShadowRow, ReleaseError> {
+        self.blocking(move |releases| {
+            let row = releases.handlers.stop_shadow();
+            let row = row.ok_or_else(|| ReleaseError::Unknown(NO_SHADOW.to_owned()))?;
+            let (who, why) = (&request.who, &request.why);
+            tracing::info!(who, why, "shadow stopped by {who}: {why}");
+            Ok(row)
+        })
+        .await
+    }
+}

@@ -1,0 +1,67 @@
+//! What the system tells of a process: its children, its CPU time and its memory. See proc_pid_stat(5).
+
+use std::fs;
+
+use anyhow::{Context, Result};
+
+/// From one unit of CPU time to the next.
+const MS_A_TICK: u64 = 10;
+
+/// What the system tells of a process in one line, without its number and its name: the state, the parent, and so on.
+fn stat(pid: u32) -> Result<Vec<String>> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name stands in brackets, and may hold any character.
+    let (_, fields) = stat.rsplit_once(") ").context("no name")?;
+    Ok(fields.split(' ').map(str::to_owned).collect())
+}
+
+/// The numbers of the processes that `parent` has started and that are still there.
+///
+/// # Errors
+/// When the processes cannot be listed.
+pub fn children(parent: u32) -> Result<Vec<u32>> {
+    let mut children = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        // It may end meanwhile.
+        if stat(pid).is_ok_and(|fields| fields.get(1) == Some(&parent.to_string())) {
+            children.push(pid);
+        }
+    }
+    Ok(children)
+}
+
+/// The CPU time that a process has taken so far, in milliseconds.
+///
+/// # Errors
+/// When it is gone.
+pub fn cpu_ms(pid: u32) -> Result<u64> {
+    let fields = stat(pid)?;
+    let ticks = |index: usize| -> Result<u64> { Ok(fields.get(index).context("too few fields")?.parse()?) };
+    Ok((ticks(11)? + ticks(12)?) * MS_A_TICK)
+}
+
+/// How a process is scheduled: 0 as any other, 5 behind all others.
+///
+/// # Errors
+/// When it is gone.
+pub fn scheduling_policy(pid: u32) -> Result<u32> {
+    Ok(stat(pid)?.get(38).context("too few fields")?.parse()?)
+}
+
+/// The command line of a process. Empty once it has ended.
+#[must_use]
+pub fn command_line(pid: u32) -> String {
+    fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default()
+}
+
+/// A line of `/proc/PID/status` as a number.
+///
+/// # Errors
+/// When the process is gone.
+pub fn status(pid: u32, name: &str) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    let line = line.with_context(|| format!("no {name}"))?;
+    Ok(line.trim().trim_end_matches(" kB").parse()?)
+}
