@@ -2,17 +2,17 @@
 //! becomes of it.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::body::{Body as _, Incoming};
-use hyper::{Request, header};
+use bytes::Bytes;
+use hyper::Request;
+use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::super::answer::HttpError;
 use crate::chat::{ChangeRequest, HandlerChange, HandlerKind, RollbackTarget};
 use crate::config::Limits;
+use crate::http::answer::HttpError;
+use crate::http::body;
 
 /// What JSON may have beside components and cases, in bytes.
 const REST_BYTES_MAX: usize = 1_048_576;
@@ -71,9 +71,9 @@ pub(super) async fn part(
     limits: &Limits,
     order: &mut ChangeRequest,
 ) -> Result<HandlerChange, HttpError> {
-    if !is_json(&request) {
+    if !body::is_json(request.headers()) {
         let wasm = read(request, limits, limits.handler_file_bytes_max).await?;
-        return Ok(HandlerChange { handler, wasm: Some(wasm), settings: None, cases: None });
+        return Ok(HandlerChange { handler, wasm: Some(wasm.into()), settings: None, cases: None });
     }
     let body: HandlerBody = parse(&read(request, limits, json_bytes_max(limits, 1)).await?)?;
     complete(order, body.reason, body.force);
@@ -181,26 +181,10 @@ fn json_bytes_max(limits: &Limits, parts: usize) -> usize {
     parts * (limits.handler_file_bytes_max / 3 * 4 + 2 * limits.handler_cases_bytes_max) + REST_BYTES_MAX
 }
 
-fn is_json(request: &Request<Incoming>) -> bool {
-    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let kind = kind.and_then(|kind| kind.split(';').next());
-    kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
-}
-
 fn parse<'a, B: Deserialize<'a>>(bytes: &'a [u8]) -> Result<B, HttpError> {
     serde_json::from_slice(bytes).map_err(|error| HttpError::Parse(error.to_string()))
 }
 
-async fn read(request: Request<Incoming>, limits: &Limits, bytes_max: usize) -> Result<Vec<u8>, HttpError> {
-    // What is announced as too large is not waited for.
-    if request.body().size_hint().lower() > bytes_max as u64 {
-        return Err(HttpError::BodyTooLarge(bytes_max));
-    }
-    let body = Limited::new(request.into_body(), bytes_max).collect();
-    match tokio::time::timeout(Duration::from_millis(limits.admin_body_ms_max), body).await {
-        Err(_) => Err(HttpError::BodyTimeout(limits.admin_body_ms_max)),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(HttpError::BodyTooLarge(bytes_max)),
-        Ok(Err(_)) => Err(HttpError::Parse("the body ended too early".to_owned())),
-        Ok(Ok(body)) => Ok(body.to_bytes().into()),
-    }
+async fn read(request: Request<Incoming>, limits: &Limits, bytes_max: usize) -> Result<Bytes, HttpError> {
+    body::read(request, bytes_max, limits.admin_body_ms_max).await
 }

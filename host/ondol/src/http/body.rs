@@ -1,0 +1,32 @@
+//! The body of a request, within a size and a time. Knows nothing of what it says.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::{Body as _, Incoming};
+use hyper::{HeaderMap, Request, header};
+
+use super::answer::HttpError;
+
+/// The whole body of a request: at most `bytes_max` bytes that have arrived within `ms_max` milliseconds.
+pub(super) async fn read(request: Request<Incoming>, bytes_max: usize, ms_max: u64) -> Result<Bytes, HttpError> {
+    // What is announced as too large is not waited for.
+    if request.body().size_hint().lower() > bytes_max as u64 {
+        return Err(HttpError::BodyTooLarge(bytes_max));
+    }
+    let body = Limited::new(request.into_body(), bytes_max).collect();
+    match tokio::time::timeout(Duration::from_millis(ms_max), body).await {
+        Err(_) => Err(HttpError::BodyTimeout(ms_max)),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(HttpError::BodyTooLarge(bytes_max)),
+        Ok(Err(_)) => Err(HttpError::Parse("the body ended too early".to_owned())),
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+    }
+}
+
+/// Whether the body is said to be JSON.
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let kind = kind.and_then(|kind| kind.split(';').next());
+    kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+}
