@@ -15,6 +15,7 @@ use anyhow::Context as _;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use rustix::process::{Resource, Signal, getrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -82,7 +83,7 @@ async fn start(config: &Config) -> anyhow::Result<()> {
     }
     // Under `ulimit -f` the default action of SIGXFSZ is to kill the process. With a handler the write fails with
     // EFBIG and is reported. tokio keeps the handler after the drop.
-    drop(signal(SignalKind::from_raw(libc::SIGXFSZ))?);
+    drop(signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?);
     data_directory(&config.data)
         .with_context(|| format!("cannot create the data directory {}", config.data.display()))?;
     let chat = Arc::new(open(config).await?);
@@ -282,14 +283,9 @@ fn connections_max(limits: &Limits) -> usize {
     if limits.connections_max > 0 {
         return limits.connections_max;
     }
-    let descriptors = std::fs::read_to_string("/proc/self/limits")
-        .ok()
-        .and_then(|table| {
-            let line = table.lines().find(|line| line.starts_with("Max open files"))?;
-            line.split_whitespace().nth(3)?.parse::<usize>().ok()
-        })
-        .unwrap_or(1_024);
-    descriptors.saturating_sub(DESCRIPTORS_KEPT).max(1)
+    // Linux always has a limit of open files.
+    let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(1_024);
+    usize::try_from(descriptors).unwrap_or(usize::MAX).saturating_sub(DESCRIPTORS_KEPT).max(1)
 }
 
 /// The number of open connections.
