@@ -1,5 +1,6 @@
-//! Handlers that mean harm: each gets nothing but its own call's failure. The sender hears of an error with the request's
-//! name, the operator reads which limit, handler and version, and the next message, in this room and in others, goes on.
+//! Hostile handlers: each achieves nothing but the failure of its own call. The sender receives an error with the id of
+//! the request, the log names the limit, the handler and the version, and the next messages, in every room, are
+//! delivered.
 
 use anyhow::Context;
 use ondol_tests::{Client, Setup, TestResult, TestServer, guest, standard};
@@ -18,7 +19,8 @@ async fn hostile(handler: &str) -> TestResult<(TestServer, Client, Client)> {
     with(TestServer::setup(), handler, &format!("hostile_{handler}")).await
 }
 
-/// Says `word`, expects a fault, that the operator reads `told`, and that all goes on. Gives the operator's line.
+/// Sends `word`, expects a fault that is logged with `told`, and checks that the chat continues. Returns the line of
+/// the log.
 async fn faulty(
     (server, ann, ben): &mut (TestServer, Client, Client),
     handler: &str,
@@ -78,8 +80,7 @@ async fn a_handler_that_takes_handles_without_end_is_stopped() -> TestResult {
     Ok(())
 }
 
-/// The guest with `table.grow` in the place of the `memory.grow` that stands in for it: Rust has no word for it, and both
-/// are eight bytes long.
+/// The guest with `table.grow` in place of a `memory.grow` of the same eight bytes: Rust has no function for it.
 fn growing_its_table() -> TestResult<Vec<u8>> {
     // i32.const 0x7ab1e000, memory.grow 0
     const MEMORY: [u8; 8] = [0x41, 0x80, 0xc0, 0xc7, 0xd5, 0x07, 0x40, 0x00];
@@ -206,7 +207,7 @@ async fn an_events_handler_that_spins_is_stopped() -> TestResult {
     Ok(())
 }
 
-/// What goes on the wire is a handler's to write, so it may lie there; who said what, when and where it may not touch.
+/// A handler writes the payload, which may lie. The sender, the time and the room of a stored message are the host's.
 #[tokio::test]
 async fn a_forged_payload_changes_nothing_that_is_stored() -> TestResult {
     let (server, mut ann, _) = hostile("events").await?;
@@ -295,7 +296,7 @@ async fn a_client_that_makes_a_handler_spin_is_read_more_slowly() -> TestResult 
         ann.expect_error("handler_fault").await?;
     }
     assert!(began.elapsed().as_millis() >= 1_000, "{:?}", began.elapsed());
-    ben.expect_nothing_before("nobody else waits").await?;
+    ben.expect_nothing_before("the other room does not wait").await?;
     Ok(())
 }
 
