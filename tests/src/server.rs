@@ -190,7 +190,7 @@ impl TestServer {
     pub async fn deploy_rejected(&self, handler: &str, bytes: &[u8]) -> Result<String> {
         let mark = self.log.mark();
         handlers::place(&self.handlers(), handler, bytes)?;
-        self.log.line_since(mark, &["handler was not taken", &format!("handler={handler}")]).await
+        self.log.line_since(mark, &["rejected, keeping", &format!("handler={handler}")]).await
     }
 
     // ── the admin API ──

@@ -74,7 +74,7 @@ async fn without_messages() -> TestResult<TestServer> {
 #[tokio::test]
 async fn the_fallback_answers_under_the_settings_of_the_missing_handler() -> TestResult {
     let server = without_messages().await?;
-    let line = server.wait_for_log("handler has no version, the built-in handler answers in its place").await?;
+    let line = server.wait_for_log("has no version: its built-in handler answers").await?;
     assert!(line.contains("handler=messages") && line.contains("messages.wasm: it cannot be read"), "{line}");
     not_ready(&server, "messages does", &["messages"]).await?;
     let room = server.create_room("lobby").await?;
@@ -143,7 +143,7 @@ async fn broken_handlers_do_not_keep_the_server_from_starting() -> TestResult {
     let server = with_broken_files().await?;
     for handler in ["messages", "events"] {
         let named = format!("handler={handler} ");
-        let line = server.log().line_since(0, &["handler has no version", &named, ".wasm: it is"]).await;
+        let line = server.log().line_since(0, &["has no version", &named, ".wasm: it is"]).await;
         line.map_err(|error| error.context(handler))?;
     }
     not_ready(&server, "messages and events do", &["messages", "events"]).await?;
@@ -192,7 +192,7 @@ async fn a_file_repaired_while_the_server_is_down_is_deployed_at_its_start() -> 
     // A rejected file is checked again on request only.
     let mark = server.log().mark();
     server.signal("HUP")?;
-    let line = server.log().line_since(mark, &["handler was not taken, the built-in handler goes on"]).await?;
+    let line = server.log().line_since(mark, &["rejected, keeping the built-in handler"]).await?;
     assert!(line.contains("handler=events"), "{line}");
     fs::copy(guest("shouting_events"), server.handlers().join("mended"))?;
     let file = server.handlers().join("events.wasm");
@@ -209,7 +209,7 @@ async fn a_handler_that_is_broken_in_the_store_leaves_the_others_running() -> Te
     assert_eq!(Connection::open(server.database_file())?.execute(spoil, ["messages"])?, 1);
     fs::remove_dir_all(server.handlers())?;
     server.restart().await?;
-    let line = server.wait_for_log("handler has no version").await?;
+    let line = server.wait_for_log("has no version").await?;
     assert!(line.contains("handler=messages") && line.contains("broken in the store"), "{line}");
     not_ready(&server, "messages does", &["messages"]).await?;
     assert_eq!(hears(&server).await?["message"], "hi");

@@ -54,12 +54,12 @@ async fn an_odd_file_is_reported_once_and_can_be_replaced() -> TestResult {
         let file = server.handlers().join("events.wasm");
         fs::remove_file(&file)?;
         put(&file)?;
-        let line = server.log().line_since(mark, &["handler was not taken", "handler=events"]).await?;
-        assert!(line.contains(told) && line.contains("the standing version goes on"), "{line}");
+        let line = server.log().line_since(mark, &["rejected, keeping", "handler=events"]).await?;
+        assert!(line.contains(told) && line.contains("keeping version"), "{line}");
         // The change of another handler is noticed, and the odd file is not reported again.
         server.deploy("messages", guest("relaying_messages")).await?;
         let lines = server.log().since(mark);
-        let about = lines.iter().filter(|line| line.contains("handler was not taken")).count();
+        let about = lines.iter().filter(|line| line.contains("rejected, keeping")).count();
         assert_eq!(about, 1, "{lines:#?}");
         assert!(server.memory()? < before + GROWTH_MAX, "{told}: it took memory");
 
@@ -91,7 +91,7 @@ async fn an_odd_file_at_the_start_is_an_error_unless_there_is_a_stored_release()
                 put(&file)
             })
             .await?;
-        let line = server.wait_for_log("handler was not taken").await?;
+        let line = server.wait_for_log("rejected, keeping").await?;
         assert!(line.contains("handler=events") && line.contains(told), "{line}");
         server.get("/readyz").await?.expect(200)?;
     }

@@ -101,7 +101,7 @@ async fn the_history_records_a_failed_probation() -> TestResult {
 async fn the_log_of_a_failed_probation_contains_no_text_of_a_message() -> TestResult {
     let (server, _ann, _) = failed_probation().await?;
     let log = server.log().since(0).join("\n");
-    assert_eq!(log.matches("the version before answered instead").count(), 3, "{log}");
+    assert_eq!(log.matches("the baseline answered instead").count(), 3, "{log}");
     assert!(!log.contains("secret"), "a text is in the log");
     Ok(())
 }

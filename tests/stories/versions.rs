@@ -127,7 +127,7 @@ async fn a_file_that_changed_while_the_server_was_down_is_deployed_at_its_start(
     let relaying = active(&server, "messages").await?;
     handlers::place(&server.handlers(), "events", b"half a file")?;
     server.restart().await?;
-    server.wait_for_log("handler was not taken").await?;
+    server.wait_for_log("rejected, keeping").await?;
     fs::write(server.handlers().join("events.wasm"), handlers::read(&guest("shouting_events"))?)?;
     server.restart().await?;
     assert!(shouts(&server).await?);

@@ -83,7 +83,7 @@ async fn a_half_written_file_becomes_active_once_it_is_whole() -> TestResult {
     let file = server.handlers().join("events.wasm");
     let mark = server.log().mark();
     fs::write(&file, one)?;
-    server.log().line_since(mark, &["handler was not taken", "handler=events"]).await?;
+    server.log().line_since(mark, &["rejected, keeping", "handler=events"]).await?;
     unchanged(&mut ann).await?;
 
     fs::write(&file, &whole)?;
@@ -198,7 +198,7 @@ async fn each_rejected_file_is_logged_once() -> TestResult {
         server.deploy_rejected("events", format!("nonsense {number}").as_bytes()).await?;
     }
     let lines = server.log().since(mark);
-    let logged = lines.iter().filter(|line| line.contains("handler was not taken")).count();
+    let logged = lines.iter().filter(|line| line.contains("rejected, keeping")).count();
     assert_eq!(logged, 5, "{lines:#?}");
     unchanged(&mut ann).await
 }

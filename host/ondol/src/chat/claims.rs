@@ -1,5 +1,5 @@
-//! The client's own ids of messages that are on their way to the disk. A second frame with such an id stores nothing: it
-//! waits, and shares the first one's fate. Knows nothing of what the message says.
+//! The client's own ids of messages in flight. A second frame with such an id stores nothing: it waits, and gets the first
+//! one's outcome. Knows nothing of what the message says.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -18,11 +18,11 @@ pub(super) struct Claims(Mutex<HashMap<Id, Vec<Waiter>>>);
 /// A sender's second frame with the same message.
 pub(super) struct Waiter {
     pub(super) reply: Reply,
-    /// They are not told yet, so their frame is in flight like the first one.
+    /// The waiter's frame is in flight until it is answered, like the first one.
     pub(super) in_flight: InFlight,
 }
 
-/// An id that is one message's alone until that is stored or has failed. Dropped, it tells the waiters that the message was
+/// An id that belongs to one message until that is stored or has failed. Dropped, it tells the waiters that the message was
 /// not stored.
 pub(super) struct Claim {
     claims: Arc<Claims>,
@@ -30,7 +30,7 @@ pub(super) struct Claim {
 }
 
 impl Claims {
-    /// Claims an id. None: a message with it is on its way, and `waiter` hears what becomes of that.
+    /// Claims an id. An error: a message with it is in flight, and `waiter` gets its outcome.
     pub(super) fn claim(
         self: &Arc<Self>,
         sender: &str,
@@ -50,7 +50,7 @@ impl Claims {
         }
     }
 
-    /// Waits with a message that is on its way. The waiter comes back when none with that id is.
+    /// Waits for a message in flight. The waiter comes back when no message with that id is in flight.
     pub(super) fn wait(&self, sender: &str, client_id: &str, waiter: Waiter) -> Option<Waiter> {
         match self.lock().get_mut(&(sender.to_owned(), client_id.to_owned())) {
             Some(waiting) => {
@@ -72,7 +72,7 @@ impl Claim {
         self.take()
     }
 
-    /// The message has failed, for everyone who sent it. The id is free before the first of them hears so and tries again.
+    /// The message has failed, for everyone who sent it. The id is free before the first of them hears of it and tries again.
     pub(super) fn fail(mut self, error: &SayError, tell_first: impl FnOnce()) {
         let client_id = self.id.as_ref().map(|(_, client_id)| client_id.clone());
         let waiting = self.take();
@@ -93,7 +93,7 @@ impl Drop for Claim {
     }
 }
 
-/// Tells an error to all who sent a message.
+/// Answers every waiter with an error.
 fn tell(waiting: Vec<Waiter>, error: &SayError, client_id: Option<&str>) {
     for Waiter { reply, in_flight } in waiting {
         reply.failed(error.clone(), client_id);

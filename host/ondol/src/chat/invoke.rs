@@ -1,20 +1,20 @@
-//! Asking a release, and, when it fails, whoever answers instead: the release before, while a version of this one is on
-//! probation; else, where the operator wants that, a built-in handler. The operator hears of the fault either way. Knows
-//! nothing of who waits for the answer.
+//! The one door to the handlers on a message's way: a call of a release and, when that fails, its fallback. During probation
+//! the baseline answers; otherwise, where the operator set `failure = "default"`, the built-in handler does. Every fault is logged
+//! and counts toward probation. Knows nothing of who waits for the answer.
 
 use std::sync::Arc;
 
 use ondol_host_handlers::{Call, Cause, Fault, Release};
 use ondol_host_model::{Action, Frame, Message, Refusal, RequestId, RoomDraft, RoomId, RoomRequest, Speaker, User};
 
-/// What the operator reads of a fault that nobody else hears of.
-const BEFORE_ANSWERED: &str = "the version before answered instead";
+/// The end of the log line of a fault whose call was answered all the same.
+const BEFORE_ANSWERED: &str = "the baseline answered instead";
 const BUILT_IN_ANSWERED: &str = "the built-in handler answered instead";
 
-/// Where something was asked, and as what.
-type Asked<'a> = (Option<RoomId>, Option<&'a RequestId>);
+/// The room and the request of a call, for the log.
+type Origin<'a> = (Option<RoomId>, Option<&'a RequestId>);
 
-/// What room is made of a request.
+/// The room to create for a request.
 pub(super) fn create(
     release: &Release,
     id: &RequestId,
@@ -25,7 +25,7 @@ pub(super) fn create(
     with_fallback(release, (None, Some(id)), ask, || Call::Create(request.clone(), creator.cloned()), || None)
 }
 
-/// What becomes of a frame.
+/// What to do with a frame.
 pub(super) fn receive(
     release: &Release,
     request: &RequestId,
@@ -40,9 +40,9 @@ pub(super) fn receive(
 
 /// A message's event.
 pub(super) fn message(release: &Release, request: Option<&RequestId>, message: &Message) -> Result<String, Fault> {
-    let asked = (Some(message.room), request);
+    let origin = (Some(message.room), request);
     let call = || Call::Message(message.clone());
-    with_fallback(release, asked, |release| release.message(message), call, || release.message_instead(message))
+    with_fallback(release, origin, |release| release.message(message), call, || release.message_instead(message))
 }
 
 /// A refusal's event.
@@ -52,12 +52,12 @@ pub(super) fn refusal(
     room: RoomId,
     refusal: &Refusal,
 ) -> Result<String, Fault> {
-    let asked = (Some(room), Some(request));
+    let origin = (Some(room), Some(request));
     let call = || Call::Refusal(refusal.clone());
-    with_fallback(release, asked, |release| release.refusal(refusal), call, || release.refusal_instead(refusal))
+    with_fallback(release, origin, |release| release.refusal(refusal), call, || release.refusal_instead(refusal))
 }
 
-/// The event of a user who came.
+/// The event of a user who joined.
 pub(super) fn join(release: &Release, room: RoomId, user: &User) -> Result<Option<String>, Fault> {
     let call = || Call::Join(room, user.clone());
     with_fallback(release, (Some(room), None), |release| release.join(room, user), call, || release.join_instead(user))
@@ -77,7 +77,7 @@ pub(super) fn leave(release: &Release, room: RoomId, user: &User) -> Result<Opti
 
 fn with_fallback<T>(
     release: &Release,
-    (room, request): Asked<'_>,
+    (room, request): Origin<'_>,
     ask: impl Fn(&Release) -> Result<T, Fault>,
     call: impl FnOnce() -> Call,
     instead: impl FnOnce() -> Option<T>,
@@ -92,12 +92,12 @@ fn with_fallback<T>(
             release.held_against(&fault, &call());
             return Ok(answer);
         }
-        // Where there was no version before this one, it was the built-in handler that answered.
+        // Without a version, the baseline was the built-in handler.
         Some(Err(none)) if matches!(none.cause, Cause::NoVersion) => release.held_against(&fault, &call()),
         _ => {}
     }
     match instead() {
-        // That there is no version was told when that began.
+        // The log had it when the handler lost its version.
         Some(answer) if matches!(fault.cause, Cause::NoVersion) => Ok(answer),
         Some(answer) => {
             fault.log(room, request, BUILT_IN_ANSWERED);

@@ -1,4 +1,4 @@
-//! A connection in a room, as the edge holds it: what it says, and when it may say more. Knows nothing of what becomes of it.
+//! A connection in a room, as the edge holds it: what its client sends, and when the client may send more.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -31,8 +31,8 @@ impl Member {
         Self { handlers: Arc::clone(handlers), room, user, asker: Asker::new(outbox, flow) }
     }
 
-    /// Takes a frame that this connection's client sent. Returns when it may send the next, as far as the last one's cost is
-    /// concerned.
+    /// Handles a frame of this connection's client. Returns when the client may send the next, after a pause for one whose handler
+    /// failed at a high cost.
     pub async fn say(&self, frame: Frame<'_>) {
         self.asker.before_next();
         let release = self.handlers.for_room(self.room.id);
@@ -55,7 +55,7 @@ impl Member {
         }
     }
 
-    /// Ready when all that the client said has come to an end: the room has taken its events, or it was told why not.
+    /// Ready when every frame of the client has its outcome: its event is sent to the room, or its sender knows why not.
     pub fn poll_settled(&self, context: &Context<'_>) -> Poll<()> {
         self.asker.flow.poll_until(context, || self.asker.flow.bytes() == 0)
     }

@@ -1,10 +1,9 @@
-//! Which release a start begins with, and the watched directory.
+//! The release that a start begins with, and the watched directory.
 //!
-//! What was active when the process ended is active again, whoever made it so; its bytes come from the store. Only what is
-//! new in the directory or in the config's settings since they were last taken up is offered on top of it, as a deploy
-//! like any other. A stored release that is broken gives way to the one before it. Only where nothing is stored, or none
-//! of it works, do the three files decide, and then all three have to be good; or somebody has to stand in for those that
-//! are not: such a handler has no version until one passes the gate.
+//! The last active release is restored from the store. Files and settings that have changed since the directory was last read
+//! are then deployed on top of it, like any other change. A stored release that is broken gives way to the one before it. The
+//! three files decide only if the store holds no release that works, and then all three have to pass the admission checks,
+//! except those with a built-in fallback: such a handler has no version until one passes.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,7 +23,7 @@ use ondol_host_store::StoredRelease;
 /// How many releases are tried, the latest first, before a start gives up on the store.
 const TRIED_MAX: usize = 20;
 
-/// Whoever is recorded for what nobody asked for by name.
+/// The actor recorded for what the host does on its own.
 const HOST: &str = "host";
 
 /// The three files, as a start finds them.
@@ -47,8 +46,7 @@ struct Start<'a> {
 ///
 /// # Errors
 ///
-/// When neither the store nor the directory has three handlers that work, and nobody stands in for those that do not: every
-/// reason.
+/// When neither the store nor the directory has three handlers that work, and those that do not have no fallback: every reason.
 pub(super) fn open(
     pipeline: &Arc<ChatPipeline>,
     sandbox: Sandbox,
@@ -74,7 +72,7 @@ pub(super) fn open(
     for ((handler, file), known) in HandlerKind::ALL.into_iter().zip(files).zip(&mut known) {
         let file = file.ok();
         let taken = if first {
-            // It has just been held against the gate.
+            // It has just passed the admission checks, or failed them.
             !releases.handlers.current().lacks(handler) && releases.remember(handler, file.as_deref())
         } else {
             releases.news(handler, &seen, file.as_deref())
@@ -95,7 +93,7 @@ pub(super) fn follow(releases: &Arc<Releases>, directory: &Path, known: [Known; 
     watch(directory, bytes_max, known, move |handler, found| match found {
         Ok(bytes) => releases.offer_file(handler, Some(bytes), None),
         Err(error) => {
-            releases.not_taken(handler, &error.to_string());
+            releases.log_rejected(handler, &error.to_string());
             false
         }
     })
@@ -225,9 +223,9 @@ fn is_none(id: &str) -> bool {
     VersionId::read(id) == Some(VersionId::NONE)
 }
 
-/// Tells the operator who answers.
+/// Logs which handlers have no version.
 fn tell(lacking: &Lacking) {
     for (handler, reason) in lacking {
-        tracing::error!(%handler, reason, "handler has no version, the built-in handler answers in its place");
+        tracing::error!(%handler, reason, "handler {handler} has no version: its built-in handler answers: {reason}");
     }
 }

@@ -1,4 +1,5 @@
-//! What an operator asks for and changes. Everything here compiles or waits for the disk, and runs beside the workers.
+//! The operator's view: status, history, deploys, rollbacks, canary and shadow. Everything here compiles or waits for the disk,
+//! on threads for blocking work.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,10 +11,10 @@ use ondol_host_handlers::{CanaryRow, ShadowRow, Standing};
 use ondol_host_store::StoreError;
 
 const ACTIVE_ALREADY: &str = "these versions are active already";
-const NO_CANARY: &str = "no canary answers anywhere";
-const NO_SHADOW: &str = "no shadow runs";
+const NO_CANARY: &str = "there is no canary";
+const NO_SHADOW: &str = "there is no shadow";
 
-/// The operator's view of a chat.
+/// What an operator can ask of a chat and change in it.
 pub struct Operator {
     releases: Arc<Releases>,
     readiness: Arc<Readiness>,
@@ -65,16 +66,16 @@ impl Operator {
     ///
     /// # Errors
     ///
-    /// Every reason of the gate, or why it could not be recorded. What stood stands.
+    /// Every admission check that failed, or why the release is not recorded. The active release is unchanged.
     pub async fn deploy(&self, changes: Vec<HandlerChange>, request: ChangeRequest) -> Result<Changed, ReleaseError> {
         self.blocking(move |releases| releases.deploy(&changes, &request)).await
     }
 
-    /// Goes back.
+    /// Rolls back.
     ///
     /// # Errors
     ///
-    /// When there is nothing to go back to, or it does not work any more. What stood stands.
+    /// When there is no such release, or it does not work any more. The active release is unchanged.
     pub async fn roll_back(&self, target: RollbackTarget, request: ChangeRequest) -> Result<Changed, ReleaseError> {
         self.blocking(move |releases| releases.roll_back(&target, &request)).await
     }
@@ -89,11 +90,11 @@ impl Operator {
         done.unwrap_or(Err(ReleaseError::Store(StoreError::Closed)))
     }
 
-    /// Puts handlers into `percent` of a hundred rooms, all of them together.
+    /// Deploys handlers together as a canary to `percent` % of the rooms.
     ///
     /// # Errors
     ///
-    /// Every reason of the gate, or that nothing would change. What stood stands.
+    /// Every admission check that failed, or that nothing would change.
     pub async fn start_canary(
         &self,
         changes: Vec<HandlerChange>,
@@ -134,7 +135,7 @@ impl Operator {
         .await
     }
 
-    /// Ends the canary. Its rooms are answered as all others.
+    /// Ends the canary. The active release answers in its rooms again.
     ///
     /// # Errors
     ///
@@ -147,11 +148,11 @@ impl Operator {
         .await
     }
 
-    /// Gives handlers copies of what the active release is asked.
+    /// Starts a shadow: handlers that get copies of the active release's calls.
     ///
     /// # Errors
     ///
-    /// Every reason of the gate, or that nothing would differ.
+    /// Every admission check that failed, or that nothing would differ.
     pub async fn start_shadow(
         &self,
         changes: Vec<HandlerChange>,
@@ -164,13 +165,13 @@ impl Operator {
                 return Err(ReleaseError::Conflict(ACTIVE_ALREADY));
             }
             let (who, why) = (&request.who, &request.why);
-            tracing::info!(who, why, "a shadow answers copies of live calls");
+            tracing::info!(who, why, "shadow started by {who}: {why}");
             Ok(releases.handlers.trials().shadow)
         })
         .await
     }
 
-    /// How the shadow does.
+    /// The shadow's figures so far.
     ///
     /// # Errors
     ///
@@ -179,7 +180,7 @@ impl Operator {
         self.releases.handlers.trials().shadow.ok_or_else(|| ReleaseError::Unknown(NO_SHADOW.to_owned()))
     }
 
-    /// Ends the shadow, and gives what it came to.
+    /// Ends the shadow, and returns its figures.
     ///
     /// # Errors
     ///
@@ -188,7 +189,8 @@ impl Operator {
         self.blocking(move |releases| {
             let row = releases.handlers.stop_shadow();
             let row = row.ok_or_else(|| ReleaseError::Unknown(NO_SHADOW.to_owned()))?;
-            tracing::info!(who = request.who, why = request.why, "the shadow is over");
+            let (who, why) = (&request.who, &request.why);
+            tracing::info!(who, why, "shadow stopped by {who}: {why}");
             Ok(row)
         })
         .await

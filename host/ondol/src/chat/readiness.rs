@@ -11,7 +11,7 @@ use ondol_host_handlers::{Cause, Fault, HandlerKind, Handlers};
 /// How long an answer about readiness holds: asking more often costs nothing.
 const READY_HOLDS: Duration = Duration::from_millis(500);
 
-/// What keeps the chat from serving.
+/// Why the chat is not ready.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotReady {
     /// The handlers that do not answer.
@@ -100,7 +100,7 @@ impl Readiness {
 
 fn describe(fault: &Fault) -> String {
     match fault.cause {
-        Cause::NoVersion => format!("{} has no version, the built-in handler answers in its place", fault.handler),
+        Cause::NoVersion => format!("{} has no version, its built-in handler answers", fault.handler),
         _ => fault.to_string(),
     }
 }

@@ -1,5 +1,5 @@
-//! What the handlers ask of the store: that a release is on the disk before it counts, and that a version comes back as
-//! it was. The two do not know each other; here their words are turned into one another's.
+//! Releases and versions in the store: a release is on the disk before it is active, and a version comes back as it was
+//! deployed. Translates between the types of the handlers and of the store, which do not know each other.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -84,7 +84,7 @@ pub(super) fn source(pipeline: &ChatPipeline, handler: HandlerKind, id: &str) ->
 /// A sentence that says why it is not that any more.
 pub fn as_deployed(stored: Option<StoredVersion>, handler: HandlerKind, id: &str) -> Result<Source, String> {
     if id == VersionId::NONE.whole() {
-        return Err(format!("there is no version of {handler}: none has passed the gate yet"));
+        return Err(format!("there is no version of {handler}: none has passed the admission checks yet"));
     }
     let short = id.get(..12).unwrap_or(id);
     let StoredVersion { about, wasm } = stored.ok_or_else(|| format!("version {short} of {handler} is not kept"))?;

@@ -1,5 +1,5 @@
-//! Which versions answer, and how that changes: deploys by an operator or the directory, and the ways back. Everything
-//! here compiles or waits for the disk and runs beside the workers; one change at a time is prepared.
+//! The active versions, and how they change: deploys by an operator or the directory, and rollbacks. Everything here compiles
+//! or waits for the disk, on threads for blocking work; one change at a time is prepared.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -22,7 +22,7 @@ pub(super) struct Releases {
     preparing: Mutex<()>,
 }
 
-/// What is to become of one handler. What is not given stays as it stands.
+/// A change of one handler. A part that is not given stays as it is.
 #[derive(Clone, Debug)]
 pub struct HandlerChange {
     /// Which.
@@ -35,14 +35,14 @@ pub struct HandlerChange {
     pub cases: Option<String>,
 }
 
-/// Who wants a change, and why.
+/// Who asks for a change, and why.
 #[derive(Clone, Debug)]
 pub struct ChangeRequest {
     /// Who.
     pub who: String,
-    /// In their words.
+    /// Their reason.
     pub why: String,
-    /// Versions that are marked as bad are taken all the same, and have no probation.
+    /// Blocked versions are accepted, and there is no probation.
     pub forced: bool,
 }
 
@@ -71,8 +71,8 @@ pub struct Changed {
 /// Why nothing was changed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ReleaseError {
-    /// The gate has refused it: for each handler, why.
-    #[error("{}", told(.0))]
+    /// Admission checks failed: for each handler, why.
+    #[error("{}", describe(.0))]
     Refused(Vec<(HandlerKind, LoadError)>),
     /// Something speaks against one of its versions, or it could not be recorded.
     #[error(transparent)]
@@ -91,9 +91,9 @@ pub enum ReleaseError {
     Conflict(&'static str),
 }
 
-fn told(refused: &[(HandlerKind, LoadError)]) -> String {
-    let told: Vec<String> = refused.iter().map(|(handler, error)| format!("{handler}: {error}")).collect();
-    told.join("; ")
+fn describe(refused: &[(HandlerKind, LoadError)]) -> String {
+    let reasons: Vec<String> = refused.iter().map(|(handler, error)| format!("{handler}: {error}")).collect();
+    reasons.join("; ")
 }
 
 impl Releases {
@@ -115,7 +115,7 @@ impl Releases {
         self.change(changes, &self.why(request))
     }
 
-    /// Brings the parts through the gate, then makes them active together.
+    /// Runs the admission checks, then activates the changes together.
     fn change(&self, parts: &[HandlerChange], why: &Why) -> Result<Changed, ReleaseError> {
         let candidate = self.prove(parts, why)?;
         let changed = self.activate(&candidate, why)?;
@@ -126,7 +126,7 @@ impl Releases {
         Ok(changed)
     }
 
-    /// Brings the parts through the gate. What it refuses is recorded.
+    /// Runs the admission checks. A rejected change is recorded.
     pub(super) fn prove(&self, parts: &[HandlerChange], why: &Why) -> Result<Candidate, ReleaseError> {
         let _one_at_a_time = self.preparing.lock().unwrap_or_else(PoisonError::into_inner);
         let standing = self.handlers.standing();
@@ -141,7 +141,7 @@ impl Releases {
             {
                 *version = id;
             }
-            // What is active has been through the gate; new cases for it have not.
+            // The active version has passed the checks; new cases for it have not.
             if standing.release.version(part.handler) == id && part.cases.is_none() {
                 continue;
             }
@@ -155,9 +155,16 @@ impl Releases {
         let error = ReleaseError::Refused(refused);
         let release = release_store::new_release(versions, why);
         let (reason, kept) = (error.to_string(), release_store::kept(&self.pipeline.limits));
-        tracing::warn!(who = why.who, how = why.how.name(), why = why.why, reason, "a deploy was refused");
+        let Why { who, why: purpose, .. } = why;
+        tracing::warn!(
+            who,
+            how = why.how.name(),
+            why = purpose,
+            reason,
+            "deploy by {who} ({purpose}) rejected: {reason}"
+        );
         if let Err(error) = self.pipeline.store.record_refused(release, reason, kept) {
-            tracing::error!(%error, "a refused deploy could not be recorded");
+            tracing::error!(%error, "rejected deploy not recorded: {error}");
         }
         Err(error)
     }
@@ -169,7 +176,7 @@ impl Releases {
         Ok(Changed { number, changed, versions: release.versions() })
     }
 
-    /// A part, filled up with what stands.
+    /// The source of a change, completed from the active version.
     fn source(&self, part: &HandlerChange, standing: &Standing) -> Result<Source, ReleaseError> {
         let handler = part.handler;
         let settings = part.settings.clone().map(Arc::new);
@@ -183,7 +190,7 @@ impl Releases {
         Ok(Source { handler, wasm: stands.wasm, settings, cases: cases.or(stands.cases) })
     }
 
-    /// Takes what the directory or the config says of a handler, and logs what became of it. False: it was not taken.
+    /// Deploys what the directory or the config has for a handler, and logs the outcome. False: it was rejected.
     pub(super) fn offer_file(
         &self,
         handler: HandlerKind,
@@ -202,7 +209,7 @@ impl Releases {
         match self.change(std::slice::from_ref(&part), &why) {
             Ok(Changed { changed, .. }) => {
                 if !changed {
-                    tracing::debug!(%handler, "the handler's file holds the active version");
+                    tracing::debug!(%handler, "file of handler {handler} holds the active version");
                 }
                 self.remember(handler, part.wasm.as_deref())
             }
@@ -213,21 +220,24 @@ impl Releases {
                     }
                     other => other.to_string(),
                 };
-                self.not_taken(handler, &reason);
+                self.log_rejected(handler, &reason);
                 false
             }
         }
     }
 
-    /// Logs why a handler's file or settings were not taken, and who goes on.
-    pub(super) fn not_taken(&self, handler: HandlerKind, reason: &str) {
+    /// Logs why a handler's file or settings were rejected, and what answers instead.
+    pub(super) fn log_rejected(&self, handler: HandlerKind, reason: &str) {
         let standing = self.handlers.current().version(handler);
-        let goes_on =
-            if standing == VersionId::NONE { "the built-in handler goes on" } else { "the standing version goes on" };
-        tracing::error!(%handler, reason, %standing, "handler was not taken, {goes_on}");
+        let kept = if standing == VersionId::NONE {
+            "keeping the built-in handler".to_owned()
+        } else {
+            format!("keeping version {standing}")
+        };
+        tracing::error!(%handler, reason, %standing, "handler {handler} rejected, {kept}: {reason}");
     }
 
-    /// Remembers that a file, or that there was none, and the config's settings were taken up.
+    /// Remembers the file, or that there was none, and the config's settings as deployed.
     pub(super) fn remember(&self, handler: HandlerKind, file: Option<&[u8]>) -> bool {
         let file = match file {
             Some(bytes) => release_store::sha256(bytes),
@@ -236,7 +246,7 @@ impl Releases {
         if let Err(error) =
             self.pipeline.store.remember_seen(release_store::seen(handler, &file, self.config_of(handler)))
         {
-            tracing::warn!(%handler, %error, "the next start will offer the handler's file once more");
+            tracing::warn!(%handler, %error, "file of handler {handler} not remembered: the next start will deploy it again: {error}");
         }
         true
     }
@@ -247,7 +257,7 @@ impl Releases {
         seen.into_iter().find(of_handler).map(|seen| seen.sha256).unwrap_or_default()
     }
 
-    /// Does not wait for what is being prepared: a way back has to be quick.
+    /// Does not wait for a change that is being prepared: a rollback has to be quick.
     pub(super) fn roll_back(&self, target: &RollbackTarget, request: &ChangeRequest) -> Result<Changed, ReleaseError> {
         let mut why = Why {
             who: request.who.clone(),
@@ -285,7 +295,7 @@ impl Releases {
         Ok(candidate)
     }
 
-    /// The release to go back to.
+    /// The release to roll back to.
     fn release(&self, target: &RollbackTarget) -> Result<StoredRelease, ReleaseError> {
         let store = &self.pipeline.store;
         if let RollbackTarget::Release(number) = target {
@@ -301,7 +311,7 @@ impl Releases {
         }
         let active = store.active_release()?;
         let active = active.ok_or_else(|| ReleaseError::Unknown("no release is recorded as active".to_owned()))?;
-        // After a step back the next one goes further back, not forth again.
+        // Repeated rollbacks step further back.
         let from = active.back_to.unwrap_or(active.number);
         let good = |release: &StoredRelease| {
             let marked = |id: &String| VersionId::read(id).is_some_and(|id| self.handlers.evidence(id).is_some());
@@ -314,7 +324,7 @@ impl Releases {
         found.ok_or_else(|| ReleaseError::Unknown("there is no release before the active one".to_owned()))
     }
 
-    /// The handler that has a version now, and had none in that release: so there is nothing to go back to.
+    /// A handler that has a version now and had none in that release: there is nothing to roll back to.
     fn lacking(&self, release: &StoredRelease) -> Option<HandlerKind> {
         let current = self.handlers.current();
         let lacked = |id: &String| VersionId::read(id) == Some(VersionId::NONE);
@@ -337,7 +347,7 @@ impl Releases {
         }
     }
 
-    /// Takes up what is new of one handler since its file and its settings were last taken up. False: it was not taken.
+    /// Deploys what has changed in a handler's file and settings since they were last deployed. False: it was rejected.
     pub(super) fn news(&self, handler: HandlerKind, seen: &[Seen], file: Option<&[u8]>) -> bool {
         // Whatever is there is new to a handler that has no version.
         let lacking = self.handlers.current().lacks(handler);

@@ -1,4 +1,4 @@
-//! What the one who said something hears back, when it is not simply its event: a refusal, or that it failed.
+//! The answer to a frame or a request, where it is not simply its event: a refusal or an error.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,19 +15,19 @@ use ondol_host_model::{Message, Refusal, RequestId, RoomId};
 use ondol_host_process::worker;
 use ondol_host_rooms::{Flow, Outbox};
 
-/// Why something that was said has come to nothing.
+/// Why a frame is not stored or sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SayError {
-    /// A considered no.
+    /// A handler or the host refuses it.
     #[error("{}", .0.message)]
     Refused(Refusal),
-    /// A handler failed. The operator's log has the rest.
+    /// A handler failed. The log has the reason.
     #[error("the server failed to handle this message")]
     HandlerFault,
     /// It could not be stored.
     #[error("the message could not be stored")]
     NotStored,
-    /// Too much waits already.
+    /// A queue is full.
     #[error("too many messages are waiting, try again")]
     Busy,
 }
@@ -52,13 +52,13 @@ pub(super) struct Reply {
 }
 
 enum To {
-    /// A connection, as an event. What is stored it hears with the room.
+    /// A connection, as an event. It hears of a stored message with its room.
     Socket(Arc<Asker>),
-    /// Somebody who waits for it.
+    /// An HTTP request.
     Waiting(oneshot::Sender<Result<Option<Message>, Unsaid>>),
 }
 
-/// Why something came to nothing, and the client's own id for it.
+/// Why a frame is not stored or sent, and the client's own id for it.
 #[derive(Debug)]
 pub(super) struct Unsaid {
     pub(super) error: SayError,
@@ -86,15 +86,14 @@ impl Asker {
         Arc::new(Self { outbox, flow, frames: AtomicU64::new(0), pause: Pause::default() })
     }
 
-    /// The way back for the answer to its next frame. Its frames come one after another, so nobody else counts meanwhile.
+    /// The reply to its next frame. Its frames come one after another, so this alone counts them.
     pub(super) fn next(self: &Arc<Self>) -> Reply {
         let number = self.frames.load(Ordering::Relaxed) + 1;
         self.frames.store(number, Ordering::Relaxed);
         Reply { to: To::Socket(Arc::clone(self)), request: RequestId::Frame(self.outbox.id, number) }
     }
 
-    /// Before its next frame is handled. That may well be as costly as the last one, so it is no worker's business; nor is the
-    /// one after it, if it was.
+    /// Hands the worker off before a frame that may be as costly as the last one.
     pub(super) fn before_next(&self) {
         let costly = &self.pause.costly;
         if costly.load(Ordering::Relaxed) && costly.swap(false, Ordering::Relaxed) {
@@ -102,7 +101,7 @@ impl Asker {
         }
     }
 
-    /// Waits until its next frame may be taken.
+    /// Waits out the pause after a costly frame.
     pub(super) async fn rest(&self) {
         let ms = &self.pause.ms;
         if ms.load(Ordering::Relaxed) > 0 {
@@ -119,7 +118,7 @@ impl Pause {
 }
 
 impl Reply {
-    /// To somebody who waits for it.
+    /// A reply to an HTTP request.
     pub(super) fn waiting(answer: oneshot::Sender<Result<Option<Message>, Unsaid>>, request: RequestId) -> Self {
         Self { to: To::Waiting(answer), request }
     }
@@ -147,7 +146,7 @@ impl Reply {
         }
     }
 
-    /// There was nothing to store, and what there was is done.
+    /// The frame is handled and stores nothing.
     pub(super) fn done(self) {
         if let To::Waiting(waiting) = self.to {
             let _ = waiting.send(Ok(None));
@@ -161,7 +160,7 @@ impl Reply {
             To::Socket(asker) => match invoke::refusal(release, &self.request, room, &refusal) {
                 Ok(payload) => send(&asker.outbox, &named(payload, client_id)),
                 Err(fault) => {
-                    fault.log(Some(room), Some(&self.request), "its sender hears the host's own words of a refusal");
+                    fault.log(Some(room), Some(&self.request), "its sender gets the refusal in the host's own words");
                     let event = error_event("invalid_request", &refusal.message, &refusal.code, client_id, None);
                     send(&asker.outbox, &event);
                 }
@@ -169,10 +168,10 @@ impl Reply {
         }
     }
 
-    /// A handler failed at it. A connection whose frame cost much time is read more slowly: its next one is taken
+    /// A handler failed at it. A connection whose frame cost much time is read more slowly: its next one is read
     /// after `pause_ms`.
     pub(super) fn faulted(self, room: RoomId, fault: &Fault, pause_ms: u64, client_id: Option<&str>) {
-        fault.log(Some(room), Some(&self.request), "its sender hears of an error");
+        fault.log(Some(room), Some(&self.request), "its sender gets an error");
         if let To::Socket(asker) = &self.to
             && fault.was_costly()
         {
@@ -222,8 +221,7 @@ pub(super) fn send(outbox: &Outbox, payload: &str) {
     outbox.send(&run.freeze());
 }
 
-/// The error event in the host's own words, for when no handler can write it. With the request's name, where the
-/// operator's log has it too.
+/// The error event in the host's own words, where no handler can write it. `request_id` is there when the log has it too.
 fn error_event(
     error_type: &str,
     message: &str,

@@ -1,5 +1,4 @@
-//! What an operator asks about: which versions answer, which are kept, how it came to that, and how two differ. Changes
-//! nothing.
+//! Reports for an operator: the active versions, those that are kept, the history, and how two versions differ.
 
 use std::collections::{BTreeMap, BTreeSet};
 
