@@ -67,7 +67,7 @@ async fn the_status_describes_a_fault() -> TestResult {
     assert!(cause.contains("it panicked at ") && cause.contains(": the trap that was asked for"), "{fault}");
     assert!(fault["backtrace"].to_string().contains("chat/events@0.2.0#message"), "{fault}");
     assert_eq!(fault["printed"], json!(["a line for stdout", "a line for stderr"]));
-    assert_eq!(fault["outcome"], "its sender hears of an error");
+    assert_eq!(fault["outcome"], "its sender gets an error");
     Ok(())
 }
 
