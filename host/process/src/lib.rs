@@ -1,5 +1,5 @@
-//! What the crates of the host share of the process itself: [`worker`] the runtime's worker threads, [`exit`] an end before its
-//! time. Knows nothing of the chat.
+//! The process itself, as the host's crates share it: [`worker`] hands a worker thread's tasks off, [`exit`] ends the
+//! process at once. Knows nothing of the chat.
 
 pub mod exit;
 pub mod worker;

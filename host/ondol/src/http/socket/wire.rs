@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use rustix::net::{SendFlags, send};
 use tokio::net::tcp::OwnedWriteHalf;
 
-use crate::chat::{Outbox, Wire};
+use crate::chat::{FrameSink, Outbox};
 
 /// The socket, once it is there.
 #[derive(Default)]
@@ -18,12 +18,12 @@ pub(super) struct SocketWire {
 impl SocketWire {
     pub(super) fn with_outbox(outbox_bytes_max: usize) -> (Arc<Self>, Arc<Outbox>) {
         let wire = Arc::new(Self::default());
-        let outbox = Outbox::new(Arc::clone(&wire) as Arc<dyn Wire>, outbox_bytes_max);
+        let outbox = Outbox::new(Arc::clone(&wire) as Arc<dyn FrameSink>, outbox_bytes_max);
         (wire, Arc::new(outbox))
     }
 }
 
-impl Wire for SocketWire {
+impl FrameSink for SocketWire {
     /// Writes without asking tokio whether the socket is writable, which would cost as much as all else here. A full
     /// socket goes through tokio, which then says when there is room again.
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
