@@ -1,11 +1,12 @@
-//! What surrounds a server: a log that nobody reads, the environment of a cluster, files that others must not open.
+//! The surroundings of a server: a log without a reader, the environment of a cluster, files that other users must not
+//! open.
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
 use futures_util::future::try_join_all;
 use ondol_tests::{TestResult, TestServer};
 
-/// A server whose log is full: nobody reads it, and more was logged than a pipe and the queue hold.
+/// A server whose log is full: it has no reader, and more was logged than a pipe and the queue hold.
 async fn with_a_full_log() -> TestResult<TestServer> {
     let setup = TestServer::setup().stalls_its_log().limit("log_queue_max", 10).limit("shutdown_grace_ms", 2_000);
     let server = setup.flag("--log").flag("debug").start().await?;
@@ -65,7 +66,7 @@ async fn variables_of_a_cluster_are_ignored() -> TestResult {
         .env("ONDOL_SERVICE_PORT", "8000")
         .env("ONDOL_SERVICE_PORT_HTTP", "8000");
     let server = setup.start().await?;
-    let line = server.wait_for_log("are ignored: ONDOL_PORT, ").await?;
+    let line = server.wait_for_log("or a Docker link: ONDOL_PORT, ").await?;
     assert!(line.contains("ONDOL_PORT_8000_TCP_ADDR") && line.contains("ONDOL_SERVICE_PORT_HTTP"), "{line}");
 
     for (name, value) in [("ONDOL_PORT", "8000"), ("ONDOL_SERVICES_HOST", "x"), ("ONDOL_PORT_X_TCP", "x")] {
@@ -96,7 +97,7 @@ async fn an_open_data_directory_is_reported_and_left_alone() -> TestResult {
     let mut server = TestServer::start().await?;
     let data = server.data();
     server.restart_after(|| Ok(fs::set_permissions(&data, fs::Permissions::from_mode(0o755))?)).await?;
-    server.wait_for_log("can be opened by other users (mode 0755)").await?;
+    server.wait_for_log("is open to other users (mode 0755)").await?;
     assert_eq!(fs::metadata(&data)?.permissions().mode() & 0o777, 0o755);
     Ok(())
 }

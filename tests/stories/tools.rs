@@ -1,4 +1,4 @@
-//! The command line: each command, what it prints, and what it exits with.
+//! The command line: the output and the exit status of each command.
 
 use std::{fs, path::Path};
 
@@ -9,7 +9,7 @@ fn text(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// The words of `ondol check` on the handlers that are shipped, with a config of these lines.
+/// Runs `ondol check` on the shipped handlers, with a config of these lines.
 fn check(config: &str, environment: &[(&str, &str)]) -> TestResult<ondol_tests::command::Output> {
     let home = tempfile::tempdir()?;
     let file = home.path().join("ondol.toml");
@@ -92,7 +92,7 @@ fn check_says_which_missing_handlers_have_a_fallback() -> TestResult {
     let (file, empty) = (text(&home.path().join("ondol.toml")), text(home.path()));
     fs::write(&file, "failure = { messages = \"default\" }")?;
     let checked = ondol(&["check", "--config", &file, "--data", &empty, "--handlers", &empty])?;
-    checked.expect_parts(1, &["wrong  rooms", "wrong  events", "messages: a server starts all the same"])?;
+    checked.expect_parts(1, &["wrong  rooms", "wrong  events", "messages: the server would start anyway"])?;
     assert!(!checked.stdout.contains("events: a server") && !checked.stdout.contains("rooms: a server"), "{checked:?}");
     Ok(())
 }
@@ -168,7 +168,7 @@ fn inspect_recognizes_files_that_are_not_components() -> TestResult {
 
 const ANN: &str = r#"{"id": "u1", "nickname": "민지", "email": "minji@example.com", "profile-url": null}"#;
 
-/// One call of the messages handler that is shipped.
+/// Calls the shipped messages handler.
 fn receive(frame: &str, more: &[&str]) -> TestResult<ondol_tests::command::Output> {
     let arguments = format!("[{ANN}, 1, {frame}]");
     let file = text(&standard("messages"));

@@ -11,7 +11,6 @@ pub(crate) mod fallback;
 pub(crate) mod fault;
 pub(crate) mod fault_history;
 pub(crate) mod instance;
-pub(crate) mod json;
 pub(crate) mod kind;
 pub(crate) mod limits;
 pub(crate) mod output;

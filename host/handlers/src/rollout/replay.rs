@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ondol_host_model::{
-    Action, Draft, Frame, Message, Refusal, Room, RoomDraft, RoomId, RoomRequest, Speaker, Standing, User,
+    Action, Draft, Frame, Message, OnExistingRoom, Refusal, Room, RoomDraft, RoomId, RoomRequest, Speaker, User,
 };
 use serde_json::{Value as Json, json};
 
@@ -240,10 +240,10 @@ impl ReplayAnswer {
     /// Its fields.
     fn inner(&self) -> Json {
         match self {
-            Self::Room(RoomDraft { name, standing }) => {
-                let standing = match standing {
-                    Standing::Reuse => "reuse",
-                    Standing::Refuse => "refuse",
+            Self::Room(RoomDraft { name, on_existing }) => {
+                let standing = match on_existing {
+                    OnExistingRoom::Reuse => "reuse",
+                    OnExistingRoom::Refuse => "refuse",
                 };
                 json!({ "name": name, "standing": standing })
             }

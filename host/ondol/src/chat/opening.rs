@@ -63,7 +63,7 @@ pub(super) fn open(
         files: HandlerKind::ALL
             .map(|handler| read_handler(&config.handlers, handler, config.limits.handler_file_bytes_max)),
     };
-    let seen = pipeline.store.seen()?;
+    let seen = pipeline.store.releases().directory_snapshots()?;
     let (handlers, first) = match start.by_store()? {
         Some(handlers) => (handlers, false),
         None => start.by_files()?,
@@ -108,8 +108,8 @@ pub(super) fn follow(
 impl Start<'_> {
     /// The active release of the store, or the latest before it that still works.
     fn by_store(&self) -> anyhow::Result<Option<Handlers>> {
-        let store = &self.pipeline.store;
-        let Some(active) = store.active_release()? else { return Ok(None) };
+        let history = self.pipeline.store.releases();
+        let Some(active) = history.active()? else { return Ok(None) };
         let blocked = release_store::blocked(self.pipeline)?;
         let broken = match self.restore(&active, false) {
             Ok((candidate, lacking)) => {
@@ -127,7 +127,7 @@ impl Start<'_> {
             "release {} is broken, looking for an earlier one: {broken}",
             active.number
         );
-        for release in store.releases_that_ran(Some(active.number), TRIED_MAX)? {
+        for release in history.list_admitted(Some(active.number), TRIED_MAX)? {
             let ran = matches!(release.outcome.as_str(), "replaced" | "rolled_back");
             let is_blocked = release.versions.iter().any(|id| blocked.keys().any(|version| version.whole() == *id));
             if !ran
@@ -177,7 +177,7 @@ impl Start<'_> {
         });
         let reasons: Vec<&str> = lacking.iter().map(|(_, reason)| reason.as_str()).collect();
         anyhow::ensure!(is_complete, "{}", reasons.join("; "));
-        let is_first = self.pipeline.store.active_release()?.is_none();
+        let is_first = self.pipeline.store.releases().active()?.is_none();
         let provenance = Provenance {
             actor: "directory".to_owned(),
             trigger: if is_first { Trigger::First } else { Trigger::Fallback },
@@ -192,7 +192,7 @@ impl Start<'_> {
 
     /// What still works of the release that was active, with the built-in handlers for the others.
     fn by_remains(&self) -> anyhow::Result<Option<Handlers>> {
-        let Some(active) = self.pipeline.store.active_release()? else { return Ok(None) };
+        let Some(active) = self.pipeline.store.releases().active()? else { return Ok(None) };
         let Ok((candidate, lacking)) = self.restore(&active, true) else { return Ok(None) };
         let reasons: Vec<&str> = lacking.iter().map(|(_, reason)| reason.as_str()).collect();
         let handlers = self.fall_back(&candidate, &active, &reasons.join("; "), None)?;

@@ -11,11 +11,11 @@ use super::room_queue::ChatPipeline;
 use crate::config::Limits;
 use ondol_host_handlers::{Activation, HandlerKind, Ledger, Provenance, SettingsMap, Source, Trigger, VersionId};
 use ondol_host_model::Timestamp;
-use ondol_host_store::{AboutVersion, Kept, NewRelease, Seen, StoreError, StoredVersion};
+use ondol_host_store::{AboutVersion, DirectorySnapshot, ReleaseRecord, Retention, StoreError, StoredVersion};
 
 /// How much of the history is kept.
-pub(super) fn kept(limits: &Limits) -> Kept {
-    Kept { versions_max: limits.versions_kept_max, releases_max: limits.releases_kept_max }
+pub(super) fn retention(limits: &Limits) -> Retention {
+    Retention { versions_max: limits.versions_kept_max, releases_max: limits.releases_kept_max }
 }
 
 /// A ledger that is the store.
@@ -24,7 +24,7 @@ pub(super) fn ledger(pipeline: &Arc<ChatPipeline>) -> Ledger {
     Ledger {
         record: Box::new(move |activation| record(&recording, activation).map_err(|error| error.to_string())),
         block: Box::new(move |version, evidence| {
-            let blocked = blocking.store.mark_version(version.whole(), evidence.map(str::to_owned));
+            let blocked = blocking.store.releases().set_blocked(version.whole(), evidence.map(str::to_owned));
             blocked.map_err(|error| error.to_string())
         }),
     }
@@ -32,20 +32,20 @@ pub(super) fn ledger(pipeline: &Arc<ChatPipeline>) -> Ledger {
 
 fn record(pipeline: &ChatPipeline, activation: &Activation<'_>) -> Result<u64, StoreError> {
     let fresh = activation.fresh.iter().map(stored_version).collect();
-    pipeline.store.record_release(
+    pipeline.store.releases().record(
         fresh,
         new_release(activation.versions, activation.provenance),
-        kept(&pipeline.limits),
+        retention(&pipeline.limits),
     )
 }
 
 /// Keeps versions whole.
 pub(super) fn keep(pipeline: &ChatPipeline, sources: &[Source]) -> Result<(), StoreError> {
-    sources.iter().try_for_each(|source| pipeline.store.keep_version(stored_version(source)))
+    sources.iter().try_for_each(|source| pipeline.store.releases().save_version(stored_version(source)))
 }
 
 /// A release as it is recorded.
-pub(super) fn new_release(versions: [VersionId; 3], provenance: &Provenance) -> NewRelease {
+pub(super) fn new_release(versions: [VersionId; 3], provenance: &Provenance) -> ReleaseRecord {
     let Provenance { actor, trigger, reason, back_to, .. } = provenance;
     let (left, left_detail) = match trigger {
         Trigger::First | Trigger::Directory | Trigger::Deploy => ("replaced", None),
@@ -54,14 +54,14 @@ pub(super) fn new_release(versions: [VersionId; 3], provenance: &Provenance) -> 
         }
         Trigger::Fallback => ("broken", Some(format!("it did not start again: {reason}"))),
     };
-    NewRelease {
+    ReleaseRecord {
         versions: versions.map(|version| version.whole()),
-        who: actor.clone(),
-        how: trigger.name().to_owned(),
-        why: reason.clone(),
+        actor: actor.clone(),
+        trigger: trigger.name().to_owned(),
+        reason: reason.clone(),
         back_to: *back_to,
-        left: left.to_owned(),
-        left_detail,
+        previous_outcome: left.to_owned(),
+        previous_detail: left_detail,
     }
 }
 
@@ -81,7 +81,7 @@ fn stored_version(source: &Source) -> StoredVersion {
 
 /// A kept version as it was deployed, or why it is not that any more.
 pub(super) fn source(pipeline: &ChatPipeline, handler: HandlerKind, id: &str) -> Result<Source, String> {
-    let stored = pipeline.store.version(id.to_owned()).map_err(|error| error.to_string())?;
+    let stored = pipeline.store.releases().version(id).map_err(|error| error.to_string())?;
     as_deployed(stored, handler, id)
 }
 
@@ -107,13 +107,13 @@ pub fn as_deployed(stored: Option<StoredVersion>, handler: HandlerKind, id: &str
 
 /// The blocked versions, with the evidence.
 pub(super) fn blocked(pipeline: &ChatPipeline) -> Result<HashMap<VersionId, String>, StoreError> {
-    let blocked = pipeline.store.bad_versions()?;
+    let blocked = pipeline.store.releases().blocked_versions()?;
     Ok(blocked.into_iter().filter_map(|(id, evidence)| Some((VersionId::read(&id)?, evidence))).collect())
 }
 
 /// What the directory and the config say of a handler.
-pub(super) fn seen(handler: HandlerKind, file: &str, settings: &SettingsMap) -> Seen {
-    Seen { handler: handler.name().to_owned(), sha256: file.to_owned(), settings: settings_json(settings) }
+pub(super) fn directory_snapshot(handler: HandlerKind, file: &str, settings: &SettingsMap) -> DirectorySnapshot {
+    DirectorySnapshot { handler: handler.name().to_owned(), sha256: file.to_owned(), settings: settings_json(settings) }
 }
 
 /// 64 hexadecimal digits.
