@@ -120,7 +120,8 @@ impl Admission {
 
     fn version<E: Exports>(&self, component: &Component, source: &Source) -> Result<Version<E>, AdmissionError> {
         let linked = link(&self.sandbox, component)?;
-        Ok(Version::new(&source.wasm, linked, &source.settings, &self.sandbox))
+        let version = Version::new(&source.wasm, linked, &source.settings, &self.sandbox);
+        version.map_err(|error| AdmissionError::because(Stage::Exports, format!("{error:#}")))
     }
 
     /// Runs the cases that came with a version, each under its own settings, as `ondol test` does.

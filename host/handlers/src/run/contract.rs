@@ -1,56 +1,72 @@
-//! The types of `wit/` as they cross into a component and out of it. What goes in is borrowed and what comes out is
-//! owned, so a call copies each text once each way. Knows nothing of instances, limits or releases.
+//! The contract of `wit/` as Rust types, which `bindgen!` makes, and the model's types as they cross into a component
+//! and out of it. What goes in is borrowed and what comes out is owned, so a call copies each text once each way. Knows
+//! nothing of instances, limits or releases.
 
-use wasmtime::component::{ComponentType, Lift, Lower};
+use ondol_host_model::{self as model, OnExistingRoom};
 
-use ondol_host_model::{self as model, Action, Draft, Frame, MessageId, OnExistingRoom, Refusal, RoomDraft};
-
-/// The version of `wit/` that this host speaks, as in `ondol:chat/messages@0.2.0`.
-pub(crate) const PACKAGE_VERSION: &str = "0.2.0";
-
-/// `types.user`, going in.
-#[derive(Clone, Copy, ComponentType, Lower)]
-#[component(record)]
-pub(crate) struct User<Text> {
-    id: Text,
-    nickname: Text,
-    email: Text,
-    #[component(name = "profile-url")]
-    profile_url: Option<Text>,
+/// What a handler may import.
+#[allow(missing_docs, reason = "made by bindgen!")]
+mod imports {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        interfaces: "import ondol:chat/settings@0.2.0; import ondol:chat/users@0.2.0;",
+        imports: { default: trappable },
+    });
 }
 
-impl<'a> From<&'a model::User> for User<&'a str> {
+/// What `rooms` and `messages` export, whose refusals come out. `unused` is never looked for: it has `message` in a
+/// signature, because bindgen! borrows in a record that no function takes but writes no lifetime for it.
+#[allow(unsafe_code, missing_docs, reason = "made by bindgen!, which checks the types of what it calls unchecked")]
+mod answers {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        interfaces: "
+            export ondol:chat/rooms@0.2.0;
+            export ondol:chat/messages@0.2.0;
+            export unused: interface {
+                use ondol:chat/types@0.2.0.{message};
+                unused: func(of: message);
+            }
+        ",
+        ownership: Borrowing { duplicate_if_necessary: true },
+    });
+}
+
+/// What `events` exports, whose refusals go in. Apart from the others, because bindgen! writes code that does not compile
+/// for a borrowed type that is the error of a result as well.
+#[allow(unsafe_code, missing_docs, reason = "made by bindgen!, which checks the types of what it calls unchecked")]
+mod payloads {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        interfaces: "export ondol:chat/events@0.2.0;",
+        ownership: Borrowing { duplicate_if_necessary: false },
+    });
+}
+
+pub(crate) use answers::exports::ondol::chat::{messages, rooms};
+pub(crate) use imports::ondol::chat::{settings, users};
+pub(crate) use payloads::exports::ondol::chat::events;
+
+impl<'a> From<&'a model::User> for rooms::User<'a> {
     fn from(user: &'a model::User) -> Self {
         Self { id: &user.id, nickname: &user.nickname, email: &user.email, profile_url: user.profile_url.as_deref() }
     }
 }
 
-/// What an import answers may not be borrowed.
-impl From<&model::User> for User<String> {
+impl<'a> From<&'a model::User> for events::User<'a> {
+    fn from(user: &'a model::User) -> Self {
+        Self { id: &user.id, nickname: &user.nickname, email: &user.email, profile_url: user.profile_url.as_deref() }
+    }
+}
+
+impl From<&model::User> for users::User {
     fn from(user: &model::User) -> Self {
         let model::User { id, nickname, email, profile_url } = user.clone();
         Self { id, nickname, email, profile_url }
     }
 }
 
-/// `types.message`, going in.
-#[derive(Clone, Copy, ComponentType, Lower)]
-#[component(record)]
-pub(crate) struct Message<'a> {
-    id: u64,
-    room: u64,
-    seq: u64,
-    sender: u64,
-    text: &'a str,
-    #[component(name = "client-id")]
-    client_id: Option<&'a str>,
-    parent: Option<u64>,
-    extra: Option<&'a str>,
-    #[component(name = "created-at")]
-    created_at: u64,
-}
-
-impl<'a> From<&'a model::Message> for Message<'a> {
+impl<'a> From<&'a model::Message> for events::Accepted<'a> {
     fn from(message: &'a model::Message) -> Self {
         let draft = &message.draft;
         Self {
@@ -67,132 +83,46 @@ impl<'a> From<&'a model::Message> for Message<'a> {
     }
 }
 
-/// `types.refusal`, coming out.
-#[derive(ComponentType, Lift)]
-#[component(record)]
-pub(crate) struct RefusalOut {
-    code: String,
-    message: String,
-    field: Option<String>,
-}
-
-impl From<RefusalOut> for Refusal {
-    fn from(out: RefusalOut) -> Self {
-        Self { code: out.code, message: out.message, field: out.field }
+impl From<messages::Refusal> for model::Refusal {
+    fn from(refusal: messages::Refusal) -> Self {
+        Self { code: refusal.code, message: refusal.message, field: refusal.field }
     }
 }
 
-/// `types.refusal`, going in.
-#[derive(Clone, Copy, ComponentType, Lower)]
-#[component(record)]
-pub(crate) struct RefusalIn<'a> {
-    code: &'a str,
-    message: &'a str,
-    field: Option<&'a str>,
-}
-
-impl<'a> From<&'a Refusal> for RefusalIn<'a> {
-    fn from(refusal: &'a Refusal) -> Self {
+impl<'a> From<&'a model::Refusal> for events::Refused<'a> {
+    fn from(refusal: &'a model::Refusal) -> Self {
         Self { code: &refusal.code, message: &refusal.message, field: refusal.field.as_deref() }
     }
 }
 
-/// `rooms.request`, going in.
-#[derive(Clone, Copy, ComponentType, Lower)]
-#[component(record)]
-pub(crate) struct Request<'a> {
-    pub(crate) name: Option<&'a str>,
-    #[component(name = "post-id")]
-    pub(crate) post_id: Option<u64>,
-    pub(crate) creator: Option<User<&'a str>>,
-}
-
-/// `rooms.standing`, coming out.
-#[derive(Clone, Copy, ComponentType, Lift)]
-#[component(enum)]
-#[repr(u8)]
-#[allow(dead_code, reason = "only `Lift` makes one")]
-pub(crate) enum StandingOut {
-    #[component(name = "reuse")]
-    Reuse,
-    #[component(name = "refuse")]
-    Refuse,
-}
-
-/// `rooms.room-draft`, coming out.
-#[derive(ComponentType, Lift)]
-#[component(record)]
-pub(crate) struct RoomDraftOut {
-    name: String,
-    standing: StandingOut,
-}
-
-impl From<RoomDraftOut> for RoomDraft {
-    fn from(out: RoomDraftOut) -> Self {
-        let on_existing = match out.standing {
-            StandingOut::Reuse => OnExistingRoom::Reuse,
-            StandingOut::Refuse => OnExistingRoom::Refuse,
+impl From<rooms::RoomDraft> for model::RoomDraft {
+    fn from(draft: rooms::RoomDraft) -> Self {
+        let on_existing = match draft.standing {
+            rooms::Standing::Reuse => OnExistingRoom::Reuse,
+            rooms::Standing::Refuse => OnExistingRoom::Refuse,
         };
-        Self { name: out.name, on_existing }
+        Self { name: draft.name, on_existing }
     }
 }
 
-/// `messages.frame`, going in.
-#[derive(Clone, Copy, ComponentType, Lower)]
-#[component(variant)]
-pub(crate) enum FrameIn<'a> {
-    #[component(name = "text")]
-    Text(&'a str),
-    #[component(name = "binary")]
-    Binary(&'a [u8]),
-    #[component(name = "body")]
-    Body(&'a str),
-}
-
-impl<'a> From<Frame<'a>> for FrameIn<'a> {
-    fn from(frame: Frame<'a>) -> Self {
+impl<'a> From<model::Frame<'a>> for messages::Frame<'a> {
+    fn from(frame: model::Frame<'a>) -> Self {
         match frame {
-            Frame::Text(text) => Self::Text(text),
-            Frame::Binary(bytes) => Self::Binary(bytes),
-            Frame::Body(body) => Self::Body(body),
+            model::Frame::Text(text) => Self::Text(text),
+            model::Frame::Binary(bytes) => Self::Binary(bytes),
+            model::Frame::Body(body) => Self::Body(body),
         }
     }
 }
 
-/// `messages.draft`, coming out.
-#[derive(ComponentType, Lift)]
-#[component(record)]
-pub(crate) struct DraftOut {
-    text: String,
-    #[component(name = "client-id")]
-    client_id: Option<String>,
-    parent: Option<u64>,
-    extra: Option<String>,
-}
-
-/// `messages.action`, coming out.
-#[derive(ComponentType, Lift)]
-#[component(variant)]
-pub(crate) enum ActionOut {
-    #[component(name = "post")]
-    Post(DraftOut),
-    #[component(name = "relay")]
-    Relay(String),
-    #[component(name = "ignore")]
-    Ignore,
-}
-
-impl From<ActionOut> for Action {
-    fn from(out: ActionOut) -> Self {
-        match out {
-            ActionOut::Post(draft) => Self::Post(Draft {
-                text: draft.text,
-                client_id: draft.client_id,
-                parent: draft.parent.map(MessageId),
-                extra: draft.extra,
-            }),
-            ActionOut::Relay(payload) => Self::Relay(payload),
-            ActionOut::Ignore => Self::Ignore,
+impl From<messages::Action> for model::Action {
+    fn from(action: messages::Action) -> Self {
+        match action {
+            messages::Action::Post(messages::Draft { text, client_id, parent, extra }) => {
+                Self::Post(model::Draft { text, client_id, parent: parent.map(model::MessageId), extra })
+            }
+            messages::Action::Relay(payload) => Self::Relay(payload),
+            messages::Action::Ignore => Self::Ignore,
         }
     }
 }

@@ -9,6 +9,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
+use super::contract::{settings, users};
 use super::deadline::{CallTimer, SlowCalls};
 use super::fault::Overrun;
 use super::kind::SettingsMap;
@@ -63,6 +64,21 @@ impl State {
     pub(crate) fn end_call(&mut self) {
         self.present.clear();
         self.timer.end();
+    }
+}
+
+impl settings::Host for State {
+    fn get(&mut self, key: String) -> wasmtime::Result<Option<String>> {
+        Ok(self.settings.get(&key).cloned())
+    }
+}
+
+impl users::Host for State {
+    fn get(&mut self, key: u64) -> wasmtime::Result<users::User> {
+        match self.user(UserKey(key)) {
+            Some(user) => Ok((&***user).into()),
+            None => wasmtime::bail!("the handler asked for user {key}, who is not part of this call"),
+        }
     }
 }
 

@@ -25,15 +25,21 @@ use super::state::State;
 type Store = wasmtime::Store<State>;
 
 /// A component under its settings, ready to be called from many threads.
-pub(crate) struct Version<E> {
+pub(crate) struct Version<E: Exports> {
     pub(crate) id: VersionId,
     /// None: there is no component.
-    linked: Option<InstancePre<State>>,
+    linked: Option<Linked<E>>,
     pub(crate) settings: Arc<SettingsMap>,
     sandbox: Arc<Sandbox>,
     idle: Pool<IdleInstance<E>>,
     /// Keeps its compiled code in the cache.
     _code: Option<Arc<PathBuf>>,
+}
+
+/// A component with its imports tied to the host, and where its exports are.
+struct Linked<E: Exports> {
+    component: InstancePre<State>,
+    exports: E::Indices,
 }
 
 /// An instance that waits for its next call.
@@ -45,20 +51,25 @@ struct IdleInstance<E> {
 
 impl<E: Exports> Version<E> {
     /// A version of these bytes under these settings.
+    ///
+    /// # Errors
+    ///
+    /// When it does not export what it has to.
     pub(crate) fn new(
         bytes: &[u8],
-        linked: InstancePre<State>,
+        component: InstancePre<State>,
         settings: &Arc<SettingsMap>,
         sandbox: &Arc<Sandbox>,
-    ) -> Self {
-        Self {
+    ) -> wasmtime::Result<Self> {
+        let exports = E::find(&component)?;
+        Ok(Self {
             id: VersionId::of(bytes, settings),
-            linked: Some(linked),
+            linked: Some(Linked { component, exports }),
             settings: Arc::clone(settings),
             sandbox: Arc::clone(sandbox),
             idle: Pool::new(sandbox.limits().handler_instances_max),
             _code: sandbox.in_use(bytes),
-        }
+        })
     }
 
     /// Takes the place of a version where there is none.
@@ -110,9 +121,9 @@ impl<E: Exports> Version<E> {
         Fault { handler: E::KIND, version: self.id, function, cause, printed: None, costly: false }
     }
 
-    fn instantiate(&self, linked: &InstancePre<State>) -> wasmtime::Result<IdleInstance<E>> {
-        let mut running = self.sandbox.instantiate(linked, &self.settings, self.limits())?;
-        let exports = E::find(&running.instance, &mut running.store)?;
+    fn instantiate(&self, linked: &Linked<E>) -> wasmtime::Result<IdleInstance<E>> {
+        let mut running = self.sandbox.instantiate(&linked.component, &self.settings, self.limits())?;
+        let exports = E::load(&linked.exports, &mut running.store, &running.instance)?;
         Ok(IdleInstance { running, exports, calls: 0 })
     }
 

@@ -6,8 +6,7 @@ use ondol_host_model::{Action, Draft, Frame, Message, Refusal, RoomDraft, RoomId
 use serde::de::IgnoredAny;
 use wasmtime::Store;
 
-use super::contract::{FrameIn, Message as MessageIn, RefusalIn, Request, User as UserIn};
-use super::exports::{EventExports, MessageExports, RoomExports};
+use super::contract::{events, messages, rooms};
 use super::fault::{Cause, Fault};
 use super::state::State;
 use super::version::Version;
@@ -22,13 +21,13 @@ const CLIENT_ID_CHARS_MAX: usize = 64;
 const REFUSAL_CODE_BYTES_MAX: usize = 64;
 
 /// A version of `rooms`.
-pub(crate) struct RoomsVersion(pub(crate) Version<RoomExports>);
+pub(crate) struct RoomsVersion(pub(crate) Version<rooms::Guest>);
 
 /// A version of `messages`.
-pub(crate) struct MessagesVersion(pub(crate) Version<MessageExports>);
+pub(crate) struct MessagesVersion(pub(crate) Version<messages::Guest>);
 
 /// A version of `events`.
-pub(crate) struct EventsVersion(pub(crate) Version<EventExports>);
+pub(crate) struct EventsVersion(pub(crate) Version<events::Guest>);
 
 impl RoomsVersion {
     pub(crate) fn create(
@@ -37,9 +36,9 @@ impl RoomsVersion {
         creator: Option<&User>,
     ) -> Result<Result<RoomDraft, Refusal>, Fault> {
         const FUNCTION: &str = "rooms.create";
-        let request =
-            Request { name: request.name.as_deref(), post_id: request.post_id, creator: creator.map(UserIn::from) };
-        let answer = self.0.call(FUNCTION, |rooms, store| rooms.create(store, request))?;
+        let (name, post_id, creator) = (request.name.as_deref(), request.post_id, creator.map(Into::into));
+        let request = rooms::Request { name, post_id, creator };
+        let answer = self.0.call(FUNCTION, |rooms, store| rooms.call_create(store, request))?;
         let answer = answer.map(RoomDraft::from).map_err(Refusal::from);
         let checked = match &answer {
             Ok(draft) => check_chars("a room's name", &draft.name, ROOM_NAME_CHARS_MAX),
@@ -60,7 +59,7 @@ impl MessagesVersion {
         const FUNCTION: &str = "messages.receive";
         let answer = self.0.call(FUNCTION, |messages, store| {
             store.data_mut().present(sender);
-            let answer = messages.receive(store, sender.key().0, room.0, FrameIn::from(frame))?;
+            let answer = messages.call_receive(store, sender.key().0, room.0, frame.into())?;
             Ok(answer.map(Action::from).map_err(Refusal::from))
         })?;
         let checked = match &answer {
@@ -80,26 +79,26 @@ impl EventsVersion {
     pub(crate) fn message(&self, message: &Message) -> Result<String, Fault> {
         self.payload("events.message", |events, store| {
             store.data_mut().present(&message.sender);
-            events.message(store, MessageIn::from(message))
+            events.call_message(store, message.into())
         })
     }
 
     pub(crate) fn join(&self, room: RoomId, user: &User) -> Result<Option<String>, Fault> {
-        self.announcement("events.join", |events, store| events.join(store, room.0, UserIn::from(user)))
+        self.announcement("events.join", |events, store| events.call_join(store, room.0, user.into()))
     }
 
     pub(crate) fn leave(&self, room: RoomId, user: &User) -> Result<Option<String>, Fault> {
-        self.announcement("events.leave", |events, store| events.leave(store, room.0, UserIn::from(user)))
+        self.announcement("events.leave", |events, store| events.call_leave(store, room.0, user.into()))
     }
 
     pub(crate) fn refusal(&self, refusal: &Refusal) -> Result<String, Fault> {
-        self.payload("events.refusal", |events, store| events.refusal(store, RefusalIn::from(refusal)))
+        self.payload("events.refusal", |events, store| events.call_refusal(store, refusal.into()))
     }
 
     fn payload(
         &self,
         function: &'static str,
-        call: impl FnOnce(&EventExports, &mut Store<State>) -> wasmtime::Result<String>,
+        call: impl FnOnce(&events::Guest, &mut Store<State>) -> wasmtime::Result<String>,
     ) -> Result<String, Fault> {
         let payload = self.0.call(function, call)?;
         check_payload(&payload).map_err(|cause| self.0.fault(function, cause))?;
@@ -109,7 +108,7 @@ impl EventsVersion {
     fn announcement(
         &self,
         function: &'static str,
-        call: impl FnOnce(&EventExports, &mut Store<State>) -> wasmtime::Result<Option<String>>,
+        call: impl FnOnce(&events::Guest, &mut Store<State>) -> wasmtime::Result<Option<String>>,
     ) -> Result<Option<String>, Fault> {
         let payload = self.0.call(function, call)?;
         let checked = payload.as_deref().map_or(Ok(()), check_payload);

@@ -2,7 +2,7 @@
 //! nothing behind it. There are no sockets to import. Calls run on the server's own workers, so no import may block:
 //! where the library's would wait, these answer at once or trap.
 
-use wasmtime::component::{HasData, Linker, Resource, ResourceTable, ResourceType};
+use wasmtime::component::{HasData, HasSelf, Linker, Resource, ResourceTable, ResourceType};
 use wasmtime::{Result, StoreContextMut, bail, format_err};
 use wasmtime_wasi::WasiView as _;
 use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
@@ -13,9 +13,8 @@ use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, random, sync};
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, StreamError};
 use wasmtime_wasi::random::WasiRandom;
 
-use super::contract::{PACKAGE_VERSION, User};
+use super::contract::{settings, users};
 use super::state::State;
-use ondol_host_model::UserKey;
 
 /// What the operator reads when a handler tries to wait.
 const CANNOT_WAIT: &str = "the handler tried to wait (a sleep, a timer, or a read that is not ready): a call has to \
@@ -24,27 +23,12 @@ const CANNOT_WAIT: &str = "the handler tried to wait (a sleep, a timer, or a rea
 /// A linker that holds all that a handler may import.
 pub(crate) fn linker(engine: &wasmtime::Engine) -> Result<Linker<State>> {
     let mut linker = Linker::new(engine);
-    add_settings(&mut linker)?;
-    add_users(&mut linker)?;
+    settings::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    users::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     add_wasi(&mut linker)?;
     linker.allow_shadowing(true);
     replace_waiting(&mut linker)?;
     Ok(linker)
-}
-
-fn add_settings(linker: &mut Linker<State>) -> Result<()> {
-    let mut settings = linker.instance(&format!("ondol:chat/settings@{PACKAGE_VERSION}"))?;
-    settings.func_wrap("get", |store: StoreContextMut<'_, State>, (key,): (String,)| {
-        Ok((store.data().settings.get(&key).cloned(),))
-    })
-}
-
-fn add_users(linker: &mut Linker<State>) -> Result<()> {
-    let mut users = linker.instance(&format!("ondol:chat/users@{PACKAGE_VERSION}"))?;
-    users.func_wrap("get", |store: StoreContextMut<'_, State>, (key,): (u64,)| match store.data().user(UserKey(key)) {
-        Some(user) => Ok((User::<String>::from(&***user),)),
-        None => bail!("the handler asked for user {key}, who is not part of this call"),
-    })
 }
 
 struct Io;
