@@ -10,8 +10,10 @@ use anyhow::{Context as _, ensure};
 use criterion::{Criterion, Throughput};
 use ondol::config::Limits;
 use ondol_host_handlers::{Candidate, HandlerKind, Handlers, How, Ledger, Sandbox, Source, Why};
-use ondol_host_model::{Draft, Frame, Message, MessageId, RoomDraft, RoomId, Seq, Speaker, Standing, Timestamp, User};
-use ondol_host_rooms::{Outbox, Rest, Room, Wire};
+use ondol_host_model::{
+    Draft, Frame, Message, MessageId, OnExistingRoom, RoomDraft, RoomId, Seq, Speaker, Timestamp, User,
+};
+use ondol_host_rooms::{FrameSink, Outbox, Progress, Room};
 use ondol_host_store::{Entry, RoomOutcome, Store, Synchronous};
 
 /// The workspace's target directory, with the handlers, on the disk that counts.
@@ -77,8 +79,8 @@ fn measure_commit(criterion: &mut Criterion) -> anyhow::Result<()> {
         for messages in [1, 16, 256] {
             let directory = tempfile::TempDir::with_prefix_in("micro-", &scratch)?;
             let store = Store::open(&directory.path().join("ondol.db"), synchronous, &Limits::default().store())?;
-            let draft = RoomDraft { name: "benchmark".to_owned(), standing: Standing::Reuse };
-            let (RoomOutcome::Created(room) | RoomOutcome::Standing(room)) =
+            let draft = RoomDraft { name: "benchmark".to_owned(), on_existing: OnExistingRoom::Reuse };
+            let (RoomOutcome::Created(room) | RoomOutcome::Existing(room)) =
                 runtime.block_on(store.create_room(draft, None, None))?;
             let mut number = 0;
             let mut commit = || -> anyhow::Result<()> {
@@ -108,7 +110,7 @@ fn measure_commit(criterion: &mut Criterion) -> anyhow::Result<()> {
 /// A publish to rooms of several sizes, over connections that accept everything: the fan-out without its sockets.
 fn measure_publish(criterion: &mut Criterion) {
     struct Sink;
-    impl Wire for Sink {
+    impl FrameSink for Sink {
         fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
             Ok(std::hint::black_box(bytes).len())
         }
@@ -123,7 +125,7 @@ fn measure_publish(criterion: &mut Criterion) {
         }
         group.throughput(Throughput::Elements(members));
         group.bench_function(format!("room of {members}"), |bencher| {
-            bencher.iter(|| room.put(&payload, None) && room.publish() == Rest::Nothing);
+            bencher.iter(|| room.put(&payload, None) && room.publish() == Progress::Done);
         });
     }
     group.finish();

@@ -131,5 +131,5 @@ fn a_replay_creates_no_database() -> TestResult {
     ondol(&["replay", &file, "--data", &data])?.expect_parts(2, &["there is no database"])?;
     assert_eq!(home.path().read_dir()?.count(), 0);
     std::fs::write(home.path().join("ondol.db"), handlers::read(&standard("events"))?)?;
-    ondol(&["replay", &file, "--data", &data])?.expect_parts(2, &["it is no database of Ondol's"])
+    ondol(&["replay", &file, "--data", &data])?.expect_parts(2, &["this is not a database of Ondol"])
 }

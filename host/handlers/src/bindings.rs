@@ -3,7 +3,7 @@
 
 use wasmtime::component::{ComponentType, Lift, Lower};
 
-use ondol_host_model::{self as model, Action, Draft, Frame, MessageId, Refusal, RoomDraft, Standing};
+use ondol_host_model::{self as model, Action, Draft, Frame, MessageId, OnExistingRoom, Refusal, RoomDraft};
 
 /// The version of `wit/` that this host speaks, as in `ondol:chat/messages@0.2.0`.
 pub(super) const PACKAGE_VERSION: &str = "0.2.0";
@@ -129,11 +129,11 @@ pub(super) struct RoomDraftOut {
 
 impl From<RoomDraftOut> for RoomDraft {
     fn from(out: RoomDraftOut) -> Self {
-        let standing = match out.standing {
-            StandingOut::Reuse => Standing::Reuse,
-            StandingOut::Refuse => Standing::Refuse,
+        let on_existing = match out.standing {
+            StandingOut::Reuse => OnExistingRoom::Reuse,
+            StandingOut::Refuse => OnExistingRoom::Refuse,
         };
-        Self { name: out.name, standing }
+        Self { name: out.name, on_existing }
     }
 }
 

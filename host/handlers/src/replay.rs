@@ -20,7 +20,7 @@ use super::load::{LoadError, Loaded, load};
 use super::output::one_line;
 use super::sandbox::Sandbox;
 use ondol_host_model::{
-    Action, Draft, Frame, Message, Refusal, Room, RoomDraft, RoomId, RoomRequest, Speaker, Standing, User,
+    Action, Draft, Frame, Message, OnExistingRoom, Refusal, Room, RoomDraft, RoomId, RoomRequest, Speaker, User,
 };
 
 /// Two versions of one handler, asked side by side.
@@ -246,10 +246,10 @@ impl Answer {
     /// Its fields.
     fn inner(&self) -> Json {
         match self {
-            Self::Room(RoomDraft { name, standing }) => {
-                let standing = match standing {
-                    Standing::Reuse => "reuse",
-                    Standing::Refuse => "refuse",
+            Self::Room(RoomDraft { name, on_existing }) => {
+                let standing = match on_existing {
+                    OnExistingRoom::Reuse => "reuse",
+                    OnExistingRoom::Refuse => "refuse",
                 };
                 json!({ "name": name, "standing": standing })
             }

@@ -1,5 +1,5 @@
-//! The words of the chat as plain data: rooms, users, messages, refusals. Knows nothing of sockets, storage or wasm, does
-//! no IO and decides nothing.
+//! The chat as plain data: rooms, users, messages, refusals, and WebSocket frames as bytes. Depends on no other crate
+//! of the host, does no I/O and decides nothing.
 
 pub mod frame;
 mod request;
@@ -24,7 +24,7 @@ pub struct MessageId(pub u64);
 pub struct Seq(pub u64);
 
 impl Seq {
-    /// The place after this one.
+    /// The number after this one.
     #[must_use]
     pub fn next(self) -> Self {
         Self(self.0 + 1)
@@ -42,7 +42,7 @@ impl fmt::Display for RoomId {
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
-    /// The present, or 1970 on a machine whose clock stands before it.
+    /// The present, or 1970 if the machine's clock is set to an earlier time.
     #[must_use]
     pub fn now() -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
@@ -58,16 +58,16 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// Who is calling, as the gateway verified it.
+/// A user, as the gateway identified them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
-    /// What membership is counted by.
+    /// The id by which membership is counted.
     pub id: String,
-    /// The name to show.
+    /// The name that others see.
     pub nickname: String,
-    /// What a message shows as its sender.
+    /// The address that messages show as their sender.
     pub email: String,
-    /// Where the picture is.
+    /// The URL of the picture.
     pub profile_url: Option<String>,
 }
 
@@ -86,34 +86,34 @@ pub struct Room {
     pub created_at: Timestamp,
 }
 
-/// What `rooms.create` is asked.
+/// The request that `rooms.create` receives.
 #[derive(Clone, Debug, Default)]
 pub struct RoomRequest {
-    /// The name as it came.
+    /// The requested name.
     pub name: Option<String>,
-    /// The post that the room is to belong to.
+    /// The post that the room will belong to.
     pub post_id: Option<u64>,
 }
 
-/// What becomes of a request for a post that has a room already.
+/// What to do if the post already has a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// The standing room answers.
+pub enum OnExistingRoom {
+    /// Answer with the existing room.
     Reuse,
-    /// The request is refused.
+    /// Refuse the request.
     Refuse,
 }
 
-/// What `rooms.create` answers.
+/// The answer of `rooms.create`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoomDraft {
-    /// The name to give it.
+    /// The room's name.
     pub name: String,
-    /// What to do when the post has a room.
-    pub standing: Standing,
+    /// What to do if the post already has a room.
+    pub on_existing: OnExistingRoom,
 }
 
-/// What a client sent, whole and unread.
+/// What a client sent, whole and uninterpreted.
 #[derive(Clone, Copy, Debug)]
 pub enum Frame<'a> {
     /// A text message of a WebSocket.
@@ -127,57 +127,57 @@ pub enum Frame<'a> {
 /// A message that a handler drafted from a frame.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Draft {
-    /// What is said.
+    /// The text.
     pub text: String,
-    /// The client's own id for it.
+    /// The client's own id of the message.
     pub client_id: Option<String>,
-    /// The message that it answers.
+    /// The message that it replies to.
     pub parent: Option<MessageId>,
-    /// What the handler wants kept beside the text.
+    /// What the handler stores beside the text.
     pub extra: Option<String>,
 }
 
-/// What becomes of a frame.
+/// What to do with a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Store it and send its event to the room.
+    /// Store the draft and send its event to the room.
     Post(Draft),
-    /// Send this payload to the room; store nothing.
+    /// Send this payload to the room, and store nothing.
     Relay(String),
-    /// Nothing.
+    /// Do nothing.
     Ignore,
 }
 
-/// A message that was accepted: numbered, and about to be stored or stored already.
+/// A message with its numbers and time, on its way to the store or from there.
 #[derive(Clone, Debug)]
 pub struct Message {
     /// Its number over all rooms.
     pub id: MessageId,
-    /// Where it was said.
+    /// Its room.
     pub room: RoomId,
-    /// Its place in the room.
+    /// Its number in the room.
     pub seq: Seq,
-    /// Who said it.
+    /// Its sender.
     pub sender: std::sync::Arc<Speaker>,
-    /// What was drafted.
+    /// The draft.
     pub draft: Draft,
     /// When it was accepted.
     pub created_at: Timestamp,
 }
 
-/// A considered no, told to whoever asked.
+/// A deliberate no to a request or a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// For programs.
+    /// The code, for programs.
     pub code: String,
-    /// For people.
+    /// The explanation, for people.
     pub message: String,
-    /// The field at fault.
+    /// The field that caused it.
     pub field: Option<String>,
 }
 
 impl Refusal {
-    /// A refusal of the host's own.
+    /// A refusal by the host.
     #[must_use]
     pub fn new(code: &str, field: Option<&str>, message: impl Into<String>) -> Self {
         Self { code: code.to_owned(), message: message.into(), field: field.map(str::to_owned) }
@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_timestamp_reads_as_rfc_3339_with_milliseconds() {
+    fn a_timestamp_is_written_as_rfc_3339_with_milliseconds() {
         for (ms, text) in [
             (0, "1970-01-01T00:00:00.000Z"),
             (1_769_851_800_125, "2026-01-31T09:30:00.125Z"),

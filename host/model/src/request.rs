@@ -1,36 +1,36 @@
-//! The name of one thing that was asked, so that who asked and who reads the log can speak of the same. Knows nothing of
-//! what was asked, nor how.
+//! The id of a request or a frame. Answers and log lines carry it, so that a client and an operator can refer to the
+//! same request.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::UNIX_EPOCH;
 
-/// The longest name that is taken from outside, in bytes.
+/// The longest id that is accepted from a client, in bytes.
 const GIVEN_BYTES_MAX: usize = 128;
 
 /// A frame of a connection, or a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RequestId {
-    /// The so-manieth frame of the so-manieth connection of this process.
+    /// The number of a connection of this process, and the number of a frame of that connection.
     Frame(u64, u64),
-    /// The so-manieth request of this process that came without a name.
+    /// The number of a request that came without an id.
     Request(u64),
-    /// A request that came with one.
+    /// The id that came with a request.
     Given(Arc<str>),
 }
 
 impl RequestId {
-    /// The name of a request that came with `given`, as a gateway passes it on: that, if it is letters, digits and
-    /// `-_.:`, at most 128 of them; else a new one.
+    /// The id of a request that came with `given`, usually from a gateway. A new one unless `given` is 1 to 128
+    /// letters, digits or `-_.:`.
     #[must_use]
     pub fn of_request(given: Option<&str>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        let sane = |text: &&str| {
+        let is_valid = |text: &&str| {
             (1..=GIVEN_BYTES_MAX).contains(&text.len())
                 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
         };
-        match given.filter(sane) {
+        match given.filter(is_valid) {
             Some(given) => Self::Given(given.into()),
             None => Self::Request(NEXT.fetch_add(1, Ordering::Relaxed)),
         }
@@ -47,7 +47,7 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// Tells this process from those before it, whose names are in the log as well: when it was first asked, in seconds.
+/// Tells this process from earlier ones, whose ids are in the log as well: the second of its first request.
 fn process() -> u64 {
     static PROCESS: OnceLock<u64> = OnceLock::new();
     *PROCESS.get_or_init(|| UNIX_EPOCH.elapsed().map_or(0, |time| time.as_secs()))
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_sane_name_is_taken_from_outside() {
+    fn only_a_valid_id_is_accepted_from_a_client() {
         assert_eq!(RequestId::of_request(Some("4bf92f35-77b.a:1_Z")).to_string(), "4bf92f35-77b.a:1_Z");
         for given in [None, Some(""), Some("a b"), Some("a\"b"), Some("방"), Some(&*"a".repeat(129))] {
             assert!(matches!(RequestId::of_request(given), RequestId::Request(_)), "{given:?}");
@@ -66,9 +66,9 @@ mod tests {
     }
 
     #[test]
-    fn no_two_have_one_name() {
-        let names = [RequestId::of_request(None), RequestId::of_request(None), RequestId::Frame(1, 2)];
-        let [a, b, c] = names.map(|name| name.to_string());
+    fn ids_are_unique() {
+        let ids = [RequestId::of_request(None), RequestId::of_request(None), RequestId::Frame(1, 2)];
+        let [a, b, c] = ids.map(|id| id.to_string());
         assert!(a != b && b != c && a != c, "{a} {b} {c}");
     }
 }

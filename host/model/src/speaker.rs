@@ -1,16 +1,16 @@
-//! A user who says something, under the number by which handlers know them.
+//! A user who sends messages, under the key by which handlers know them.
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::User;
 
-/// What handlers know a [`Speaker`] by: the `user-key` of `wit/`.
+/// The key by which handlers know a [`Speaker`]: the `user-key` of `wit/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct UserKey(pub u64);
 
-/// A user under a key that no other has had in this process. Whoever sees the key may keep what they made of the user: it
-/// never changes.
+/// A user under a key that is unique in this process. The user behind a key never changes, so a handler may cache what
+/// it computed for it.
 #[derive(Debug)]
 pub struct Speaker {
     key: UserKey,
@@ -18,14 +18,14 @@ pub struct Speaker {
 }
 
 impl Speaker {
-    /// This user under the next key.
+    /// Gives a user the next key.
     #[must_use]
     pub fn new(user: User) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self { key: UserKey(NEXT.fetch_add(1, Ordering::Relaxed)), user }
     }
 
-    /// What handlers know them by.
+    /// The key by which handlers know the user.
     #[must_use]
     pub fn key(&self) -> UserKey {
         self.key
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_two_speakers_have_the_same_key() {
+    fn keys_are_unique() {
         let ann = User { id: "1".into(), nickname: "ann".into(), email: "ann@example.com".into(), profile_url: None };
         let (one, other) = (Speaker::new(ann.clone()), Speaker::new(ann.clone()));
         assert_ne!(one.key(), other.key());

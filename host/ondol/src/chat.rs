@@ -40,14 +40,14 @@ pub use report::{Diff, HandlerRow, ReleaseRow, Status, VersionRow};
 
 // What the edge needs of the two below: it knows them by these names alone.
 pub use ondol_host_handlers::{ActivateError, CanaryRow, HandlerKind, LoadError, ShadowRow, Stage};
-pub use ondol_host_rooms::{Outbox, OutboxState, Why, Wire};
+pub use ondol_host_rooms::{CloseReason, FrameSink, Outbox, OutboxState};
 pub use ondol_host_store::Page;
 
 use crate::config::Config;
 use commit_pipeline::Pipeline;
 use connection_quota::ConnectionQuota;
 use ondol_host_handlers::{Handlers, Known, Sandbox, VersionId, Watch};
-use ondol_host_model::{Frame, Message, Refusal, RequestId, Room, RoomId, RoomRequest, Speaker, Standing, User};
+use ondol_host_model::{Frame, Message, OnExistingRoom, Refusal, RequestId, Room, RoomId, RoomRequest, Speaker, User};
 use ondol_host_store::{RoomOutcome, Store, StoreError};
 use readiness::Readiness;
 use releases::Releases;
@@ -197,12 +197,12 @@ impl Chat {
                 return Err(ChatError::HandlerFault);
             }
         };
-        let standing = draft.standing;
+        let on_existing = draft.on_existing;
         let owner = creator.map(|user| user.id.clone());
         match self.pipeline.store.create_room(draft, request.post_id, owner).await? {
             RoomOutcome::Created(room) => Ok(Creation::Created(room)),
-            RoomOutcome::Standing(room) if standing == Standing::Reuse => Ok(Creation::Standing(room)),
-            RoomOutcome::Standing(_) => {
+            RoomOutcome::Existing(room) if on_existing == OnExistingRoom::Reuse => Ok(Creation::Standing(room)),
+            RoomOutcome::Existing(_) => {
                 let message = "this post has a room already";
                 Err(ChatError::Refused(Refusal::new("post_has_room", Some("post_id"), message)))
             }

@@ -1,25 +1,25 @@
-//! The runtime's worker threads, as far as a call blocks one. Knows nothing of what is done on them.
+//! The runtime's worker threads: handing the tasks of one to another thread before a call blocks it.
 
 use std::time::Duration;
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-/// How long a hand-off waits, so that a fresh thread can take the worker's tasks over.
+/// How long a hand-off pauses, so that another thread can take over the worker's tasks.
 const HAND_OFF: Duration = Duration::from_micros(300);
 
-/// Lets another thread take over the tasks that wait for this worker, and the sockets that it looks after.
+/// Lets another thread take over the tasks and sockets of this worker.
 ///
-/// On a worker `block_in_place` passes them on, and the pause lets the thread that gets them start: without it this one
-/// would take them back on its way out. On a thread for blocking work, on the one that runs `block_on`, or on a worker that
-/// has passed its tasks on already, nothing waits and it only pauses. It would panic on a `LocalSet`, of which there is none.
-/// Threads of no runtime, such as the store's, and a runtime of a single thread are left alone.
+/// `block_in_place` releases them, and the pause gives another thread the time to start: without it this thread would
+/// take them back when it returns. On a blocking thread, on the thread of `block_on`, and on a worker that has handed
+/// its tasks off already, it only pauses. On a thread without a runtime, such as the store's, and on a single-threaded
+/// runtime it does nothing. It would panic in a `LocalSet`, which the host does not use.
 pub fn hand_off() {
     if on_worker() {
         tokio::task::block_in_place(|| std::thread::sleep(HAND_OFF));
     }
 }
 
-/// Runs something that blocks for long, after the worker has passed its tasks on.
+/// Runs something that blocks for long, after handing off the worker's tasks.
 pub fn block<R>(blocking: impl FnOnce() -> R) -> R {
     if on_worker() { tokio::task::block_in_place(blocking) } else { blocking() }
 }

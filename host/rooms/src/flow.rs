@@ -1,41 +1,40 @@
-//! Flow control: how many bytes of messages are in flight, and who waits until they are fewer. Knows nothing of sockets or
-//! rooms.
+//! Flow control: how many bytes of messages are in flight, and which tasks wait until there are fewer.
 //!
-//! A message is in flight from when it is accepted until the last socket of its room has taken it, or it has failed. An
-//! [`InFlight`] travels with it, and counts it until dropped.
+//! A message is in flight from when it is accepted until the last socket of its room has taken it, or until it fails.
+//! An [`InFlight`] travels with it and counts it until dropped.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-/// What a message counts beside its bytes, so that empty ones are bounded as well.
+/// What a message counts in addition to its bytes, so that the number of empty messages is bounded as well.
 const MESSAGE_BYTES: usize = 256;
 
-/// A count of bytes in flight: those of a connection, of a room, or of all.
+/// A count of bytes in flight: of a connection, of a room, or of the whole server.
 pub struct Flow {
     bytes: AtomicUsize,
-    /// Those who wait are woken when the count falls below this, and when it falls to nothing.
-    mark: usize,
-    /// What counts the same bytes among others.
-    whole: Option<Arc<Self>>,
+    /// Waiting tasks are woken when the count falls below this, and when it reaches zero.
+    threshold: usize,
+    /// A larger count that includes these bytes.
+    parent: Option<Arc<Self>>,
     waiting: Mutex<Vec<Waker>>,
 }
 
 impl Flow {
-    /// A count that is too high from `mark` bytes on.
+    /// A count that is too high from `threshold` bytes on.
     #[must_use]
-    pub fn new(mark: usize) -> Arc<Self> {
-        Arc::new(Self { bytes: AtomicUsize::new(0), mark, whole: None, waiting: Mutex::default() })
+    pub fn new(threshold: usize) -> Arc<Self> {
+        Arc::new(Self { bytes: AtomicUsize::new(0), threshold, parent: None, waiting: Mutex::default() })
     }
 
     /// A count whose bytes count in `self` as well.
     #[must_use]
-    pub fn part(self: &Arc<Self>, mark: usize) -> Arc<Self> {
-        let whole = Some(Arc::clone(self));
-        Arc::new(Self { bytes: AtomicUsize::new(0), mark, whole, waiting: Mutex::default() })
+    pub fn child(self: &Arc<Self>, threshold: usize) -> Arc<Self> {
+        let parent = Some(Arc::clone(self));
+        Arc::new(Self { bytes: AtomicUsize::new(0), threshold, parent, waiting: Mutex::default() })
     }
 
-    /// Counts a message of so many bytes.
+    /// Counts a message of `bytes` bytes.
     #[must_use]
     pub fn begin(self: &Arc<Self>, bytes: usize) -> InFlight {
         let bytes = bytes.saturating_add(MESSAGE_BYTES);
@@ -43,19 +42,19 @@ impl Flow {
         InFlight { flow: Arc::clone(self), bytes }
     }
 
-    /// The bytes in flight.
+    /// The number of bytes in flight.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Acquire)
     }
 
-    /// Whether the count is below its mark.
+    /// Whether the count is below its threshold.
     #[must_use]
     pub fn is_low(&self) -> bool {
-        self.bytes() < self.mark
+        self.bytes() < self.threshold
     }
 
-    /// Ready when `done`; until then the task is woken when the count has fallen below its mark or to nothing.
+    /// Ready if `done`; otherwise the task is woken when the count falls below its threshold or to zero.
     pub fn poll_until(&self, context: &Context<'_>, done: impl Fn() -> bool) -> Poll<()> {
         if done() {
             return Poll::Ready(());
@@ -64,26 +63,26 @@ impl Flow {
         if !waiting.iter().any(|waker| waker.will_wake(context.waker())) {
             waiting.push(context.waker().clone());
         }
-        // It may have fallen before the task was in the list.
+        // The count may have fallen before the task was in the list.
         if done() { Poll::Ready(()) } else { Poll::Pending }
     }
 
     fn add(&self, bytes: usize) {
         self.bytes.fetch_add(bytes, Ordering::AcqRel);
-        if let Some(whole) = &self.whole {
-            whole.add(bytes);
+        if let Some(parent) = &self.parent {
+            parent.add(bytes);
         }
     }
 
     fn subtract(&self, bytes: usize) {
         let before = self.bytes.fetch_sub(bytes, Ordering::AcqRel);
         let now = before.saturating_sub(bytes);
-        if now == 0 || (before >= self.mark && now < self.mark) {
+        if now == 0 || (before >= self.threshold && now < self.threshold) {
             let waiting = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
             waiting.into_iter().for_each(Waker::wake);
         }
-        if let Some(whole) = &self.whole {
-            whole.subtract(bytes);
+        if let Some(parent) = &self.parent {
+            parent.subtract(bytes);
         }
     }
 }
@@ -95,14 +94,14 @@ pub struct InFlight {
 }
 
 impl InFlight {
-    /// What it counts.
+    /// The number of bytes that it counts.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Counts the message's event where that is the larger one, as it usually is. Gives how much was added.
-    pub fn cover(&mut self, event_bytes: usize) -> usize {
+    /// Raises the count to the size of the message's event, which is usually larger. Returns how much was added.
+    pub fn grow_to(&mut self, event_bytes: usize) -> usize {
         let more = event_bytes.saturating_add(MESSAGE_BYTES).saturating_sub(self.bytes);
         self.flow.add(more);
         self.bytes += more;

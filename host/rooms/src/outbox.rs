@@ -1,9 +1,10 @@
-//! What waits to be written to one connection. Knows the wire only as something that takes bytes or would block.
+//! The frames that wait for one connection. Knows the socket only as a sink that takes bytes or would block.
 //!
-//! Bytes go out at once when nothing waits before them, so a peer that reads costs no task and no copy. What a full
-//! socket does not take is kept as a slice of the run that all members share. Such a slice keeps its messages in flight, so
-//! those who speak are read less until it is taken. A peer that takes nothing for long, or for whom more waits than may, is
-//! dropped, not the message: it comes back and asks for what it missed by `seq`.
+//! If nothing waits, frames are written at once, so a peer that reads costs no task and no copy. What a full socket
+//! does not take is kept as a slice of the buffer that all members share. The slice keeps its messages in flight, so
+//! the speakers of the room are read less until the socket takes it. A peer whose socket takes nothing for long, or for
+//! which too much waits, is disconnected, and no message is dropped for the others: the peer reconnects and asks for
+//! what it missed by `seq`.
 
 use std::collections::VecDeque;
 use std::io;
@@ -16,48 +17,48 @@ use bytes::{Buf as _, Bytes, BytesMut};
 
 use ondol_host_model::frame;
 
-/// What a run in the queue takes beside its bytes.
+/// What a chunk in the queue costs in addition to its bytes.
 const CHUNK_BYTES: usize = 64;
 
-/// Something that takes bytes without waiting: a socket, outside of tests.
-pub trait Wire: Send + Sync {
-    /// Writes what fits, and says how much that was.
+/// Takes the bytes of frames without waiting. A socket, except in tests.
+pub trait FrameSink: Send + Sync {
+    /// Writes what fits, and returns how much that was.
     ///
     /// # Errors
     ///
-    /// `WouldBlock` when nothing fits now; any other for good.
+    /// `WouldBlock` if nothing fits now; any other error is final.
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize>;
 }
 
-/// Why a connection is being closed from this side.
+/// Why the server closes a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
-    /// It read too slowly.
+pub enum CloseReason {
+    /// The peer reads too slowly.
     TooSlow,
-    /// The wire is broken.
+    /// The socket is broken.
     Broken,
-    /// The edge asked for it.
+    /// The caller asked for it.
     Asked,
 }
 
-/// Whether an outbox still takes frames.
+/// Whether an outbox accepts frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// It does, and nothing waits.
+pub enum OutboxState {
+    /// It accepts frames, and none wait.
     Idle,
-    /// It does, and some wait for the socket.
+    /// It accepts frames, and some wait for the socket.
     Waiting,
-    /// It does not, and what still has to go out waits for the socket.
-    Closing(Why),
-    /// It does not, and nothing waits.
-    Closed(Why),
+    /// It rejects frames, and the last ones wait for the socket.
+    Closing(CloseReason),
+    /// It rejects frames, and none wait.
+    Closed(CloseReason),
 }
 
-/// The way to one connection.
+/// The frames that wait for one connection.
 pub struct Outbox {
-    /// Tells it from all others of this process.
+    /// Unique in this process.
     pub id: u64,
-    wire: Arc<dyn Wire>,
+    sink: Arc<dyn FrameSink>,
     bytes_max: usize,
     queue: Mutex<Queue>,
 }
@@ -66,68 +67,68 @@ pub struct Outbox {
 struct Queue {
     waiting: VecDeque<Bytes>,
     bytes: usize,
-    /// When the socket last took some of what waits, or it began to wait.
+    /// When the socket last took something, or when the first frame began to wait.
     since: Option<Instant>,
-    closing: Option<Why>,
-    /// Something has come to wait, or it began to close, since the one task that waits for it has looked.
+    closing: Option<CloseReason>,
+    /// A frame began to wait, or closing began, since the last [`Outbox::poll_changed`].
     changed: bool,
     waker: Option<Waker>,
 }
 
 impl Outbox {
-    /// An empty outbox before `wire`. More than `bytes_max` bytes may wait only by what came last.
+    /// An empty outbox of `sink`. It accepts frames while at most `bytes_max` bytes wait.
     #[must_use]
-    pub fn new(wire: Arc<dyn Wire>, bytes_max: usize) -> Self {
+    pub fn new(sink: Arc<dyn FrameSink>, bytes_max: usize) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self { id, wire, bytes_max, queue: Mutex::default() }
+        Self { id, sink, bytes_max, queue: Mutex::default() }
     }
 
-    /// Sends a run of whole frames, or keeps what the socket does not take now.
-    pub fn send(&self, run: &Bytes) {
+    /// Sends whole frames, and keeps what the socket does not take now.
+    pub fn send(&self, frames: &Bytes) {
         let mut queue = self.queue();
         if queue.closing.is_some() {
             return;
         }
         let mut written = 0;
         if queue.waiting.is_empty() {
-            match self.wire.try_write(run) {
-                Ok(all) if all == run.len() => return,
+            match self.sink.try_write(frames) {
+                Ok(all) if all == frames.len() => return,
                 Ok(some) => written = some,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => {
-                    queue.break_off();
+                    queue.discard();
                     return Queue::wake(queue);
                 }
             }
         }
-        // What waited before this run tells whether the peer reads; how long the run is does not.
+        // What waited before these frames tells whether the peer reads; the size of the frames does not.
         if queue.bytes > self.bytes_max {
             let max = self.bytes_max;
-            queue.drop_peer(&format!("too slow to read: more than outbox_bytes_max = {max} bytes waited"));
+            queue.close_slow_peer(&format!("too slow to read: more than outbox_bytes_max = {max} bytes waited"));
         } else {
-            let rest = run.slice(written..);
+            let rest = frames.slice(written..);
             queue.push(rest);
         }
         Queue::wake(queue);
     }
 
-    /// Sends a close frame after what waits, and takes nothing more.
+    /// Sends a close frame after what waits, and rejects frames from now on.
     pub fn close(&self, code: u16, reason: &str) {
         let mut queue = self.queue();
         if queue.closing.is_none() {
-            queue.closing = Some(Why::Asked);
+            queue.closing = Some(CloseReason::Asked);
             queue.push_close(code, reason);
         }
         Queue::wake(queue);
     }
 
     /// Writes what waits, as far as the socket takes it. For the one task that waits for the socket.
-    pub fn flush(&self) -> State {
+    pub fn flush(&self) -> OutboxState {
         let mut queue = self.queue();
         let mut taken = false;
         while let Some(front) = queue.waiting.front_mut() {
-            match self.wire.try_write(front) {
+            match self.sink.try_write(front) {
                 Ok(written) => {
                     taken |= written > 0;
                     front.advance(written);
@@ -139,7 +140,7 @@ impl Outbox {
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(_) => queue.break_off(),
+                Err(_) => queue.discard(),
             }
         }
         if queue.waiting.is_empty() {
@@ -150,40 +151,40 @@ impl Outbox {
         queue.state()
     }
 
-    /// When the socket last took some of what waits, or it began to wait. None: nothing waits.
+    /// When the socket last took something, or when the first frame began to wait. None: nothing waits.
     pub fn waiting_since(&self) -> Option<Instant> {
         self.queue().since
     }
 
-    /// How many bytes wait.
+    /// The number of bytes that wait.
     pub fn waiting_bytes(&self) -> usize {
         self.queue().bytes
     }
 
-    /// Closes a peer whose socket has taken nothing for `stall` although something waited. To be asked after a
-    /// [`flush`](Self::flush), so that a pause of the process itself closes no peer.
+    /// Closes a peer whose socket has taken nothing for `stall` although something waited. Call it after a
+    /// [`flush`](Self::flush), so that a pause of the whole process closes no peer.
     pub fn drop_stalled(&self, stall: Duration) -> bool {
         let mut queue = self.queue();
         if queue.closing.is_some() || queue.since.is_none_or(|since| since.elapsed() < stall) {
             return false;
         }
-        queue.drop_peer(&format!("too slow to read: took nothing for stall_ms_max = {} ms", stall.as_millis()));
+        queue.close_slow_peer(&format!("too slow to read: took nothing for stall_ms_max = {} ms", stall.as_millis()));
         Queue::wake(queue);
         true
     }
 
-    /// Lets go of what waits, once it will not be written any more.
+    /// Discards what waits, because it will not be written any more.
     pub fn abandon(&self) {
-        self.queue().break_off();
+        self.queue().discard();
     }
 
-    /// How it stands.
-    pub fn state(&self) -> State {
+    /// Whether it accepts frames, and whether any wait.
+    pub fn state(&self) -> OutboxState {
         self.queue().state()
     }
 
-    /// Ready when something has come to wait, or it began to close, since the last time. For the one task that waits for
-    /// the socket.
+    /// Ready if a frame began to wait, or closing began, since the last call. For the one task that waits for the
+    /// socket.
     pub fn poll_changed(&self, context: &Context<'_>) -> Poll<()> {
         let mut queue = self.queue();
         if std::mem::take(&mut queue.changed) {
@@ -201,7 +202,7 @@ impl Outbox {
 }
 
 impl Queue {
-    /// Lets the waiting task know, without holding it up by the lock.
+    /// Wakes the waiting task, after the lock is released.
     fn wake(mut queue: MutexGuard<'_, Self>) {
         queue.changed = true;
         let waker = queue.waker.take();
@@ -223,32 +224,33 @@ impl Queue {
         self.waiting.push_back(rest);
     }
 
-    /// The socket may stand in the middle of a frame, so the run that it is in goes out whole before the close frame;
-    /// what came after is left out. A copy of that run, so that its messages are not in flight any more.
-    fn drop_peer(&mut self, reason: &str) {
+    /// Begins to close. The socket may have taken half a frame, so the chunk that was begun is sent whole before the
+    /// close frame, and the others are discarded. The chunk is copied, so that its messages are no longer in flight.
+    fn close_slow_peer(&mut self, reason: &str) {
         let begun = self.waiting.pop_front();
         self.waiting.clear();
         self.bytes = 0;
         if let Some(begun) = begun {
             self.push(Bytes::copy_from_slice(&begun));
         }
-        self.closing = Some(Why::TooSlow);
+        self.closing = Some(CloseReason::TooSlow);
         self.push_close(1008, reason);
     }
 
-    fn break_off(&mut self) {
+    /// Discards everything: the socket is broken.
+    fn discard(&mut self) {
         self.waiting.clear();
         self.bytes = 0;
         self.since = None;
-        self.closing = Some(Why::Broken);
+        self.closing = Some(CloseReason::Broken);
     }
 
-    fn state(&self) -> State {
+    fn state(&self) -> OutboxState {
         match (self.closing, self.waiting.is_empty()) {
-            (None, true) => State::Idle,
-            (None, false) => State::Waiting,
-            (Some(why), false) => State::Closing(why),
-            (Some(why), true) => State::Closed(why),
+            (None, true) => OutboxState::Idle,
+            (None, false) => OutboxState::Waiting,
+            (Some(reason), false) => OutboxState::Closing(reason),
+            (Some(reason), true) => OutboxState::Closed(reason),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Rooms and outboxes over wires that are made of memory.
+//! Rooms and outboxes over sinks in memory.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails should say where")]
 
 use std::io;
@@ -8,9 +8,9 @@ use std::task::{Context, Wake, Waker};
 
 use bytes::Bytes;
 
-use super::{Flow, Outbox, OutboxState, Presence, Rest, Room, Why, Wire};
+use super::{CloseReason, Flow, FrameSink, Outbox, OutboxState, Presence, Progress, Room};
 
-/// A wire that takes `room` bytes and then blocks.
+/// A sink that takes `room` bytes and then blocks.
 #[derive(Clone, Default)]
 struct Pipe(Arc<Mutex<(Vec<u8>, usize)>>);
 
@@ -28,7 +28,7 @@ impl Pipe {
     }
 }
 
-impl Wire for Pipe {
+impl FrameSink for Pipe {
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         let mut pipe = self.0.lock().unwrap();
         let fits = bytes.len().min(pipe.1);
@@ -46,7 +46,7 @@ fn outbox(pipe: &Pipe, bytes_max: usize) -> Arc<Outbox> {
 }
 
 #[test]
-fn a_user_comes_once_and_goes_once_however_many_tabs() {
+fn a_user_with_several_tabs_joins_and_leaves_once() {
     let room = Room::default();
     let (first, second) = (outbox(&Pipe::default(), 10), outbox(&Pipe::default(), 10));
     assert_eq!(room.join("ann", &first), Presence::Changed);
@@ -57,22 +57,22 @@ fn a_user_comes_once_and_goes_once_however_many_tabs() {
 }
 
 #[test]
-fn everyone_receives_the_same_run() {
+fn everyone_receives_the_same_frames() {
     let room = Room::default();
     let pipes: Vec<Pipe> = (0..3).map(|_| Pipe::with_room(100)).collect();
     for (index, pipe) in pipes.iter().enumerate() {
         room.join(&index.to_string(), &outbox(pipe, 10));
     }
     assert!(room.put("one", None));
-    assert!(!room.put("two", None), "one publishes");
-    assert_eq!(room.publish(), Rest::Nothing);
+    assert!(!room.put("two", None), "there is one publisher");
+    assert_eq!(room.publish(), Progress::Done);
     for pipe in &pipes {
         assert_eq!(pipe.taken(), b"\x81\x03one\x81\x03two");
     }
 }
 
 #[test]
-fn who_has_left_receives_nothing_more() {
+fn a_connection_that_left_receives_nothing() {
     let room = Room::default();
     let pipes: Vec<Pipe> = (0..3).map(|_| Pipe::with_room(100)).collect();
     let outboxes: Vec<_> = pipes.iter().map(|pipe| outbox(pipe, 10)).collect();
@@ -81,19 +81,19 @@ fn who_has_left_receives_nothing_more() {
     }
     room.leave("0", &outboxes[0]);
     assert!(room.put("hi", None));
-    assert_eq!(room.publish(), Rest::Nothing);
+    assert_eq!(room.publish(), Progress::Done);
     let lengths: Vec<usize> = pipes.iter().map(|pipe| pipe.taken().len()).collect();
     assert_eq!(lengths, [0, 4, 4]);
 }
 
-/// A wire that keeps what is written, and then does something.
+/// A sink that keeps what is written, and then calls a hook.
 struct Hooked {
     number: usize,
     written: Pipe,
     then: Box<dyn Fn(usize) + Send + Sync>,
 }
 
-impl Wire for Hooked {
+impl FrameSink for Hooked {
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.written.try_write(bytes);
         (self.then)(self.number);
@@ -101,7 +101,7 @@ impl Wire for Hooked {
     }
 }
 
-/// A room whose wires do something after each write, which is told who was written to.
+/// A room whose sinks call a hook after each write, with the number of the connection.
 struct Crowd {
     room: Arc<Room>,
     pipes: Vec<Pipe>,
@@ -114,8 +114,8 @@ impl Crowd {
         for (number, pipe) in pipes.iter().enumerate() {
             let (room_then, then) = (Arc::clone(&room), Arc::clone(&then));
             let hook = move |number| then(&room_then, number);
-            let wire = Hooked { number, written: pipe.clone(), then: Box::new(hook) };
-            let outbox = Arc::new(Outbox::new(Arc::new(wire), 1_000));
+            let sink = Hooked { number, written: pipe.clone(), then: Box::new(hook) };
+            let outbox = Arc::new(Outbox::new(Arc::new(sink), 1_000));
             room.join(&number.to_string(), &outbox);
         }
         Self { room, pipes }
@@ -123,15 +123,15 @@ impl Crowd {
 
     fn say(&self, payload: &str) {
         assert!(self.room.put(payload, None));
-        let mut rest = self.room.publish();
-        while rest == Rest::More {
-            rest = self.room.go_on();
+        let mut progress = self.room.publish();
+        while progress == Progress::Pending {
+            progress = self.room.continue_publishing();
         }
     }
 }
 
 #[test]
-fn what_is_put_during_a_round_goes_out_in_the_next_with_one_write_each() {
+fn payloads_put_while_publishing_leave_together_with_one_write_each() {
     let (flow, last) = (Flow::new(10), Arc::new(AtomicUsize::new(0)));
     let (counted, last_seen, writes) = (Arc::clone(&flow), Arc::clone(&last), Arc::new(AtomicUsize::new(0)));
     let written = Arc::clone(&writes);
@@ -149,12 +149,12 @@ fn what_is_put_during_a_round_goes_out_in_the_next_with_one_write_each() {
         assert_eq!(pipe.taken(), b"\x81\x03one\x81\x03two\x81\x05three", "{number}");
     }
     assert_eq!(writes.load(Ordering::Relaxed), 2 * 300);
-    assert!(last.load(Ordering::Relaxed) > 500, "both were in flight until the last connection had them");
+    assert!(last.load(Ordering::Relaxed) > 500, "both are in flight until the last connection has them");
     assert_eq!(flow.bytes(), 0);
 }
 
 #[test]
-fn everyone_hears_everything_in_one_order() {
+fn everyone_receives_everything_in_one_order() {
     let said = Arc::new(Mutex::new((1_u64, String::from("\u{1}a"))));
     let talk = Arc::clone(&said);
     let crowd = Crowd::new(200, move |room, _| {
@@ -172,14 +172,14 @@ fn everyone_hears_everything_in_one_order() {
     crowd.say("a");
     let said: Vec<u8> =
         said.lock().unwrap().1.chars().flat_map(|c| if c == '\u{1}' { vec![0x81, 1] } else { vec![c as u8] }).collect();
-    assert!(said.len() > 600, "there was something to say: {}", said.len());
+    assert!(said.len() > 600, "too little was said: {}", said.len());
     for (number, pipe) in crowd.pipes.iter().enumerate() {
-        assert!(pipe.taken() == said, "{number} heard something else");
+        assert!(pipe.taken() == said, "connection {number} received something else");
     }
 }
 
 #[test]
-fn what_a_full_socket_does_not_take_waits_and_goes_out_in_order() {
+fn frames_for_a_full_socket_wait_and_leave_in_order() {
     let pipe = Pipe::with_room(3);
     let outbox = outbox(&pipe, 100);
     outbox.send(&Bytes::from_static(b"abcdef"));
@@ -193,16 +193,16 @@ fn what_a_full_socket_does_not_take_waits_and_goes_out_in_order() {
 }
 
 #[test]
-fn a_peer_that_does_not_read_is_dropped_at_a_frame_boundary() {
+fn a_peer_that_does_not_read_is_closed_at_a_frame_boundary() {
     let pipe = Pipe::with_room(2);
     let outbox = outbox(&pipe, 10);
     outbox.send(&Bytes::from_static(b"\x81\x03one"));
-    assert_eq!(outbox.state(), OutboxState::Waiting, "a run is taken whole, however long");
+    assert_eq!(outbox.state(), OutboxState::Waiting, "frames are accepted whole, whatever their size");
     outbox.send(&Bytes::from_static(b"\x81\x03two"));
-    assert_eq!(outbox.state(), OutboxState::Closing(Why::TooSlow));
+    assert_eq!(outbox.state(), OutboxState::Closing(CloseReason::TooSlow));
     outbox.send(&Bytes::from_static(b"\x81\x03ten"));
     pipe.drain(1_000);
-    assert_eq!(outbox.flush(), OutboxState::Closed(Why::TooSlow));
+    assert_eq!(outbox.flush(), OutboxState::Closed(CloseReason::TooSlow));
     let taken = pipe.taken();
     assert!(taken.starts_with(b"\x81\x03one\x88"), "{taken:?}");
     assert_eq!(taken[7..9], 1008_u16.to_be_bytes());
@@ -221,7 +221,7 @@ impl Wake for Woken {
 #[test]
 fn a_message_is_in_flight_until_the_last_socket_has_taken_it() {
     let (room, all) = (Room::default(), Flow::new(10_000));
-    let speaker = all.part(300);
+    let speaker = all.child(300);
     let (quick, slow) = (Pipe::with_room(100), Pipe::with_room(2));
     let slow_outbox = outbox(&slow, 100);
     room.join("quick", &outbox(&quick, 100));
@@ -229,7 +229,7 @@ fn a_message_is_in_flight_until_the_last_socket_has_taken_it() {
     for payload in ["one", "two"] {
         let _ = room.put(payload, Some(speaker.begin(payload.len())));
     }
-    assert_eq!(room.publish(), Rest::Nothing);
+    assert_eq!(room.publish(), Progress::Done);
     assert!(speaker.bytes() > 2 * 3 && all.bytes() == speaker.bytes() && !speaker.is_low());
 
     let woken = Arc::new(Woken::default());
@@ -247,22 +247,22 @@ fn a_message_is_in_flight_until_the_last_socket_has_taken_it() {
 }
 
 #[test]
-fn a_peer_that_takes_nothing_is_dropped_and_holds_nothing_in_flight() {
+fn a_stalled_peer_is_closed_and_keeps_nothing_in_flight() {
     let (room, flow) = (Room::default(), Flow::new(10));
     let pipe = Pipe::with_room(2);
     let outbox = outbox(&pipe, 1_000);
     room.join("idle", &outbox);
     for payload in ["one", "two"] {
         assert!(room.put(payload, Some(flow.begin(3))));
-        assert_eq!(room.publish(), Rest::Nothing);
+        assert_eq!(room.publish(), Progress::Done);
     }
-    assert!(!outbox.drop_stalled(std::time::Duration::from_secs(3_600)), "it has waited for less than that");
+    assert!(!outbox.drop_stalled(std::time::Duration::from_secs(3_600)), "it has waited for less than an hour");
     assert!(flow.bytes() > 0);
     assert!(outbox.drop_stalled(std::time::Duration::ZERO));
-    assert_eq!((outbox.state(), flow.bytes()), (OutboxState::Closing(Why::TooSlow), 0));
+    assert_eq!((outbox.state(), flow.bytes()), (OutboxState::Closing(CloseReason::TooSlow), 0));
     pipe.drain(1_000);
-    assert_eq!(outbox.flush(), OutboxState::Closed(Why::TooSlow));
+    assert_eq!(outbox.flush(), OutboxState::Closed(CloseReason::TooSlow));
     let taken = pipe.taken();
-    assert!(taken.starts_with(b"\x81\x03one\x88"), "the begun frame goes out whole: {taken:?}");
+    assert!(taken.starts_with(b"\x81\x03one\x88"), "the frame that was begun is sent whole: {taken:?}");
     assert!(String::from_utf8_lossy(&taken).contains("stall_ms_max"));
 }

@@ -1,43 +1,48 @@
-//! What a database holds, to be read from beside: also while a server runs on it, and without a lock, for a reader of a
-//! file in WAL mode keeps nobody waiting. Changes nothing, and creates no schema. Where no server runs, SQLite leaves an
-//! empty `-wal` and an `-shm` file beside the database, which the next server takes over.
+//! A database that is only read, for offline tools. A server may be running on it: in WAL mode a reader makes no writer
+//! wait. Reading changes nothing and creates no schema. If no server is running, SQLite leaves an empty `-wal` and an
+//! `-shm` file beside the database, which the next server uses.
 
 use std::ops::ControlFlow;
 use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::rows::{self, Page, messages, read_message, read_room, stored};
-use super::runs::{Runs, Tails};
+use super::error::StoreError;
+use super::releases::{self, StoredRelease};
+use super::room_index::RoomIndex;
+use super::room_messages::{self, Page};
+use super::room_rows::{self, read_room, room_columns};
+use super::rows::{messages, read_message, to_sql};
 use super::setup::{SCHEMA_VERSION, open_reader};
-use super::versions;
-use super::{StoreError, StoredRelease, StoredVersion};
+use super::unindexed::UnindexedByRoom;
+use super::versions::{self, StoredVersion};
 use ondol_host_model::{Message, Room, RoomId, Seq};
 
-/// How many rows are read at once. Between two reads nothing is held, so that a server can shorten its log meanwhile.
+/// How many rows are read at once. Between two reads no snapshot is held, so a running server can checkpoint its log.
 const PAGE_ROWS: usize = 500;
 
 /// A database that is only read.
 pub struct Archive {
     connection: Connection,
-    tails: Tails,
+    unindexed: UnindexedByRoom,
 }
 
 /// Why a database cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
-    /// There is no such file.
-    #[error("there is no database")]
+    /// The file does not exist.
+    #[error("there is no database here")]
     Missing,
-    /// It has no schema that this program has written.
-    #[error("it is no database of Ondol's")]
+    /// The file has no schema of this program.
+    #[error("this is not a database of Ondol")]
     Foreign,
-    /// It was written by an earlier version of the server, and reading changes nothing.
+    /// An earlier version of the server wrote it, and reading cannot migrate it.
     #[error(
-        "the database has schema version {0}, and this program reads {SCHEMA_VERSION}: start `ondol serve` on it once"
+        "the database has schema version {0}, and this program reads version {SCHEMA_VERSION}: start `ondol serve` on it \
+         once to migrate it"
     )]
-    FromEarlier(i64),
-    /// Whatever else.
+    SchemaTooOld(i64),
+    /// The store's own error.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -49,11 +54,11 @@ impl From<rusqlite::Error> for ArchiveError {
 }
 
 impl Archive {
-    /// Opens the file of a database.
+    /// Opens a database.
     ///
     /// # Errors
     ///
-    /// When there is none, or it is none that this program reads.
+    /// If the file is missing, or not a database of the current schema.
     pub fn open(path: &Path) -> Result<Self, ArchiveError> {
         if !path.exists() {
             return Err(ArchiveError::Missing);
@@ -62,12 +67,12 @@ impl Archive {
         let version = connection.pragma_query_value(None, "user_version", |row| row.get(0));
         match version {
             Ok(SCHEMA_VERSION) => {
-                let tails = Runs::read(&connection)?.tails();
-                Ok(Self { connection, tails })
+                let unindexed = RoomIndex::read(&connection)?.unindexed();
+                Ok(Self { connection, unindexed })
             }
             Ok(0) => Err(ArchiveError::Foreign),
-            Ok(version @ 1..SCHEMA_VERSION) => Err(ArchiveError::FromEarlier(version)),
-            Ok(version) => Err(StoreError::FromLater(version).into()),
+            Ok(version @ 1..SCHEMA_VERSION) => Err(ArchiveError::SchemaTooOld(version)),
+            Ok(found) => Err(StoreError::SchemaTooNew { found, known: SCHEMA_VERSION }.into()),
             Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) => {
                 Err(ArchiveError::Foreign)
             }
@@ -79,88 +84,102 @@ impl Archive {
     ///
     /// # Errors
     ///
-    /// SQLite's error. Like all errors from here on.
+    /// SQLite's error, as for all methods below.
     pub fn active_release(&self) -> Result<Option<StoredRelease>, StoreError> {
-        Ok(versions::active_release(&self.connection)?)
+        Ok(releases::active(&self.connection)?)
     }
 
-    /// A version, whole.
+    /// A version with its component.
     pub fn version(&self, id: &str) -> Result<Option<StoredVersion>, StoreError> {
-        Ok(versions::version(&self.connection, id)?)
+        Ok(versions::find(&self.connection, id)?)
     }
 
     /// A room by its number.
     pub fn room(&self, id: RoomId) -> Result<Option<Room>, StoreError> {
-        let sql = concat!(rows::room_columns!(), " WHERE id = ?1");
-        Ok(self.connection.prepare_cached(sql)?.query_row([stored(id.0)], read_room).optional()?)
+        Ok(room_rows::find(&self.connection, id)?)
     }
 
-    /// Hands over the `last` rooms, oldest first, until it is told to stop.
-    pub fn rooms(&self, last: usize, mut take: impl FnMut(&Room) -> ControlFlow<()>) -> Result<(), StoreError> {
-        let span =
-            self.span("SELECT max(id) FROM room", "SELECT id FROM room ORDER BY id DESC LIMIT 1 OFFSET ?1", last)?;
-        let Some((mut from, to)) = span else { return Ok(()) };
-        let sql = concat!(rows::room_columns!(), " WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3");
+    /// Passes the `last` rooms to `visit`, oldest first, until it breaks.
+    pub fn rooms(&self, last: usize, mut visit: impl FnMut(&Room) -> ControlFlow<()>) -> Result<(), StoreError> {
+        let range =
+            self.key_range("SELECT max(id) FROM room", "SELECT id FROM room ORDER BY id DESC LIMIT 1 OFFSET ?1", last)?;
+        let Some((mut from, to)) = range else { return Ok(()) };
+        let sql = concat!(room_columns!(), " WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3");
         loop {
             let mut statement = self.connection.prepare_cached(sql)?;
-            let page = statement.query_map((from, to, stored(PAGE_ROWS as u64)), read_room)?;
+            let page = statement.query_map((from, to, to_sql(PAGE_ROWS as u64)), read_room)?;
             let page: Vec<Room> = page.collect::<Result<_, _>>()?;
             let Some(end) = page.last().map(|room| room.id) else { return Ok(()) };
-            if page.iter().try_for_each(&mut take).is_break() {
+            if page.iter().try_for_each(&mut visit).is_break() {
                 return Ok(());
             }
-            from = stored(end.0).saturating_add(1);
+            from = to_sql(end.0).saturating_add(1);
         }
     }
 
-    /// Hands over the `last` messages that there are now, of a room or of all, oldest first, until it is told to stop.
+    /// Passes the `last` messages of a room, or of all rooms, to `visit`, oldest first, until it breaks. Messages that
+    /// are written meanwhile are left out.
     pub fn messages(
         &self,
         room: Option<RoomId>,
         last: usize,
-        mut take: impl FnMut(&Message) -> ControlFlow<()>,
+        mut visit: impl FnMut(&Message) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        let mut next = |page: Vec<Message>| page.iter().try_for_each(&mut take).is_continue();
-        let Some(room) = room else {
-            const SQL: &str = concat!(messages!(), " WHERE message.n BETWEEN ?1 AND ?2 ORDER BY message.n LIMIT ?3");
-            let newest = "SELECT max(n) FROM message";
-            let Some((mut from, to)) =
-                self.span(newest, "SELECT n FROM message ORDER BY n DESC LIMIT 1 OFFSET ?1", last)?
-            else {
-                return Ok(());
-            };
-            loop {
-                let mut end = None;
-                let mut statement = self.connection.prepare_cached(SQL)?;
-                let page = statement.query_map((from, to, stored(PAGE_ROWS as u64)), |row| {
-                    end = Some(row.get::<_, i64>("n")?);
-                    read_message(row)
-                })?;
-                let page = page.collect::<Result<_, _>>()?;
-                match end {
-                    Some(end) if next(page) => from = end.saturating_add(1),
-                    _ => return Ok(()),
-                }
+        let visit_page = |page: Vec<Message>| page.iter().try_for_each(&mut visit).is_continue();
+        match room {
+            Some(room) => self.messages_of(room, last, visit_page),
+            None => self.messages_of_all(last, visit_page),
+        }
+    }
+
+    fn messages_of_all(&self, last: usize, mut visit_page: impl FnMut(Vec<Message>) -> bool) -> Result<(), StoreError> {
+        const SQL: &str = concat!(messages!(), " WHERE message.n BETWEEN ?1 AND ?2 ORDER BY message.n LIMIT ?3");
+        let range = self.key_range(
+            "SELECT max(n) FROM message",
+            "SELECT n FROM message ORDER BY n DESC LIMIT 1 OFFSET ?1",
+            last,
+        )?;
+        let Some((mut from, to)) = range else { return Ok(()) };
+        loop {
+            let mut end = None;
+            let mut statement = self.connection.prepare_cached(SQL)?;
+            let page = statement.query_map((from, to, to_sql(PAGE_ROWS as u64)), |row| {
+                end = Some(row.get::<_, i64>("n")?);
+                read_message(row)
+            })?;
+            let page = page.collect::<Result<_, _>>()?;
+            match end {
+                Some(end) if visit_page(page) => from = end.saturating_add(1),
+                _ => return Ok(()),
             }
-        };
-        let tail = self.tails.of(room);
-        let newest = rows::last_of(&self.connection, &tail, room)?;
+        }
+    }
+
+    fn messages_of(
+        &self,
+        room: RoomId,
+        last: usize,
+        mut visit_page: impl FnMut(Vec<Message>) -> bool,
+    ) -> Result<(), StoreError> {
+        let unindexed = self.unindexed.of(room);
+        let newest = room_messages::last_seq_with(&self.connection, &unindexed, room)?;
         let mut before = Seq(newest.0.saturating_sub(last as u64));
         while before < newest {
-            let page = rows::page(&self.connection, &tail, room, Page::After(before), PAGE_ROWS, usize::MAX)?;
+            let page = Page::After(before);
+            let page = room_messages::page(&self.connection, &unindexed, room, page, PAGE_ROWS, usize::MAX)?;
             match page.last().map(|message| message.seq) {
-                Some(end) if next(page) => before = end,
+                Some(end) if visit_page(page) => before = end,
                 _ => return Ok(()),
             }
         }
         Ok(())
     }
 
-    /// From which key to which the `last` rows reach. None: there is no row. `oldest` finds nothing where there are fewer.
-    fn span(&self, newest: &str, oldest: &str, last: usize) -> Result<Option<(i64, i64)>, StoreError> {
+    /// The first and last key of the `last` rows. None: there is no row. `oldest` finds no row if there are fewer.
+    fn key_range(&self, newest: &str, oldest: &str, last: usize) -> Result<Option<(i64, i64)>, StoreError> {
         let newest: Option<i64> = self.connection.query_row(newest, [], |row| row.get(0))?;
         let Some(newest) = newest.filter(|_| last > 0) else { return Ok(None) };
-        let before = stored((last - 1) as u64);
+        let before = to_sql((last - 1) as u64);
         let oldest = self.connection.query_row(oldest, [before], |row| row.get(0)).optional()?;
         Ok(Some((oldest.unwrap_or(0), newest)))
     }

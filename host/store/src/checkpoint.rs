@@ -1,88 +1,62 @@
-//! Checkpoints: what the write-ahead log holds goes into the database itself, beside the commits instead of in one of
-//! them. Knows nothing of what is stored.
+//! Checkpoints: copying the write-ahead log into the database, beside the commits instead of in one of them.
 //!
-//! SQLite would do it within the commit that fills the log, and every message of that batch would wait. Here a thread
-//! copies the bulk while commits go on, and holds the writer only for the rest that came meanwhile, so that the next commit
-//! may begin the log anew and it stays small. The thread also looks after the database when nobody writes.
+//! By default SQLite does it within the commit that fills the log, and every message of that batch waits. Here a thread
+//! copies the bulk while commits go on, and stops the writer only for the part that was added meanwhile, so that the
+//! next commit can restart the log and it stays small. The thread also checks the database when nothing is written.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
-use rusqlite::Connection;
-
-use super::files::Files;
-use super::reopen::is_failed_sync;
+use super::database::Database;
+use super::files::{Files, LOG_PAGES};
+use super::recovery::is_failed_sync;
 use super::setup;
-use super::writer::Writer;
 
-/// How long the log may grow before it is copied, in pages of 4 KiB.
-const LOG_PAGES: i32 = 2_048;
-
-/// How long the log may be when it cannot be copied, in pages, before the operator hears of it.
+/// The length in pages from which on a log that cannot be copied is reported.
 const STUCK_PAGES: i64 = 4 * LOG_PAGES as i64;
 
-/// How often the thread looks after the database, and how long it rests when that is in use by somebody else.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often the thread checks the database.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
 
-/// Asks for a checkpoint whenever a commit of this connection leaves the log too long.
-pub(super) fn ask_when_due(connection: &mut Connection, files: &Files) -> rusqlite::Result<()> {
-    let due = files.due.clone();
-    connection.wal_hook(Some(move |_: &mut _, pages| {
-        if pages > LOG_PAGES {
-            // One that is asked for already is enough.
-            let _ = due.try_send(());
-        }
-        Ok(())
-    }))
-}
-
-/// Makes checkpoints when asked, until the writer is gone.
-pub(super) fn start<T: Send + 'static>(
-    files: &Arc<Files>,
-    writer: &Arc<Writer<T>>,
-    asked: Receiver<()>,
-) -> std::io::Result<()> {
-    let (files, writer) = (Arc::downgrade(files), Arc::downgrade(writer));
+/// Starts the thread. It makes checkpoints when requested, until the database is dropped.
+pub(super) fn start(files: &Arc<Files>, database: &Arc<Database>, requested: Receiver<()>) -> std::io::Result<()> {
+    let (files, database) = (Arc::downgrade(files), Arc::downgrade(database));
     std::thread::Builder::new().name("checkpoint".to_owned()).spawn(move || {
-        let mut stuck = false;
+        let mut is_stuck = false;
         loop {
-            match asked.recv_timeout(LOOK) {
-                Ok(()) => {
-                    if let Some(is_stuck) = run(&files, &writer, stuck) {
-                        stuck = is_stuck;
-                    }
-                }
+            match requested.recv_timeout(CHECK_EVERY) {
+                Ok(()) => is_stuck = run(&files, &database, is_stuck).unwrap_or(is_stuck),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            let Some(writer) = writer.upgrade() else { return };
-            writer.look_after();
+            let Some(database) = database.upgrade() else { return };
+            database.check();
         }
     })?;
     Ok(())
 }
 
-/// One checkpoint. Says whether the log cannot be copied although it is long; the operator hears of it once.
-fn run<T>(files: &Weak<Files>, writer: &Weak<Writer<T>>, was_stuck: bool) -> Option<bool> {
-    let (files, writer) = (files.upgrade()?, writer.upgrade()?);
-    match checkpoint(&files).and_then(|_| writer.hold(|| checkpoint(&files))) {
+/// Makes one checkpoint. Returns whether the log is long and cannot be copied, which is logged once; None if unknown.
+fn run(files: &Weak<Files>, database: &Weak<Database>, was_stuck: bool) -> Option<bool> {
+    let (files, database) = (files.upgrade()?, database.upgrade()?);
+    match checkpoint(&files).and_then(|_| database.between_commits(|| checkpoint(&files))) {
         Ok(Progress { log, copied }) => {
             let is_stuck = log - copied > STUCK_PAGES;
             if is_stuck && !was_stuck {
                 tracing::warn!(
                     pages = log,
-                    "the write-ahead log grows: another process has been reading the database for long, and what it sees \
-                     cannot be copied"
+                    "the write-ahead log has grown to {log} pages: another process has been reading the database for \
+                     long, and what it sees cannot be copied"
                 );
             }
             Some(is_stuck)
         }
         Err(error) => {
             if is_failed_sync(&error) {
-                writer.distrust(&error.to_string());
+                database.checkpoint_sync_failed(&error.to_string());
             }
-            tracing::warn!(%error, "a checkpoint failed, the write-ahead log grows until the next");
+            tracing::warn!(%error, "checkpoint failed, and the write-ahead log grows until the next one: {error}");
             None
         }
     }
@@ -96,10 +70,10 @@ struct Progress {
 
 fn checkpoint(files: &Files) -> rusqlite::Result<Progress> {
     let _alone = files.checkpoint.lock().unwrap_or_else(PoisonError::into_inner);
-    if files.readers.are_closed() {
+    if files.readers.is_closed() {
         return Ok(Progress { log: 0, copied: 0 });
     }
-    let connection = setup::open_for_checkpoints(files)?;
+    let connection = setup::open_for_checkpoints(&files.path, files.synchronous)?;
     connection
         .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| Ok(Progress { log: row.get(1)?, copied: row.get(2)? }))
 }

@@ -1,12 +1,12 @@
-//! How long commits usually take: where the disk is slow, a commit passes its worker's tasks on first.
+//! How long commits usually take. Where the disk is slow, the worker hands its tasks off before a commit.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use ondol_host_process::worker;
 
-/// Where commits usually take longer than this, they hand their worker off. A disk with a cache or a flash memory answers in
-/// less.
+/// Commits that usually take longer than this hand their worker off. A solid-state disk, or one with a write cache,
+/// answers sooner.
 const SLOW: Duration = Duration::from_millis(5);
 
 /// The usual time of a commit, as a moving average: each commit counts a sixteenth.
@@ -14,8 +14,8 @@ const SLOW: Duration = Duration::from_millis(5);
 pub(super) struct CommitTime(AtomicU64);
 
 impl CommitTime {
-    /// Runs a commit and counts its time. To hand a worker off costs as much as a tenth of a busy commit, so a single commit
-    /// that took long, as happens where the CPUs are busy, is no reason for it.
+    /// Runs a commit and measures it. Handing a worker off costs as much as a tenth of a busy commit, so a single long
+    /// commit, which happens where the CPUs are busy, is no reason for it.
     pub(super) fn run<R>(&self, commit: impl FnOnce() -> R) -> R {
         let started = Instant::now();
         let done = if self.is_slow() { worker::block(commit) } else { commit() };
@@ -42,18 +42,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slow_disk_differs_from_one_slow_commit() {
+    fn a_single_slow_commit_does_not_make_a_slow_disk() {
         let commits = CommitTime::default();
         let slow_after = |ms: &[u64]| {
             ms.iter().for_each(|ms| commits.count(Duration::from_millis(*ms)));
             commits.is_slow()
         };
         assert!(!slow_after(&[1; 100]));
-        assert!(!slow_after(&[30]), "another process had the CPU");
+        assert!(!slow_after(&[30]), "another process used the CPU");
         assert!(!slow_after(&[1, 1, 1, 30]));
-        assert!(slow_after(&[12; 8]), "a disk that turns");
+        assert!(slow_after(&[12; 8]), "a spinning disk");
         assert!(slow_after(&[12, 1, 12, 12]));
-        assert!(!slow_after(&[1; 16]), "it is quick again");
+        assert!(!slow_after(&[1; 16]), "the disk is fast again");
         assert!(slow_after(&[10_000]) && !slow_after(&[1; 100]), "one long stall is forgotten");
     }
 }

@@ -1,15 +1,15 @@
-//! Whether messages can be stored now: what the last write to the database came to. Knows nothing of what was written.
+//! Whether messages can be stored now, by the outcome of the last write.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::StoreError;
+use super::error::StoreError;
 
-/// What keeps the database from being written to.
+/// The reason why the database cannot be written to, if there is one.
 #[derive(Default)]
 pub(super) struct Health(Mutex<Option<String>>);
 
 impl Health {
-    /// Takes in what a write came to. A refusal of one message is no failure of the database.
+    /// Notes the outcome of a write. An error that concerns one message says nothing about the database.
     pub(super) fn note<T>(&self, outcome: &Result<T, StoreError>) {
         match outcome {
             Ok(_) => self.recovered(),
@@ -18,23 +18,25 @@ impl Health {
         }
     }
 
+    /// Notes that a write failed.
     pub(super) fn failed(&self, reason: &str) {
-        *self.state() = Some(reason.to_owned());
+        *self.reason() = Some(reason.to_owned());
     }
 
+    /// Notes that a write succeeded.
     pub(super) fn recovered(&self) {
-        let failed = self.state().take();
-        if failed.is_some() {
-            tracing::info!("the database can be written to again");
+        let reason = self.reason().take();
+        if let Some(reason) = reason {
+            tracing::info!(%reason, "the database is writable again, after: {reason}");
         }
     }
 
-    /// Why nothing can be stored; none when it can.
+    /// The reason why nothing can be stored. None: storing works.
     pub(super) fn failure(&self) -> Option<String> {
-        self.state().clone()
+        self.reason().clone()
     }
 
-    fn state(&self) -> MutexGuard<'_, Option<String>> {
+    fn reason(&self) -> MutexGuard<'_, Option<String>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

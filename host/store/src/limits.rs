@@ -1,13 +1,13 @@
-//! What the store is told by the config: its limits, and when a commit counts as durable. Knows no file and no default.
+//! The store's limits, and when a commit counts as durable. The config fills them.
 
 /// The store's limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoreLimits {
-    /// The messages that may wait to be committed.
+    /// The most messages that may wait to be committed.
     pub commit_queue_max: usize,
-    /// The messages of one transaction.
+    /// The most messages in one transaction.
     pub commit_batch_max: usize,
-    /// The messages of one page, as JSON; a page ends before it grows larger, and holds at least one message.
+    /// The most bytes of a page as JSON. A page ends before it grows larger, and holds at least one message.
     pub page_bytes_max: usize,
 }
 

@@ -1,24 +1,22 @@
-//! Connections for reading, kept for the next one who asks. A read runs on a thread for blocking work, because it may
-//! wait for the disk.
+//! Connections for reading, which are pooled. A read may wait for the disk, so it runs on a thread for blocking work.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
-use super::StoreError;
-use super::files::Files;
+use super::error::StoreError;
 use super::setup::open_reader;
 
-/// How many read at once; others wait for their turn. Each has a connection, and so three descriptors.
+/// How many reads run at once; others wait for their turn. Each has a connection, and so three file descriptors.
 const READERS_MAX: usize = 8;
 
 pub(super) struct Readers {
     path: PathBuf,
-    resting: Mutex<Vec<Connection>>,
-    turns: Semaphore,
+    idle: Mutex<Vec<Connection>>,
+    permits: Semaphore,
     /// Held for reading by each read, and for writing while no connection may be open.
     open: RwLock<()>,
     closed: AtomicBool,
@@ -28,58 +26,61 @@ impl Readers {
     pub(super) fn new(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
-            resting: Mutex::default(),
-            turns: Semaphore::new(READERS_MAX),
+            idle: Mutex::default(),
+            permits: Semaphore::new(READERS_MAX),
             open: RwLock::default(),
             closed: AtomicBool::new(false),
         }
     }
 
-    /// Runs `read` on a connection that sees all that was committed before.
+    /// Runs `read` on a connection that sees everything committed so far.
     pub(super) async fn read<R: Send + 'static>(
-        files: &std::sync::Arc<Files>,
+        self: &Arc<Self>,
         read: impl FnOnce(&Connection) -> rusqlite::Result<R> + Send + 'static,
     ) -> Result<R, StoreError> {
-        let Ok(_turn) = files.readers.turns.acquire().await else { return Err(StoreError::Closed) };
-        let files = std::sync::Arc::clone(files);
-        let outcome = tokio::task::spawn_blocking(move || files.readers.read_here(read));
+        let Ok(_permit) = self.permits.acquire().await else { return Err(StoreError::Closed) };
+        let readers = Arc::clone(self);
+        let outcome = tokio::task::spawn_blocking(move || readers.read_blocking(read));
         outcome.await.unwrap_or(Err(StoreError::Closed))
     }
 
-    /// The same on this thread, which is no worker.
-    pub(super) fn read_here<R>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<R>) -> Result<R, StoreError> {
+    /// The same on the calling thread, which must not be a worker.
+    pub(super) fn read_blocking<R>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<R>,
+    ) -> Result<R, StoreError> {
         let _open = self.open.read().unwrap_or_else(PoisonError::into_inner);
-        if self.are_closed() {
+        if self.is_closed() {
             return Err(StoreError::Closed);
         }
-        let resting = self.resting().pop();
-        let connection = match resting {
+        let idle = self.idle().pop();
+        let connection = match idle {
             Some(connection) => connection,
             None => open_reader(&self.path)?,
         };
         let outcome = read(&connection)?;
-        self.resting().push(connection);
+        self.idle().push(connection);
         Ok(outcome)
     }
 
-    /// Closes all connections once nobody reads, and opens none until `meanwhile` is done.
-    pub(super) fn away<R>(&self, meanwhile: impl FnOnce() -> R) -> R {
+    /// Waits until no read is running, closes all connections, and opens none until `meanwhile` has returned.
+    pub(super) fn while_closed<R>(&self, meanwhile: impl FnOnce() -> R) -> R {
         let _alone = self.open.write().unwrap_or_else(PoisonError::into_inner);
-        self.resting().clear();
+        self.idle().clear();
         meanwhile()
     }
 
-    /// Whether none is opened any more.
-    pub(super) fn are_closed(&self) -> bool {
+    /// Whether reads are rejected.
+    pub(super) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
     }
 
-    /// Opens none any more.
+    /// Rejects reads from now on.
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::Release);
     }
 
-    fn resting(&self) -> MutexGuard<'_, Vec<Connection>> {
-        self.resting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,6 +1,6 @@
 -- Version 2 of the schema: the handlers' versions and releases.
 
--- What versions are made of, each once, whichever settings it stands under.
+-- The components of versions. Versions that differ in their settings only share one.
 CREATE TABLE component (
     -- 64 hexadecimal digits.
     sha256 TEXT PRIMARY KEY,
@@ -12,7 +12,7 @@ CREATE TABLE version (
     id          TEXT PRIMARY KEY,
     handler     TEXT NOT NULL,
     component   TEXT NOT NULL REFERENCES component (sha256),
-    -- JSON: an object of texts.
+    -- A JSON object of strings.
     settings    TEXT NOT NULL,
     -- The cases that it was deployed with, as TOML.
     cases       TEXT,
@@ -25,7 +25,7 @@ CREATE INDEX version_by_use ON version (handler, last_active);
 
 CREATE TABLE release (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
-    -- Versions by their ids. A release outlives the versions that it was made of.
+    -- The ids of its versions, which may be deleted before the release is.
     rooms      TEXT NOT NULL,
     messages   TEXT NOT NULL,
     events     TEXT NOT NULL,
@@ -33,7 +33,7 @@ CREATE TABLE release (
     -- deploy, directory, rollback …
     how        TEXT NOT NULL,
     why        TEXT NOT NULL,
-    -- The release that it went back to.
+    -- The earlier release that it restored.
     back_to    INTEGER,
     created_at INTEGER NOT NULL,
     -- active, replaced, rolled_back, refused, broken.
@@ -42,20 +42,20 @@ CREATE TABLE release (
     detail     TEXT
 ) STRICT;
 
--- There is one active release at the most, whatever happens.
+-- At most one release is active.
 CREATE UNIQUE INDEX release_active ON release (outcome) WHERE outcome = 'active';
 
--- Versions that are not to be active again, unless somebody insists.
+-- Blocked versions: they failed their probation, and a deploy has to be forced.
 CREATE TABLE bad_version (
     id        TEXT PRIMARY KEY,
     evidence  TEXT NOT NULL,
     marked_at INTEGER NOT NULL
 ) STRICT;
 
--- What the watched directory and the config last said of each handler, so that a restart takes up only what is new.
+-- What the watched directory and the config last held for each handler, so that a restart offers only what has changed.
 CREATE TABLE directory (
     handler  TEXT PRIMARY KEY,
-    -- The SHA-256 of the file; empty before one was taken.
+    -- The SHA-256 of the file; empty if none was admitted yet.
     sha256   TEXT NOT NULL,
     settings TEXT NOT NULL
 ) STRICT;

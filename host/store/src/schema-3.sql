@@ -1,14 +1,14 @@
--- Version 3 of the schema: messages are appended, and which room they stand in is noted later, for many at once. Before, each
--- commit wrote into an index too, on a page for each room.
+-- Version 3 of the schema: messages are appended, and the index by room is written later, for many messages at once.
+-- Before, each commit also wrote to an index, on a page for each room.
 
 CREATE TABLE message_3 (
     -- In the order of the commits.
     n           INTEGER PRIMARY KEY,
     room        INTEGER NOT NULL,
     seq         INTEGER NOT NULL,
-    -- Unique over all rooms, and it rises with `seq` in each. Given out by the server: see `ids.rs`.
+    -- Unique over all rooms, rising with `seq` in each. Chosen by the server: see `message_ids.rs`.
     id          INTEGER NOT NULL,
-    -- The sender as they were when they said it.
+    -- The sender's name, address and picture when they said it.
     sender      TEXT NOT NULL,
     nickname    TEXT NOT NULL,
     email       TEXT NOT NULL,
@@ -24,7 +24,7 @@ INSERT INTO message_3
 SELECT id, room, seq, id, sender, nickname, email, profile_url, text, client_id, parent, extra, created_at
 FROM message ORDER BY id;
 
--- Where each room's messages are: see `places.rs`.
+-- The index by room. Version 4 replaces it.
 CREATE TABLE message_place (
     -- room << 32 | seq
     place INTEGER PRIMARY KEY,
@@ -38,10 +38,10 @@ CREATE TABLE counter (
     next INTEGER NOT NULL
 ) STRICT;
 
--- No id from here on has been given out.
+-- All ids from here on are free.
 INSERT INTO counter SELECT 'id', coalesce(max(id), 0) + 1 FROM message;
 
--- No message from this `n` on is in `message_place`.
+-- Messages from this `n` on are not in `message_place`.
 INSERT INTO counter SELECT 'place', coalesce(max(id), 0) + 1 FROM message;
 
 DROP TABLE message;

@@ -1,7 +1,7 @@
--- Version 4 of the schema: a message names its sender by number, and where a room's messages stand is noted for many of them in
--- one row. Before, each message carried its sender's name and address, and had a row of its own on a page of its room's.
+-- Version 4 of the schema: a message names its sender by number, and the index by room has one row for many messages.
+-- Before, each message carried its sender's name and address, and had an index row of its own.
 
--- Senders as they were when they said something.
+-- Name, address and picture of senders when they said something.
 CREATE TABLE sender (
     n           INTEGER PRIMARY KEY,
     -- The id of the user.
@@ -21,7 +21,7 @@ CREATE TABLE message_4 (
     n           INTEGER PRIMARY KEY,
     room        INTEGER NOT NULL,
     seq         INTEGER NOT NULL,
-    -- Unique over all rooms, and it rises with `seq` in each. Given out by the server: see `ids.rs`.
+    -- Unique over all rooms, rising with `seq` in each. Chosen by the server: see `message_ids.rs`.
     id          INTEGER NOT NULL,
     sender      INTEGER NOT NULL,
     created_at  INTEGER NOT NULL,
@@ -37,7 +37,7 @@ FROM message CROSS JOIN sender ON sender.user = message.sender AND sender.nickna
     AND sender.email = message.email AND sender.profile_url IS message.profile_url
 ORDER BY message.n;
 
--- The message that a user gave an id of their own.
+-- The message to which a user gave a `client_id`.
 CREATE TABLE client_message (
     room      INTEGER NOT NULL,
     user      TEXT NOT NULL,
@@ -48,18 +48,18 @@ CREATE TABLE client_message (
 
 INSERT INTO client_message SELECT room, sender, client_id, n FROM message WHERE client_id IS NOT NULL;
 
--- Where each room's messages are: see `runs.rs`.
+-- The segments of the room index: see `room_index.rs`.
 CREATE TABLE run (
-    -- room << 32 | seq of the first.
+    -- The key of the first message: room << 32 | seq.
     place    INTEGER PRIMARY KEY,
-    -- JSON: an array of the `n` of this one and of those that follow it.
+    -- A JSON array: the `n` of that message and of those that follow it.
     messages TEXT NOT NULL
 ) STRICT;
 
 INSERT INTO run
 SELECT room << 32 | min(seq), json_group_array(n ORDER BY seq) FROM message GROUP BY room, (seq - 1) / 64;
 
--- No message before this `n` is without a run.
+-- All messages before this `n` are in segments.
 UPDATE counter SET next = (SELECT coalesce(max(n), 0) + 1 FROM message) WHERE name = 'place';
 
 DROP TABLE message_place;

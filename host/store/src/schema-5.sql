@@ -1,4 +1,5 @@
--- Version 5 of the schema: each room's last number is kept, so that a number is never given twice, whichever rows are deleted.
+-- Version 5 of the schema: the last `seq` of each room is recorded, so that none is used twice even if rows are
+-- deleted.
 
 CREATE TABLE room_seq (
     room INTEGER PRIMARY KEY,

@@ -3,7 +3,7 @@
 CREATE TABLE room (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
     name       TEXT NOT NULL,
-    -- A post has one room at the most; a room need not have a post.
+    -- A post has at most one room. A room may have no post.
     post_id    INTEGER UNIQUE,
     owner      TEXT,
     -- Milliseconds since 1970, as everywhere.
@@ -14,7 +14,7 @@ CREATE TABLE message (
     id          INTEGER PRIMARY KEY,
     room        INTEGER NOT NULL REFERENCES room (id),
     seq         INTEGER NOT NULL,
-    -- The sender as they were when they said it.
+    -- The sender's name, address and picture when they said it.
     sender      TEXT NOT NULL,
     nickname    TEXT NOT NULL,
     email       TEXT NOT NULL,

@@ -1,5 +1,5 @@
-//! Who said something, each once for as long as nothing of theirs changes: a message has their row's number. Knows nothing of
-//! messages.
+//! Senders as they were when they said something: one row for as long as name, address and picture stay the same. A
+//! message names its sender by the number of that row.
 
 use std::collections::HashMap;
 
@@ -7,43 +7,43 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use ondol_host_model::{Speaker, UserKey};
 
-/// Speakers whose row is remembered, before all are forgotten and looked up again.
+/// Senders whose row is remembered. Past this number all are forgotten and looked up again.
 const REMEMBERED_MAX: usize = 100_000;
 
-/// The rows of those who spoke lately.
+/// The rows of recent senders.
 #[derive(Default)]
-pub(super) struct Senders {
-    rows: HashMap<UserKey, i64>,
+pub(super) struct SenderRows {
+    rowids: HashMap<UserKey, i64>,
 }
 
-impl Senders {
-    /// The row of a speaker. Written if there is none, in a transaction that is under way.
-    pub(super) fn row(&mut self, connection: &Connection, speaker: &Speaker) -> rusqlite::Result<i64> {
-        if let Some(row) = self.rows.get(&speaker.key()) {
-            return Ok(*row);
+impl SenderRows {
+    /// The row of a sender. Inserts it, inside the open transaction, if there is none.
+    pub(super) fn rowid(&mut self, connection: &Connection, sender: &Speaker) -> rusqlite::Result<i64> {
+        if let Some(rowid) = self.rowids.get(&sender.key()) {
+            return Ok(*rowid);
         }
-        if self.rows.len() >= REMEMBERED_MAX {
-            self.rows.clear();
+        if self.rowids.len() >= REMEMBERED_MAX {
+            self.rowids.clear();
         }
-        let user = (&speaker.id, &speaker.nickname, &speaker.email, &speaker.profile_url);
-        let standing = connection
+        let columns = (&sender.id, &sender.nickname, &sender.email, &sender.profile_url);
+        let existing = connection
             .prepare_cached(
                 "SELECT n FROM sender WHERE user = ?1 AND nickname = ?2 AND email = ?3 AND profile_url IS ?4",
             )?
-            .query_row(user, |row| row.get(0))
+            .query_row(columns, |row| row.get(0))
             .optional()?;
-        let row = match standing {
-            Some(row) => row,
+        let rowid = match existing {
+            Some(rowid) => rowid,
             None => connection
                 .prepare_cached("INSERT INTO sender (user, nickname, email, profile_url) VALUES (?1, ?2, ?3, ?4)")?
-                .insert(user)?,
+                .insert(columns)?,
         };
-        self.rows.insert(speaker.key(), row);
-        Ok(row)
+        self.rowids.insert(sender.key(), rowid);
+        Ok(rowid)
     }
 
-    /// Trusts nothing that was not committed.
+    /// Forgets what a failed transaction may have inserted.
     pub(super) fn forget(&mut self) {
-        self.rows.clear();
+        self.rowids.clear();
     }
 }

@@ -1,4 +1,4 @@
-//! Opening the file: the version of SQLite, the schema, and the settings of a connection.
+//! Opening the file: the version of SQLite, the schema, and the settings of each kind of connection.
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
@@ -8,14 +8,13 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use rustix::fs::IFlags;
 
-use super::StoreError;
-use super::files::Files;
-use crate::limits::Synchronous;
+use super::error::StoreError;
+use super::limits::Synchronous;
 use ondol_host_process::worker;
 
 /// The first SQLite without the fault of <https://sqlite.org/wal.html#walresetbug>, which could lose commits when a
-/// checkpoint and a writer met.
-pub(super) const SQLITE_NEEDED: &str = "3.51.3";
+/// checkpoint coincided with a write.
+const SQLITE_NEEDED: &str = "3.51.3";
 const SQLITE_NEEDED_NUMBER: i32 = 3_051_003;
 
 /// The schema that this server writes.
@@ -24,38 +23,42 @@ pub(super) const SCHEMA_VERSION: i64 = 5;
 /// How many statements a connection keeps prepared.
 const STATEMENTS: usize = 32;
 
-/// What the writer keeps of the file in memory, in KiB: the pages of `run` that a few thousand rooms write to. It is taken as it
-/// is needed.
+/// The writer's page cache in KiB, enough for the pages of `run` that a few thousand rooms write to. It is allocated as
+/// needed.
 const WRITER_CACHE_KIB: i64 = 16_384;
 
-/// How long the write-ahead log's file stays when it is begun anew: a commit into a file that need not grow costs less.
+/// The size to which SQLite truncates the write-ahead log when it restarts it. A commit into a file that need not grow
+/// is cheaper, so this is not zero.
 const LOG_KEPT_BYTES: i64 = 12 << 20;
 
-/// How long a connection waits for whoever has locked the file, such as an operator with a tool of SQLite's.
+/// How long a connection waits for another process that has locked the file, such as an operator's `sqlite3`.
 const LOCKED_MAX: Duration = Duration::from_secs(5);
 
-/// How often the writer looks whether it still is.
-const LOCKED_LOOK: Duration = Duration::from_millis(5);
+/// How often the writer tries again meanwhile.
+const LOCKED_RETRY: Duration = Duration::from_millis(5);
 
-/// The writer's connection, on a file whose schema is up to date.
-pub(super) fn open(files: &Files) -> Result<Connection, StoreError> {
+/// Opens the writer's connection. Creates the file or brings its schema up to date.
+pub(super) fn open(path: &Path, synchronous: Synchronous) -> Result<Connection, StoreError> {
     if rusqlite::version_number() < SQLITE_NEEDED_NUMBER {
-        return Err(StoreError::TooOld(rusqlite::version().to_owned()));
+        return Err(StoreError::SqliteTooOld { found: rusqlite::version().to_owned(), needed: SQLITE_NEEDED });
     }
-    if let Err(error) = keep_shared_memory_in_place(&files.path) {
-        tracing::warn!(%error, "a full btrfs may end the server: the database's -shm file cannot be kept in place");
+    if let Err(error) = write_shared_memory_in_place(path) {
+        tracing::warn!(
+            %error,
+            "no-copy-on-write was not set for the database's -shm file, so a full btrfs may kill the server: {error}"
+        );
     }
-    let mut connection = Connection::open(&files.path)?;
-    set_up(&mut connection, files.synchronous)?;
+    let mut connection = Connection::open(path)?;
+    set_up(&mut connection, synchronous)?;
     migrate(&mut connection)?;
     Ok(connection)
 }
 
-/// The same for a file that must be there.
-pub(super) fn open_existing(files: &Files) -> Result<Connection, StoreError> {
+/// Opens the writer's connection to a file that exists and has the current schema.
+pub(super) fn open_existing(path: &Path, synchronous: Synchronous) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = Connection::open_with_flags(&files.path, flags)?;
-    set_up(&mut connection, files.synchronous)?;
+    let mut connection = Connection::open_with_flags(path, flags)?;
+    set_up(&mut connection, synchronous)?;
     Ok(connection)
 }
 
@@ -69,14 +72,14 @@ fn set_up(connection: &mut Connection, synchronous: Synchronous) -> Result<(), S
     connection.pragma_update(None, "synchronous", name_of(synchronous))?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     connection.pragma_update(None, "journal_size_limit", LOG_KEPT_BYTES)?;
-    // See `checkpoint.rs`.
+    // `checkpoint.rs` does it.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     Ok(())
 }
 
-/// Has the `-shm` file, which SQLite maps into memory, written in place on btrfs. Copying on write needs room for a page that
-/// is only changed, and where there is none, a store into the mapping ends the process by SIGBUS.
-fn keep_shared_memory_in_place(path: &Path) -> std::io::Result<()> {
+/// Turns copy-on-write off for the `-shm` file on btrfs. SQLite maps that file into memory; with copy-on-write,
+/// changing a page needs free space, and on a full disk a write to the mapping kills the process by SIGBUS.
+fn write_shared_memory_in_place(path: &Path) -> std::io::Result<()> {
     const BTRFS: i64 = 0x9123_683E;
     let mut name = path.as_os_str().to_owned();
     name.push("-shm");
@@ -84,7 +87,7 @@ fn keep_shared_memory_in_place(path: &Path) -> std::io::Result<()> {
     if rustix::fs::statfs(directory)?.f_type != BTRFS {
         return Ok(());
     }
-    // Only an empty file takes the flag. One that a killed server left behind has it.
+    // The flag can be set on an empty file only. A file that a killed server left behind has it already.
     let file = File::options().create(true).append(true).open(&name)?;
     let flags = rustix::fs::ioctl_getflags(&file)?;
     if !flags.contains(IFlags::NOCOW) {
@@ -93,25 +96,25 @@ fn keep_shared_memory_in_place(path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Makes a connection leave the write-ahead log as it is when it closes.
-pub(super) fn leave_log(connection: &Connection) -> rusqlite::Result<()> {
+/// Makes a connection keep the write-ahead log when it closes.
+pub(super) fn keep_log(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map(drop)
 }
 
-/// Waits a little for whoever has locked the file; not when that was done so many times. The writer waits on a worker, which
-/// it leaves to others: some of what waits there, no other worker could take.
+/// Waits a little for the lock on the file, until [`LOCKED_MAX`] has passed. The writer waits on a worker and hands the
+/// worker's tasks off, because some of them cannot be stolen by other workers.
 fn wait_for_lock(times: i32) -> bool {
-    // Each time: where the CPUs are busy, no thread may have taken the worker over at the first.
+    // Every time, because on busy CPUs the first hand-off may have found no thread.
     worker::hand_off();
-    std::thread::sleep(LOCKED_LOOK);
-    LOCKED_LOOK * times.unsigned_abs() < LOCKED_MAX
+    std::thread::sleep(LOCKED_RETRY);
+    LOCKED_RETRY * times.unsigned_abs() < LOCKED_MAX
 }
 
-/// A connection for checkpoints. It waits for nobody: there is always a next time.
-pub(super) fn open_for_checkpoints(files: &Files) -> rusqlite::Result<Connection> {
+/// Opens a connection for a checkpoint. It waits for no lock: the next checkpoint makes up for one that was prevented.
+pub(super) fn open_for_checkpoints(path: &Path, synchronous: Synchronous) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(&files.path, flags)?;
-    connection.pragma_update(None, "synchronous", name_of(files.synchronous))?;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.pragma_update(None, "synchronous", name_of(synchronous))?;
     Ok(connection)
 }
 
@@ -122,20 +125,20 @@ fn name_of(synchronous: Synchronous) -> &'static str {
     }
 }
 
-/// Takes the file for this process alone, until the lock is dropped. Two servers on one file would give the same numbers
-/// twice.
+/// Reserves the database for this process until the lock is dropped. Two servers on one database would use the same
+/// numbers twice.
 pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
     let path = path.with_extension("lock");
     let unusable = |error: &dyn std::fmt::Display| StoreError::Locked(format!("{}: {error}", path.display()));
     let file = File::options().create(true).append(true).open(&path).map_err(|error| unusable(&error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(unusable(&"another server has it")),
+        Err(TryLockError::WouldBlock) => Err(unusable(&"another server is using it")),
         Err(TryLockError::Error(error)) => Err(unusable(&error)),
     }
 }
 
-/// A connection for reading.
+/// Opens a connection for reading.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, rusqlite::Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
@@ -144,8 +147,8 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, rusqlite::Error> {
     Ok(connection)
 }
 
-/// What leads from each version of the schema to the next.
-const STEPS: [&str; SCHEMA_VERSION as usize] = [
+/// The migration from each version of the schema to the next.
+const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
     include_str!("schema.sql"),
     include_str!("schema-2.sql"),
     include_str!("schema-3.sql"),
@@ -153,13 +156,13 @@ const STEPS: [&str; SCHEMA_VERSION as usize] = [
     include_str!("schema-5.sql"),
 ];
 
-/// Brings the schema up, a version at a time, all in one transaction.
+/// Brings the schema up to date, version by version, in one transaction.
 fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let missing = usize::try_from(version).ok().and_then(|version| STEPS.get(version..));
-    for step in missing.ok_or(StoreError::FromLater(version))? {
-        transaction.execute_batch(step)?;
+    let missing = usize::try_from(version).ok().and_then(|version| MIGRATIONS.get(version..));
+    for migration in missing.ok_or(StoreError::SchemaTooNew { found: version, known: SCHEMA_VERSION })? {
+        transaction.execute_batch(migration)?;
     }
     transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     transaction.commit()?;

@@ -1,25 +1,24 @@
 //! The store over real files.
 
-use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::{Batch, Entry, Leader, Page, Readers, RoomOutcome, Store, StoreError};
+use super::{Batch, Entry, Leader, Page, RoomOutcome, Store, StoreError};
 use crate::{StoreLimits, Synchronous};
-use ondol_host_model::{Draft, Message, MessageId, RoomDraft, RoomId, Seq, Speaker, Standing, Timestamp, User};
+use ondol_host_model::{Draft, Message, MessageId, OnExistingRoom, RoomDraft, RoomId, Seq, Speaker, Timestamp, User};
 
 /// Limits that no test comes near.
 pub(super) const LIMITS: StoreLimits =
     StoreLimits { commit_queue_max: 16_384, commit_batch_max: 4_096, page_bytes_max: usize::MAX };
 
-/// A store whose pages are as large as is asked.
+/// A store without a limit on pages.
 pub(super) fn open(directory: &Path) -> Store<()> {
     Store::open(&directory.join("ondol.db"), Synchronous::Full, &LIMITS).unwrap()
 }
 
-/// Commits what has gathered. With SQLite that is ready at once.
+/// Commits what has gathered.
 pub(super) fn commit<T>(leader: &mut Leader<T>) -> Batch<T> {
     match std::pin::pin!(leader.commit()).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(batch) => batch,
@@ -30,8 +29,8 @@ pub(super) fn commit<T>(leader: &mut Leader<T>) -> Batch<T> {
 /// Appends messages, then commits them all.
 pub(super) fn store_all(store: &Store<()>, entries: impl IntoIterator<Item = Entry<()>>) -> Batch<()> {
     let mut leaders = entries.into_iter().map(|entry| store.append(entry).unwrap());
-    let mut leader = leaders.next().flatten().expect("the first leads");
-    assert!(leaders.all(|leader| leader.is_none()), "one leads");
+    let mut leader = leaders.next().flatten().expect("the first entry has a leader");
+    assert!(leaders.all(|leader| leader.is_none()), "there is one leader");
     let batch = commit(&mut leader);
     assert!(leader.step_down().is_none(), "all is committed");
     batch
@@ -49,7 +48,7 @@ pub(super) fn entry(id: u64, room: RoomId, seq: u64) -> Entry<()> {
     Entry { message: Some(Message { id, room, seq, sender, draft, created_at: Timestamp(7) }), context: () }
 }
 
-/// The same of somebody else, without an id of the client's.
+/// The same by another speaker, and without a `client_id`.
 fn entry_of(speaker: &Arc<Speaker>, id: u64, room: RoomId, seq: u64) -> Entry<()> {
     let (sender, draft) = (Arc::clone(speaker), Draft { text: format!("말 {seq}"), ..Draft::default() });
     let (id, seq) = (MessageId(id), Seq(seq));
@@ -62,17 +61,17 @@ fn called(nickname: &str, profile_url: Option<&str>) -> Arc<Speaker> {
 }
 
 pub(super) async fn count(store: &Store<()>, sql: &'static str) -> i64 {
-    Readers::read(&store.files, move |connection| connection.query_row(sql, [], |row| row.get(0))).await.unwrap()
+    store.readers.read(move |connection| connection.query_row(sql, [], |row| row.get(0))).await.unwrap()
 }
 
 async fn create(store: &Store<()>, post_id: Option<u64>) -> RoomOutcome {
-    let draft = RoomDraft { name: "방".into(), standing: Standing::Reuse };
+    let draft = RoomDraft { name: "방".into(), on_existing: OnExistingRoom::Reuse };
     store.create_room(draft, post_id, None).await.unwrap()
 }
 
 async fn room(store: &Store<()>) -> RoomId {
     match create(store, None).await {
-        RoomOutcome::Created(room) | RoomOutcome::Standing(room) => room.id,
+        RoomOutcome::Created(room) | RoomOutcome::Existing(room) => room.id,
     }
 }
 
@@ -81,13 +80,13 @@ async fn a_post_has_one_room() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     let RoomOutcome::Created(first) = create(&store, Some(7)).await else { panic!("not created") };
-    assert_eq!(create(&store, Some(7)).await, RoomOutcome::Standing(first));
+    assert_eq!(create(&store, Some(7)).await, RoomOutcome::Existing(first));
     assert!(matches!(create(&store, None).await, RoomOutcome::Created(_)));
     assert!(matches!(create(&store, None).await, RoomOutcome::Created(_)));
 }
 
 #[tokio::test]
-async fn what_is_stored_is_there_after_opening_again() {
+async fn stored_messages_are_found_after_reopening() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     let room = room(&store).await;
@@ -98,7 +97,7 @@ async fn what_is_stored_is_there_after_opening_again() {
     assert!(matches!(again, Err(StoreError::Locked(_))), "one server at a time");
     drop(store);
     let store = open(directory.path());
-    assert!(store.first_free_id() >= MessageId(6), "no id is given twice");
+    assert!(store.first_free_id() >= MessageId(6), "no id is used twice");
     assert_eq!(store.last_seq(room).await.unwrap(), Seq(5));
     let seqs = |messages: Vec<Message>| messages.iter().map(|message| message.seq.0).collect::<Vec<_>>();
     assert_eq!(seqs(store.messages(room, Page::Latest, 2).await.unwrap()), [4, 5]);
@@ -111,30 +110,30 @@ async fn what_is_stored_is_there_after_opening_again() {
 }
 
 #[tokio::test]
-async fn ids_go_on_where_they_ended() {
+async fn ids_continue_after_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     let room = room(&store).await;
     assert_eq!(store.first_free_id(), MessageId(1));
     store_all(&store, [entry(1, room, 1), entry(2, room, 2), entry(1_500, room, 3)]);
-    store.keep_next_id(MessageId(1_501)).unwrap();
+    store.save_next_id(MessageId(1_501)).unwrap();
     drop(store);
     let store = open(directory.path());
     assert_eq!(store.first_free_id(), MessageId(1_501));
     store_all(&store, [entry(1_501, room, 4)]);
-    // As after a crash.
+    // Without `save_next_id`, as after a crash.
     drop(store);
     assert!(open(directory.path()).first_free_id() > MessageId(1_501));
 }
 
 #[tokio::test]
-async fn ids_of_a_batch_that_failed_are_taken_again() {
+async fn ids_of_a_failed_batch_are_reserved_again() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     let room = room(&store).await;
-    // Somebody else holds the file for longer than the writer waits.
+    // Another process holds the lock for longer than the writer waits.
     let other = rusqlite::Connection::open(directory.path().join("ondol.db")).unwrap();
-    store.writer.run(|connection| Ok(connection.busy_timeout(Duration::ZERO)?)).unwrap();
+    store.database.write(|connection| Ok(connection.busy_timeout(Duration::ZERO)?)).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     assert_eq!(store_all(&store, [entry(1, room, 1)]).failed.len(), 1);
     other.execute_batch("ROLLBACK").unwrap();
@@ -144,7 +143,7 @@ async fn ids_of_a_batch_that_failed_are_taken_again() {
 }
 
 #[tokio::test]
-async fn a_message_is_found_by_its_id_in_its_room_alone() {
+async fn a_message_id_is_found_in_its_own_room_only() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     let (ours, theirs) = (room(&store).await, room(&store).await);
@@ -158,7 +157,7 @@ async fn a_message_is_found_by_its_id_in_its_room_alone() {
 }
 
 #[tokio::test]
-async fn pages_go_over_what_has_its_place_and_what_has_not_yet() {
+async fn a_page_spans_indexed_and_unindexed_messages() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     let (ours, theirs) = (room(&store).await, room(&store).await);
@@ -166,8 +165,8 @@ async fn pages_go_over_what_has_its_place_and_what_has_not_yet() {
         let seqs = 50 * batch + 1..=50 * batch + 50;
         store_all(&store, seqs.flat_map(|seq| [entry(2 * seq, ours, seq), entry(2 * seq + 1, theirs, seq)]));
     }
-    let in_runs = "SELECT sum(json_array_length(messages)) FROM run WHERE place >> 32 = 1";
-    assert_eq!(count(&store, in_runs).await, 2_400, "the last two batches are not");
+    let indexed = "SELECT sum(json_array_length(messages)) FROM run WHERE place >> 32 = 1";
+    assert_eq!(count(&store, indexed).await, 2_400, "all but the last two batches");
     for (page, limit, from, to) in [
         (Page::Latest, 2_500, 1, 2_500),
         (Page::Latest, 1, 2_500, 2_500),
@@ -190,7 +189,7 @@ async fn pages_go_over_what_has_its_place_and_what_has_not_yet() {
 }
 
 #[tokio::test]
-async fn what_is_in_no_run_is_found_after_a_crash() {
+async fn unindexed_messages_are_found_after_a_crash() {
     let directory = tempfile::tempdir().unwrap();
     let rooms = {
         let store = open(directory.path());
@@ -198,7 +197,7 @@ async fn what_is_in_no_run_is_found_after_a_crash() {
     };
     let (ann, mut id) = (called("ann", None), 0);
     for round in 0..40 {
-        // Each time another store, which was told nothing by the one before.
+        // A new store each time, with nothing in memory.
         let store = open(directory.path());
         for room in rooms {
             let said = store.last_seq(room).await.unwrap();
@@ -214,14 +213,14 @@ async fn what_is_in_no_run_is_found_after_a_crash() {
             let seqs: Vec<u64> = page.iter().map(|message| message.seq.0).collect();
             assert_eq!(seqs, (to.saturating_sub(99).max(1)..=to).collect::<Vec<_>>());
         }
-        assert_eq!(count(&store, "SELECT count(*) FROM sender").await, 1, "who comes again is known");
+        assert_eq!(count(&store, "SELECT count(*) FROM sender").await, 1, "a sender who returns has one row");
     }
     let store = open(directory.path());
     assert_eq!(count(&store, "SELECT count(*) FROM run WHERE place >> 32 = 2").await, 4, "270 in each");
 }
 
 #[tokio::test]
-async fn a_room_that_fell_silent_is_noted_in_the_end() {
+async fn a_quiet_room_is_indexed_eventually() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     let (silent, loud) = ([room(&store).await, room(&store).await, room(&store).await], room(&store).await);
@@ -241,10 +240,10 @@ async fn a_room_that_fell_silent_is_noted_in_the_end() {
     }
     for written in 1..=3 {
         say(loud, 1);
-        assert_eq!(count(&store, of_silent).await, written, "no more at once than was said");
+        assert_eq!(count(&store, of_silent).await, written, "one room per new message");
     }
-    let noted = "SELECT next FROM counter WHERE name = 'place'";
-    assert!(count(&store, noted).await > 65_536, "a start need not go through all");
+    let first_unindexed = "SELECT next FROM counter WHERE name = 'place'";
+    assert!(count(&store, first_unindexed).await > 65_536, "a start scans only the latest messages");
     for room in silent {
         assert_eq!(store.messages(room, Page::Latest, 9).await.unwrap().len(), 1);
         assert_eq!(store_all(&store, [entry_of(&ann, 1_000_000 + room.0, room, 2)]).stored.len(), 1);
@@ -259,7 +258,7 @@ async fn a_room_that_fell_silent_is_noted_in_the_end() {
 }
 
 #[tokio::test]
-async fn a_sender_is_kept_as_they_were() {
+async fn messages_keep_the_name_and_picture_of_their_time() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     let room = room(&store).await;
@@ -277,7 +276,7 @@ async fn a_sender_is_kept_as_they_were() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_reads_while_others_write_sees_no_gap() {
+async fn readers_see_no_gap_while_messages_are_written() {
     let directory = tempfile::tempdir().unwrap();
     let store = Arc::new(open(directory.path()));
     let room = room(&store).await;
@@ -303,72 +302,5 @@ async fn whoever_reads_while_others_write_sees_no_gap() {
     writing.await.unwrap();
 }
 
-#[tokio::test]
-async fn a_gap_is_never_stored() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = open(directory.path());
-    let room = room(&store).await;
-    let batch = store_all(&store, [(1, 1), (2, 3), (3, 2)].map(|(id, seq)| entry(id, room, seq)));
-    let stored: Vec<u64> = batch.stored.iter().flat_map(|entry| &entry.message).map(|message| message.seq.0).collect();
-    assert_eq!(stored, [1, 2]);
-    assert_eq!(batch.failed.len(), 1);
-    assert!(matches!(batch.failed[0].error, StoreError::OutOfTurn));
-}
-
-#[tokio::test]
-async fn a_message_for_a_room_that_is_not_there_fails_alone() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = open(directory.path());
-    let room = room(&store).await;
-    let batch = store_all(&store, [entry(1, RoomId(99), 1), entry(2, room, 1)]);
-    assert_eq!(batch.stored.len(), 1);
-    assert!(matches!(batch.failed[0].error, StoreError::NoRoom));
-    store.close();
-    assert!(matches!(store.append(entry(3, room, 2)).err().unwrap().error, StoreError::Closed));
-}
-
-#[tokio::test]
-async fn what_is_not_to_be_stored_comes_back_in_its_turn() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = open(directory.path());
-    let room = room(&store).await;
-    let batch = store_all(&store, [entry(1, room, 1), Entry { message: None, context: () }, entry(2, room, 2)]);
-    let order: Vec<bool> = batch.stored.iter().map(|entry| entry.message.is_some()).collect();
-    assert_eq!(order, [true, false, true]);
-    assert_eq!(store.last_seq(room).await.unwrap(), Seq(2));
-}
-
-/// What tells a log from the one before it: the salts in its header.
-fn salts(log: &Path) -> [u8; 8] {
-    let mut header = [0; 24];
-    std::fs::File::open(log).unwrap().read_exact(&mut header).unwrap();
-    header[16..].try_into().unwrap()
-}
-
-#[tokio::test]
-async fn the_log_begins_anew_again_and_again_while_commits_go_on() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("ondol.db");
-    let store: Store<()> = Store::open(&path, Synchronous::Normal, &LIMITS).unwrap();
-    let (room, log) = (room(&store).await, directory.path().join("ondol.db-wal"));
-    let mut seq = 0;
-    for round in 0..3 {
-        let (before, begun) = (salts(&log), Instant::now());
-        let mut batches = 0;
-        while salts(&log) == before {
-            // By then a checkpoint is due, which another thread makes; one more commit begins the log anew.
-            let count = if batches < 300 { 128 } else { 1 };
-            store_all(&store, (seq + 1..=seq + count).map(|seq| entry(seq, room, seq)));
-            (batches, seq) = (batches + 1, seq + count);
-            if count == 1 {
-                assert!(begun.elapsed() < Duration::from_secs(60), "round {round}: no checkpoint");
-                std::thread::sleep(Duration::from_millis(5));
-            }
-        }
-    }
-    assert!(std::fs::metadata(path).unwrap().len() > 1 << 20, "the log has been copied");
-    assert_eq!(store.last_seq(room).await.unwrap(), Seq(seq));
-}
-
+mod commits;
 mod files;
-mod group_commit;

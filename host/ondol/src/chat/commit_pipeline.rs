@@ -110,7 +110,7 @@ impl<T: Send + 'static> Pipeline<T> {
         self.settle().await;
         let pipeline = Arc::clone(self);
         let finish = move || {
-            if let Err(error) = pipeline.store.keep_next_id(pipeline.next_id()) {
+            if let Err(error) = pipeline.store.save_next_id(pipeline.next_id()) {
                 tracing::warn!(%error, "next message id not recorded: the next start skips some ids");
             }
             pipeline.store.finish();
@@ -121,7 +121,7 @@ impl<T: Send + 'static> Pipeline<T> {
     /// Waits until every entry is committed and delivered.
     async fn settle(&self) {
         self.tasks.wait().await;
-        if let Some(leader) = self.store.lead_the_rest() {
+        if let Some(leader) = self.store.take_over() {
             self.lead(leader).await;
             self.tasks.wait().await;
         }

@@ -27,7 +27,7 @@ impl Member {
         outbox: Arc<Outbox>,
     ) -> Self {
         room.join(&user, &outbox, handlers.for_room(room.id));
-        let flow = room.flow.part(room.pipeline.limits.speaker_bytes_max);
+        let flow = room.flow.child(room.pipeline.limits.speaker_bytes_max);
         Self { handlers: Arc::clone(handlers), room, user, asker: Asker::new(outbox, flow) }
     }
 

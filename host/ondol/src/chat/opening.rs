@@ -61,7 +61,7 @@ pub(super) fn open(
         files: HandlerKind::ALL
             .map(|handler| read_handler(&config.handlers, handler, config.limits.handler_file_bytes_max)),
     };
-    let seen = pipeline.store.seen()?;
+    let seen = pipeline.store.releases().directory_snapshots()?;
     let (handlers, first) = match start.by_store()? {
         Some(handlers) => (handlers, false),
         None => start.by_files()?,
@@ -102,8 +102,8 @@ pub(super) fn follow(releases: &Arc<Releases>, directory: &Path, known: [Known; 
 impl Start<'_> {
     /// The active release of the store, or the latest before it that still works.
     fn by_store(&self) -> anyhow::Result<Option<Handlers>> {
-        let store = &self.pipeline.store;
-        let Some(active) = store.active_release()? else { return Ok(None) };
+        let history = self.pipeline.store.releases();
+        let Some(active) = history.active()? else { return Ok(None) };
         let bad = release_store::bad(self.pipeline)?;
         let broken = match self.revive(&active, false) {
             Ok((candidate, lacking)) => {
@@ -119,7 +119,7 @@ impl Start<'_> {
             reason = broken,
             "the active release is broken, an earlier one is looked for"
         );
-        for release in store.releases_that_ran(Some(active.number), TRIED_MAX)? {
+        for release in history.list_admitted(Some(active.number), TRIED_MAX)? {
             let ran = matches!(release.outcome.as_str(), "replaced" | "rolled_back");
             let marked = release.versions.iter().any(|id| bad.keys().any(|version| version.whole() == *id));
             if !ran || marked || release.versions == active.versions || release.versions.iter().any(|id| is_none(id)) {
@@ -164,7 +164,7 @@ impl Start<'_> {
         });
         let reasons: Vec<&str> = lacking.iter().map(|(_, reason)| reason.as_str()).collect();
         anyhow::ensure!(stood_in, "{}", reasons.join("; "));
-        let how = if self.pipeline.store.active_release()?.is_some() { How::Fallback } else { How::First };
+        let how = if self.pipeline.store.releases().active()?.is_some() { How::Fallback } else { How::First };
         let why = format!("what {} held at the start", self.directory.display());
         let why = Why { who: "directory".to_owned(), how, why, back_to: None, forced: false };
         let handlers = self.begin(&candidate, &why).context("recording the first release")?;
@@ -174,7 +174,7 @@ impl Start<'_> {
 
     /// What still works of the release that was active, where somebody stands in for the rest.
     fn remains(&self) -> anyhow::Result<Option<Handlers>> {
-        let Some(active) = self.pipeline.store.active_release()? else { return Ok(None) };
+        let Some(active) = self.pipeline.store.releases().active()? else { return Ok(None) };
         let Ok((candidate, lacking)) = self.revive(&active, true) else { return Ok(None) };
         let told: Vec<&str> = lacking.iter().map(|(_, reason)| reason.as_str()).collect();
         let handlers = self.fall_back(&candidate, &active, &told.join("; "), None)?;

@@ -10,11 +10,11 @@ use super::room_queue::ChatPipeline;
 use crate::config::Limits;
 use ondol_host_handlers::{Activation, HandlerKind, How, Ledger, Source, VersionId, Why};
 use ondol_host_model::Timestamp;
-use ondol_host_store::{AboutVersion, Kept, NewRelease, Seen, StoreError, StoredVersion};
+use ondol_host_store::{AboutVersion, DirectorySnapshot, ReleaseRecord, Retention, StoreError, StoredVersion};
 
 /// How much of the history is kept.
-pub(super) fn kept(limits: &Limits) -> Kept {
-    Kept { versions_max: limits.versions_kept_max, releases_max: limits.releases_kept_max }
+pub(super) fn retention(limits: &Limits) -> Retention {
+    Retention { versions_max: limits.versions_kept_max, releases_max: limits.releases_kept_max }
 }
 
 /// A ledger that is the store.
@@ -23,7 +23,7 @@ pub(super) fn ledger(pipeline: &Arc<ChatPipeline>) -> Ledger {
     Ledger {
         record: Box::new(move |activation| record(&recording, activation).map_err(|error| error.to_string())),
         mark: Box::new(move |version, evidence| {
-            let marked = marking.store.mark_version(version.whole(), evidence.map(str::to_owned));
+            let marked = marking.store.releases().set_blocked(version.whole(), evidence.map(str::to_owned));
             marked.map_err(|error| error.to_string())
         }),
     }
@@ -31,29 +31,33 @@ pub(super) fn ledger(pipeline: &Arc<ChatPipeline>) -> Ledger {
 
 fn record(pipeline: &ChatPipeline, activation: &Activation<'_>) -> Result<u64, StoreError> {
     let fresh = activation.fresh.iter().map(stored_version).collect();
-    pipeline.store.record_release(fresh, new_release(activation.versions, activation.why), kept(&pipeline.limits))
+    pipeline.store.releases().record(
+        fresh,
+        new_release(activation.versions, activation.why),
+        retention(&pipeline.limits),
+    )
 }
 
 /// Keeps versions whole.
 pub(super) fn keep(pipeline: &ChatPipeline, sources: &[Source]) -> Result<(), StoreError> {
-    sources.iter().try_for_each(|source| pipeline.store.keep_version(stored_version(source)))
+    sources.iter().try_for_each(|source| pipeline.store.releases().save_version(stored_version(source)))
 }
 
 /// A release as it is recorded.
-pub(super) fn new_release(versions: [VersionId; 3], why: &Why) -> NewRelease {
+pub(super) fn new_release(versions: [VersionId; 3], why: &Why) -> ReleaseRecord {
     let (left, left_detail) = match why.how {
         How::First | How::Directory | How::Deploy => ("replaced", None),
         How::Rollback | How::Probation => ("rolled_back", Some(why.why.clone()).filter(|why| !why.is_empty())),
         How::Fallback => ("broken", Some(format!("it did not start again: {}", why.why))),
     };
-    NewRelease {
+    ReleaseRecord {
         versions: versions.map(|version| version.whole()),
-        who: why.who.clone(),
-        how: why.how.name().to_owned(),
-        why: why.why.clone(),
+        actor: why.who.clone(),
+        trigger: why.how.name().to_owned(),
+        reason: why.why.clone(),
         back_to: why.back_to,
-        left: left.to_owned(),
-        left_detail,
+        previous_outcome: left.to_owned(),
+        previous_detail: left_detail,
     }
 }
 
@@ -73,7 +77,7 @@ fn stored_version(source: &Source) -> StoredVersion {
 
 /// A kept version as it was deployed, or why it is not that any more.
 pub(super) fn source(pipeline: &ChatPipeline, handler: HandlerKind, id: &str) -> Result<Source, String> {
-    let stored = pipeline.store.version(id.to_owned()).map_err(|error| error.to_string())?;
+    let stored = pipeline.store.releases().version(id).map_err(|error| error.to_string())?;
     as_deployed(stored, handler, id)
 }
 
@@ -99,13 +103,17 @@ pub fn as_deployed(stored: Option<StoredVersion>, handler: HandlerKind, id: &str
 
 /// The marks that the store remembers.
 pub(super) fn bad(pipeline: &ChatPipeline) -> Result<HashMap<VersionId, String>, StoreError> {
-    let marks = pipeline.store.bad_versions()?;
+    let marks = pipeline.store.releases().blocked_versions()?;
     Ok(marks.into_iter().filter_map(|(id, evidence)| Some((VersionId::read(&id)?, evidence))).collect())
 }
 
 /// What the directory and the config say of a handler.
-pub(super) fn seen(handler: HandlerKind, file: &str, settings: &ondol_host_handlers::SettingsMap) -> Seen {
-    Seen { handler: handler.name().to_owned(), sha256: file.to_owned(), settings: settings_json(settings) }
+pub(super) fn directory_snapshot(
+    handler: HandlerKind,
+    file: &str,
+    settings: &ondol_host_handlers::SettingsMap,
+) -> DirectorySnapshot {
+    DirectorySnapshot { handler: handler.name().to_owned(), sha256: file.to_owned(), settings: settings_json(settings) }
 }
 
 /// 64 hexadecimal digits.

@@ -8,7 +8,7 @@ use super::room_queue::ChatPipeline;
 use ondol_host_handlers::{
     ActivateError, Candidate, HandlerKind, Handlers, How, LoadError, SettingsMap, Source, Standing, VersionId, Why,
 };
-use ondol_host_store::{Seen, StoreError, StoredRelease};
+use ondol_host_store::{DirectorySnapshot, StoreError, StoredRelease};
 
 /// How far back a release is looked for when none is named.
 const STEPS_MAX: usize = 1_000;
@@ -154,7 +154,7 @@ impl Releases {
         }
         let error = ReleaseError::Refused(refused);
         let release = release_store::new_release(versions, why);
-        let (reason, kept) = (error.to_string(), release_store::kept(&self.pipeline.limits));
+        let (reason, retention) = (error.to_string(), release_store::retention(&self.pipeline.limits));
         let Why { who, why: purpose, .. } = why;
         tracing::warn!(
             who,
@@ -163,7 +163,7 @@ impl Releases {
             reason,
             "deploy by {who} ({purpose}) rejected: {reason}"
         );
-        if let Err(error) = self.pipeline.store.record_refused(release, reason, kept) {
+        if let Err(error) = self.pipeline.store.releases().record_rejected(release, reason, retention) {
             tracing::error!(%error, "rejected deploy not recorded: {error}");
         }
         Err(error)
@@ -243,17 +243,16 @@ impl Releases {
             Some(bytes) => release_store::sha256(bytes),
             None => self.seen_file(handler),
         };
-        if let Err(error) =
-            self.pipeline.store.remember_seen(release_store::seen(handler, &file, self.config_of(handler)))
-        {
+        let snapshot = release_store::directory_snapshot(handler, &file, self.config_of(handler));
+        if let Err(error) = self.pipeline.store.releases().save_directory_snapshot(snapshot) {
             tracing::warn!(%handler, %error, "file of handler {handler} not remembered: the next start will deploy it again: {error}");
         }
         true
     }
 
     fn seen_file(&self, handler: HandlerKind) -> String {
-        let seen = self.pipeline.store.seen().unwrap_or_default();
-        let of_handler = |seen: &Seen| seen.handler == handler.name();
+        let seen = self.pipeline.store.releases().directory_snapshots().unwrap_or_default();
+        let of_handler = |seen: &DirectorySnapshot| seen.handler == handler.name();
         seen.into_iter().find(of_handler).map(|seen| seen.sha256).unwrap_or_default()
     }
 
@@ -297,9 +296,9 @@ impl Releases {
 
     /// The release to roll back to.
     fn release(&self, target: &RollbackTarget) -> Result<StoredRelease, ReleaseError> {
-        let store = &self.pipeline.store;
+        let history = self.pipeline.store.releases();
         if let RollbackTarget::Release(number) = target {
-            let found = store.releases(number.checked_add(1), 1)?.into_iter().find(|release| release.number == *number);
+            let found = history.list(number.checked_add(1), 1)?.into_iter().find(|release| release.number == *number);
             let found = found.ok_or_else(|| ReleaseError::Unknown(format!("there is no release {number}")))?;
             if matches!(found.outcome.as_str(), "refused") {
                 return Err(ReleaseError::Unknown(format!("release {number} was refused and never active")));
@@ -309,7 +308,7 @@ impl Releases {
             }
             return Ok(found);
         }
-        let active = store.active_release()?;
+        let active = history.active()?;
         let active = active.ok_or_else(|| ReleaseError::Unknown("no release is recorded as active".to_owned()))?;
         // Repeated rollbacks step further back.
         let from = active.back_to.unwrap_or(active.number);
@@ -320,7 +319,7 @@ impl Releases {
                 && !release.versions.iter().any(marked)
                 && self.lacking(release).is_none()
         };
-        let found = store.releases_that_ran(Some(from), STEPS_MAX)?.into_iter().find(good);
+        let found = history.list_admitted(Some(from), STEPS_MAX)?.into_iter().find(good);
         found.ok_or_else(|| ReleaseError::Unknown("there is no release before the active one".to_owned()))
     }
 
@@ -334,7 +333,7 @@ impl Releases {
 
     /// The one kept version whose id begins so.
     pub(super) fn kept_version(&self, prefix: &str) -> Result<(HandlerKind, String), ReleaseError> {
-        let found = self.pipeline.store.versions(prefix.to_ascii_lowercase())?;
+        let found = self.pipeline.store.releases().versions(&prefix.to_ascii_lowercase())?;
         match found.as_slice() {
             [version] => match version.handler.parse() {
                 Ok(handler) => Ok((handler, version.id.clone())),
@@ -348,7 +347,7 @@ impl Releases {
     }
 
     /// Deploys what has changed in a handler's file and settings since they were last deployed. False: it was rejected.
-    pub(super) fn news(&self, handler: HandlerKind, seen: &[Seen], file: Option<&[u8]>) -> bool {
+    pub(super) fn news(&self, handler: HandlerKind, seen: &[DirectorySnapshot], file: Option<&[u8]>) -> bool {
         // Whatever is there is new to a handler that has no version.
         let lacking = self.handlers.current().lacks(handler);
         if lacking && file.is_none() {

@@ -116,11 +116,11 @@ pub struct Lines {
 
 /// What runs.
 pub(super) fn status(releases: &Releases, readiness: &Readiness) -> Result<Status, ReleaseError> {
-    let release = releases.pipeline.store.active_release()?.map(release_row);
+    let release = releases.pipeline.store.releases().active()?.map(release_row);
     let mut handlers = BTreeMap::new();
     for handler in HandlerKind::ALL {
         let active = releases.handlers.current();
-        let about = releases.pipeline.store.versions(active.version(handler).whole())?.into_iter().next();
+        let about = releases.pipeline.store.releases().versions(&active.version(handler).whole())?.into_iter().next();
         let row = HandlerRow {
             version: about.map(|about| version_row(releases, about)),
             built_in: active.lacks(handler),
@@ -140,7 +140,7 @@ pub(super) fn status(releases: &Releases, readiness: &Readiness) -> Result<Statu
 /// The kept versions of each handler, the last active first.
 pub(super) fn versions(releases: &Releases) -> Result<BTreeMap<&'static str, Vec<VersionRow>>, ReleaseError> {
     let mut versions: BTreeMap<_, Vec<_>> = HandlerKind::ALL.map(|handler| (handler.name(), Vec::new())).into();
-    for about in releases.pipeline.store.versions(String::new())? {
+    for about in releases.pipeline.store.releases().versions("")? {
         if let Some(rows) = versions.get_mut(about.handler.as_str()) {
             rows.push(version_row(releases, about));
         }
@@ -150,7 +150,7 @@ pub(super) fn versions(releases: &Releases) -> Result<BTreeMap<&'static str, Vec
 
 /// Releases with numbers below `before`, the latest first.
 pub(super) fn history(releases: &Releases, before: Option<u64>, limit: usize) -> Result<Vec<ReleaseRow>, ReleaseError> {
-    Ok(releases.pipeline.store.releases(before, limit)?.into_iter().map(release_row).collect())
+    Ok(releases.pipeline.store.releases().list(before, limit)?.into_iter().map(release_row).collect())
 }
 
 /// How two kept versions differ. `from` is the active one when none is named.
@@ -184,7 +184,7 @@ fn described(releases: &Releases, handler: HandlerKind, id: &str) -> Result<(Ver
     let source = release_store::source(&releases.pipeline, handler, id).map_err(ReleaseError::Broken)?;
     let report = releases.handlers.sandbox().inspect(&source.wasm);
     let report = report.map_err(|error| ReleaseError::Refused(vec![(handler, error)]))?;
-    let about = releases.pipeline.store.versions(id.to_owned())?.into_iter().next();
+    let about = releases.pipeline.store.releases().versions(id)?.into_iter().next();
     let about = about.ok_or_else(|| ReleaseError::Unknown(format!("version {id} is not kept any more")))?;
     Ok((version_row(releases, about), report))
 }
@@ -208,9 +208,9 @@ fn release_row(release: StoredRelease) -> ReleaseRow {
     ReleaseRow {
         release: release.number,
         at: release.created_at.to_string(),
-        who: release.who,
-        how: release.how,
-        why: release.why,
+        who: release.actor,
+        how: release.trigger,
+        why: release.reason,
         back_to: release.back_to,
         outcome: release.outcome,
         detail: release.detail,

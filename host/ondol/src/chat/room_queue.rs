@@ -16,7 +16,7 @@ use super::reply::SayError;
 use super::ticket::{Accepted, Ticket};
 use ondol_host_handlers::{Fault, Release};
 use ondol_host_model::{Draft, Message, RoomId, Seq, Speaker, Timestamp};
-use ondol_host_rooms::{Flow, Outbox, Presence, Rest, Room};
+use ondol_host_rooms::{Flow, Outbox, Presence, Progress, Room};
 use ondol_host_store::{Entry, Failed, StoreError};
 
 /// How many tasks one caller runs before the rest goes to a tokio task of its own.
@@ -217,7 +217,7 @@ impl RoomQueue {
                     .fail_by(&SayError::HandlerFault, |reply| reply.faulted(self.id, &fault, pause_ms, client_id));
             }
         };
-        ticket.cover(payload.len());
+        ticket.grow_to(payload.len());
         let context = PendingDelivery { room: Arc::clone(self), payload, ticket };
         // From here on the store's report counts it.
         has_number.set(false);
@@ -268,10 +268,10 @@ impl RoomQueue {
 
     /// Sends what was put into the room: a share of it from here, and the rest, should more and more come, from a tokio task.
     pub(super) fn publish(self: &Arc<Self>) {
-        if self.members.publish() == Rest::More {
+        if self.members.publish() == Progress::Pending {
             let room = Arc::clone(self);
             self.pipeline.runtime.spawn(async move {
-                while room.members.go_on() == Rest::More {
+                while room.members.continue_publishing() == Progress::Pending {
                     tokio::task::yield_now().await;
                 }
             });

@@ -22,9 +22,9 @@ impl Accepted {
     }
 
     /// Counts the event as well, once it is known.
-    fn cover(&mut self, event_bytes: usize) {
-        self.queued.cover(event_bytes);
-        self.in_flight.cover(event_bytes);
+    fn grow_to(&mut self, event_bytes: usize) {
+        self.queued.grow_to(event_bytes);
+        self.in_flight.grow_to(event_bytes);
     }
 }
 
@@ -54,9 +54,9 @@ impl Ticket {
     }
 
     /// Counts the event as well, once it is known.
-    pub(super) fn cover(&mut self, event_bytes: usize) {
+    pub(super) fn grow_to(&mut self, event_bytes: usize) {
         if let Some(accepted) = &mut self.accepted {
-            accepted.cover(event_bytes);
+            accepted.grow_to(event_bytes);
         }
     }
 

@@ -6,8 +6,8 @@
 
 mod joining;
 mod position;
+mod sink;
 mod stream;
-mod wire;
 
 use std::io;
 use std::pin::Pin;
@@ -24,7 +24,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, WebSocket};
 
 use super::state::ApiState;
-use crate::chat::{Member, Outbox, OutboxState, Why};
+use crate::chat::{CloseReason, Member, Outbox, OutboxState};
 pub(super) use joining::Joining;
 use ondol_host_model::Frame;
 use ondol_host_model::frame;
@@ -365,7 +365,7 @@ impl Session {
             while matches!(self.outbox.flush(), OutboxState::Waiting | OutboxState::Closing(_)) {
                 tcp.writable().await?;
             }
-            if self.outbox.state() == OutboxState::Closed(Why::Broken) {
+            if self.outbox.state() == OutboxState::Closed(CloseReason::Broken) {
                 return Ok(());
             }
             shutdown(tcp, Shutdown::Write)?;

@@ -1,4 +1,4 @@
-//! Files of earlier servers, and of later ones.
+//! Databases of earlier servers, and of later ones.
 
 use super::*;
 use crate::Synchronous;
@@ -8,7 +8,7 @@ use crate::{Page, Store, setup};
 use ondol_host_model::{MessageId, RoomId, Seq, Timestamp};
 
 #[tokio::test]
-async fn messages_of_version_one_are_brought_up_with_their_ids_and_order() {
+async fn messages_of_schema_1_are_migrated_with_their_ids_and_order() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ondol.db");
     let old = rusqlite::Connection::open(&path).unwrap();
@@ -37,7 +37,7 @@ async fn messages_of_version_one_are_brought_up_with_their_ids_and_order() {
 }
 
 #[tokio::test]
-async fn messages_of_version_three_are_brought_up_with_their_senders_and_their_places() {
+async fn messages_of_schema_3_are_migrated_with_their_senders_and_index() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ondol.db");
     let old = rusqlite::Connection::open(&path).unwrap();
@@ -75,31 +75,31 @@ async fn messages_of_version_three_are_brought_up_with_their_senders_and_their_p
     assert!(store.has_message(RoomId(2), MessageId(1401)).await.unwrap());
     let mut again = entry(2000, RoomId(2), 202);
     again.message.as_mut().unwrap().draft.client_id = Some("c7".into());
-    assert_eq!(store_all(&store, [again]).failed.len(), 1, "an id of the client's is used once");
+    assert_eq!(store_all(&store, [again]).failed.len(), 1, "a client_id is used once");
     assert_eq!(store_all(&store, [entry(2001, RoomId(2), 202), entry(2002, RoomId(1), 201)]).stored.len(), 2);
 }
 
 #[test]
-fn a_file_of_a_later_server_is_left_alone() {
+fn a_database_of_a_later_server_is_left_unchanged() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ondol.db");
     rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 9).unwrap();
     let opened = Store::<()>::open(&path, Synchronous::Full, &LIMITS);
-    assert!(matches!(opened, Err(StoreError::FromLater(9))));
+    assert!(matches!(opened, Err(StoreError::SchemaTooNew { found: 9, .. })));
 }
 
 #[test]
-fn a_writer_that_waits_for_a_lock_leaves_its_worker_to_others() {
+fn a_writer_that_waits_for_a_lock_hands_its_worker_off() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ondol.db");
-    let writer = setup::open(&Files::new(&path, Synchronous::Full).0).unwrap();
+    let writer = setup::open(&path, Synchronous::Full).unwrap();
     let holder = rusqlite::Connection::open(&path).unwrap();
     holder.execute_batch("BEGIN IMMEDIATE").unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
     let waiting = runtime.spawn(async move {
-        // It is the next that this worker would turn to.
+        // The next task of this worker.
         tokio::spawn(async move { holder.execute_batch("ROLLBACK").unwrap() });
         writer.execute_batch("BEGIN IMMEDIATE; ROLLBACK")
     });
-    runtime.block_on(waiting).unwrap().expect("nobody else had a turn");
+    runtime.block_on(waiting).unwrap().expect("the other task ran");
 }

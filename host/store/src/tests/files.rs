@@ -1,19 +1,19 @@
-//! The store's files: rows that an operator deleted, a clean end, and a database that is opened again after a failed sync.
+//! The store's files: rows that an operator deleted, a clean end, and a database that is reopened after a failed sync.
 
 use std::path::Path;
 
 use super::{entry, open, room, store_all};
-use crate::reopen::Answered;
+use crate::recovery::Acknowledged;
 use crate::{Page, StoreError};
 use ondol_host_model::{MessageId, RoomId, Seq};
 
-/// What an operator does by SQL while no server runs.
+/// Runs an operator's SQL while no server is running.
 fn by_hand(directory: &Path, sql: &str) {
     rusqlite::Connection::open(directory.join("ondol.db")).unwrap().execute_batch(sql).unwrap();
 }
 
 #[tokio::test]
-async fn a_number_is_never_given_twice_whatever_is_deleted() {
+async fn a_seq_is_never_used_twice_even_if_messages_are_deleted() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     let (ours, theirs) = (room(&store).await, room(&store).await);
@@ -24,7 +24,7 @@ async fn a_number_is_never_given_twice_whatever_is_deleted() {
     let store = open(directory.path());
     assert_eq!(store.last_seq(ours).await.unwrap(), Seq(310));
     assert_eq!(store_all(&store, [entry(400, ours, 309)]).failed.len(), 1);
-    // The numbers of the rows that are gone go to another room.
+    // SQLite gives the rowids of the deleted rows to another room.
     assert_eq!(store_all(&store, [entry(401, theirs, 1), entry(402, theirs, 2)]).stored.len(), 2);
     assert_eq!(store_all(&store, [entry(403, ours, 311)]).stored.len(), 1);
     let seqs = async |room, page| {
@@ -42,7 +42,7 @@ async fn a_number_is_never_given_twice_whatever_is_deleted() {
 }
 
 #[tokio::test]
-async fn a_client_id_is_free_again_when_its_message_was_deleted() {
+async fn a_client_id_is_free_again_after_its_message_was_deleted() {
     let directory = tempfile::tempdir().unwrap();
     let with_id = |id, room, seq| {
         let mut entry = entry(id, room, seq);
@@ -64,7 +64,7 @@ async fn a_client_id_is_free_again_when_its_message_was_deleted() {
 }
 
 #[tokio::test]
-async fn a_store_that_was_closed_is_one_file() {
+async fn a_closed_store_is_a_single_file() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     let room = room(&store).await;
@@ -82,30 +82,30 @@ async fn a_store_that_was_closed_is_one_file() {
 }
 
 #[tokio::test]
-async fn a_reopened_store_goes_on_with_what_the_disk_holds() {
+async fn a_reopened_store_continues_with_what_the_disk_holds() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     let room = room(&store).await;
     store_all(&store, (1..=270).map(|seq| entry(seq, room, seq)));
     store.messages(room, Page::Latest, 9).await.unwrap();
-    store.writer.distrust("a test");
-    assert_eq!(store.failure().as_deref(), Some("a test"));
+    store.database.checkpoint_sync_failed("a test");
+    assert_eq!(store.failure().as_deref(), Some("a checkpoint's sync failed: a test"));
     assert_eq!(store_all(&store, [entry(271, room, 271)]).stored.len(), 1);
-    assert_eq!(store.failure(), None, "it can be written to");
+    assert_eq!(store.failure(), None, "the database is writable again");
     assert_eq!(store.messages(room, Page::After(Seq(0)), 500).await.unwrap().len(), 271);
 }
 
 #[tokio::test]
-async fn what_the_disk_lost_is_named() {
+async fn recovery_names_what_the_disk_lost() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     let (room, path) = (room(&store).await, directory.path().join("ondol.db"));
     store_all(&store, [entry(1, room, 1)]);
     let connection = rusqlite::Connection::open(&path).unwrap();
-    let answered = |messages, rooms, release| Answered { messages, room: Some(rooms), release };
-    let missing = |answered: Answered| answered.missing(&connection).unwrap();
-    assert_eq!(missing(answered(vec![(room, Seq(1))], room, None)), None);
-    assert_eq!(missing(answered(vec![(room, Seq(2))], room, None)).as_deref(), Some("message 2 of room 1"));
-    assert_eq!(missing(answered(vec![], RoomId(2), None)).as_deref(), Some("room 2"));
-    assert_eq!(missing(answered(vec![], room, Some(1))).as_deref(), Some("release 1"));
+    let acknowledged = |messages, rooms, release| Acknowledged { messages, room: Some(rooms), release };
+    let missing = |acknowledged: Acknowledged| acknowledged.missing(&connection).unwrap();
+    assert_eq!(missing(acknowledged(vec![(room, Seq(1))], room, None)), None);
+    assert_eq!(missing(acknowledged(vec![(room, Seq(2))], room, None)).as_deref(), Some("message 2 of room 1"));
+    assert_eq!(missing(acknowledged(vec![], RoomId(2), None)).as_deref(), Some("room 2"));
+    assert_eq!(missing(acknowledged(vec![], room, Some(1))).as_deref(), Some("release 1"));
 }

@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 use super::*;
 use crate::chat::delivery::deliver;
 use crate::config::Limits;
-use ondol_host_rooms::Wire;
+use ondol_host_rooms::FrameSink;
 use ondol_host_store::Store;
 use ondol_host_store::Synchronous;
 
@@ -28,7 +28,7 @@ struct Panicking {
     heard: Sender<Vec<u8>>,
 }
 
-impl Wire for Panicking {
+impl FrameSink for Panicking {
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         if self.first.swap(false, Ordering::Relaxed) {
             assert!(relay(&self.room.get().unwrap().upgrade().unwrap(), "two"));

@@ -1,6 +1,7 @@
-//! What follows a sync that failed. The kernel reports such a failure once, marks the pages clean, and goes on showing data
-//! that is not on the disk. So the database is closed, the page cache of its files is dropped, and what the disk holds is
-//! compared with what was answered: <https://www.postgresql.org/docs/current/wal-reliability.html> tells why nothing less will do.
+//! What has to be known after a failed sync. The kernel reports such a failure once, marks the pages clean, and goes on
+//! showing data that is not on disk. So the database is closed, the page cache of its files is dropped, and what the
+//! disk holds is compared with what was acknowledged: <https://www.postgresql.org/docs/current/wal-reliability.html>
+//! explains why less than that is not enough.
 
 use std::fs::File;
 use std::io;
@@ -10,10 +11,10 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 use rustix::fs::{Advice, fadvise};
 
-use super::rows::stored;
+use super::rows::to_sql;
 use ondol_host_model::{RoomId, Seq};
 
-/// Whether an error of SQLite's says that data may not have reached the disk although it was written.
+/// Whether an error means that written data may not have reached the disk.
 pub(super) fn is_failed_sync(error: &rusqlite::Error) -> bool {
     let code = error.sqlite_error().map(|error| error.extended_code);
     matches!(code, Some(rusqlite::ffi::SQLITE_IOERR_FSYNC | rusqlite::ffi::SQLITE_IOERR_DIR_FSYNC))
@@ -26,7 +27,8 @@ fn files(path: &Path) -> [PathBuf; 2] {
     [path.to_owned(), PathBuf::from(log)]
 }
 
-/// Makes the next read of the database's files come from the disk. Only while no connection of this process is open.
+/// Makes the next read of the database's files come from the disk. Works only while this process has no connection
+/// open.
 pub(super) fn drop_page_cache(path: &Path) -> io::Result<()> {
     for path in files(path) {
         match File::open(&path) {
@@ -38,44 +40,44 @@ pub(super) fn drop_page_cache(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Which files stand at a path, by device and inode: other ones are another database, whatever they are called.
+/// Which files are at a path, by device and inode. Other files are another database, whatever their name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Identity([Option<(u64, u64)>; 2]);
+pub(super) struct FileIdentity([Option<(u64, u64)>; 2]);
 
-impl Identity {
+impl FileIdentity {
     pub(super) fn of(path: &Path) -> Self {
         Self(files(path).map(|path| path.metadata().ok().map(|file| (file.dev(), file.ino()))))
     }
 }
 
-/// The last of each kind that was answered as stored.
+/// The last message, room and release that callers were told is stored.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Answered {
+pub(super) struct Acknowledged {
     pub(super) messages: Vec<(RoomId, Seq)>,
     pub(super) room: Option<RoomId>,
     pub(super) release: Option<u64>,
 }
 
-impl Answered {
-    /// What of it the database does not hold; none when it holds everything. A transaction that is missing takes all later ones
-    /// with it, so the last ones tell.
+impl Acknowledged {
+    /// Names something that the database does not hold. None: it holds everything. A transaction that is missing takes
+    /// all later ones with it, so it is enough to look for the last ones.
     pub(super) fn missing(&self, connection: &Connection) -> rusqlite::Result<Option<String>> {
-        let at_least = |sql: &str, id: u64, least: u64| {
-            let found: Option<i64> = connection.query_row(sql, [stored(id)], |row| row.get(0))?;
-            Ok::<bool, rusqlite::Error>(found.is_some_and(|found| found >= stored(least)))
+        let reaches = |sql: &str, id: u64, least: u64| {
+            let found: Option<i64> = connection.query_row(sql, [to_sql(id)], |row| row.get(0))?;
+            Ok::<bool, rusqlite::Error>(found.is_some_and(|found| found >= to_sql(least)))
         };
         for (room, seq) in &self.messages {
-            if !at_least("SELECT max(last) FROM room_seq WHERE room = ?1", room.0, seq.0)? {
+            if !reaches("SELECT max(last) FROM room_seq WHERE room = ?1", room.0, seq.0)? {
                 return Ok(Some(format!("message {} of room {room}", seq.0)));
             }
         }
         if let Some(room) = self.room
-            && !at_least("SELECT max(seq) FROM sqlite_sequence WHERE name = 'room' AND ?1", 1, room.0)?
+            && !reaches("SELECT max(seq) FROM sqlite_sequence WHERE name = 'room' AND ?1", 1, room.0)?
         {
             return Ok(Some(format!("room {room}")));
         }
         if let Some(release) = self.release
-            && !at_least("SELECT max(seq) FROM sqlite_sequence WHERE name = 'release' AND ?1", 1, release)?
+            && !reaches("SELECT max(seq) FROM sqlite_sequence WHERE name = 'release' AND ?1", 1, release)?
         {
             return Ok(Some(format!("release {release}")));
         }

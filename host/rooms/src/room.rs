@@ -1,0 +1,209 @@
+//! The members of a room, and fan-out to their connections.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::{Bytes, BytesMut};
+
+use super::flow::InFlight;
+use super::outbox::Outbox;
+use ondol_host_model::frame;
+
+/// The members of one room, and the frames that wait to be sent to them.
+#[derive(Default)]
+pub struct Room {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    /// The number of connections of each user.
+    members: HashMap<String, usize>,
+    /// All connections, in no order: the last one replaces one that leaves.
+    connections: Vec<Arc<Outbox>>,
+    /// The position of each connection in `connections`, by its id.
+    positions: HashMap<u64, usize>,
+    /// A copy of `connections` for publishers. None: they changed since.
+    snapshot: Option<Arc<[Arc<Outbox>]>>,
+    /// Frames that wait to be written.
+    outgoing: BytesMut,
+    /// Their messages, which are in flight until every socket has taken the frames.
+    in_flight: Vec<InFlight>,
+    publishing: bool,
+    /// A publisher panicked and left frames behind.
+    orphaned: bool,
+}
+
+/// Frames that are sent together, and their messages, which are in flight for as long as an outbox holds any of the
+/// bytes.
+struct SharedFrames {
+    frames: Bytes,
+    _in_flight: Vec<InFlight>,
+}
+
+impl AsRef<[u8]> for SharedFrames {
+    fn as_ref(&self) -> &[u8] {
+        &self.frames
+    }
+}
+
+/// Whether a user's presence changed when a connection of theirs joined or left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It was their first or last one.
+    Changed,
+    /// They have other connections in the room.
+    Same,
+}
+
+/// How many writes a publisher makes for others before it returns to its own work.
+const WRITES_MAX: usize = 1_024;
+
+/// How far a publisher got.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Everything is sent, or another publisher is sending it.
+    Done,
+    /// After [`WRITES_MAX`] writes there is more: call [`Room::continue_publishing`] from a task that has time.
+    Pending,
+}
+
+impl Room {
+    /// Adds a connection of `user`.
+    pub fn join(&self, user: &str, outbox: &Arc<Outbox>) -> Presence {
+        self.lock().join(user, outbox)
+    }
+
+    /// Removes it again. Nothing changes if it is not in the room.
+    pub fn leave(&self, user: &str, outbox: &Outbox) -> Presence {
+        self.lock().leave(user, outbox)
+    }
+
+    /// Appends a payload to those that wait to be sent. True: the caller has to arrange a call of [`Room::publish`];
+    /// otherwise another publisher will send it. `in_flight` is dropped when the last socket has taken the payload.
+    #[must_use]
+    pub fn put(&self, payload: &str, in_flight: impl IntoIterator<Item = InFlight>) -> bool {
+        let mut inner = self.lock();
+        inner.in_flight.extend(in_flight);
+        let due = !inner.publishing && (inner.outgoing.is_empty() || inner.orphaned);
+        frame::text(&mut inner.outgoing, payload);
+        due
+    }
+
+    /// The number of bytes that wait for a publisher.
+    pub fn waiting_bytes(&self) -> usize {
+        self.lock().outgoing.len()
+    }
+
+    /// The number of connections.
+    pub fn connections(&self) -> usize {
+        self.lock().connections.len()
+    }
+
+    /// Sends the payloads that wait to every connection in the room. If another publisher is sending, it sends these as
+    /// well.
+    pub fn publish(&self) -> Progress {
+        let mut inner = self.lock();
+        if inner.publishing || inner.outgoing.is_empty() {
+            return Progress::Done;
+        }
+        inner.publishing = true;
+        drop(inner);
+        self.continue_publishing()
+    }
+
+    /// Continues after [`Progress::Pending`].
+    pub fn continue_publishing(&self) -> Progress {
+        let publisher = Publisher(self);
+        let mut writes = 0;
+        while writes < WRITES_MAX {
+            let (frames, connections) = {
+                let mut inner = self.lock();
+                if inner.outgoing.is_empty() {
+                    inner.publishing = false;
+                    inner.orphaned = false;
+                    publisher.end();
+                    return Progress::Done;
+                }
+                (inner.take_outgoing(), inner.snapshot())
+            };
+            writes += connections.len().max(1);
+            for connection in connections.iter() {
+                connection.send(&frames);
+            }
+        }
+        publisher.end();
+        Progress::Pending
+    }
+
+    /// Closes every connection in the room.
+    pub fn close(&self, code: u16, reason: &str) {
+        let connections = self.lock().snapshot();
+        for connection in connections.iter() {
+            connection.close(code, reason);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A publisher's turn, which a panic ends as well: the next payload that is put then publishes the rest.
+struct Publisher<'a>(&'a Room);
+
+impl Publisher<'_> {
+    fn end(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Publisher<'_> {
+    fn drop(&mut self) {
+        let mut inner = self.0.lock();
+        inner.publishing = false;
+        inner.orphaned = true;
+    }
+}
+
+impl Inner {
+    fn join(&mut self, user: &str, outbox: &Arc<Outbox>) -> Presence {
+        self.positions.insert(outbox.id, self.connections.len());
+        self.connections.push(Arc::clone(outbox));
+        self.snapshot = None;
+        let count = self.members.entry(user.to_owned()).or_default();
+        *count += 1;
+        if *count == 1 { Presence::Changed } else { Presence::Same }
+    }
+
+    fn leave(&mut self, user: &str, outbox: &Outbox) -> Presence {
+        let Some(position) = self.positions.remove(&outbox.id) else { return Presence::Same };
+        self.connections.swap_remove(position);
+        if let Some(moved) = self.connections.get(position) {
+            self.positions.insert(moved.id, position);
+        }
+        self.snapshot = None;
+        let Some(count) = self.members.get_mut(user) else { return Presence::Same };
+        *count -= 1;
+        if *count > 0 {
+            return Presence::Same;
+        }
+        self.members.remove(user);
+        Presence::Changed
+    }
+
+    /// Takes the frames that wait.
+    fn take_outgoing(&mut self) -> Bytes {
+        let frames = self.outgoing.split().freeze();
+        let next = Vec::with_capacity(self.in_flight.len());
+        let in_flight = std::mem::replace(&mut self.in_flight, next);
+        if in_flight.is_empty() { frames } else { Bytes::from_owner(SharedFrames { frames, _in_flight: in_flight }) }
+    }
+
+    /// The connections to send to. Joins and leaves between two sends cost one copy of the list together.
+    fn snapshot(&mut self) -> Arc<[Arc<Outbox>]> {
+        let connections = &self.connections;
+        Arc::clone(self.snapshot.get_or_insert_with(|| connections.iter().cloned().collect()))
+    }
+}

@@ -1,0 +1,62 @@
+//! What can go wrong with the store.
+
+use std::sync::Arc;
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// SQLite's own error.
+    #[error("SQLite: {0}")]
+    Sqlite(Arc<rusqlite::Error>),
+    /// The server is linked with a SQLite that can lose commits.
+    #[error("SQLite {found} can lose commits in WAL mode: build with SQLite {needed} or later")]
+    SqliteTooOld {
+        /// Its version.
+        found: String,
+        /// The first version without the fault.
+        needed: &'static str,
+    },
+    /// A later version of this server wrote the database.
+    #[error(
+        "the database has schema version {found}, and this server knows versions up to {known}: start a later server"
+    )]
+    SchemaTooNew {
+        /// The version of its schema.
+        found: i64,
+        /// The latest version that this server knows.
+        known: i64,
+    },
+    /// As many messages wait for the disk as may.
+    #[error("commit_queue_max = {0} messages are waiting for the disk: try again later")]
+    Busy(usize),
+    /// Another process holds the lock on the data, or the lock file is unusable.
+    #[error("cannot lock the data: {0}")]
+    Locked(String),
+    /// The operating system gave no thread.
+    #[error("cannot start the checkpoint thread: {0}")]
+    Thread(String),
+    /// The room does not exist.
+    #[error("there is no such room")]
+    NoRoom,
+    /// The room has used up its numbers.
+    #[error("the room is full: it has 2^32 messages, so the conversation needs a new room")]
+    Full,
+    /// The message's `seq` does not follow the last one stored in its room.
+    #[error("the previous message of the room was not stored, so this one would leave a gap")]
+    OutOfTurn,
+    /// The sender has a message with the same `client_id` in the room.
+    #[error("the sender already has a message with this client_id in the room")]
+    Repeated,
+    /// The database cannot have a write-ahead log.
+    #[error("the database cannot use a write-ahead log (journal_mode is {0}): move it to a local file system")]
+    NoLog(String),
+    /// The store is closed.
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(Arc::new(error))
+    }
+}

@@ -1,0 +1,188 @@
+//! Which messages belong to a room. All messages are appended to one table, whichever room they are for, so that a
+//! commit writes as few pages as possible. The index is written later, a [segment](super::segments) of up to
+//! [`SEGMENT_MAX`] messages at a time, so that one page is written for many messages, however many rooms there are.
+//! Until then the rowids are in memory, where readers look as well. After a crash the latest messages are scanned.
+
+use std::collections::{HashMap, VecDeque};
+
+use rusqlite::Connection;
+
+use super::segments;
+use super::unindexed::UnindexedByRoom;
+use ondol_host_model::{RoomId, Seq};
+
+/// The number of unindexed messages from which on a room is indexed. A segment costs a page or two, so few long ones
+/// cost less.
+const DUE: usize = 256;
+
+/// The most messages in one segment.
+const SEGMENT_MAX: usize = 512;
+
+/// How far back an unindexed message may be, which bounds the scan after a crash. Quiet rooms have shorter segments.
+const AGE_MAX: i64 = 65_536;
+
+/// How far the database's record of the first unindexed message may lag behind.
+const SAVED_EVERY: i64 = 4_096;
+
+/// A message that was inserted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Inserted {
+    pub(super) room: RoomId,
+    pub(super) seq: Seq,
+    pub(super) rowid: i64,
+    /// The row of its sender.
+    pub(super) sender: i64,
+}
+
+/// The unindexed messages of all rooms, and which of them are due.
+pub(super) struct RoomIndex {
+    unindexed: UnindexedByRoom,
+    /// Rooms with enough unindexed messages for a segment.
+    due: Vec<RoomId>,
+    /// The rowid of each room's first unindexed message, oldest first. May still list rooms that were indexed
+    /// meanwhile.
+    oldest: VecDeque<(i64, RoomId)>,
+    /// The first rowid that may be unindexed, as the database has it.
+    first_unindexed: i64,
+    last_rowid: i64,
+}
+
+/// What an open transaction has written to the index. It takes effect in memory with the commit.
+pub(super) struct IndexUpdate {
+    rooms: Vec<RoomId>,
+    first_unindexed: i64,
+}
+
+impl RoomIndex {
+    /// Reads the index, and scans the messages that may be unindexed.
+    pub(super) fn read(connection: &Connection) -> rusqlite::Result<Self> {
+        let first_unindexed = segments::first_unindexed(connection)?;
+        let mut index = Self {
+            unindexed: UnindexedByRoom::default(),
+            due: Vec::new(),
+            oldest: VecDeque::new(),
+            first_unindexed,
+            last_rowid: first_unindexed - 1,
+        };
+        let mut last_indexed = HashMap::new();
+        let mut statement = connection.prepare("SELECT room, seq, n, sender FROM message WHERE n >= ?1 ORDER BY n")?;
+        let mut rows = statement.query([first_unindexed])?;
+        while let Some(row) = rows.next()? {
+            let (room, seq) = (row.get::<_, i64>(0)?.unsigned_abs(), row.get::<_, i64>(1)?.unsigned_abs());
+            let message = Inserted { room: RoomId(room), seq: Seq(seq), rowid: row.get(2)?, sender: row.get(3)? };
+            let last = match last_indexed.get(&message.room) {
+                Some(last) => *last,
+                None => {
+                    let last = segments::last_indexed_seq(connection, message.room)?;
+                    last_indexed.insert(message.room, last);
+                    last
+                }
+            };
+            if message.seq > last {
+                index.add(std::iter::once(message));
+            }
+        }
+        Ok(index)
+    }
+
+    /// The unindexed messages, for readers.
+    pub(super) fn unindexed(&self) -> UnindexedByRoom {
+        self.unindexed.clone()
+    }
+
+    /// The last message of each room that has unindexed ones.
+    pub(super) fn last_unindexed(&self) -> Vec<(RoomId, Seq)> {
+        self.unindexed.lock().iter().filter_map(|(room, unindexed)| Some((*room, unindexed.last()?))).collect()
+    }
+
+    /// Replaces what is in memory by `read`, for the readers as well.
+    pub(super) fn replace(&mut self, read: Self) {
+        let unindexed = std::mem::take(&mut *read.unindexed.lock());
+        *self.unindexed.lock() = unindexed;
+        *self = Self { unindexed: self.unindexed.clone(), ..read };
+    }
+
+    /// The rowid of the next message.
+    pub(super) fn next_rowid(&self) -> i64 {
+        self.last_rowid + 1
+    }
+
+    /// Indexes the rooms that are due, and some of those whose unindexed messages are too old, inside a transaction
+    /// that has inserted `inserted` messages. Pass the result to [`RoomIndex::committed`].
+    pub(super) fn write(&self, connection: &Connection, inserted: usize) -> rusqlite::Result<IndexUpdate> {
+        let mut rooms = self.due.clone();
+        rooms.extend(self.too_old().filter(|room| !self.due.contains(room)).take(inserted));
+        if rooms.is_empty() {
+            return Ok(IndexUpdate { rooms, first_unindexed: self.first_unindexed });
+        }
+        for (room, first, rowids) in self.segments_of(&rooms) {
+            segments::insert(connection, room, first, &rowids)?;
+        }
+        let oldest_left = self.by_age().find(|(_, room)| !rooms.contains(room));
+        let mut first_unindexed = oldest_left.map_or(self.next_rowid(), |(rowid, _)| rowid);
+        if first_unindexed < self.first_unindexed + SAVED_EVERY {
+            first_unindexed = self.first_unindexed;
+        } else {
+            segments::save_first_unindexed(connection, first_unindexed)?;
+        }
+        Ok(IndexUpdate { rooms, first_unindexed })
+    }
+
+    /// Applies a committed transaction: what it wrote to the index, and the messages that it inserted.
+    pub(super) fn committed(&mut self, update: &IndexUpdate, inserted: impl Iterator<Item = Inserted>) {
+        if !update.rooms.is_empty() {
+            {
+                let mut unindexed = self.unindexed.lock();
+                for room in &update.rooms {
+                    unindexed.remove(room);
+                }
+            }
+            self.due.clear();
+            self.first_unindexed = update.first_unindexed;
+            let indexed = self.oldest.iter().take_while(|oldest| !self.is_unindexed(oldest)).count();
+            self.oldest.drain(..indexed);
+        }
+        self.add(inserted);
+    }
+
+    fn add(&mut self, inserted: impl Iterator<Item = Inserted>) {
+        let mut rooms = self.unindexed.lock();
+        for Inserted { room, seq, rowid, .. } in inserted {
+            let unindexed = rooms.entry(room).or_default();
+            let before = unindexed.len();
+            if before == 0 {
+                self.oldest.push_back((rowid, room));
+            }
+            unindexed.push(seq, rowid);
+            if before < DUE && unindexed.len() >= DUE {
+                self.due.push(room);
+            }
+            self.last_rowid = rowid;
+        }
+    }
+
+    /// The unindexed messages of `rooms` as segments.
+    fn segments_of(&self, rooms: &[RoomId]) -> Vec<(RoomId, Seq, String)> {
+        let unindexed = self.unindexed.lock();
+        let of_room = |room: &RoomId| Some((*room, unindexed.get(room)?));
+        let segments = |(room, unindexed): (RoomId, &super::unindexed::Unindexed)| {
+            unindexed.chunks(SEGMENT_MAX).map(move |(first, rowids)| (room, first, rowids)).collect::<Vec<_>>()
+        };
+        rooms.iter().filter_map(of_room).flat_map(segments).collect()
+    }
+
+    /// Rooms whose first unindexed message is too old, oldest first.
+    fn too_old(&self) -> impl Iterator<Item = RoomId> {
+        let limit = self.last_rowid - AGE_MAX;
+        self.by_age().take_while(move |(rowid, _)| *rowid < limit).map(|(_, room)| room)
+    }
+
+    /// Rooms with unindexed messages and the rowid of the first, oldest first.
+    fn by_age(&self) -> impl Iterator<Item = (i64, RoomId)> {
+        self.oldest.iter().filter(|oldest| self.is_unindexed(oldest)).copied()
+    }
+
+    fn is_unindexed(&self, (rowid, room): &(i64, RoomId)) -> bool {
+        self.unindexed.lock().get(room).is_some_and(|unindexed| unindexed.first_rowid() == Some(*rowid))
+    }
+}
