@@ -3,6 +3,7 @@
 mod admin;
 mod log;
 
+use std::convert::Infallible;
 use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
@@ -12,11 +13,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use rustix::process::{Resource, Signal, getrlimit};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
@@ -229,15 +235,27 @@ async fn accept(listener: &TcpListener, edge: &Arc<Edge>, open: &Arc<Open>, limi
         }
         let held = Held { place: held, full: (place >= open.max).then_some(open.max) };
         let tcp = Paced::new(tcp, times);
-        tokio::spawn(converse(Arc::clone(&http), tcp, Arc::clone(edge), held));
+        let (http, edge) = (Arc::clone(&http), Arc::clone(edge));
+        tokio::spawn(async move {
+            let answer = |request| Arc::clone(&edge).answer(request, held.clone());
+            serve_connection(&http, tcp, edge.phase(), answer, "a connection").await;
+        });
     }
 }
 
-/// Answers the requests of one connection, until it becomes a WebSocket or ends.
-async fn converse(http: Arc<http1::Builder>, tcp: Paced<TcpStream>, edge: Arc<Edge>, held: Held) {
-    let (mut phase, stage) = (edge.phase(), tcp.stage());
-    let service = service_fn(|request| stage.clone().answering(Arc::clone(&edge).answer(request, held.clone())));
-    let connection = http.serve_connection(TokioIo::new(tcp), service).with_upgrades();
+/// Answers the requests of one connection by `answer`, until it becomes a WebSocket or ends. `name` is what the log calls it.
+async fn serve_connection<A>(
+    http: &http1::Builder,
+    stream: Paced<impl AsyncRead + AsyncWrite + Unpin + Send + 'static>,
+    mut phase: watch::Receiver<Phase>,
+    answer: impl Fn(Request<Incoming>) -> A,
+    name: &str,
+) where
+    A: Future<Output = Result<Response<Full<Bytes>>, Infallible>>,
+{
+    let stage = stream.stage();
+    let service = service_fn(|request| stage.clone().answering(answer(request)));
+    let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let outcome = tokio::select! {
         outcome = connection.as_mut() => outcome,
@@ -247,7 +265,7 @@ async fn converse(http: Arc<http1::Builder>, tcp: Paced<TcpStream>, edge: Arc<Ed
         }
     };
     if let Err(error) = outcome {
-        tracing::debug!(error = format!("{:#}", anyhow::Error::new(error)), "a connection ended early");
+        tracing::debug!(error = format!("{:#}", anyhow::Error::new(error)), "{name} ended early");
     }
 }
 

@@ -8,15 +8,13 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
-use super::{ACCEPT_PAUSE, http};
+use super::{ACCEPT_PAUSE, http, serve_connection};
 use crate::config::{AdminAddress, Config, Limits, Token};
-use crate::http::{Admin, Caller, Paced, Phase, Times};
+use crate::http::{Admin, Caller, Paced, Times};
 
 /// A listener that is open.
 pub(super) enum AdminListener {
@@ -79,10 +77,10 @@ impl AdminListener {
             let (http, admin) = (Arc::clone(&http), Arc::clone(admin));
             tokio::spawn(async move {
                 match connection {
-                    Connection::Tcp(tcp) => converse(&http, Paced::new(tcp, times), admin, Caller::Network).await,
+                    Connection::Tcp(tcp) => serve_operator(&http, Paced::new(tcp, times), admin, Caller::Network).await,
                     Connection::Unix(unix) => match unix.peer_cred() {
                         Ok(peer) => {
-                            converse(&http, Paced::new(unix, times), admin, Caller::User(peer.uid())).await;
+                            serve_operator(&http, Paced::new(unix, times), admin, Caller::User(peer.uid())).await;
                         }
                         Err(error) => tracing::warn!(%error, "nobody knows who called the operator's API"),
                     },
@@ -99,27 +97,14 @@ enum Connection {
 }
 
 /// Answers the requests of one connection.
-async fn converse(
+async fn serve_operator(
     http: &http1::Builder,
-    stream: Paced<impl AsyncRead + AsyncWrite + Unpin>,
+    stream: Paced<impl AsyncRead + AsyncWrite + Unpin + Send + 'static>,
     admin: Arc<Admin>,
     caller: Caller,
 ) {
-    let (mut phase, stage) = (admin.phase(), stream.stage());
-    let service = service_fn(|request| stage.clone().answering(Arc::clone(&admin).answer(request, caller)));
-    let connection = http.serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
-    let outcome = tokio::select! {
-        outcome = connection.as_mut() => outcome,
-        () = async { drop(phase.wait_for(|phase| *phase > Phase::Running).await) } => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = outcome {
-        let error = format!("{:#}", anyhow::Error::new(error));
-        tracing::debug!(error, "a connection to the operator's API ended early");
-    }
+    let answer = |request| Arc::clone(&admin).answer(request, caller);
+    serve_connection(http, stream, admin.phase(), answer, "a connection to the operator's API").await;
 }
 
 /// A socket that only this user may open, by the umask of the process: setting its mode afterwards would be too late. One that a process has left behind is taken away first.
