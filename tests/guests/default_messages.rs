@@ -11,8 +11,6 @@ use bindings::ondol::chat::types::Refusal;
 pub mod frame;
 #[path = "../../handlers/messages/src/json.rs"]
 pub mod json;
-#[path = "../../handlers/messages/src/quick.rs"]
-pub mod quick;
 
 /// What the default handler does with `frame`.
 ///

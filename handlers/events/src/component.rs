@@ -1,12 +1,16 @@
 //! The glue between the contract in `wit/` and [`payload`](crate::payload): it changes types and decides nothing.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::OnceLock;
 
 use crate::payload::{self, Announce, Message};
-use crate::senders::Senders;
 use bindings::exports::ondol::chat::events::Guest;
 use bindings::ondol::chat::{settings, types, users};
+
+/// How many users are kept in memory.
+const KNOWN_MAX: usize = 1_024;
 
 /// What the world `event-handler` asks for.
 struct Events;
@@ -15,22 +19,19 @@ impl Guest for Events {
     fn message(message: types::Message) -> types::Payload {
         // It has no use for the setting, but settings that make no sense should be found by whatever call comes first.
         announce();
-        SENDERS.with_borrow_mut(|senders| {
-            let sender = senders.get_or_write(message.sender, || {
-                let user = users::get(message.sender);
-                payload::sender(&user.email, &user.nickname, user.profile_url.as_deref())
-            });
-            payload::message(&Message {
-                id: message.id,
-                room: message.room,
-                seq: message.seq,
-                sender,
-                text: &message.text,
-                client_id: message.client_id.as_deref(),
-                parent: message.parent,
-                extra: message.extra.as_deref(),
-                created_at: message.created_at,
-            })
+        let sender = user(message.sender);
+        payload::message(&Message {
+            text: &message.text,
+            email: &sender.email,
+            nickname: &sender.nickname,
+            profile_url: sender.profile_url.as_deref(),
+            id: message.id,
+            room: message.room,
+            seq: message.seq,
+            created_at: message.created_at,
+            client_id: message.client_id.as_deref(),
+            parent: message.parent,
+            extra: message.extra.as_deref(),
         })
     }
 
@@ -48,8 +49,17 @@ impl Guest for Events {
     }
 }
 
-thread_local! {
-    static SENDERS: RefCell<Senders> = const { RefCell::new(Senders::new()) };
+/// The user behind a key. The host is asked once for each, which costs as much as writing an event.
+fn user(key: types::UserKey) -> Rc<types::User> {
+    thread_local! {
+        static KNOWN: RefCell<BTreeMap<types::UserKey, Rc<types::User>>> = const { RefCell::new(BTreeMap::new()) };
+    }
+    KNOWN.with_borrow_mut(|known| {
+        if known.len() >= KNOWN_MAX && !known.contains_key(&key) {
+            known.clear();
+        }
+        Rc::clone(known.entry(key).or_insert_with(|| Rc::new(users::get(key))))
+    })
 }
 
 /// What the operator wants announced, read by the first call and kept: it never changes while an instance lives.

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use super::json::{self, Document, Fields, Value};
+use super::json::{self, Fields, Value};
 
 /// The one `type` that a frame may have.
 const CHAT_MESSAGE: &str = "chat.message";
@@ -69,20 +69,17 @@ pub fn read(limits: &Limits, frame: &Frame<'_>) -> Result<Draft, Refusal> {
             return refuse("binary", None, "A message must be sent as text, not as binary data.");
         }
     };
-    let fields = match json::parse(json) {
-        Ok(Document::Object(fields)) => fields,
-        Ok(Document::Other) => {
-            return refuse("not_an_object", None, "A message must be a JSON object.");
-        }
-        Err(why) => return refuse("invalid_json", None, format!("This is not JSON: {why}.")),
+    let Fields { kind, message, client_id, parent, repeated } = match json::parse(json) {
+        Ok(fields) => fields,
+        Err(json::Error::NotAnObject) => return refuse("not_an_object", None, "A message must be a JSON object."),
+        Err(json::Error::Syntax(why)) => return refuse("invalid_json", None, format!("This is not JSON: {why}.")),
     };
-    let Fields { kind, message, client_id, parent, repeated } = fields;
     if let Some(key) = repeated {
         return refuse("duplicate_key", Some(key), format!("The key {key} must not be given twice."));
     }
     check_kind(&kind, is_body)?;
     Ok(Draft {
-        text: read_text(message, limits.text_length_max)?,
+        text: read_text(&message, limits.text_length_max)?,
         client_id: read_client_id(client_id)?,
         parent: read_parent(&parent)?,
     })
@@ -113,7 +110,7 @@ impl Default for Limits {
     }
 }
 
-fn check_kind(kind: &Value<'_>, may_be_missing: bool) -> Result<(), Refusal> {
+fn check_kind(kind: &Value, may_be_missing: bool) -> Result<(), Refusal> {
     match kind {
         Value::Text(kind) if kind == CHAT_MESSAGE => Ok(()),
         Value::Missing if may_be_missing => Ok(()),
@@ -123,57 +120,37 @@ fn check_kind(kind: &Value<'_>, may_be_missing: bool) -> Result<(), Refusal> {
     }
 }
 
-fn read_text(message: Value<'_>, length_max: usize) -> Result<String, Refusal> {
+fn read_text(message: &Value, length_max: usize) -> Result<String, Refusal> {
     const FIELD: Option<&str> = Some("message");
-    let whole = match message {
-        Value::Text(whole) => whole,
+    let text = match message {
+        Value::Text(text) => text.trim(),
         Value::Missing => return refuse("missing", FIELD, "The message is missing."),
         _ => return refuse("wrong_type", FIELD, "The message must be a string."),
     };
-    let text = whole.trim();
     if text.is_empty() {
         return refuse("blank", FIELD, "The message must not be blank.");
     }
-    let (mut length, rest) = split_plain(text);
-    for character in rest.chars() {
-        if character.is_control() && !matches!(character, '\n' | '\t' | '\r') {
-            return refuse(
-                "invalid",
-                FIELD,
-                "The message must not contain control characters other than line breaks and tabs.",
-            );
-        }
-        length += 1;
+    if text.chars().any(|character| character.is_control() && !matches!(character, '\n' | '\t' | '\r')) {
+        return refuse(
+            "invalid",
+            FIELD,
+            "The message must not contain control characters other than line breaks and tabs.",
+        );
     }
-    if length > length_max {
+    if text.chars().count() > length_max {
         return refuse("too_long", FIELD, format!("The message must have at most {length_max} characters."));
     }
-    if text.len() == whole.len() { Ok(whole.into_owned()) } else { Ok(text.to_owned()) }
-}
-
-/// How many characters at the start of a text are ASCII and no control characters, counted eight at a time, and the rest.
-/// In a sandbox every turn of a loop pays for the look at the clock, and most of most texts is of this kind.
-fn split_plain(text: &str) -> (usize, &str) {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGH: u64 = ONES << 7;
-    let plain = |word: &&[u8; 8]| {
-        let word = u64::from_le_bytes(**word);
-        // None is below a space, none is DEL and none is above: adding one to each would carry DEL into the high bit.
-        (word.wrapping_sub(ONES * 0x20) | word | word.wrapping_add(ONES)) & HIGH == 0
-    };
-    let length = text.as_bytes().as_chunks::<8>().0.iter().take_while(plain).count() * 8;
-    // What is plain is ASCII, so a character starts after it.
-    text.split_at_checked(length).map_or((0, text), |(_, rest)| (length, rest))
+    Ok(text.to_owned())
 }
 
 /// A client that echoes an event says null where it has no id, so null is the same as nothing.
-fn read_client_id(client_id: Value<'_>) -> Result<Option<String>, Refusal> {
+fn read_client_id(client_id: Value) -> Result<Option<String>, Refusal> {
     match client_id {
         Value::Missing | Value::Null => Ok(None),
         Value::Text(id)
             if (1..=CLIENT_ID_LENGTH_MAX).contains(&id.chars().count()) && !id.contains(char::is_control) =>
         {
-            Ok(Some(id.into_owned()))
+            Ok(Some(id))
         }
         _ => refuse(
             "invalid_client_id",
@@ -185,7 +162,7 @@ fn read_client_id(client_id: Value<'_>) -> Result<Option<String>, Refusal> {
     }
 }
 
-fn read_parent(parent: &Value<'_>) -> Result<Option<u64>, Refusal> {
+fn read_parent(parent: &Value) -> Result<Option<u64>, Refusal> {
     match *parent {
         Value::Missing | Value::Null => Ok(None),
         Value::Whole(id @ 1..) => Ok(Some(id)),
@@ -193,7 +170,6 @@ fn read_parent(parent: &Value<'_>) -> Result<Option<u64>, Refusal> {
     }
 }
 
-#[cold]
 fn refuse<T>(
     code: &'static str,
     field: Option<&'static str>,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::SystemTime;
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::Component;
 use wasmtime::{Config, Engine};
@@ -122,7 +123,7 @@ impl Compiler {
 
         let mut compatibility = std::hash::DefaultHasher::new();
         self.engine.precompile_compatibility_hash().hash(&mut compatibility);
-        let component: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let component = HEXLOWER.encode(&Sha256::digest(bytes));
         let name = format!("{component}-{:016x}.cwasm", compatibility.finish());
         Some(self.cache.as_ref()?.join(name))
     }

@@ -8,6 +8,7 @@ mod wanted;
 use std::fmt;
 use std::sync::Arc;
 
+use data_encoding::HEXLOWER;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
@@ -221,7 +222,7 @@ impl Sandbox {
             |(name, ty): (&str, ComponentItem)| Item { name: name.to_owned(), functions: functions(ty, name, engine) };
         Ok(Report {
             bytes: bytes.len(),
-            sha256: Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect(),
+            sha256: HEXLOWER.encode(&Sha256::digest(bytes)),
             exports: ty.exports(engine).map(|(name, export)| item((name, export.ty))).collect(),
             imports: ty.imports(engine).map(|(name, import)| item((name, import.ty))).collect(),
             worlds: HandlerKind::ALL

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use sha2::{Digest as _, Sha256};
 
 use super::SettingsMap;
@@ -103,14 +104,8 @@ impl VersionId {
         if digits == NONE {
             return Some(Self::NONE);
         }
-        let mut bytes = [0; 32];
-        if digits.len() != 64 || !digits.is_ascii() {
-            return None;
-        }
-        for (index, byte) in bytes.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(digits.get(2 * index..2 * index + 2)?, 16).ok()?;
-        }
-        Some(Self(bytes))
+        let bytes = HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).ok()?;
+        bytes.try_into().ok().map(Self)
     }
 
     /// A number that differs from one version to another.
@@ -124,17 +119,15 @@ impl VersionId {
         if *self == Self::NONE {
             return NONE.to_owned();
         }
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        HEXLOWER.encode(&self.0)
     }
 }
 
 /// The first 12 hexadecimal digits: enough for people.
 impl fmt::Display for VersionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if *self == Self::NONE {
-            return f.write_str(NONE);
-        }
-        self.0.iter().take(6).try_for_each(|byte| write!(f, "{byte:02x}"))
+        let whole = self.whole();
+        f.write_str(whole.get(..12).unwrap_or(&whole))
     }
 }
 

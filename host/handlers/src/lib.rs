@@ -18,7 +18,6 @@ mod fault;
 mod faults;
 mod file;
 mod inspect;
-mod json;
 mod kind;
 mod limits;
 mod load;

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use serde::de::IgnoredAny;
 use wasmtime::Store;
 
 use super::SettingsMap;
@@ -10,7 +11,6 @@ use super::bindings::{FrameIn, Message as MessageIn, RefusalIn, Request, User as
 use super::call::Call;
 use super::exports::{EventExports, MessageExports, RoomExports};
 use super::fault::{Cause, Fault};
-use super::json;
 use super::kind::{HandlerKind, VersionId};
 use super::probation::Trial;
 use super::shadow::Shadow;
@@ -236,9 +236,12 @@ fn conforms(answer: &Result<Action, Refusal>) -> Result<(), Cause> {
     }
 }
 
-/// Holds a payload to the contract: it is one JSON value. What stands in it is the handler's business.
+/// Holds a payload to the contract: it is one JSON value (RFC 8259). What stands in it is the handler's business.
 fn checked_payload(payload: &str) -> Result<(), Cause> {
-    json::check(payload).map_err(|error| Cause::Answer(format!("a payload is one JSON value: {error}")))
+    match serde_json::from_str::<IgnoredAny>(payload) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Cause::Answer(format!("a payload is one JSON value: {error}"))),
+    }
 }
 
 /// Holds an answer to the contract: `text` has 1 to `chars_max` characters.
@@ -257,4 +260,22 @@ fn checked_refusal(refusal: &Refusal) -> Result<(), Cause> {
         return Ok(());
     }
     Err(Cause::Answer(format!("a refusal's code has 1 to {REFUSAL_CODE_BYTES_MAX} bytes, not {bytes}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_is_one_json_value() {
+        for payload in [r#"{"type":"chat.message"}"#, "[1]", "\"방\"", " null\n", "-1.5e3", r#"["\u00e9"]"#] {
+            assert!(checked_payload(payload).is_ok(), "{payload}");
+        }
+        for payload in ["", "{", "{} {}", "hello", "{\"a\":\"\n\"}", "{'a':1}", "[1,]", "01", "\"\\x\""] {
+            assert!(checked_payload(payload).is_err(), "{payload}");
+        }
+        assert!(checked_payload(&"[".repeat(100_000)).is_err(), "depth is no danger");
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        assert!(checked_payload(&deep).is_ok(), "nor is it a fault");
+    }
 }

@@ -31,15 +31,17 @@ fn receive(settings: &SettingsMap, frame: Frame<'_>) -> Result<Action, Refusal> 
 fn message(message: &Message) -> String {
     let (sender, draft) = (&message.sender, &message.draft);
     payload::message(&payload::Message {
+        text: &draft.text,
+        email: &sender.email,
+        nickname: &sender.nickname,
+        profile_url: sender.profile_url.as_deref(),
         id: message.id.0,
         room: message.room.0,
         seq: message.seq.0,
-        sender: &payload::sender(&sender.email, &sender.nickname, sender.profile_url.as_deref()),
-        text: &draft.text,
+        created_at: message.created_at.0,
         client_id: draft.client_id.as_deref(),
         parent: draft.parent.map(|parent| parent.0),
         extra: draft.extra.as_deref(),
-        created_at: message.created_at.0,
     })
 }
 

@@ -2,6 +2,7 @@
 
 mod admin;
 mod answer;
+mod body;
 pub mod client;
 mod health;
 mod identity;

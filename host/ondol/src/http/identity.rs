@@ -4,8 +4,10 @@
 //! query and headers, is therefore refused: neither of the two can be trusted.
 
 use std::borrow::Cow;
+use std::str::Utf8Error;
 
 use hyper::HeaderMap;
+use percent_encoding::percent_decode_str;
 
 use crate::config::Limits;
 use ondol_host_model::User;
@@ -151,12 +153,12 @@ fn from_query(key: &Key, query: &str) -> Result<Option<String>, IdentityError> {
     let mut found = query
         .split('&')
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .filter(|(name, _)| decode(name, true).is_ok_and(|name| name == key.query));
+        .filter(|(name, _)| decode_form(name).is_ok_and(|name| name == key.query));
     let Some((_, value)) = found.next() else { return Ok(None) };
     if found.next().is_some() {
         return Err(IdentityError::Twice(key.query));
     }
-    decode(value, true).map(|value| Some(value.into_owned())).map_err(|()| IdentityError::NotText(key.query))
+    decode_form(value).map(Some).map_err(|_| IdentityError::NotText(key.query))
 }
 
 /// Many programs behind a gateway take a header with underscores for the one with hyphens, so such a twin counts as a
@@ -177,7 +179,8 @@ fn from_headers(key: &Key, headers: &HeaderMap) -> Result<Option<String>, Identi
     if !encoded(raw) {
         return Ok(Some(raw.to_owned()));
     }
-    decode(raw, false).map(|value| Some(value.into_owned())).map_err(|()| IdentityError::NotText(key.query))
+    let decoded = percent_decode_str(raw).decode_utf8();
+    decoded.map(|value| Some(value.into_owned())).map_err(|_| IdentityError::NotText(key.query))
 }
 
 /// Whether every percent sign starts the code of a byte that encoders encode: any but the unreserved ones (RFC 3986,
@@ -189,27 +192,10 @@ fn encoded(text: &str) -> bool {
     })
 }
 
-/// Percent-decodes text; with `form`, a plus is a space. Invalid UTF-8 is an error, where `form_urlencoded` would put
-/// replacement characters into a name.
-fn decode(text: &str, form: bool) -> Result<Cow<'_, str>, ()> {
-    if text.bytes().all(|byte| byte != b'%' && (byte != b'+' || !form)) {
-        return Ok(Cow::Borrowed(text));
-    }
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        rest = after;
-        let hex = |at: usize| after.get(at).and_then(|digit| char::from(*digit).to_digit(16));
-        match (first, hex(0), hex(1)) {
-            (b'%', Some(high), Some(low)) => {
-                bytes.push(u8::try_from(high * 16 + low).unwrap_or_default());
-                rest = after.get(2..).unwrap_or_default();
-            }
-            (b'+', _, _) if form => bytes.push(b' '),
-            _ => bytes.push(first),
-        }
-    }
-    String::from_utf8(bytes).map(Cow::Owned).map_err(|_| ())
+/// Percent-decodes a text of a query, where a plus is a space. Invalid UTF-8 is an error, where `form_urlencoded` would
+/// put replacement characters into a name.
+fn decode_form(text: &str) -> Result<String, Utf8Error> {
+    percent_decode_str(&text.replace('+', " ")).decode_utf8().map(Cow::into_owned)
 }
 
 #[cfg(test)]

@@ -2,10 +2,8 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::{Request, StatusCode};
 use serde::Serialize;
@@ -13,8 +11,8 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::answer::{Answer, HttpError, json};
-use super::identity;
 use super::state::ApiState;
+use super::{body, identity};
 use crate::chat::{Creation, Page, Said};
 use crate::config::Limits;
 use ondol_host_model::{Message, RequestId, Room, RoomId, RoomRequest, Seq, Speaker};
@@ -194,26 +192,9 @@ fn stored_number(value: &Value) -> Option<u64> {
 
 /// The body of a request with a JSON content type, as text. An empty body counts as an empty object.
 async fn read_json(request: Request<Incoming>, limits: &Limits) -> Result<String, HttpError> {
-    let is_json = request
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split(';').next())
-        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
-    let (bytes_max, ms_max) = (limits.body_bytes_max, limits.body_ms_max);
-    // A body that announces too large a size is refused before it arrives.
-    if request.body().size_hint().lower() > bytes_max as u64 {
-        return Err(HttpError::BodyTooLarge { limit: "body_bytes_max", bytes_max });
-    }
-    let body = Limited::new(request.into_body(), bytes_max).collect();
-    let bytes = match tokio::time::timeout(Duration::from_millis(ms_max), body).await {
-        Err(_) => return Err(HttpError::BodyTimeout { limit: "body_ms_max", ms_max }),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            return Err(HttpError::BodyTooLarge { limit: "body_bytes_max", bytes_max });
-        }
-        Ok(Err(_)) => return Err(HttpError::Parse("the body ended too early".to_owned())),
-        Ok(Ok(body)) => body.to_bytes(),
-    };
+    let is_json = body::is_json(request.headers());
+    let (bytes_max, ms_max) = (("body_bytes_max", limits.body_bytes_max), ("body_ms_max", limits.body_ms_max));
+    let bytes = body::read(request, bytes_max, ms_max).await?;
     if bytes.is_empty() {
         return Ok("{}".to_owned());
     }

@@ -5,20 +5,21 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bindings::exports::ondol::chat::events::Guest;
-use bindings::ondol::chat::{types, users};
-use payload::{Announce, Message};
+use default_events::bindings::exports::ondol::chat::events::Guest;
+use default_events::bindings::ondol::chat::types::{Message, Payload, Refusal, RoomId, User};
+use default_events::bindings::ondol::chat::users;
 
-#[path = "../../../../handlers/events/src/payload.rs"]
-pub mod payload;
+#[path = "../../default_events.rs"]
+pub mod default_events;
 
-struct Hostile;
+/// What `default_events` exports.
+struct Component;
 
 /// Whether this instance has turned.
 static SOUR: AtomicBool = AtomicBool::new(false);
 
-impl Guest for Hostile {
-    fn message(mut message: types::Message) -> types::Payload {
+impl Guest for Component {
+    fn message(mut message: Message) -> Payload {
         if SOUR.load(Ordering::Relaxed) {
             return "Once upon a time".to_owned();
         }
@@ -39,29 +40,19 @@ impl Guest for Hostile {
             "stranger" => sender = users::get(message.sender + 1),
             _ => {}
         }
-        payload::message(&Message {
-            id: message.id,
-            room: message.room,
-            seq: message.seq,
-            sender: &payload::sender(&sender.email, &sender.nickname, sender.profile_url.as_deref()),
-            text: &message.text,
-            client_id: message.client_id.as_deref(),
-            parent: message.parent,
-            extra: message.extra.as_deref(),
-            created_at: message.created_at,
-        })
+        default_events::message(&message, &sender)
     }
 
-    fn join(_room: types::RoomId, user: types::User) -> Option<types::Payload> {
-        payload::join(Announce::JoinsAndLeaves, &user.nickname)
+    fn join(_room: RoomId, user: User) -> Option<Payload> {
+        default_events::join(&user)
     }
 
-    fn leave(_room: types::RoomId, user: types::User) -> Option<types::Payload> {
-        payload::leave(Announce::JoinsAndLeaves, &user.nickname)
+    fn leave(_room: RoomId, user: User) -> Option<Payload> {
+        default_events::leave(&user)
     }
 
-    fn refusal(refusal: types::Refusal) -> types::Payload {
-        payload::refusal(&refusal.code, &refusal.message, refusal.field.as_deref())
+    fn refusal(refusal: Refusal) -> Payload {
+        default_events::refusal(&refusal)
     }
 }
 
@@ -70,19 +61,4 @@ impl Guest for Hostile {
 fn mojibake() -> String {
     // SAFETY: None: this breaks what `String` promises. Nobody here reads it; the host does, and has to refuse it.
     unsafe { String::from_utf8_unchecked(vec![b'"', 0xff, 0xfe, b'"']) }
-}
-
-mod bindings {
-    #![allow(
-        unsafe_code,
-        missing_docs,
-        unreachable_pub,
-        clippy::all,
-        clippy::allow_attributes_without_reason,
-        reason = "written by wit-bindgen"
-    )]
-    use super::Hostile;
-
-    wit_bindgen::generate!({ path: "../../../wit", world: "event-handler" });
-    export!(Hostile);
 }

@@ -5,7 +5,7 @@
 use default_messages::bindings::exports::ondol::chat::messages::{Action, Frame, Guest};
 use default_messages::bindings::ondol::chat::types::{Refusal, RoomId, UserKey};
 use default_messages::bindings::ondol::chat::users;
-use default_messages::json::{self, Document, Fields, Value};
+use default_messages::json::{self, Fields, Value};
 
 #[path = "../../default_messages.rs"]
 pub mod default_messages;
@@ -18,10 +18,10 @@ impl Guest for Component {
         let Frame::Text(text) = &frame else {
             return default_messages::receive(&frame);
         };
-        let Ok(Document::Object(Fields { kind: Value::Text(kind), repeated: None, .. })) = json::parse(text) else {
+        let Ok(Fields { kind: Value::Text(kind), repeated: None, .. }) = json::parse(text) else {
             return default_messages::receive(&frame);
         };
-        match kind.as_ref() {
+        match kind.as_str() {
             "chat.typing" => {
                 let name = serde_json::Value::String(users::get(sender).nickname);
                 Ok(Action::Relay(format!(r#"{{"type":"chat.typing","username":{name}}}"#)))

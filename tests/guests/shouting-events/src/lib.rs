@@ -2,58 +2,35 @@
 //! last key is `"style":"shout"`. Joins, leaves and refusals are the default ones.
 #![cfg(target_arch = "wasm32")]
 
-use bindings::exports::ondol::chat::events::Guest;
-use bindings::ondol::chat::{types, users};
-use payload::{Announce, Message};
+use default_events::bindings::exports::ondol::chat::events::Guest;
+use default_events::bindings::ondol::chat::types::{Message, Payload, Refusal, RoomId, User};
+use default_events::bindings::ondol::chat::users;
 
-#[path = "../../../../handlers/events/src/payload.rs"]
-pub mod payload;
+#[path = "../../default_events.rs"]
+pub mod default_events;
 
-struct Shouting;
+/// What `default_events` exports.
+struct Component;
 
-impl Guest for Shouting {
-    fn message(message: types::Message) -> types::Payload {
+impl Guest for Component {
+    fn message(mut message: Message) -> Payload {
+        message.text = message.text.to_uppercase();
         let sender = users::get(message.sender);
-        let mut payload = payload::message(&Message {
-            id: message.id,
-            room: message.room,
-            seq: message.seq,
-            sender: &payload::sender(&sender.email, &sender.nickname, sender.profile_url.as_deref()),
-            text: &message.text.to_uppercase(),
-            client_id: message.client_id.as_deref(),
-            parent: message.parent,
-            extra: message.extra.as_deref(),
-            created_at: message.created_at,
-        });
+        let mut payload = default_events::message(&message, &sender);
         payload.pop();
         payload.push_str(r#","style":"shout"}"#);
         payload
     }
 
-    fn join(_room: types::RoomId, user: types::User) -> Option<types::Payload> {
-        payload::join(Announce::JoinsAndLeaves, &user.nickname)
+    fn join(_room: RoomId, user: User) -> Option<Payload> {
+        default_events::join(&user)
     }
 
-    fn leave(_room: types::RoomId, user: types::User) -> Option<types::Payload> {
-        payload::leave(Announce::JoinsAndLeaves, &user.nickname)
+    fn leave(_room: RoomId, user: User) -> Option<Payload> {
+        default_events::leave(&user)
     }
 
-    fn refusal(refusal: types::Refusal) -> types::Payload {
-        payload::refusal(&refusal.code, &refusal.message, refusal.field.as_deref())
+    fn refusal(refusal: Refusal) -> Payload {
+        default_events::refusal(&refusal)
     }
-}
-
-mod bindings {
-    #![allow(
-        unsafe_code,
-        missing_docs,
-        unreachable_pub,
-        clippy::all,
-        clippy::allow_attributes_without_reason,
-        reason = "written by wit-bindgen"
-    )]
-    use super::Shouting;
-
-    wit_bindgen::generate!({ path: "../../../wit", world: "event-handler" });
-    export!(Shouting);
 }

@@ -2,18 +2,19 @@
 //! one that contains "print". For anything else it writes what the default handler writes.
 #![cfg(target_arch = "wasm32")]
 
-use bindings::exports::ondol::chat::events::Guest;
-use bindings::ondol::chat::{types, users};
-use payload::{Announce, Message};
+use default_events::bindings::exports::ondol::chat::events::Guest;
+use default_events::bindings::ondol::chat::types::{Message, Payload, Refusal, RoomId, User};
+use default_events::bindings::ondol::chat::users;
 
-#[path = "../../../../handlers/events/src/payload.rs"]
-pub mod payload;
+#[path = "../../default_events.rs"]
+pub mod default_events;
 
-struct Trapping;
+/// What `default_events` exports.
+struct Component;
 
-impl Guest for Trapping {
+impl Guest for Component {
     #[allow(clippy::panic, reason = "it is what this guest is for")]
-    fn message(message: types::Message) -> types::Payload {
+    fn message(message: Message) -> Payload {
         if message.text.contains("print") {
             println!("a line for stdout");
             eprintln!("a line for stderr");
@@ -22,43 +23,18 @@ impl Guest for Trapping {
             panic!("the trap that was asked for");
         }
         let sender = users::get(message.sender);
-        payload::message(&Message {
-            id: message.id,
-            room: message.room,
-            seq: message.seq,
-            sender: &payload::sender(&sender.email, &sender.nickname, sender.profile_url.as_deref()),
-            text: &message.text,
-            client_id: message.client_id.as_deref(),
-            parent: message.parent,
-            extra: message.extra.as_deref(),
-            created_at: message.created_at,
-        })
+        default_events::message(&message, &sender)
     }
 
-    fn join(_room: types::RoomId, user: types::User) -> Option<types::Payload> {
-        payload::join(Announce::JoinsAndLeaves, &user.nickname)
+    fn join(_room: RoomId, user: User) -> Option<Payload> {
+        default_events::join(&user)
     }
 
-    fn leave(_room: types::RoomId, user: types::User) -> Option<types::Payload> {
-        payload::leave(Announce::JoinsAndLeaves, &user.nickname)
+    fn leave(_room: RoomId, user: User) -> Option<Payload> {
+        default_events::leave(&user)
     }
 
-    fn refusal(refusal: types::Refusal) -> types::Payload {
-        payload::refusal(&refusal.code, &refusal.message, refusal.field.as_deref())
+    fn refusal(refusal: Refusal) -> Payload {
+        default_events::refusal(&refusal)
     }
-}
-
-mod bindings {
-    #![allow(
-        unsafe_code,
-        missing_docs,
-        unreachable_pub,
-        clippy::all,
-        clippy::allow_attributes_without_reason,
-        reason = "written by wit-bindgen"
-    )]
-    use super::Trapping;
-
-    wit_bindgen::generate!({ path: "../../../wit", world: "event-handler" });
-    export!(Trapping);
 }

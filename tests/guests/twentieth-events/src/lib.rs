@@ -2,14 +2,15 @@
 //! twenty divides. For anything else it writes what the default handler writes.
 #![cfg(target_arch = "wasm32")]
 
-use bindings::exports::ondol::chat::events::Guest;
-use bindings::ondol::chat::{types, users};
-use payload::{Announce, Message};
+use default_events::bindings::exports::ondol::chat::events::Guest;
+use default_events::bindings::ondol::chat::types::{Message, Payload, Refusal, RoomId, User};
+use default_events::bindings::ondol::chat::users;
 
-#[path = "../../../../handlers/events/src/payload.rs"]
-pub mod payload;
+#[path = "../../default_events.rs"]
+pub mod default_events;
 
-struct Twentieth;
+/// What `default_events` exports.
+struct Component;
 
 /// Whether a run of digits in `text` is a number that twenty divides.
 fn is_twentieth(text: &str) -> bool {
@@ -17,51 +18,26 @@ fn is_twentieth(text: &str) -> bool {
     numbers.filter_map(|digits| digits.parse::<u64>().ok()).any(|number| number % 20 == 0)
 }
 
-impl Guest for Twentieth {
+impl Guest for Component {
     #[allow(clippy::panic, reason = "it is what this guest is for")]
-    fn message(message: types::Message) -> types::Payload {
+    fn message(message: Message) -> Payload {
         if is_twentieth(&message.text) {
             eprintln!("a last line before the end");
             panic!("one of twenty");
         }
         let sender = users::get(message.sender);
-        payload::message(&Message {
-            id: message.id,
-            room: message.room,
-            seq: message.seq,
-            sender: &payload::sender(&sender.email, &sender.nickname, sender.profile_url.as_deref()),
-            text: &message.text,
-            client_id: message.client_id.as_deref(),
-            parent: message.parent,
-            extra: message.extra.as_deref(),
-            created_at: message.created_at,
-        })
+        default_events::message(&message, &sender)
     }
 
-    fn join(_room: types::RoomId, user: types::User) -> Option<types::Payload> {
-        payload::join(Announce::JoinsAndLeaves, &user.nickname)
+    fn join(_room: RoomId, user: User) -> Option<Payload> {
+        default_events::join(&user)
     }
 
-    fn leave(_room: types::RoomId, user: types::User) -> Option<types::Payload> {
-        payload::leave(Announce::JoinsAndLeaves, &user.nickname)
+    fn leave(_room: RoomId, user: User) -> Option<Payload> {
+        default_events::leave(&user)
     }
 
-    fn refusal(refusal: types::Refusal) -> types::Payload {
-        payload::refusal(&refusal.code, &refusal.message, refusal.field.as_deref())
+    fn refusal(refusal: Refusal) -> Payload {
+        default_events::refusal(&refusal)
     }
-}
-
-mod bindings {
-    #![allow(
-        unsafe_code,
-        missing_docs,
-        unreachable_pub,
-        clippy::all,
-        clippy::allow_attributes_without_reason,
-        reason = "written by wit-bindgen"
-    )]
-    use super::Twentieth;
-
-    wit_bindgen::generate!({ path: "../../../wit", world: "event-handler" });
-    export!(Twentieth);
 }

@@ -2,17 +2,17 @@
 //! carries out.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::body::{Body as _, Incoming};
-use hyper::{Request, header};
+use bytes::Bytes;
+use hyper::Request;
+use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::super::answer::HttpError;
 use crate::chat::{ChangeRequest, HandlerChange, HandlerKind, RollbackTarget};
 use crate::config::Limits;
+use crate::http::answer::HttpError;
+use crate::http::body;
 
 /// The size of a JSON body apart from components and cases, in bytes.
 const REST_BYTES_MAX: usize = 1_048_576;
@@ -74,9 +74,9 @@ pub(super) async fn part(
     limits: &Limits,
     order: &mut ChangeRequest,
 ) -> Result<HandlerChange, HttpError> {
-    if !is_json(&request) {
+    if !body::is_json(request.headers()) {
         let wasm = read(request, limits, "handler_file_bytes_max", limits.handler_file_bytes_max).await?;
-        return Ok(HandlerChange { handler, wasm: Some(wasm), settings: None, cases: None });
+        return Ok(HandlerChange { handler, wasm: Some(wasm.into()), settings: None, cases: None });
     }
     let body: HandlerBody = parse(&read_parts(request, limits, 1).await?)?;
     complete(order, body.reason, body.force);
@@ -184,15 +184,9 @@ fn complete(order: &mut ChangeRequest, reason: Option<String>, force: bool) {
 }
 
 /// A JSON body with up to `parts` components. base64 turns three bytes into four.
-async fn read_parts(request: Request<Incoming>, limits: &Limits, parts: usize) -> Result<Vec<u8>, HttpError> {
+async fn read_parts(request: Request<Incoming>, limits: &Limits, parts: usize) -> Result<Bytes, HttpError> {
     let part_bytes_max = limits.handler_file_bytes_max / 3 * 4 + 2 * limits.handler_cases_bytes_max;
     read(request, limits, "handler_file_bytes_max", parts * part_bytes_max + REST_BYTES_MAX).await
-}
-
-fn is_json(request: &Request<Incoming>) -> bool {
-    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let kind = kind.and_then(|kind| kind.split(';').next());
-    kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
 }
 
 fn parse<'a, B: Deserialize<'a>>(bytes: &'a [u8]) -> Result<B, HttpError> {
@@ -205,17 +199,6 @@ async fn read(
     limits: &Limits,
     limit: &'static str,
     bytes_max: usize,
-) -> Result<Vec<u8>, HttpError> {
-    // A body that announces too large a size is refused before it arrives.
-    if request.body().size_hint().lower() > bytes_max as u64 {
-        return Err(HttpError::BodyTooLarge { limit, bytes_max });
-    }
-    let body = Limited::new(request.into_body(), bytes_max).collect();
-    let ms_max = limits.admin_body_ms_max;
-    match tokio::time::timeout(Duration::from_millis(ms_max), body).await {
-        Err(_) => Err(HttpError::BodyTimeout { limit: "admin_body_ms_max", ms_max }),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(HttpError::BodyTooLarge { limit, bytes_max }),
-        Ok(Err(_)) => Err(HttpError::Parse("the body ended too early".to_owned())),
-        Ok(Ok(body)) => Ok(body.to_bytes().into()),
-    }
+) -> Result<Bytes, HttpError> {
+    body::read(request, (limit, bytes_max), ("admin_body_ms_max", limits.admin_body_ms_max)).await
 }
