@@ -9,14 +9,14 @@ use hyper::{HeaderMap, Request, header};
 
 use super::answer::HttpError;
 
-/// A limit: its name and its value.
-type Named<T> = (&'static str, T);
+/// A limit: its name, for the error, and its value.
+type Limit<T> = (&'static str, T);
 
-/// The whole body of a request. It may have at most so many bytes, and so many milliseconds to arrive.
+/// The whole body of a request, within a limit of bytes and one of milliseconds.
 pub(super) async fn read(
     request: Request<Incoming>,
-    (bytes_limit, bytes_max): Named<usize>,
-    (ms_limit, ms_max): Named<u64>,
+    (bytes_limit, bytes_max): Limit<usize>,
+    (ms_limit, ms_max): Limit<u64>,
 ) -> Result<Bytes, HttpError> {
     let too_large = || HttpError::BodyTooLarge { limit: bytes_limit, bytes_max };
     // A body that announces too large a size is refused before it arrives.
