@@ -9,6 +9,7 @@ mod identity;
 mod pace;
 mod page;
 mod rest;
+mod routes;
 mod socket;
 mod upgrade;
 
@@ -17,9 +18,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
-use hyper::header::{self, HeaderValue};
-use hyper::{Method, Request, StatusCode};
-use matchit::Router;
+use hyper::header;
+use hyper::{Method, Request};
 use tokio::sync::watch;
 
 pub use admin::{Admin, Caller};
@@ -29,6 +29,7 @@ use crate::chat::Chat;
 use crate::config::{Config, Limits, RefusalStyle};
 use answer::{Answer, HttpError, refuse};
 use ondol_host_model::{RequestId, RoomId};
+use routes::{READ, Routes};
 
 /// Everything that the edge answers with. One for a listener.
 pub struct Edge {
@@ -37,7 +38,7 @@ pub struct Edge {
     refusal: RefusalStyle,
     origins: Vec<String>,
     local: SocketAddr,
-    routes: Router<Route>,
+    routes: Routes<Call>,
     /// Never marked as seen: it has changed as soon as the process does anything but serve.
     phase: watch::Receiver<Phase>,
 }
@@ -61,7 +62,7 @@ pub struct Held {
 }
 
 #[derive(Clone, Copy)]
-enum Route {
+enum Call {
     Rooms,
     CreateRoom,
     Room,
@@ -70,31 +71,25 @@ enum Route {
     Socket,
 }
 
-impl Route {
-    /// The methods that a path knows.
-    fn allow(self) -> &'static str {
-        match self {
-            Self::Rooms | Self::Room | Self::Messages => "GET, HEAD, OPTIONS",
-            Self::CreateRoom | Self::Message => "POST, OPTIONS",
-            Self::Socket => "GET, OPTIONS",
-        }
-    }
-}
+const GET: &[Method] = &[Method::GET];
+const POST: &[Method] = &[Method::POST];
+
+/// The calls of REST, below each prefix.
+const CALLS: [(&[Method], &str, Call); 5] = [
+    (READ, "/rooms", Call::Rooms),
+    (POST, "/create-room", Call::CreateRoom),
+    (READ, "/room/{id}", Call::Room),
+    (READ, "/room/{id}/messages", Call::Messages),
+    (POST, "/message", Call::Message),
+];
 
 /// The prefixes that the calls stand under: the guide's, and the one of the original's code.
 const PREFIXES: [&str; 2] = ["/chat/v1", "/api/chat"];
 
-fn routes() -> Result<Router<Route>, matchit::InsertError> {
-    let mut routes = Router::new();
-    for prefix in PREFIXES {
-        routes.insert(format!("{prefix}/rooms"), Route::Rooms)?;
-        routes.insert(format!("{prefix}/create-room"), Route::CreateRoom)?;
-        routes.insert(format!("{prefix}/room/{{id}}"), Route::Room)?;
-        routes.insert(format!("{prefix}/room/{{id}}/messages"), Route::Messages)?;
-        routes.insert(format!("{prefix}/message"), Route::Message)?;
-    }
-    routes.insert("/ws/chat/{id}/chat", Route::Socket)?;
-    Ok(routes)
+fn routes() -> anyhow::Result<Routes<Call>> {
+    let below = |prefix| CALLS.map(|(methods, path, call)| (methods, format!("{prefix}{path}"), call));
+    let socket = (GET, "/ws/chat/{id}/chat".to_owned(), Call::Socket);
+    Routes::new(PREFIXES.into_iter().flat_map(below).chain([socket]))
 }
 
 impl Edge {
@@ -147,11 +142,7 @@ impl Edge {
         self.check_size(&request)?;
         let path = request.uri().path();
         if let Some(file) = page::file(path) {
-            return match *request.method() {
-                Method::GET | Method::HEAD => Ok(file),
-                Method::OPTIONS => Ok(options("GET, HEAD, OPTIONS")),
-                _ => Err(HttpError::Method { allow: "GET, HEAD, OPTIONS" }),
-            };
+            return routes::read_only(request.method(), || Ok(file));
         }
         if let Some(answer) = health::answer(&self.chat, *self.phase.borrow(), &request) {
             return answer;
@@ -159,21 +150,20 @@ impl Edge {
         if let (Some(max), false) = (held.full, path.starts_with("/ws/")) {
             return Err(HttpError::Crowded(max));
         }
-        let path = path.strip_suffix('/').unwrap_or(path);
-        let matched = self.routes.at(path).map_err(|_| HttpError::NotFound)?;
-        let route = *matched.value;
+        let matched = self.routes.at(path)?;
+        if request.method() == Method::OPTIONS {
+            return Ok(matched.value.options());
+        }
         // An id that is no number is the id of nothing.
-        let id = matched.params.get("id").map(|id| id.parse().map(RoomId)).transpose();
-        let method = request.method().clone();
-        match (route, method) {
-            (_, Method::OPTIONS) => Ok(options(route.allow())),
-            (Route::Socket, Method::GET) => self.upgrade(request, id.ok().flatten(), held).await,
-            (Route::Rooms, Method::GET | Method::HEAD) => rest::rooms(&self, &request).await,
-            (Route::Room, Method::GET | Method::HEAD) => rest::room(&self, &request, known(id)?).await,
-            (Route::Messages, Method::GET | Method::HEAD) => rest::messages(&self, &request, known(id)?).await,
-            (Route::CreateRoom, Method::POST) => rest::create_room(&self, request).await,
-            (Route::Message, Method::POST) => rest::message(&self, request).await,
-            _ => Err(HttpError::Method { allow: route.allow() }),
+        let id = matched.params.get("id").and_then(|id| id.parse().ok()).map(RoomId);
+        let known = id.ok_or(HttpError::NotFound);
+        match matched.value.call(request.method())? {
+            Call::Socket => self.upgrade(request, id, held).await,
+            Call::Rooms => rest::rooms(&self, &request).await,
+            Call::Room => rest::room(&self, &request, known?).await,
+            Call::Messages => rest::messages(&self, &request, known?).await,
+            Call::CreateRoom => rest::create_room(&self, request).await,
+            Call::Message => rest::message(&self, request).await,
         }
     }
 
@@ -196,15 +186,4 @@ impl Edge {
         let header = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
         header.map_or_else(|| self.local.to_string(), str::to_owned)
     }
-}
-
-fn known(id: Result<Option<RoomId>, std::num::ParseIntError>) -> Result<RoomId, HttpError> {
-    id.ok().flatten().ok_or(HttpError::NotFound)
-}
-
-fn options(allow: &'static str) -> Answer {
-    let mut answer = answer::bytes(StatusCode::NO_CONTENT, "application/json", bytes::Bytes::new());
-    answer.headers_mut().remove(header::CONTENT_TYPE);
-    answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
-    answer
 }

@@ -30,7 +30,7 @@ pub(super) enum HttpError {
     #[error("Not found.")]
     NotFound,
     #[error("This method is not allowed here.")]
-    Method { allow: &'static str },
+    Method { allow: HeaderValue },
     #[error("The body did not come within body_ms_max = {0} ms.")]
     BodyTimeout(u64),
     #[error("The body has more than body_bytes_max = {0} bytes.")]
@@ -163,15 +163,16 @@ impl HttpError {
         matches!(self, Self::BodyTimeout(_) | Self::BodyTooLarge(_) | Self::Crowded(_))
     }
 
-    fn header(&self) -> Option<(HeaderName, &'static str)> {
-        match self {
-            Self::Method { allow } => Some((header::ALLOW, allow)),
-            Self::Identity(_) => Some((header::WWW_AUTHENTICATE, "Gateway realm=\"chat\"")),
-            Self::Token => Some((header::WWW_AUTHENTICATE, "Bearer realm=\"ondol\"")),
-            Self::UpgradeRequired => Some((header::SEC_WEBSOCKET_VERSION, "13")),
-            _ if self.status() == StatusCode::SERVICE_UNAVAILABLE => Some((header::RETRY_AFTER, "1")),
-            _ => None,
-        }
+    fn header(&self) -> Option<(HeaderName, HeaderValue)> {
+        let (name, value) = match self {
+            Self::Method { allow } => return Some((header::ALLOW, allow.clone())),
+            Self::Identity(_) => (header::WWW_AUTHENTICATE, "Gateway realm=\"chat\""),
+            Self::Token => (header::WWW_AUTHENTICATE, "Bearer realm=\"ondol\""),
+            Self::UpgradeRequired => (header::SEC_WEBSOCKET_VERSION, "13"),
+            _ if self.status() == StatusCode::SERVICE_UNAVAILABLE => (header::RETRY_AFTER, "1"),
+            _ => return None,
+        };
+        Some((name, HeaderValue::from_static(value)))
     }
 }
 
@@ -206,7 +207,7 @@ pub(super) fn refuse(error: &HttpError, id: &RequestId) -> Answer {
         answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     if let Some((name, value)) = error.header() {
-        answer.headers_mut().insert(name, HeaderValue::from_static(value));
+        answer.headers_mut().insert(name, value);
     }
     if matches!(error, HttpError::UpgradeRequired) {
         answer.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
