@@ -33,7 +33,7 @@ async fn ready(server: &TestServer) -> TestResult {
 
 /// Holds that these do not answer, and that all who ask are told.
 async fn not_ready(server: &TestServer, told: &str, handlers: &[&str]) -> TestResult {
-    let detail = format!("Not ready: {told} not answer");
+    let detail = format!("Not ready: {told} failing");
     for answer in [server.get("/readyz").await?, server.admin("GET", "/readyz")?.send().await?] {
         assert_eq!(answer.expect_detail(503, "not_ready")?, detail);
     }
@@ -47,7 +47,7 @@ async fn not_ready(server: &TestServer, told: &str, handlers: &[&str]) -> TestRe
         assert!(!lacks || status["fault"].as_str().unwrap().contains(handler), "{status}");
         assert!(!lacks || server.startup().contains(&format!("{handler}=none")), "{}", server.startup());
     }
-    command(server, &["status"])?.expect_parts(0, &["NOT READY", "the built-in handler answers in its place"])
+    command(server, &["status"])?.expect_parts(0, &["NOT READY", "the built-in handler answers as fallback"])
 }
 
 /// What a room hears of "hi".
@@ -76,7 +76,7 @@ async fn the_fallback_answers_under_the_settings_of_the_missing_handler() -> Tes
     let server = without_messages().await?;
     let line = server.wait_for_log("has no version: its built-in handler answers").await?;
     assert!(line.contains("handler=messages") && line.contains("messages.wasm: it cannot be read"), "{line}");
-    not_ready(&server, "messages does", &["messages"]).await?;
+    not_ready(&server, "messages is", &["messages"]).await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
     for seq in 1..=3 {
@@ -146,7 +146,7 @@ async fn broken_handlers_do_not_keep_the_server_from_starting() -> TestResult {
         let line = server.log().line_since(0, &["has no version", &named, ".wasm: it is"]).await;
         line.map_err(|error| error.context(handler))?;
     }
-    not_ready(&server, "messages and events do", &["messages", "events"]).await?;
+    not_ready(&server, "messages and events are", &["messages", "events"]).await?;
     assert_eq!(hears(&server).await?["message"], "hi");
     Ok(())
 }
@@ -156,7 +156,7 @@ async fn a_deploy_beside_a_broken_handler_survives_a_kill() -> TestResult {
     let mut server = with_broken_files().await?;
     server.upload("events", guest("shouting_events")).await?.expect(200)?;
     server.restart().await?;
-    not_ready(&server, "messages does", &["messages"]).await?;
+    not_ready(&server, "messages is", &["messages"]).await?;
     assert_eq!(hears(&server).await?["message"], "HI");
     Ok(())
 }
@@ -188,7 +188,7 @@ async fn two_broken_handlers_are_replaced_one_after_the_other() -> TestResult {
 #[tokio::test]
 async fn a_file_repaired_while_the_server_is_down_is_deployed_at_its_start() -> TestResult {
     let mut server = stood_in().handler("events", workspace().join("Cargo.toml")).start().await?;
-    not_ready(&server, "events does", &["events"]).await?;
+    not_ready(&server, "events is", &["events"]).await?;
     // The same file is not refused again and again, but when somebody asks for another look it is looked at.
     let mark = server.log().mark();
     server.signal("HUP")?;
@@ -211,7 +211,7 @@ async fn a_handler_that_is_broken_in_the_store_leaves_the_others_running() -> Te
     server.restart().await?;
     let line = server.wait_for_log("has no version").await?;
     assert!(line.contains("handler=messages") && line.contains("broken in the store"), "{line}");
-    not_ready(&server, "messages does", &["messages"]).await?;
+    not_ready(&server, "messages is", &["messages"]).await?;
     assert_eq!(hears(&server).await?["message"], "hi");
     let history = asked(&server, "/v1/releases").await?;
     assert_eq!((&history[0]["how"], &history[1]["outcome"]), (&json!("fallback"), &json!("broken")));
@@ -311,5 +311,5 @@ async fn faults_end_a_canary_that_replaced_only_the_fallback() -> TestResult {
         (status["bad"] != json!({})).then_some(status)
     });
     assert_eq!(status.await?["canary"], Value::Null);
-    not_ready(&server, "events does", &["events"]).await
+    not_ready(&server, "events is", &["events"]).await
 }

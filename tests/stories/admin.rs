@@ -205,7 +205,7 @@ async fn the_token_can_be_read_from_a_file() -> TestResult {
     fs::write(&file, "another secret\n")?;
     let file = file.display().to_string();
     let server = TestServer::setup().admin().flag("--admin-token-file").flag(&file).start().await?;
-    command(&server, &["status"])?.expect_parts(1, &["needs its token"])?;
+    command(&server, &["status"])?.expect_parts(1, &["requires its token"])?;
     command(&server, &["status", "--token-file", &file])?.expect_parts(0, &["ready", "release 1"])
 }
 
@@ -297,10 +297,10 @@ async fn the_history_command_shows_who_deployed_and_rolled_back_and_why() -> Tes
     back.expect_parts(0, &["release 3 is active"])?;
     let history = command(&server, &["history"])?;
     history.expect_parts(0, &["release 3", "replaced", "first"])?;
-    history.expect_parts(0, &["wanted by minji (local), deploy, because: louder"])?;
+    history.expect_parts(0, &["deploy by minji (local): louder"])?;
     // The reason of the rollback is also why release 2 ended.
-    let back = "wanted by junho (local), rollback, back to 1, because: too loud";
-    history.expect_parts(0, &[back, "rolled_back, because: too loud"])
+    let back = "rollback to release 1 by junho (local): too loud";
+    history.expect_parts(0, &[back, "rolled_back: too loud"])
 }
 
 #[tokio::test]
@@ -323,7 +323,7 @@ async fn the_commands_report_mistakes() -> TestResult {
     command(&server, &["deploy"])?.expect_parts(2, &["nothing to deploy"])?;
     command(&server, &["deploy", "nothing=x.wasm"])?.expect_parts(2, &["x.wasm"])?;
     ondol(&["handlers", "status"])?.expect_parts(2, &["--admin"])?;
-    ondol(&["handlers", "status", "--admin", "127.0.0.1:1"])?.expect_parts(1, &["nobody answers"])
+    ondol(&["handlers", "status", "--admin", "127.0.0.1:1"])?.expect_parts(1, &["cannot connect to http://127.0.0.1:1"])
 }
 
 #[tokio::test]

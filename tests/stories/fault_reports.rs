@@ -67,7 +67,7 @@ async fn the_status_describes_a_fault() -> TestResult {
     assert!(cause.contains("it panicked at ") && cause.contains(": the trap that was asked for"), "{fault}");
     assert!(fault["backtrace"].to_string().contains("chat/events@0.2.0#message"), "{fault}");
     assert_eq!(fault["printed"], json!(["a line for stdout", "a line for stderr"]));
-    assert_eq!(fault["outcome"], "its sender hears of an error");
+    assert_eq!(fault["outcome"], "its sender gets an error");
     Ok(())
 }
 
@@ -127,7 +127,7 @@ async fn soured() -> TestResult<(TestServer, Client)> {
 async fn a_handler_that_fails_at_every_message_makes_the_server_not_ready() -> TestResult {
     let (server, _ann) = soured().await?;
     let answer = server.get("/readyz").await?;
-    assert_eq!(answer.expect_detail(503, "not_ready")?, "Not ready: events does not answer");
+    assert_eq!(answer.expect_detail(503, "not_ready")?, "Not ready: events is failing");
     assert_eq!(server.admin("GET", "/readyz")?.send().await?.status, 503);
     server.get("/healthz").await?.expect(200)?;
     let status = status(&server).await?;

@@ -65,7 +65,7 @@ async fn variables_of_a_cluster_are_ignored() -> TestResult {
         .env("ONDOL_SERVICE_PORT", "8000")
         .env("ONDOL_SERVICE_PORT_HTTP", "8000");
     let server = setup.start().await?;
-    let line = server.wait_for_log("are ignored: ONDOL_PORT, ").await?;
+    let line = server.wait_for_log("or a Docker link: ONDOL_PORT, ").await?;
     assert!(line.contains("ONDOL_PORT_8000_TCP_ADDR") && line.contains("ONDOL_SERVICE_PORT_HTTP"), "{line}");
 
     for (name, value) in [("ONDOL_PORT", "8000"), ("ONDOL_SERVICES_HOST", "x"), ("ONDOL_PORT_X_TCP", "x")] {
@@ -96,7 +96,7 @@ async fn an_open_data_directory_is_reported_and_left_alone() -> TestResult {
     let mut server = TestServer::start().await?;
     let data = server.data();
     server.restart_after(|| Ok(fs::set_permissions(&data, fs::Permissions::from_mode(0o755))?)).await?;
-    server.wait_for_log("can be opened by other users (mode 0755)").await?;
+    server.wait_for_log("is open to other users (mode 0755)").await?;
     assert_eq!(fs::metadata(&data)?.permissions().mode() & 0o777, 0o755);
     Ok(())
 }

@@ -81,7 +81,7 @@ async fn an_unread_answer_times_out_after_answer_ms_max() -> TestResult {
     let server = filled(setup.flag("--log").flag("debug"), 200).await?;
     let mut deaf = RawSocket::connect_narrow(server.address(), 4_096).await?;
     deaf.send(server.request("GET", "/chat/v1/room/1/messages/?limit=200").bytes().repeat(5)).await?;
-    server.wait_for_log("an answer was not read within answer_ms_max = 300").await?;
+    server.wait_for_log("the client did not read a response within answer_ms_max = 300").await?;
     until("the connection's end", async || deaf.send("\r\n").await.is_err().then_some(())).await?;
 
     let address = server.admin_address()?.replace("http://", "");
@@ -90,7 +90,7 @@ async fn an_unread_answer_times_out_after_answer_ms_max() -> TestResult {
     // One answer of the operator's API is small, many are not.
     let question = server.admin("GET", "/v1/status")?.bytes().repeat(50);
     let flood = async { while deaf.send(&question).await.is_ok() {} };
-    let line = server.log().line_since(mark, &["operator's API", "answer_ms_max = 300"]);
+    let line = server.log().line_since(mark, &["an admin connection", "answer_ms_max = 300"]);
     tokio::select! {
         line = line => line.map(drop),
         () = async { flood.await; std::future::pending().await } => Ok(()),

@@ -33,16 +33,16 @@ async fn say(server: &TestServer, texts: &[&str]) -> TestResult<u64> {
 async fn the_same_version_changes_nothing() -> TestResult {
     let server = said(&["안녕", "hi", "🍲"]).await?;
     for handler in ["messages", "events"] {
-        replay(&server, standard(handler), &[])?.expect_parts(0, &["3 asked: 3 the same, 0 not", "µs, p99"])?;
+        replay(&server, standard(handler), &[])?.expect_parts(0, &["3 compared: 3 equal, 0 different", "µs, p99"])?;
     }
-    replay(&server, standard("rooms"), &[])?.expect_parts(0, &["1 asked: 1 the same"])
+    replay(&server, standard("rooms"), &[])?.expect_parts(0, &["1 compared: 1 equal"])
 }
 
 #[tokio::test]
 async fn an_events_handler_with_other_payloads_differs_at_every_message() -> TestResult {
     let server = said(&["hi", "a longer text that nobody has to read, then"]).await?;
     let output = replay(&server, guest("shouting_events"), &["--show", "1"])?;
-    output.expect_parts(1, &["2 asked: 0 the same, 2 not", "room 1, seq 1 (message 1)", "1 more differ"])?;
+    output.expect_parts(1, &["2 compared: 0 equal, 2 different", "room 1, seq 1 (message 1)", "1 more not shown"])?;
     output.expect_parts(1, &["    message: before \"hi\"\n             after  \"HI\"\n", "style: new \"shout\""])?;
     assert!(!output.stdout.contains("ann"), "who said it is no part of the difference: {}", output.stdout);
     Ok(())
@@ -52,7 +52,7 @@ async fn an_events_handler_with_other_payloads_differs_at_every_message() -> Tes
 async fn a_trap_of_the_candidate_is_reported_with_its_message() -> TestResult {
     let server = said(&["one", "a trap", "two"]).await?;
     let output = replay(&server, guest("trapping_events"), &[])?;
-    output.expect_parts(1, &["3 asked: 2 the same, 1 not", "room 1, seq 2", "after failed in events.message"])?;
+    output.expect_parts(1, &["3 compared: 2 equal, 1 different", "room 1, seq 2", "after: fault in events.message"])?;
     output.expect_parts(1, &["the trap that was asked for", "1 faults"])
 }
 
@@ -61,7 +61,7 @@ async fn settings_can_be_tried_before_they_are_deployed() -> TestResult {
     let server = said(&["short", "a secret that is too long"]).await?;
     let output = replay(&server, standard("messages"), &["--setting", "text_length_max=5"])?;
     output
-        .expect_parts(1, &["2 asked: 1 the same", "seq 2", "before post\n    after  refusal too_long (message): "])?;
+        .expect_parts(1, &["2 compared: 1 equal", "seq 2", "before post\n    after  refusal too_long (message): "])?;
     assert!(!output.stdout.contains("secret"), "{}", output.stdout);
     let refused = replay(&server, standard("rooms"), &["--setting", "name_length_max=3"])?;
     refused.expect_parts(1, &["room 1", "before a room", "too_long"])
@@ -92,7 +92,7 @@ async fn a_replay_can_be_limited_to_a_room_and_the_last_messages() -> TestResult
 async fn a_replay_compares_two_files() -> TestResult {
     let server = said(&["hi"]).await?;
     let shouting = guest("shouting_events").display().to_string();
-    replay(&server, &shouting, &["--against", &shouting])?.expect_parts(0, &["1 asked: 1 the same"])?;
+    replay(&server, &shouting, &["--against", &shouting])?.expect_parts(0, &["1 compared: 1 equal"])?;
     replay(&server, standard("events"), &["--against", &shouting])?.expect_parts(1, &["style: gone, was \"shout\""])
 }
 
@@ -100,11 +100,11 @@ async fn a_replay_compares_two_files() -> TestResult {
 async fn a_replay_leaves_the_server_and_its_data_alone() -> TestResult {
     let mut server = said(&["one"]).await?;
     server.deploy("events", guest("shouting_events")).await?;
-    replay(&server, guest("shouting_events"), &[])?.expect_parts(0, &["1 asked: 1 the same"])?;
+    replay(&server, guest("shouting_events"), &[])?.expect_parts(0, &["1 compared: 1 equal"])?;
     assert_eq!(say(&server, &[]).await?, 2);
     server.signal("TERM")?;
     server.exit().await?;
-    replay(&server, standard("events"), &[])?.expect_parts(1, &["1 asked: 0 the same, 1 not"])?;
+    replay(&server, standard("events"), &[])?.expect_parts(1, &["1 compared: 0 equal, 1 different"])?;
     server.restart().await?;
     let stored = server.get("/chat/v1/room/1/messages/").await?.expect(200)?;
     assert_eq!(stored.as_array().unwrap().len(), 1);
@@ -114,8 +114,8 @@ async fn a_replay_leaves_the_server_and_its_data_alone() -> TestResult {
 #[tokio::test]
 async fn a_replay_that_cannot_run_exits_with_two() -> TestResult {
     let server = said(&[]).await?;
-    replay(&server, standard("events"), &[])?.expect_parts(0, &["0 asked"])?;
-    replay(&server, standard("events"), &["--room", "7"])?.expect_parts(2, &["there is no room 7"])?;
+    replay(&server, standard("events"), &[])?.expect_parts(0, &["0 compared"])?;
+    replay(&server, standard("events"), &["--room", "7"])?.expect_parts(2, &["room 7 does not exist"])?;
     replay(&server, guest("needy"), &[])?.expect_parts(2, &["fits no handler's world"])?;
     replay(&server, standard("events"), &["--handler", "rooms"])?.expect_parts(2, &["does not export"])?;
     replay(&server, "nowhere.wasm", &[])?.expect_parts(2, &["nowhere.wasm"])?;

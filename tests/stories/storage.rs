@@ -17,7 +17,7 @@ async fn a_server_that_cannot_store_is_not_ready_until_it_can_again() -> TestRes
     ann.say("lost").await?;
     ann.expect_error("not_stored").await?;
     let answer = server.get("/readyz").await?;
-    assert_eq!(answer.expect_detail(503, "not_ready")?, "Not ready: nothing can be stored");
+    assert_eq!(answer.expect_detail(503, "not_ready")?, "Not ready: the database cannot be written");
     server.get("/healthz").await?.expect(200)?;
 
     server.fill_disk(false)?;

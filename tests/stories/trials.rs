@@ -115,7 +115,8 @@ async fn the_status_shows_the_evidence_against_a_blocked_version() -> TestResult
     for part in ["3 of", "probation_faults_max = 3", "events.message", "one of twenty", "a last line", "secret 20"] {
         assert!(evidence.contains(part), "no {part:?} in {evidence}");
     }
-    command(&server, &["status"])?.expect_parts(0, &["bad ", "refused unless forced", "probation_faults_max = 3"])
+    command(&server, &["status"])?
+        .expect_parts(0, &["blocked version ", "deployable only with --force", "probation_faults_max = 3"])
 }
 
 #[tokio::test]
@@ -335,9 +336,9 @@ async fn a_shadow_answers_copies_of_calls_unseen() -> TestResult {
     assert!(difference["active"].as_str().unwrap().contains("\"hi\""), "{difference}");
     assert!(difference["shadow"].as_str().unwrap().contains("\"HI\""), "{difference}");
     assert!(row["active"]["mean_us"].as_f64().unwrap() > 0.0 && row["shadow"]["p99_us"].as_f64().unwrap() > 0.0);
-    command(&server, &["shadow", "status"])?.expect_parts(0, &["10 calls", "10 answered otherwise", "µs"])?;
+    command(&server, &["shadow", "status"])?.expect_parts(0, &["10 calls", "10 answered differently", "µs"])?;
     command(&server, &["status"])?.expect_parts(0, &["shadow since"])?;
-    command(&server, &["shadow", "stop"])?.expect_parts(0, &["the shadow is over", "10 calls"])?;
+    command(&server, &["shadow", "stop"])?.expect_parts(0, &["shadow ended", "10 calls"])?;
     command(&server, &["shadow", "status"])?.expect_parts(1, &["no shadow"])?;
     assert_eq!(asked(&server, "/v1/releases").await?.as_array().unwrap().len(), 1);
     Ok(())

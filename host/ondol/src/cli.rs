@@ -1,5 +1,4 @@
-//! The command line: what can be asked, and with which words. Each verb has its own file; knows nothing of how any of them
-//! does its work.
+//! The command line: the table of commands and the exit codes. Each command has its own file.
 
 mod call;
 mod check;
@@ -8,30 +7,28 @@ mod handlers;
 mod inspect;
 mod replay;
 mod serve;
+mod shared;
 mod test;
 
-use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 
-use crate::config::Limits;
-use ondol_host_handlers::read_file;
+use self::shared::Misuse;
 
 /// The whole command line.
 #[derive(Debug, Parser)]
 #[command(
     name = "ondol",
     version,
-    about = "A chat server whose logic is three WebAssembly components that are swapped while sockets stay open",
+    about = "Real-time chat server whose logic is three WebAssembly components, replaceable while sockets stay open",
     after_help = EXAMPLES,
     max_term_width = 100,
     arg_required_else_help = true
 )]
 struct Cli {
     #[command(subcommand)]
-    verb: Verb,
+    command: Command,
 }
 
 const EXAMPLES: &str = "\
@@ -44,107 +41,58 @@ Examples:
   ondol replay my-events.wasm --data ondol-data
   ondol handlers deploy events=my-events.wasm --admin 127.0.0.1:8001
 
-Every setting also stands in a TOML file (--config) and in the environment (ONDOL_LISTEN,
-ONDOL_FRAME_BYTES_MAX, …). A flag beats the environment, and that the file.";
+Every setting can also be given in a TOML file (--config) or in the environment (ONDOL_LISTEN,
+ONDOL_FRAME_BYTES_MAX, …). A flag overrides the environment, which overrides the file.
+
+Run `ondol COMMAND --help` for the flags of a command.";
 
 #[derive(Debug, Subcommand)]
-enum Verb {
+enum Command {
     /// Run the server
     Serve(serve::Serve),
-    /// Ask a running server which handlers answer, deploy others, go back
+    /// Manage a running server's handlers: list, deploy, roll back
     Handlers(handlers::Handlers),
-    /// Check the config and the handlers, without serving
+    /// Check the configuration and the handlers without serving
     Check(check::Check),
-    /// Say what a .wasm file exports and imports, for which world it fits, and why not
+    /// Show what a component exports and imports, and which worlds it fits
     Inspect(inspect::Inspect),
-    /// Make one call to a handler, in the sandbox that the server uses
+    /// Call one function of a handler in the server's sandbox
     Call(call::Call),
-    /// Hold a handler against a table of cases, in the sandbox that the server uses
+    /// Run a handler against a table of test cases
     Test(test::Test),
-    /// Ask another handler what was stored, and show what would have changed
+    /// Compare a handler's answers with the active version's on stored data
     Replay(replay::Replay),
     #[command(hide = true)]
     Compile(compile::Compile),
 }
 
-/// How a command tells what it found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// For people
-    Text,
-    /// For programs: one JSON value
-    Json,
-}
-
-/// The exit status of a command that was used wrongly. clap's own.
+/// The exit status of a usage error, as clap has it.
 const USAGE: u8 = 2;
 
-/// `println!` panics when whoever reads is gone, as `head` is after its lines. Ends as a command ends that SIGPIPE ends.
-fn end_quietly_without_a_reader() {
-    const SIGPIPE_STATUS: i32 = 141;
-    let default = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        let text = panic.payload().downcast_ref::<String>();
-        if text.is_some_and(|text| text.starts_with("failed printing to stdout")) {
-            std::process::exit(SIGPIPE_STATUS);
-        }
-        default(panic);
-    }));
-}
-
-/// Reads the command line, does what it asks, and says how it went: 0 for well, 1 for not, 2 for a wrong use.
+/// Parses the command line, runs the command, and returns its exit status: 0 success, 1 failure, 2 usage error.
 #[must_use]
 pub fn run() -> ExitCode {
-    end_quietly_without_a_reader();
-    let done = match Cli::parse().verb {
-        Verb::Serve(serve) => serve.run(),
-        Verb::Check(check) => check.run(),
-        Verb::Handlers(handlers) => handlers.run(),
-        Verb::Inspect(inspect) => inspect.run(),
-        Verb::Call(call) => call.run(),
-        Verb::Test(test) => test.run(),
-        Verb::Replay(replay) => replay.run(),
-        Verb::Compile(compile) => compile.run(),
+    let command = Cli::parse().command;
+    // Rust ignores SIGPIPE, so `ondol inspect … | head` would panic. A server must keep ignoring it: the reader of its
+    // log may go away.
+    if !matches!(command, Command::Serve(_) | Command::Compile(_)) {
+        sigpipe::reset();
+    }
+    let done = match command {
+        Command::Serve(serve) => serve.run(),
+        Command::Check(check) => check.run(),
+        Command::Handlers(handlers) => handlers.run(),
+        Command::Inspect(inspect) => inspect.run(),
+        Command::Call(call) => call.run(),
+        Command::Test(test) => test.run(),
+        Command::Replay(replay) => replay.run(),
+        Command::Compile(compile) => compile.run(),
     };
     done.unwrap_or_else(|error| {
         eprintln!("ondol: {error:#}");
         let misused = error.downcast_ref::<Misuse>().is_some() || error.is::<crate::config::ConfigError>();
         ExitCode::from(if misused { USAGE } else { 1 })
     })
-}
-
-/// What was asked for cannot be meant. Nothing was done.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Misuse(String);
-
-/// The component that a command was given. Where the limits of the server in question are not known, `limits` are none, and
-/// the largest file is read that any server takes.
-fn read(path: &Path, limits: Option<&Limits>) -> anyhow::Result<Vec<u8>> {
-    read_within(path, "handler_file_bytes_max", limits.map(|limits| limits.handler_file_bytes_max))
-}
-
-/// The cases that a command was given.
-fn read_cases(path: &Path, limits: Option<&Limits>) -> anyhow::Result<String> {
-    let bytes = read_within(path, "handler_cases_bytes_max", limits.map(|limits| limits.handler_cases_bytes_max))?;
-    let text = String::from_utf8(bytes);
-    text.map_err(|_| Misuse(format!("{}: is not UTF-8", path.display())).into())
-}
-
-fn read_within(path: &Path, limit: &'static str, bytes_max: Option<usize>) -> anyhow::Result<Vec<u8>> {
-    let bytes_max = bytes_max.unwrap_or_else(|| Limits::largest(limit));
-    read_file(path, limit, bytes_max).map_err(|error| Misuse(format!("{}: {error}", path.display())).into())
-}
-
-/// One JSON value on standard output, for programs.
-fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(value).context("writing JSON")?);
-    Ok(())
-}
-
-/// Linear memory for people. It comes in pages of 64 KiB.
-fn kibibytes(bytes: usize) -> String {
-    format!("{} KiB", bytes.div_ceil(1_024))
 }
 
 #[cfg(test)]
@@ -156,10 +104,5 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn memory_is_told_in_kibibytes() {
-        assert_eq!(kibibytes(1_114_112), "1088 KiB");
     }
 }

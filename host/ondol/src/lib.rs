@@ -1,7 +1,7 @@
 //! Ondol, a real-time chat server whose logic is three WebAssembly components. The map, in reading order:
 //!
 //! - [`cli`] the commands, [`server`] bind, accept, drain
-//! - the edge: [`http`] routes, REST and WebSockets; knows [`chat`] and nothing below it
+//! - the APIs: [`http`] routes, REST and WebSockets; knows [`chat`] and nothing below it
 //! - the application: [`chat`] the only place that knows all three below
 //! - three siblings that do not know each other: [`ondol_host_store`] SQLite, [`ondol_host_rooms`] members and fan-out,
 //!   [`ondol_host_handlers`] wasmtime

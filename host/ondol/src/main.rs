@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use tikv_jemallocator::Jemalloc;
 
-/// A message is freed by whoever committed it, which is seldom the thread that made it: glibc's allocator takes a lock for that,
-/// and the others wait for it.
+/// The committing thread frees a message, and it is seldom the thread that allocated it. glibc's allocator takes a
+/// lock for that; jemalloc does not.
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 

@@ -1,4 +1,4 @@
-//! Binds, accepts and drains. Knows connections and signals, and nothing of what is said on them.
+//! Binds, accepts and drains. Knows connections and signals, and nothing of the requests on them.
 
 mod admin;
 mod log;
@@ -29,77 +29,82 @@ use tracing_subscriber::EnvFilter;
 
 use crate::chat::Chat;
 use crate::config::{self, AdminAddress, Config, Limits, Token};
-use crate::http::{Admin, Edge, Held, Paced, Phase, Times};
+use crate::http::{AdminApi, ConnContext, Phase, PublicApi, TimedStream, Timeouts};
 use admin::AdminListener;
 pub(crate) use admin::{read_token, token as admin_token};
 use log::Log;
 use ondol_host_handlers::Sandbox;
-use ondol_host_process::exit;
+use ondol_host_process::{exit, own_executable};
 
-/// File descriptors that are kept for everything but connections.
+/// File descriptors reserved for everything but connections.
 const DESCRIPTORS_KEPT: usize = 64;
 
-/// Connections past the limit that are still told so, before others are dropped without a word.
+/// Connections over the limit that are answered with 503. Further ones are dropped at once.
 const REFUSED_AT_ONCE: usize = 16;
 
-/// How long the listener waits when the system has no descriptor for a connection.
+/// How long the listener pauses after a failed accept, such as without a free descriptor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How long the end waits for the reader of the log, and how long an end at once does.
+/// How long the exit waits for the log to be written: a normal one, and an immediate one.
 const LOG_MAX: Duration = Duration::from_secs(1);
 const LOG_AT_ONCE_MAX: Duration = Duration::from_millis(100);
 
-/// Serves until a signal ends it.
+/// Serves until a signal arrives.
 ///
 /// # Errors
 ///
-/// When something that it needs cannot be had: the data, the handlers, the address.
+/// When the data directory, a handler or an address is not usable.
 pub fn run(config: &Config) -> anyhow::Result<()> {
-    // What is created is for this user alone from the first moment on: a socket could otherwise be opened before its mode is set.
+    // New files belong to this user alone from the start: a socket could be opened before a later chmod.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let (filter, renamed) = log::filter(&config.log);
-    let filter = EnvFilter::try_new(filter).context("log")?;
-    let log = Log::start(std::io::stderr(), config.limits.log_queue_max).context("the log")?;
+    let filter = EnvFilter::try_new(filter).context("the option `log`")?;
+    let log = Log::start(std::io::stderr(), config.limits.log_queue_max).context("cannot start the log thread")?;
     let (lines, last) = (log.clone(), log.clone());
     exit::before(move || last.finish(LOG_AT_ONCE_MAX));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(move || lines.clone())
-        // A log that cannot be written must not end what is being done: the default would panic.
+        // A log that cannot be written must not stop the server: the default would panic.
         .log_internal_errors(false)
         .init();
     for (old, new) in renamed {
-        tracing::warn!(old, new, "log filter: the module {old} is called {new} now");
+        tracing::warn!(old, new, "log filter: the module {old} is now called {new}");
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime")?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the tokio runtime")?;
     let ended = runtime.block_on(start(config));
-    // What still runs then is a reader of the database at most.
+    // At most a reader of the database is still running.
     runtime.shutdown_timeout(Duration::from_millis(100));
     log.finish(LOG_MAX);
     ended
 }
 
 async fn start(config: &Config) -> anyhow::Result<()> {
-    let ignored = config::foreign_variables();
+    let ignored = config::ignored_variables();
     if !ignored.is_empty() {
         let names = ignored.join(", ");
-        tracing::info!("environment variables of a Kubernetes service or a Docker link are ignored: {names}");
+        tracing::info!(%names, "ignoring environment variables of a Kubernetes service or a Docker link: {names}");
     }
-    // The signal would end the process where a file meets `ulimit -f`. With a handler the write fails with EFBIG instead, and
-    // is reported. The handler stays when this is dropped.
+    // Under `ulimit -f` the default action of SIGXFSZ is to kill the process. With a handler the write fails with
+    // EFBIG and is reported. tokio keeps the handler after the drop.
     drop(signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?);
-    data_directory(&config.data).with_context(|| format!("the data directory {}", config.data.display()))?;
+    data_directory(&config.data)
+        .with_context(|| format!("cannot create the data directory {}", config.data.display()))?;
     let chat = Arc::new(open(config).await?);
-    let listener = TcpListener::bind(config.listen).await.with_context(|| format!("listening on {}", config.listen))?;
+    let listener =
+        TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
     let admin = match &config.admin {
         Some(address) => Some((AdminListener::bind(address).await?, admin_token(config, address)?)),
         None => None,
     };
-    let watched = chat.watch(&config.handlers).context("watching the handlers")?;
+    let watched = chat
+        .watch(&config.handlers)
+        .with_context(|| format!("cannot watch the directory {}", config.handlers.display()))?;
     let mut hang_up = signal(SignalKind::hangup())?;
     let ended = ended()?;
-    // Whoever reads the line may send signals.
+    // A reader of the startup line may send signals at once, so their handlers are in place by now.
     let admin_address = admin.as_ref().map(|(listener, _)| listener.address()).transpose()?;
     announce(config, listener.local_addr()?, admin_address.as_ref(), &chat)?;
     tokio::spawn(async move {
@@ -110,25 +115,25 @@ async fn start(config: &Config) -> anyhow::Result<()> {
     serve(listener, admin, chat, config, ended).await
 }
 
-/// Makes the data directory for this user alone. One that others can open stays as it is: it may be meant so.
+/// Creates the data directory with mode 0700. An existing one keeps its mode, with a warning if others can open it.
 fn data_directory(path: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     let mode = std::fs::metadata(path)?.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
         let path = path.display();
-        tracing::warn!("the data directory {path} can be opened by other users (mode {mode:04o}); chmod 700 closes it");
+        tracing::warn!(%path, "data directory {path} is open to other users (mode {mode:04o}); fix it with chmod 700");
     }
     Ok(())
 }
 
-/// Opens the chat, beside the workers.
+/// Opens the chat on a blocking thread.
 async fn open(config: &Config) -> anyhow::Result<Chat> {
     let config = config.clone();
     let opened = tokio::task::spawn_blocking(move || {
         let mut sandbox = Sandbox::new(&config.limits.handlers(), Some(&config.cache_dir()))
-            .context("the sandbox")?
+            .context("cannot create the sandbox")?
             .failing(config.failure);
-        if let Some(program) = config::program() {
+        if let Some(program) = own_executable() {
             sandbox = sandbox.compiling_aside(program);
         }
         Chat::open(&config, sandbox)
@@ -136,7 +141,7 @@ async fn open(config: &Config) -> anyhow::Result<Chat> {
     opened.await?
 }
 
-/// The one line on standard output.
+/// Prints the startup line, the only one on standard output.
 fn announce(config: &Config, address: SocketAddr, admin: Option<&AdminAddress>, chat: &Chat) -> anyhow::Result<()> {
     let [rooms, messages, events] = chat.answering();
     let data = config.data.join("ondol.db");
@@ -151,7 +156,7 @@ fn announce(config: &Config, address: SocketAddr, admin: Option<&AdminAddress>, 
     Ok(out.flush()?)
 }
 
-/// Returns when the process is asked to end. Asked twice, it ends without this returning.
+/// Resolves at the first SIGINT or SIGTERM. A second one exits the process at once.
 fn ended() -> anyhow::Result<impl Future<Output = ()>> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     Ok(async move {
@@ -164,17 +169,18 @@ fn ended() -> anyhow::Result<impl Future<Output = ()>> {
         asked().await;
         tokio::spawn(async move {
             asked().await;
-            tracing::warn!("asked to end twice: ending at once");
+            tracing::warn!("second signal: exiting at once");
             exit::now(1);
         });
     })
 }
 
-/// Accepts connections until `ended`, then finishes what was accepted, closes them all, and returns within the grace time.
+/// Accepts connections until `ended`, then finishes accepted messages, closes all connections, and returns within the
+/// grace time.
 ///
 /// # Errors
 ///
-/// When the edge cannot be made.
+/// When the table of routes is inconsistent.
 async fn serve(
     listener: TcpListener,
     admin: Option<(AdminListener, Option<Token>)>,
@@ -183,22 +189,23 @@ async fn serve(
     ended: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let (phase, heard) = watch::channel(Phase::Running);
-    let edge = Arc::new(Edge::new(Arc::clone(&chat), config, listener.local_addr()?, heard)?);
-    let operate = async {
+    let api = Arc::new(PublicApi::new(Arc::clone(&chat), config, listener.local_addr()?, heard)?);
+    let serve_admin = async {
         let Some((listener, token)) = &admin else { return std::future::pending().await };
-        let edge = Admin::new(Arc::clone(&chat), config.limits.clone(), token.as_ref(), edge.phase())?;
-        listener.serve(&Arc::new(edge), &config.limits).await;
+        let admin_api = AdminApi::new(Arc::clone(&chat), config.limits.clone(), token.as_ref(), api.phase())?;
+        listener.serve(&Arc::new(admin_api), &config.limits).await;
         anyhow::Ok(())
     };
-    let open = Arc::new(Open::new(connections_max(&config.limits)));
+    let open = Arc::new(OpenConnections::new(connections_max(&config.limits)));
     tokio::select! {
-        () = accept(&listener, &edge, &open, &config.limits) => {}
-        operated = operate => operated?,
+        () = accept(&listener, &api, &open, &config.limits) => {}
+        served = serve_admin => served?,
         () = ended => {}
     }
     drop((listener, admin));
 
-    tracing::info!(connections = open.count.load(Ordering::Relaxed), "shutting down");
+    let connections = open.count.load(Ordering::Relaxed);
+    tracing::info!(connections, "shutting down with {connections} open connections");
     let finish = async {
         phase.send_replace(Phase::Ending);
         chat.close().await;
@@ -207,46 +214,49 @@ async fn serve(
     };
     match tokio::time::timeout(Duration::from_millis(config.limits.shutdown_grace_ms), finish).await {
         Ok(finished) => finished?,
-        Err(_) => tracing::warn!("the grace time is over, some connections are cut off"),
+        Err(_) => {
+            let connections = open.count.load(Ordering::Relaxed);
+            tracing::warn!(connections, "shutdown_grace_ms has passed: dropping {connections} connections");
+        }
     }
     Ok(())
 }
 
-/// Accepts connections for ever.
-async fn accept(listener: &TcpListener, edge: &Arc<Edge>, open: &Arc<Open>, limits: &Limits) {
-    let (http, times) = (Arc::new(http(limits)), Times::of(limits));
+/// Accepts connections forever.
+async fn accept(listener: &TcpListener, api: &Arc<PublicApi>, open: &Arc<OpenConnections>, limits: &Limits) {
+    let (http, timeouts) = (Arc::new(http(limits)), Timeouts::of(limits));
     loop {
         let tcp = match listener.accept().await {
             Ok((tcp, _)) => tcp,
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
+                tracing::warn!(%error, "cannot accept a connection: {error}");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
-        let (held, place) = open.enter();
-        if place >= open.max + REFUSED_AT_ONCE {
+        let (slot, open_before) = open.enter();
+        if open_before >= open.max + REFUSED_AT_ONCE {
             continue;
         }
-        // Small frames leave at once; what belongs together is written together.
+        // Frames are written in batches already, so Nagle's algorithm would only delay them.
         if let Err(error) = tcp.set_nodelay(true) {
-            tracing::debug!(%error, "a connection was gone before it began");
+            tracing::debug!(%error, "cannot set TCP_NODELAY, dropping a connection: {error}");
             continue;
         }
-        let held = Held { place: held, full: (place >= open.max).then_some(open.max) };
-        let tcp = Paced::new(tcp, times);
-        let (http, edge) = (Arc::clone(&http), Arc::clone(edge));
+        let context = ConnContext { slot, refused_at: (open_before >= open.max).then_some(open.max) };
+        let tcp = TimedStream::new(tcp, timeouts);
+        let (http, api) = (Arc::clone(&http), Arc::clone(api));
         tokio::spawn(async move {
-            let answer = |request| Arc::clone(&edge).answer(request, held.clone());
-            serve_connection(&http, tcp, edge.phase(), answer, "a connection").await;
+            let answer = |request| api.answer(request, context.clone());
+            serve_connection(&http, tcp, api.phase(), answer, "a client connection").await;
         });
     }
 }
 
-/// Answers the requests of one connection by `answer`, until it becomes a WebSocket or ends. `name` is what the log calls it.
+/// Serves the requests of one connection by `answer`, until it becomes a WebSocket or ends. The log calls it `name`.
 async fn serve_connection<A>(
     http: &http1::Builder,
-    stream: Paced<impl AsyncRead + AsyncWrite + Unpin + Send + 'static>,
+    stream: TimedStream<impl AsyncRead + AsyncWrite + Unpin + Send + 'static>,
     mut phase: watch::Receiver<Phase>,
     answer: impl Fn(Request<Incoming>) -> A,
     name: &str,
@@ -265,50 +275,51 @@ async fn serve_connection<A>(
         }
     };
     if let Err(error) = outcome {
-        tracing::debug!(error = format!("{:#}", anyhow::Error::new(error)), "{name} ended early");
+        let error = format!("{:#}", anyhow::Error::new(error));
+        tracing::debug!(error, "{name} ended early: {error}");
     }
 }
 
 fn http(limits: &Limits) -> http1::Builder {
     let mut http = http1::Builder::new();
-    // `Paced` has the time limits: hyper's would also end a connection that is idle.
+    // `TimedStream` has the timeouts: hyper's would also close an idle connection.
     http.header_read_timeout(None)
-        // A client may end its side once its request is sent: the request's own length says whether it is whole.
+        // A client may shut down its sending side after its request, whose own length tells whether it is complete.
         .half_close(true)
-        // What is over the limits by less than that is answered by the edge, in words.
+        // Twice the limit, so that `check_size` can answer requests slightly over it with the name of the limit.
         .max_buf_size((2 * limits.header_bytes_max).max(8_192));
     http
 }
 
-/// How many connections there may be: as set, or as many as the system has descriptors for.
+/// The limit on connections: as configured, or as many as there are file descriptors.
 fn connections_max(limits: &Limits) -> usize {
     if limits.connections_max > 0 {
         return limits.connections_max;
     }
-    // Linux always has a limit of open files.
+    // Linux always has a limit on open files.
     let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(1_024);
     usize::try_from(descriptors).unwrap_or(usize::MAX).saturating_sub(DESCRIPTORS_KEPT).max(1)
 }
 
-/// The connections that are open.
-struct Open {
+/// The number of open connections.
+struct OpenConnections {
     count: AtomicUsize,
     changed: watch::Sender<()>,
     max: usize,
 }
 
-/// One of them, until dropped.
-struct Entered(Arc<Open>);
+/// One open connection, counted until dropped.
+struct OpenConnection(Arc<OpenConnections>);
 
-impl Open {
+impl OpenConnections {
     fn new(max: usize) -> Self {
         Self { count: AtomicUsize::new(0), changed: watch::Sender::new(()), max }
     }
 
-    /// Counts one more, and says how many there were.
-    fn enter(self: &Arc<Self>) -> (Arc<Entered>, usize) {
-        let place = self.count.fetch_add(1, Ordering::AcqRel);
-        (Arc::new(Entered(Arc::clone(self))), place)
+    /// Counts one more connection, and returns how many there were before.
+    fn enter(self: &Arc<Self>) -> (Arc<OpenConnection>, usize) {
+        let open_before = self.count.fetch_add(1, Ordering::AcqRel);
+        (Arc::new(OpenConnection(Arc::clone(self))), open_before)
     }
 
     async fn all_closed(&self) {
@@ -321,7 +332,7 @@ impl Open {
     }
 }
 
-impl Drop for Entered {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.0.count.fetch_sub(1, Ordering::AcqRel);
         self.0.changed.send_replace(());

@@ -1,5 +1,8 @@
-//! The process itself, as the host's crates share it: [`worker`] hands a worker thread's tasks off, [`exit`] ends the
-//! process at once. Knows nothing of the chat.
+//! What the host's crates share about the process itself: [`worker`] the runtime's worker threads, [`exit`] an early end,
+//! [`own_executable`] its program. Knows nothing of the chat.
 
+mod executable;
 pub mod exit;
 pub mod worker;
+
+pub use executable::own_executable;

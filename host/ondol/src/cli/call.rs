@@ -1,4 +1,4 @@
-//! `ondol call`: one call to a handler, without a server.
+//! `ondol call`: one call of a handler's function, without a server.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -6,33 +6,35 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::Value as Json;
 
-use super::{Misuse, kibibytes};
-use crate::config::{Config, ConfigFlags, Settings};
-use ondol_host_handlers::{Outcome, Sandbox, SettingsMap};
+use super::shared::{Misuse, kibibytes, read, settings};
+use crate::config::{Config, ConfigFlags};
+use ondol_host_handlers::{Outcome, Sandbox};
 
-/// Make one call to a handler in the sandbox that the server uses, under the same limits. Prints the answer, or the
-/// refusal, as JSON on standard output; its time, its memory and what it printed on standard error. Exits with 0 for an
-/// answer and for a refusal, with 1 for a fault, with 2 when no call could be made.
+/// Call one function of a handler in the server's sandbox
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = AFTER_HELP)]
 pub(super) struct Call {
-    /// The component
+    /// Component to call
     file: PathBuf,
-    /// What to call, such as messages.receive
+    /// Function to call, such as messages.receive
     #[arg(value_name = "INTERFACE.FUNCTION")]
     function: String,
-    /// An array of the arguments, or the argument itself where there is one
+    /// Array of arguments; a single argument may stand without the array
     #[arg(value_name = "JSON", default_value = "[]", hide_default_value = true)]
     arguments: String,
-    /// What the handler reads through `settings`; give it again for more
+    /// Set a handler setting; repeatable
     #[arg(long = "setting", value_name = "KEY=VALUE")]
     settings: Vec<String>,
-    /// Set a limit, such as handler_deadline_ms=1000; give it again for more
+    /// Set a limit, such as handler_deadline_ms=1000; repeatable
     #[arg(long = "limit", value_name = "NAME=VALUE")]
     limits: Vec<String>,
 }
 
-const EXAMPLES: &str = "\
+const AFTER_HELP: &str = "\
+Prints the answer or refusal as JSON on standard output; time, memory and the handler's own output
+on standard error. Exits with 0 for an answer or a refusal, with 1 for a fault, with 2 if the call
+could not be made.
+
 Examples:
   ondol call rooms.wasm rooms.create '{\"name\": \"안녕\"}'
   ondol call messages.wasm messages.receive \\
@@ -40,7 +42,7 @@ Examples:
         {\"text\": \"{\\\"type\\\":\\\"chat.message\\\",\\\"message\\\":\\\"안녕\\\"}\"}]' --setting text_length_max=5
 
 Records are objects, an option may be left out, a variant is {\"case\": value} or \"case\".
-A sender, which is a number to a handler, is written as the user that `users.get` is to tell of.";
+A sender, which a handler receives as a key, is written as the user that `users.get` returns for it.";
 
 impl Call {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
@@ -49,7 +51,7 @@ impl Call {
         let flags = ConfigFlags { limits: self.limits, ..ConfigFlags::default() };
         let limits = Config::load(&flags)?.limits;
         let settings = settings(&self.settings)?;
-        let bytes = super::read(&self.file, Some(&limits))?;
+        let bytes = read(&self.file, Some(&limits))?;
 
         let sandbox = Sandbox::new(&limits.handlers(), None)?;
         let unusable = |error: &dyn std::fmt::Display| Misuse(format!("{}: {error}", self.file.display()));
@@ -79,32 +81,5 @@ impl Call {
             kibibytes(called.cost.memory_bytes)
         );
         Ok(status)
-    }
-}
-
-/// `KEY=VALUE`, or as `ondol serve` takes it `HANDLER.KEY=VALUE`, so that a setting can be copied from there.
-pub(super) fn settings(given: &[String]) -> Result<SettingsMap, Misuse> {
-    let read = |setting: &String| {
-        let (key, value) =
-            setting.split_once('=').ok_or_else(|| Misuse(format!("--setting takes KEY=VALUE; got `{setting}`")))?;
-        let key = match key.split_once('.') {
-            Some((handler, key)) if Settings::HANDLERS.contains(&handler) => key,
-            _ => key,
-        };
-        Ok((key.to_owned(), value.to_owned()))
-    };
-    given.iter().map(read).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
-    use super::*;
-
-    #[test]
-    fn a_setting_is_read_with_and_without_its_handler() {
-        let map = settings(&["a=1=2".to_owned(), "messages.b=3".to_owned(), "c.d=4".to_owned()]).unwrap();
-        assert_eq!((map["a"].as_str(), map["b"].as_str(), map["c.d"].as_str()), ("1=2", "3", "4"));
-        assert!(settings(&["a".to_owned()]).is_err());
     }
 }

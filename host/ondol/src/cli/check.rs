@@ -1,4 +1,5 @@
-//! `ondol check`: would `ondol serve` start? A line for each thing that is fine, and a reason for each that is not.
+//! `ondol check`: whether `ondol serve` would start. Prints a line for each part that is fine, and the reasons for
+//! each that is not.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -8,23 +9,25 @@ use clap::Args;
 use crate::config::{Config, ConfigFlags, Limits};
 use ondol_host_handlers::{HandlerKind, LoadError, OnFault, Sandbox, SettingsMap, read_handler};
 
-/// Check the config and the handlers as `ondol serve` would, without serving. Each handler is held against its world and
-/// tried with a call. Exits with 1 when anything is wrong.
+/// Check the configuration and the handlers without serving
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = AFTER_HELP)]
 pub(super) struct Check {
+    /// Print the table of limits as Markdown, and exit
+    #[arg(long = "limits")]
+    print_limits: bool,
     #[command(flatten)]
     config: ConfigFlags,
-    /// Print the table of limits with their defaults and units, as Markdown, and check nothing
-    #[arg(long = "limits", hide = true)]
-    print_limits: bool,
 }
 
-const EXAMPLES: &str = "\
+const AFTER_HELP: &str = "\
+Reads both as `ondol serve` would, and runs every handler through its admission checks, which
+include a call. Exits with 1 if anything is wrong.
+
 Examples:
   ondol check
   ondol check --config ondol.toml --handlers target/handlers
-  ondol check --limits        print the table of limits, as Markdown";
+  ondol check --limits";
 
 impl Check {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
@@ -39,13 +42,13 @@ impl Check {
                 return Ok(ExitCode::FAILURE);
             }
         };
-        println!("fine   config: listens at {}, keeps its data in {}", config.listen, config.data.display());
+        println!("fine   config: listens on {}, stores its data in {}", config.listen, config.data.display());
 
         let mut all_fine = true;
         if let Some(address) = &config.admin {
             match crate::server::admin_token(&config, address) {
                 Ok(Some(_)) => println!("fine   admin: {address}, with a token"),
-                Ok(None) => println!("fine   admin: {address}, for this machine alone and without a token"),
+                Ok(None) => println!("fine   admin: {address}, local only, without a token"),
                 Err(error) => {
                     all_fine = false;
                     println!("wrong  admin: {error:#}");
@@ -53,7 +56,7 @@ impl Check {
             }
         }
 
-        // Nothing is kept: a check leaves no trace in the data directory.
+        // Without a cache, a check leaves no trace in the data directory.
         let sandbox = Arc::new(Sandbox::new(&config.limits.handlers(), None)?);
         let settings = [&config.settings.rooms, &config.settings.messages, &config.settings.events];
         for (handler, settings) in HandlerKind::ALL.into_iter().zip(settings) {
@@ -65,7 +68,7 @@ impl Check {
                     error.reasons.iter().for_each(|reason| println!("wrong  {handler}: {}: {reason}", path.display()));
                     if config.failure.of(handler) == OnFault::Default {
                         println!(
-                            "       {handler}: a server starts all the same, with the built-in handler in its place"
+                            "       {handler}: the server would start anyway, with the built-in handler as fallback"
                         );
                     }
                 }

@@ -1,17 +1,17 @@
-//! `ondol compile`: what a server asks its own program for, so that compiling has a process of its own. Not for people, so it
-//! stands in no help: the code that it writes is good for this very program alone.
+//! `ondol compile`: the compiler process that the server starts for each component. Hidden from the help, because its
+//! output only suits the very program that started it.
 
 use std::process::ExitCode;
 
 use clap::Args;
 
-/// A component comes in, compiled code goes out.
+/// Compile a component from standard input to standard output
 #[derive(Debug, Args)]
 pub(super) struct Compile {
-    /// The stack of the engine that is to run it, in bytes
+    /// Stack size of the engine that will run the code, in bytes
     stack_bytes_max: usize,
 
-    /// The memory that it may have, in bytes
+    /// Memory that the compiler may use, in bytes
     memory_bytes_max: u64,
 
     /// Use one CPU at a time
@@ -28,7 +28,7 @@ impl Compile {
             std::io::stdin(),
             std::io::stdout(),
         );
-        // The server's own words stand before this.
+        // The server prefixes this with its own context.
         Ok(answered.map_or_else(
             |error| {
                 eprintln!("{error:#}");

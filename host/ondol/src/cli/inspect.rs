@@ -1,42 +1,42 @@
-//! `ondol inspect`: what a file is and where it fits, without running it.
+//! `ondol inspect`: what a component exports and imports and which worlds it fits, without running it.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 
-use super::Output;
+use super::shared::{Output, print_json, read};
 use crate::config::Limits;
 use ondol_host_handlers::{Item, Report, Sandbox};
 
-/// Say what a .wasm file exports and imports, for which world it fits, and every reason why not. Nothing of it is run.
-/// Exits with 1 when it is no component or fits no world.
+/// Show what a component exports and imports, and which worlds it fits
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = AFTER_HELP)]
 pub(super) struct Inspect {
-    /// The component
+    /// Component to inspect
     file: PathBuf,
-    /// How to tell
+    /// Output format
     #[arg(long, value_enum, default_value = "text")]
     output: Output,
 }
 
-const EXAMPLES: &str = "\
+const AFTER_HELP: &str = "\
+Lists every reason why it does not fit a world. Runs none of its code. Exits with 1 if the file is
+not a component or fits no world.
+
 Examples:
   ondol inspect target/handlers/events.wasm
   ondol inspect my-events.wasm --output json";
 
 impl Inspect {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let bytes = super::read(&self.file, None)?;
+        let bytes = read(&self.file, None)?;
         let sandbox = Sandbox::new(&Limits::default().handlers(), None)?;
         let report = match sandbox.inspect(&bytes) {
             Ok(report) => report,
             Err(error) => {
                 match self.output {
-                    Output::Json => {
-                        super::print_json(&serde_json::json!({ "bytes": bytes.len(), "wrong": error.reasons }))?
-                    }
+                    Output::Json => print_json(&serde_json::json!({ "bytes": bytes.len(), "wrong": error.reasons }))?,
                     Output::Text => {
                         error.reasons.iter().for_each(|reason| eprintln!("{}: {reason}", self.file.display()));
                     }
@@ -45,7 +45,7 @@ impl Inspect {
             }
         };
         match self.output {
-            Output::Json => super::print_json(&report)?,
+            Output::Json => print_json(&report)?,
             Output::Text => print(&self.file.display().to_string(), &report),
         }
         let fits = report.worlds.iter().any(|fit| fit.misfits.is_empty());
@@ -54,7 +54,7 @@ impl Inspect {
 }
 
 fn print(file: &str, report: &Report) {
-    println!("{file}: a component of {} bytes", report.bytes);
+    println!("{file}: component of {} bytes", report.bytes);
     println!("sha256 {}", report.sha256);
     print_items("exports", &report.exports, true);
     print_items("imports", &report.imports, false);
@@ -66,7 +66,7 @@ fn print(file: &str, report: &Report) {
     }
 }
 
-/// What is imported is mostly WASI, whose functions nobody asks for here.
+/// Omits the functions of WASI imports, which are many and always the same.
 fn print_items(title: &str, items: &[Item], with_functions: bool) {
     println!("\n{title}");
     if items.is_empty() {

@@ -1,37 +1,39 @@
-//! `ondol test`: a handler held against a table of cases, without a server.
+//! `ondol test`: a handler against a table of test cases, without a server.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{Misuse, Output, kibibytes};
+use super::shared::{Misuse, Output, kibibytes, print_json, read, read_cases};
 use crate::config::{Config, ConfigFlags};
 use ondol_host_handlers::{CaseReport, Cases, Sandbox};
 
-/// Hold a handler against a table of cases: inputs and the answers, refusals or faults that they should come to. Each case
-/// runs in a fresh instance, in the sandbox that the server uses and under the same limits. Exits with 1 when a case
-/// fails, with 2 when the cases or the component cannot be used.
+/// Run a handler against a table of test cases
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = AFTER_HELP)]
 pub(super) struct Test {
-    /// The component
+    /// Component to test
     file: PathBuf,
-    /// The table of cases
+    /// Table of test cases
     #[arg(long, value_name = "FILE.toml")]
     cases: PathBuf,
-    /// Run only the cases whose name or call holds this
+    /// Run only cases whose name or call contains TEXT
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     filter: String,
-    /// How to tell
+    /// Output format
     #[arg(long, value_enum, default_value = "text")]
     output: Output,
-    /// Set a limit, such as handler_deadline_ms=1000; give it again for more
+    /// Set a limit, such as handler_deadline_ms=1000; repeatable
     #[arg(long = "limit", value_name = "NAME=VALUE")]
     limits: Vec<String>,
 }
 
-const EXAMPLES: &str = "\
+const AFTER_HELP: &str = "\
+A case gives the arguments of a call and the answer, refusal or fault to expect. Each runs in a
+fresh instance, in the server's sandbox and under its limits. Exits with 1 if a case fails, with 2
+if the cases or the component are not usable.
+
 Examples:
   ondol test target/handlers/messages.wasm --cases handlers/messages/cases.toml
   ondol test messages.wasm --cases cases.toml --filter blank --output json
@@ -48,9 +50,9 @@ impl Test {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let flags = ConfigFlags { limits: self.limits, ..ConfigFlags::default() };
         let limits = Config::load(&flags)?.limits;
-        let cases = Cases::read(&super::read_cases(&self.cases, Some(&limits))?)
+        let cases = Cases::read(&read_cases(&self.cases, Some(&limits))?)
             .map_err(|error| Misuse(format!("{}: {error}", self.cases.display())))?;
-        let bytes = super::read(&self.file, Some(&limits))?;
+        let bytes = read(&self.file, Some(&limits))?;
         let sandbox = Sandbox::new(&limits.handlers(), None)?;
         let trial = sandbox.trial(&bytes).map_err(|error| Misuse(format!("{}: {error}", self.file.display())))?;
 
@@ -62,12 +64,12 @@ impl Test {
             reports.push(report);
         }
         if reports.is_empty() {
-            let why = format!("{}: no case holds {:?} in its name or call", self.cases.display(), self.filter);
+            let why = format!("{}: no case contains {:?} in its name or call", self.cases.display(), self.filter);
             return Err(Misuse(why).into());
         }
         let failed = reports.iter().filter(|report| !report.passed()).count();
         match self.output {
-            Output::Json => super::print_json(&serde_json::json!({
+            Output::Json => print_json(&serde_json::json!({
                 "passed": reports.len() - failed,
                 "failed": failed,
                 "cases": reports,

@@ -1,15 +1,15 @@
-//! Where the operator's API listens, and the token that opens it. Knows nothing of what is asked there.
+//! The address and the token of the admin API.
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// Where the operator's API listens.
+/// The address of the admin API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AdminAddress {
-    /// On a port.
+    /// A TCP port.
     Tcp(SocketAddr),
-    /// On a socket in the file system, for this user alone.
+    /// A Unix socket, private to this user.
     Unix(PathBuf),
 }
 
@@ -24,7 +24,7 @@ impl AdminAddress {
         address.strip_suffix('/').unwrap_or(address).parse().ok().map(Self::Tcp)
     }
 
-    /// Whether only this machine can reach it.
+    /// Whether only this machine can connect.
     #[must_use]
     pub fn is_local(&self) -> bool {
         match self {
@@ -43,12 +43,12 @@ impl fmt::Display for AdminAddress {
     }
 }
 
-/// A secret text. Never shown, not even when the config is.
+/// A secret. Its `Debug` output hides it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
 
 impl Token {
-    /// A token without the white space around it. None: nothing is left.
+    /// A token, trimmed. None if nothing is left.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
         let text = text.trim();

@@ -1,10 +1,10 @@
-//! What can be wrong with a config, told so that an operator can mend it without reading the source.
+//! Problems of a configuration, in words that let an operator fix them without reading the source.
 
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-/// Everything that is wrong with a config, a line each.
+/// All problems of a configuration, one per line.
 #[derive(Debug, thiserror::Error)]
 pub struct ConfigError(pub Vec<Problem>);
 
@@ -18,45 +18,45 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// One thing that is wrong with a config.
+/// One problem of a configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum Problem {
     /// The file cannot be read.
-    #[error("{}: cannot be read: {source}", path.display())]
+    #[error("{}: cannot read the file: {source}", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
-    /// It is not written as it has to be.
+    /// The syntax is wrong.
     #[error("{origin}: {why}")]
     Malformed {
-        /// Where it stands.
+        /// Where it was given.
         origin: Origin,
-        /// What it would have to be.
+        /// The expected form.
         why: String,
     },
-    /// There is no setting of that name.
-    #[error("{origin}: there is no setting `{name}`{}", did_you_mean(nearest.as_deref()))]
+    /// No setting has this name.
+    #[error("{origin}: unknown setting `{name}`{}", did_you_mean(nearest.as_deref()))]
     Unknown {
-        /// Where it stands.
+        /// Where it was given.
         origin: Origin,
-        /// The name as it was given.
+        /// The name as given.
         name: String,
-        /// The known name that is nearest, if one is near.
+        /// The most similar known name, if one is similar enough.
         nearest: Option<String>,
     },
-    /// The value has the wrong type or is out of its range.
+    /// The value has the wrong type or is out of range.
     #[error("{origin}: `{key}` takes {takes}; got {got}")]
     Invalid {
-        /// Where it stands.
+        /// Where it was given.
         origin: Origin,
         /// The setting.
         key: String,
-        /// What it takes.
+        /// The values that it takes.
         takes: String,
-        /// What it was given.
+        /// The value as given.
         got: String,
     },
 }
@@ -69,14 +69,14 @@ pub enum Origin {
     /// A variable of the environment.
     Environment(String),
     /// A flag of the command line.
-    Flag(&'static str),
+    Flag(String),
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path, line) => write!(f, "{}:{line}", path.display()),
-            Self::Environment(name) => write!(f, "{name} in the environment"),
+            Self::Environment(name) => write!(f, "environment variable {name}"),
             Self::Flag(flag) => write!(f, "{flag}"),
         }
     }
@@ -86,7 +86,7 @@ fn did_you_mean(nearest: Option<&str>) -> String {
     nearest.map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
 }
 
-/// The candidate nearest to `name`, if one is near enough to have been meant: a third of its letters may differ.
+/// The candidate most similar to `name`, if at most a third of its letters differ.
 pub(super) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let (distance, candidate) = candidates
         .into_iter()

@@ -8,8 +8,8 @@ use ondol_host_handlers::{
 };
 use ondol_host_store::StoreLimits;
 
-use super::Settings;
-use super::layers::Given;
+use super::given::Given;
+use super::settings::Settings;
 
 /// A day. No time limit is longer, so that adding one to a moment cannot overflow.
 const DAY_MS: u64 = 86_400_000;
@@ -19,17 +19,17 @@ const GIB: usize = 1_073_741_824;
 /// One row of the table of limits.
 #[derive(Debug, Clone, Copy)]
 pub struct Limit {
-    /// Its name, in the TOML table `[limits]`. In the environment it is `ONDOL_` and the name in upper case.
+    /// Its name in the TOML table `[limits]`. The environment variable is `ONDOL_` and the name in upper case.
     pub name: &'static str,
-    /// What holds when nothing is set.
+    /// The default.
     pub default: u64,
-    /// What it counts.
+    /// The unit.
     pub unit: &'static str,
-    /// The least that it takes.
+    /// The smallest value that it takes.
     pub min: u64,
-    /// The most that it takes.
+    /// The largest value that it takes.
     pub max: u64,
-    /// What it bounds.
+    /// What the limit bounds.
     pub doc: &'static str,
 }
 
@@ -41,7 +41,7 @@ macro_rules! limits {
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub struct Limits {
             $($(#[doc = $doc])+ pub $name: $type,)+
-            /// What holds for one handler instead, by handler and limit. Read with [`Limits::of`].
+            /// Overrides for single handlers, by handler and limit. Read with [`Limits::of`].
             pub(super) of_handlers: BTreeMap<(&'static str, &'static str), u64>,
         }
 
@@ -52,7 +52,7 @@ macro_rules! limits {
         }
 
         impl Limits {
-            /// The table of limits, in the order in which it is declared.
+            /// The table of limits, in the order of declaration.
             pub const TABLE: &'static [Limit] = &[$(Limit {
                 name: stringify!($name),
                 default: $default as u64,
@@ -62,8 +62,8 @@ macro_rules! limits {
                 doc: concat!($($doc),+),
             }),+];
 
-            /// Sets the limit `name`, or `HANDLER.NAME` for one handler alone. None: there is no such limit. An error
-            /// says what it takes.
+            /// Sets the limit `name`, or `HANDLER.NAME` for one handler. None for an unknown limit. An error lists the
+            /// values that it takes.
             pub(super) fn set(&mut self, name: &str, given: &Given) -> Option<Result<(), String>> {
                 let (handler, name) = match name.split_once('.') {
                     Some((handler, name)) => (Some(handler), name),
@@ -115,7 +115,7 @@ limits! {
     /// The fragments of one WebSocket message; more closes with 1008.
     fragments_max: usize = 4_096, "fragments", 1 => 1_000_000;
     /// The head of a request; a larger one is answered with 431.
-    // hyper takes no buffer smaller than 8 KiB.
+    // hyper requires a buffer of at least 8 KiB.
     header_bytes_max: usize = 16_384, "bytes", 8_192 => MIB;
     /// From the accept, or the first byte of a later request, to the end of its head; longer drops the connection.
     header_ms_max: u64 = 10_000, "ms", 1 => DAY_MS;
@@ -128,7 +128,7 @@ limits! {
     /// From the head of a request to the end of its body; longer is answered with 408.
     body_ms_max: u64 = 10_000, "ms", 1 => DAY_MS;
     /// The path and query of a request; longer is answered with 414.
-    // The http crate takes no longer one.
+    // The http crate rejects longer ones.
     url_bytes_max: usize = 8_192, "bytes", 64 => 65_534;
     /// Connections in total. 0: the limit on file descriptors, minus 64.
     connections_max: usize = 0, "connections", 0 => 10_000_000;
@@ -153,19 +153,19 @@ limits! {
     /// Idle instances that are kept.
     handler_instances_max: usize = 64, "instances, a handler", 1 => 4_096;
     /// Calls that may run past their first milliseconds at the same time; one more is ended.
-    // Each holds a thread, of which the runtime has 512 beside its workers.
+    // Each occupies one of the runtime's 512 blocking threads.
     handler_slow_calls_max: usize = 4, "calls", 1 => 256;
     /// How long a client is not read after a handler failed on its frame and took more than 2 ms.
     handler_overrun_pause_ms: u64 = 400, "ms", 0 => 60_000;
     /// The stack of a call.
-    // It lies on the stack of the thread that calls, which has 2 MiB.
+    // It is part of the calling thread's stack of 2 MiB.
     handler_stack_bytes_max: usize = 524_288, "bytes, a call", 65_536 => MIB;
     /// A handler's file.
     handler_file_bytes_max: usize = 16_777_216, "bytes", 1_024 => GIB;
     /// How long compiling a handler may take.
     handler_compile_ms_max: u64 = 30_000, "ms", 100 => DAY_MS;
     /// The memory of the compiler process, without mapped files.
-    // A component of 18 MB with a Python in it takes 550 MiB.
+    // A component of 18 MB with a Python interpreter needs 550 MiB.
     handler_compile_memory_bytes_max: usize = 3 * GIB / 2, "bytes", 64 * MIB => 64 * GIB;
     /// How long a new version is compared with the baseline. 0 disables probation and automatic rollback.
     probation_ms: u64 = 60_000, "ms", 0 => DAY_MS;
@@ -222,15 +222,15 @@ limits! {
 }
 
 impl Limit {
-    /// What it takes, in the words of an error.
+    /// The values that it takes, in the words of an error.
     fn takes(&self) -> String {
         format!("a whole number from {} to {} ({})", grouped(self.min), grouped(self.max), self.unit)
     }
 }
 
 impl Limits {
-    /// The limits that each handler may have of its own: `messages.handler_deadline_ms` is over `handler_deadline_ms`,
-    /// wherever either was set.
+    /// The limits that can be set per handler: `messages.handler_deadline_ms` overrides `handler_deadline_ms`,
+    /// whichever layer sets that.
     pub const OF_EACH_HANDLER: [&'static str; 5] = [
         "handler_deadline_ms",
         "handler_memory_bytes_max",
@@ -239,18 +239,18 @@ impl Limits {
         "handler_calls_per_instance_max",
     ];
 
-    /// The limits that hold for one handler, by its name.
+    /// The limits of one handler, by its name.
     #[must_use]
     pub fn of(&self, handler: &str) -> Self {
         let mut limits = self.clone();
         for ((_, name), value) in self.of_handlers.iter().filter(|((of, _), _)| *of == handler) {
-            // It was within its range when it was set.
+            // Its range was checked when it was set.
             let _ = limits.put(name, *value);
         }
         limits
     }
 
-    /// What the handlers need of them.
+    /// The limits of the handlers crate.
     #[must_use]
     pub fn handlers(&self) -> HandlersLimits {
         let calls = |limits: &Self| CallLimits {
@@ -289,27 +289,27 @@ impl Limits {
         }
     }
 
-    /// What the store needs of them.
+    /// The limits of the store crate.
     #[must_use]
     pub fn store(&self) -> StoreLimits {
         let Self { commit_queue_max, commit_batch_max, page_bytes_max, .. } = *self;
         StoreLimits { commit_queue_max, commit_batch_max, page_bytes_max }
     }
 
-    /// The names of all limits of single handlers: `messages.handler_deadline_ms`.
+    /// The names of all per-handler limits, such as `messages.handler_deadline_ms`.
     pub(super) fn names_of_handlers() -> impl Iterator<Item = String> {
         let of = |handler| Self::OF_EACH_HANDLER.into_iter().map(move |name| format!("{handler}.{name}"));
         Settings::HANDLERS.into_iter().flat_map(of)
     }
 
-    /// The most that the limit `name` takes.
+    /// The largest value that the limit `name` takes.
     #[must_use]
     pub fn largest(name: &str) -> usize {
         let limit = Self::TABLE.iter().find(|limit| limit.name == name);
         limit.and_then(|limit| usize::try_from(limit.max).ok()).unwrap_or_default()
     }
 
-    /// The table of limits as docs/configuration.md shows it.
+    /// The table of limits in Markdown, as docs/configuration.md contains it.
     #[must_use]
     pub fn markdown() -> String {
         let mut table = String::from("| limit | default | unit | what it bounds |\n|---|---:|---|---|\n");
@@ -322,7 +322,7 @@ impl Limits {
     }
 }
 
-/// A number with a comma between thousands.
+/// A number with thousands separators.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();

@@ -1,15 +1,15 @@
-//! How each kind of setting is read from what was given. None: it is not one; the table in `config.rs` says what it
-//! would have to be.
+//! Readers for the types of options. None for an invalid value; the table in `config.rs` describes the valid ones.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use tracing_subscriber::EnvFilter;
 
-use super::layers::Given;
 use ondol_host_store::Synchronous;
 
-use super::{AdminAddress, RefusalStyle, Token};
+use super::admin::{AdminAddress, Token};
+use super::given::Given;
+use super::refusal::RefusalStyle;
 
 pub(super) fn address(given: &Given) -> Option<SocketAddr> {
     given.as_str()?.parse().ok()
@@ -19,7 +19,7 @@ pub(super) fn path(given: &Given) -> Option<PathBuf> {
     given.as_str().filter(|text| !text.is_empty() && !text.contains('\0')).map(PathBuf::from)
 }
 
-/// For a path that has none as its default: the answer is never `Some(None)`.
+/// For an option without a default path. Never `Some(None)`.
 pub(super) fn some_path(given: &Given) -> Option<Option<PathBuf>> {
     path(given).map(Some)
 }
@@ -34,7 +34,7 @@ pub(super) fn token(given: &Given) -> Option<Option<Token>> {
     Token::new(given.as_str()?).map(Some)
 }
 
-/// A list, or in the environment one text with commas between.
+/// A list; in the environment, a comma-separated text.
 pub(super) fn origins(given: &Given) -> Option<Vec<String>> {
     let origins = match given {
         Given::Word(words) => words.split(',').map(str::trim).filter(|word| !word.is_empty()).collect(),
@@ -44,7 +44,7 @@ pub(super) fn origins(given: &Given) -> Option<Vec<String>> {
     origins.into_iter().map(|text| origin(text).map(|()| text.to_ascii_lowercase())).collect()
 }
 
-/// Holds a text against the form of RFC 6454, section 6.2: a scheme, a host, perhaps a port, and nothing after it.
+/// Checks for the form of RFC 6454, section 6.2: a scheme, a host, perhaps a port, and nothing after it.
 fn origin(text: &str) -> Option<()> {
     let (scheme, host) = text.split_once("://")?;
     let plain = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
@@ -69,7 +69,7 @@ pub(super) fn synchronous(given: &Given) -> Option<Synchronous> {
     }
 }
 
-/// A filter that the subscriber takes. It would take any word as a module's name, so a lone word has to be a level.
+/// A log filter. The subscriber would accept any word as a module's name, so a lone word has to be a level.
 pub(super) fn log(given: &Given) -> Option<String> {
     let text = given.as_str()?.trim();
     let level = |word: &str| matches!(word, "error" | "warn" | "info" | "debug" | "trace" | "off");

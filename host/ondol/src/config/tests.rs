@@ -1,4 +1,4 @@
-//! The layers of the config, and what is said about a wrong one.
+//! The layers of the configuration, and the errors.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 
 use std::io::Write as _;
@@ -23,7 +23,7 @@ fn wrong_variable(name: &str, value: &str) -> String {
 }
 
 #[test]
-fn nothing_set_is_the_defaults() {
+fn without_settings_the_defaults_apply() {
     let config = load("", &[("PATH", "/bin"), ("ONDOL_BIN", "x")], ConfigFlags::default()).unwrap();
     assert_eq!(config, Config::default());
     assert_eq!(config.listen.to_string(), "127.0.0.1:8000");
@@ -39,7 +39,7 @@ fn each_default_is_within_its_range() {
 }
 
 #[test]
-fn a_flag_beats_the_environment_and_that_the_file() {
+fn a_flag_overrides_the_environment_which_overrides_the_file() {
     let file = "listen = '127.0.0.1:1'\nrefusal = 'close'\nlog = 'warn'\n[limits]\nping_interval_ms = 1_000\n";
     let environment = [("ONDOL_LISTEN", "127.0.0.1:2"), ("ONDOL_REFUSAL", "http"), ("ONDOL_PING_INTERVAL_MS", "2_000")];
     let flags = ConfigFlags { listen: Some("127.0.0.1:3".to_owned()), ..ConfigFlags::default() };
@@ -60,7 +60,7 @@ fn the_environment_can_name_the_file() {
 }
 
 #[test]
-fn settings_are_text_whatever_they_were() {
+fn setting_values_become_text() {
     let file = "[settings.messages]\ntext_length_max = 500\nloud = true\n[settings.rooms]\ndefault_name = '방'\n";
     let environment = [("ONDOL_SETTINGS_MESSAGES_TEXT_LENGTH_MAX", "600")];
     let flags = ConfigFlags { settings: vec!["events.announce=nothing=now".to_owned()], ..ConfigFlags::default() };
@@ -72,7 +72,7 @@ fn settings_are_text_whatever_they_were() {
 }
 
 #[test]
-fn limits_and_origins_come_by_flag_as_well() {
+fn flags_set_limits_and_origins() {
     let flags = ConfigFlags {
         limits: vec!["room_inbox_max=7".to_owned(), "close_ms_max = 8".to_owned()],
         origins: vec!["https://A.example".to_owned(), "http://localhost:8000".to_owned()],
@@ -84,7 +84,7 @@ fn limits_and_origins_come_by_flag_as_well() {
 }
 
 #[test]
-fn a_limit_of_one_handler_is_over_that_of_all() {
+fn a_limit_of_one_handler_overrides_the_general_one() {
     let file = "[limits]\nhandler_deadline_ms = 70\n[limits.messages]\nhandler_deadline_ms = 50\n";
     let environment = [("ONDOL_EVENTS_HANDLER_LOG_BYTES_MAX", "9"), ("ONDOL_HANDLER_DEADLINE_MS", "80")];
     let limits = vec!["rooms.handler_calls_per_instance_max=1".to_owned()];
@@ -97,19 +97,19 @@ fn a_limit_of_one_handler_is_over_that_of_all() {
 }
 
 #[test]
-fn a_limit_of_one_handler_that_is_none_is_told_so() {
+fn an_unknown_limit_of_one_handler_is_reported() {
     assert_eq!(
         wrong("[limits.message]\nhandler_deadline_ms = 1"),
-        "ondol.toml:2: there is no setting `limits.message.handler_deadline_ms`; \
+        "ondol.toml:2: unknown setting `limits.message.handler_deadline_ms`; \
          did you mean `limits.messages.handler_deadline_ms`?"
     );
-    assert!(wrong("[limits.messages]\nframe_bytes_max = 1").contains("there is no setting"));
+    assert!(wrong("[limits.messages]\nframe_bytes_max = 1").contains("unknown setting"));
     assert!(wrong("[limits.messages]\nhandler_deadline_ms = 0").contains("takes a whole number from 1"));
     assert!(Limits::markdown().contains("Can be set per handler. |"));
 }
 
 #[test]
-fn who_answers_for_a_handler_that_fails_can_be_set() {
+fn the_reaction_to_a_failing_handler_can_be_set() {
     let environment = [("ONDOL_FAILURE_EVENTS", "default")];
     let config =
         load("[failure]\nmessages = 'default'\nrooms = 'refuse'", &environment, ConfigFlags::default()).unwrap();
@@ -126,41 +126,41 @@ fn who_answers_for_a_handler_that_fails_can_be_set() {
 
 #[test]
 fn an_unknown_key_names_its_line_and_the_nearest() {
-    assert_eq!(wrong("\nlisten_ = 1"), "ondol.toml:2: there is no setting `listen_`; did you mean `listen`?");
+    assert_eq!(wrong("\nlisten_ = 1"), "ondol.toml:2: unknown setting `listen_`; did you mean `listen`?");
     assert_eq!(
         wrong("[limits]\n\nframe_byte_max = 1"),
-        "ondol.toml:3: there is no setting `limits.frame_byte_max`; did you mean `limits.frame_bytes_max`?"
+        "ondol.toml:3: unknown setting `limits.frame_byte_max`; did you mean `limits.frame_bytes_max`?"
     );
     assert_eq!(
         wrong("frame_bytes_max = 1"),
-        "ondol.toml:1: there is no setting `frame_bytes_max`; did you mean `limits.frame_bytes_max`?"
+        "ondol.toml:1: unknown setting `frame_bytes_max`; did you mean `limits.frame_bytes_max`?"
     );
     assert_eq!(
         wrong("[settings.message]\ntext_length_max = 1"),
-        "ondol.toml:2: there is no setting `settings.message.text_length_max`; \
+        "ondol.toml:2: unknown setting `settings.message.text_length_max`; \
          did you mean `settings.messages.text_length_max`?"
     );
-    assert_eq!(wrong("colour = 'red'"), "ondol.toml:1: there is no setting `colour`");
+    assert_eq!(wrong("colour = 'red'"), "ondol.toml:1: unknown setting `colour`");
 }
 
 #[test]
 fn an_unknown_variable_names_the_nearest() {
     assert_eq!(
         wrong_variable("ONDOL_LISTENS", "x"),
-        "ONDOL_LISTENS in the environment: there is no setting `ONDOL_LISTENS`; did you mean `ONDOL_LISTEN`?"
+        "environment variable ONDOL_LISTENS: unknown setting `ONDOL_LISTENS`; did you mean `ONDOL_LISTEN`?"
     );
-    assert!(wrong_variable("ONDOL_SETTINGS_CHAT_X", "1").contains("there is no setting"));
+    assert!(wrong_variable("ONDOL_SETTINGS_CHAT_X", "1").contains("unknown setting"));
 }
 
 #[test]
-fn a_wrong_value_names_what_the_key_takes_and_what_it_got() {
+fn an_invalid_value_is_reported_with_the_valid_ones() {
     assert_eq!(
         wrong("[limits]\npong_ms_max = '10s'"),
         "ondol.toml:2: `limits.pong_ms_max` takes a whole number from 1 to 86,400,000 (ms); got the string \"10s\""
     );
     assert_eq!(
         wrong_variable("ONDOL_FRAME_BYTES_MAX", "0"),
-        "ONDOL_FRAME_BYTES_MAX in the environment: `limits.frame_bytes_max` takes a whole number from 1 to 16,777,216 \
+        "environment variable ONDOL_FRAME_BYTES_MAX: `limits.frame_bytes_max` takes a whole number from 1 to 16,777,216 \
          (bytes); got `0`"
     );
     assert!(wrong("[limits]\nbody_ms_max = -1").ends_with("got -1"));
@@ -172,33 +172,33 @@ fn a_wrong_value_names_what_the_key_takes_and_what_it_got() {
     assert!(wrong("log = 'inof'").contains("takes a level"));
     assert!(wrong("data = ''").contains("takes a path"));
     assert!(wrong("limits = 3").contains("limits"));
-    assert!(wrong("[settings.rooms]\nx = [1]").contains("takes a text"));
+    assert!(wrong("[settings.rooms]\nx = [1]").contains("takes a string"));
 }
 
 #[test]
-fn everything_wrong_is_told_at_once() {
-    let told = wrong("listen = 1\nrefusal = 'loud'\n[limits]\nx = 1\n");
-    assert_eq!(told.lines().count(), 3, "{told}");
+fn all_problems_are_reported_at_once() {
+    let error = wrong("listen = 1\nrefusal = 'loud'\n[limits]\nx = 1\n");
+    assert_eq!(error.lines().count(), 3, "{error}");
 }
 
 #[test]
-fn a_file_that_is_not_toml_or_not_there_is_told_so() {
-    assert!(wrong("\nlisten = ").starts_with("ondol.toml:2: is not TOML: "));
+fn a_missing_file_or_invalid_toml_is_reported() {
+    assert!(wrong("\nlisten = ").starts_with("ondol.toml:2: not TOML: "));
     let flags = ConfigFlags { config: Some(PathBuf::from("/nowhere/ondol.toml")), ..ConfigFlags::default() };
-    let told = Config::from_layers(&flags, []).unwrap_err().to_string();
-    assert!(told.starts_with("/nowhere/ondol.toml: cannot be read"), "{told}");
+    let error = Config::from_layers(&flags, []).unwrap_err().to_string();
+    assert!(error.starts_with("/nowhere/ondol.toml: cannot read the file"), "{error}");
 }
 
 #[test]
-fn flags_without_an_equals_sign_are_told_so() {
+fn flags_without_an_equals_sign_are_reported() {
     let flags = ConfigFlags {
         limits: vec!["frame_bytes_max".to_owned()],
         settings: vec!["text_length_max=3".to_owned()],
         ..ConfigFlags::default()
     };
-    let told = load("", &[], flags).unwrap_err();
+    let error = load("", &[], flags).unwrap_err();
     assert_eq!(
-        told,
+        error,
         "--limit: takes NAME=VALUE; got `frame_bytes_max`\n--setting: takes HANDLER.KEY=VALUE; got `text_length_max=3`"
     );
 }

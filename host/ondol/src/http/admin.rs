@@ -1,5 +1,5 @@
-//! The operator's API: which versions answer, deploys, the ways back. On a listener of its own. Knows who may ask, how it
-//! is asked and how it is answered; what becomes of it is the chat's.
+//! The admin API: status, versions, deploys, rollbacks, canary and shadow, on a listener of its own. Authenticates,
+//! parses and answers requests; the chat carries them out.
 
 mod body;
 
@@ -14,22 +14,23 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 
 use super::answer::{self, Answer, HttpError, refuse};
+use super::health;
 use super::routes::{READ, Routes};
-use super::{Phase, health};
+use super::state::Phase;
 use crate::chat::{ChangeRequest, Changed, Chat, HandlerChange, HandlerKind};
 use crate::config::{Limits, Token};
 use ondol_host_model::RequestId;
 
-/// How many releases the history shows when nothing is asked, and at the most.
+/// How many releases a page of the history holds: by default, and at most.
 const HISTORY: usize = 50;
 const HISTORY_MAX: usize = 1_000;
 
-/// The longest name and reason that are recorded, in characters.
+/// The longest actor and reason that are recorded, in characters.
 const WHO_CHARS_MAX: usize = 64;
 const WHY_CHARS_MAX: usize = 1_000;
 
-/// The operator's edge. One for a listener.
-pub struct Admin {
+/// Everything that a request to the admin API needs. One per listener.
+pub struct AdminApi {
     chat: Arc<Chat>,
     limits: Limits,
     token: Option<[u8; 32]>,
@@ -37,12 +38,12 @@ pub struct Admin {
     phase: watch::Receiver<Phase>,
 }
 
-/// What the listener knows of who is asking.
+/// What the listener knows about the caller.
 #[derive(Clone, Copy, Debug)]
 pub enum Caller {
-    /// Somebody on the network.
+    /// A peer of a TCP connection.
     Network,
-    /// A user of this machine, by the number that the system gives.
+    /// A user of this machine on the other end of a Unix socket, by uid.
     User(u32),
 }
 
@@ -68,7 +69,7 @@ const POST: &[Method] = &[Method::POST];
 const PUT: &[Method] = &[Method::PUT];
 const DELETE: &[Method] = &[Method::DELETE];
 
-/// The calls of the operator's API.
+/// The calls of the admin API.
 const CALLS: [(&[Method], &str, Call); 14] = [
     (READ, "/v1/status", Call::Status),
     (READ, "/v1/handlers", Call::Versions),
@@ -86,12 +87,12 @@ const CALLS: [(&[Method], &str, Call); 14] = [
     (DELETE, "/v1/shadow", Call::StopShadow),
 ];
 
-impl Admin {
-    /// The edge of the operator's listener. With a token, everything but health needs it.
+impl AdminApi {
+    /// The API of an admin listener. With a token, every request needs it except the health checks.
     ///
     /// # Errors
     ///
-    /// None that a release has: the table of routes is fixed.
+    /// When two routes conflict. The table is fixed, so any start would show it.
     pub fn new(
         chat: Arc<Chat>,
         limits: Limits,
@@ -103,13 +104,13 @@ impl Admin {
         Ok(Self { chat, limits, token, routes, phase })
     }
 
-    /// How far the process is with its end.
+    /// How far a shutdown has come.
     #[must_use]
     pub fn phase(&self) -> watch::Receiver<Phase> {
         self.phase.clone()
     }
 
-    /// Answers one request. Never fails: what goes wrong is an answer too.
+    /// Answers one request. An error becomes a response.
     ///
     /// # Errors
     ///
@@ -167,7 +168,11 @@ impl Admin {
                 let mut order = self.order(&request, caller)?;
                 let (parts, percent) = body::parts(request, &self.limits, &mut order).await?;
                 if percent.is_some() {
-                    return Err(HttpError::field("percent", "invalid", "percent: a shadow answers in no room."));
+                    return Err(HttpError::field(
+                        "percent",
+                        "invalid",
+                        "percent: a shadow takes no share of rooms; leave it out.",
+                    ));
                 }
                 ok(&self.chat.operator().start_shadow(parts, recorded(order)?).await?)
             }
@@ -191,7 +196,7 @@ impl Admin {
         let number = |name: &'static str| {
             let value = query(request, name);
             let value = value.map(|value| value.parse::<u64>()).transpose();
-            value.map_err(|_| HttpError::field(name, "invalid", format!("{name}: a whole number.")))
+            value.map_err(|_| HttpError::field(name, "invalid", format!("{name}: expected a whole number.")))
         };
         let limit = number("limit")?.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(HISTORY);
         ok(&self.chat.operator().history(number("before")?, limit.min(HISTORY_MAX)).await?)
@@ -199,12 +204,13 @@ impl Admin {
 
     async fn diff(&self, request: &Request<Incoming>) -> Result<Answer, HttpError> {
         let to = query(request, "to").filter(|to| !to.is_empty());
-        let to = to.ok_or_else(|| HttpError::field("to", "required", "to: the beginning of a version's id."))?;
+        let to =
+            to.ok_or_else(|| HttpError::field("to", "required", "to: give the first digits of a version's id."))?;
         ok(&self.chat.operator().diff(query(request, "from"), to).await?)
     }
 
-    /// Lets in who has the token, and no web page: one that an operator looks at could otherwise speak to a listener that
-    /// is open to their machine.
+    /// Checks the token, and rejects requests from browsers: otherwise any web page that an operator opens could
+    /// reach a listener on their machine.
     fn admit(&self, request: &Request<Incoming>) -> Result<(), HttpError> {
         let headers = request.headers();
         if headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-site") {
@@ -224,7 +230,7 @@ impl Admin {
         }
     }
 
-    /// Who asks, as far as is known, and what the query says of it.
+    /// Who is calling, and the reason and `force` of the query.
     fn order(&self, request: &Request<Incoming>, caller: Caller) -> Result<ChangeRequest, HttpError> {
         let by = match (caller, &self.token) {
             (Caller::User(user), _) => format!("uid {user}"),
@@ -235,7 +241,7 @@ impl Admin {
             None => by,
             Some(Ok(actor)) if plain(actor, WHO_CHARS_MAX) && !actor.is_empty() => format!("{actor} ({by})"),
             Some(_) => {
-                let reason = format!("X-Ondol-Actor: 1 to {WHO_CHARS_MAX} printable ASCII characters.");
+                let reason = format!("X-Ondol-Actor: expected 1 to {WHO_CHARS_MAX} printable ASCII characters.");
                 return Err(HttpError::field("X-Ondol-Actor", "invalid", reason));
             }
         };
@@ -244,12 +250,12 @@ impl Admin {
     }
 }
 
-/// Holds the reason to what the history shows.
+/// Checks that the history can show the reason.
 fn recorded(order: ChangeRequest) -> Result<ChangeRequest, HttpError> {
     if plain(&order.why, WHY_CHARS_MAX) {
         return Ok(order);
     }
-    let reason = format!("reason: up to {WHY_CHARS_MAX} characters, none of them a control character.");
+    let reason = format!("reason: expected at most {WHY_CHARS_MAX} characters, without control characters.");
     Err(HttpError::field("reason", "invalid", reason))
 }
 
@@ -257,7 +263,7 @@ fn plain(text: &str, chars_max: usize) -> bool {
     text.chars().count() <= chars_max && !text.chars().any(char::is_control)
 }
 
-/// Whether two hashes are the same, in a time that does not tell where they differ.
+/// Compares two hashes in constant time.
 fn same(one: &[u8; 32], other: &[u8; 32]) -> bool {
     let differing = one.iter().zip(other).fold(0, |sum, (a, b)| std::hint::black_box(sum | (a ^ b)));
     differing == 0
@@ -284,7 +290,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hashes_are_the_same_or_not() {
+    fn hashes_are_compared() {
         let (one, mut other) = ([7; 32], [7; 32]);
         assert!(same(&one, &other));
         if let Some(last) = other.last_mut() {

@@ -1,6 +1,6 @@
-//! Answers: JSON bodies, and the one place where an error becomes a status. Errors have the shape of Django REST
-//! framework's, which the clients of the service before this one parse: `{"detail": …}`, or `{"field": […]}` for a field;
-//! and always a `code` for programs.
+//! Responses: JSON bodies, and the one place where an error becomes a status. Errors have the shape of Django REST
+//! framework's, which clients of the original service parse: `{"detail": …}`, or `{"field": […]}` for a field, and
+//! always a `code` for programs.
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -13,10 +13,10 @@ use super::identity::IdentityError;
 use crate::chat::{ActivateError, ChatError, ReleaseError, SayError};
 use ondol_host_model::{Refusal, RequestId};
 
-/// What every route answers.
+/// The response of every route.
 pub(super) type Answer = Response<Full<Bytes>>;
 
-/// Why a request is not answered as asked.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum HttpError {
     #[error(transparent)]
@@ -29,40 +29,40 @@ pub(super) enum HttpError {
     Parse(String),
     #[error("Not found.")]
     NotFound,
-    #[error("This method is not allowed here.")]
+    #[error("This path does not support the method; the Allow header lists those it does.")]
     Method { allow: HeaderValue },
-    #[error("The body did not come within body_ms_max = {0} ms.")]
-    BodyTimeout(u64),
-    #[error("The body has more than body_bytes_max = {0} bytes.")]
-    BodyTooLarge(usize),
-    #[error("The path and query have more than url_bytes_max = {0} bytes.")]
+    #[error("The body did not arrive within {limit} = {ms_max} ms.")]
+    BodyTimeout { limit: &'static str, ms_max: u64 },
+    #[error("The body is larger than {bytes_max} bytes ({limit}).")]
+    BodyTooLarge { limit: &'static str, bytes_max: usize },
+    #[error("The path and query are longer than url_bytes_max = {0} bytes.")]
     UrlTooLong(usize),
-    #[error("The head of the request has more than header_bytes_max = {0} bytes.")]
+    #[error("The request head is larger than header_bytes_max = {0} bytes.")]
     HeadersTooLarge(usize),
-    #[error("The body has to be JSON: Content-Type: application/json.")]
+    #[error("The body must be JSON, with Content-Type: application/json.")]
     MediaType,
-    #[error("This origin may not open a WebSocket here.")]
+    #[error("Pages of this origin may not open a WebSocket: it is missing from the server's origins.")]
     Origin,
-    #[error("connections_max = {0} connections are open.")]
-    Crowded(usize),
-    #[error("This user has connections_per_user_max = {0} connections open.")]
-    UserCrowded(usize),
-    #[error("This is a WebSocket: ask for the upgrade, version 13.")]
+    #[error("The server has reached connections_max = {0} connections; try again later.")]
+    TooManyConnections(usize),
+    #[error("This user has reached connections_per_user_max = {0} open WebSockets; close one first.")]
+    TooManyUserConnections(usize),
+    #[error("This path is a WebSocket: request an upgrade, version 13.")]
     UpgradeRequired,
     #[error("{0}")]
     Handshake(&'static str),
     #[error(transparent)]
     Release(#[from] ReleaseError),
-    #[error("The operator's API needs its token: Authorization: Bearer …")]
+    #[error("The admin API requires its token: Authorization: Bearer …")]
     Token,
-    #[error("The operator's API does not speak to web pages.")]
+    #[error("The admin API rejects requests from browsers.")]
     Browser,
     #[error("Not ready: {0}")]
     NotReady(String),
 }
 
 impl HttpError {
-    /// A field of a body or query that is not as it has to be.
+    /// An invalid field of a body or query.
     pub(super) fn field(field: &'static str, code: &'static str, message: impl Into<String>) -> Self {
         Self::Field { field, code, message: message.into() }
     }
@@ -94,13 +94,13 @@ impl HttpError {
             Self::Field { .. } | Self::Parse(_) | Self::Handshake(_) => StatusCode::BAD_REQUEST,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            Self::BodyTimeout(_) => StatusCode::REQUEST_TIMEOUT,
-            Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UrlTooLong(_) => StatusCode::URI_TOO_LONG,
             Self::HeadersTooLarge(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Origin | Self::Browser => StatusCode::FORBIDDEN,
-            Self::Crowded(_) | Self::UserCrowded(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooManyConnections(_) | Self::TooManyUserConnections(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
         }
     }
@@ -130,19 +130,19 @@ impl HttpError {
             Self::Parse(_) => "parse_error",
             Self::NotFound => "not_found",
             Self::Method { .. } => "method_not_allowed",
-            Self::BodyTimeout(_) => "timeout",
-            Self::BodyTooLarge(_) => "request_too_large",
+            Self::BodyTimeout { .. } => "timeout",
+            Self::BodyTooLarge { .. } => "request_too_large",
             Self::UrlTooLong(_) => "uri_too_long",
             Self::HeadersTooLarge(_) => "headers_too_large",
             Self::MediaType => "unsupported_media_type",
             Self::Origin => "origin_not_allowed",
-            Self::Crowded(_) | Self::UserCrowded(_) => "unavailable",
+            Self::TooManyConnections(_) | Self::TooManyUserConnections(_) => "unavailable",
             Self::UpgradeRequired => "upgrade_required",
             Self::Handshake(_) => "invalid_handshake",
         }
     }
 
-    /// The field at fault and what to tell of it.
+    /// The field at fault, if there is one, and the message.
     fn about(&self) -> (Option<&str>, String) {
         match self {
             Self::Chat(ChatError::Refused(refusal) | ChatError::Say { error: SayError::Refused(refusal), .. }) => {
@@ -151,16 +151,16 @@ impl HttpError {
             }
             Self::Field { field, message, .. } => (Some(field), message.clone()),
             Self::Chat(ChatError::NotFound) => (None, Self::NotFound.to_string()),
-            // What went wrong inside is for the log.
-            Self::Chat(ChatError::Store(_)) => (None, "The server cannot do this now, try again.".to_owned()),
+            // The cause is for the log, not for the client.
+            Self::Chat(ChatError::Store(_)) => (None, "The server cannot do this now; try again.".to_owned()),
             Self::Chat(ChatError::HandlerFault) => (None, SayError::HandlerFault.to_string()),
             other => (None, other.to_string()),
         }
     }
 
-    /// What is left of a body is not read, and a connection too many is not kept.
+    /// The rest of an unread body is not worth reading, and a connection over the limit has to go.
     fn ends_connection(&self) -> bool {
-        matches!(self, Self::BodyTimeout(_) | Self::BodyTooLarge(_) | Self::Crowded(_))
+        matches!(self, Self::BodyTimeout { .. } | Self::BodyTooLarge { .. } | Self::TooManyConnections(_))
     }
 
     fn header(&self) -> Option<(HeaderName, HeaderValue)> {
@@ -176,13 +176,13 @@ impl HttpError {
     }
 }
 
-/// The one function that turns an error into an answer. A handler's fault is told with the request's name, as the log has it.
+/// Turns an error into a response. A handler's fault carries the request id that the log has.
 pub(super) fn refuse(error: &HttpError, id: &RequestId) -> Answer {
     if let HttpError::Chat(ChatError::Store(error)) = error {
-        tracing::error!(%error, "a request failed");
+        tracing::error!(request = %id, %error, "request {id} failed: {error}");
     }
     if let HttpError::Release(ReleaseError::Store(error)) = error {
-        tracing::error!(%error, "a request of the operator failed");
+        tracing::error!(request = %id, %error, "admin request {id} failed: {error}");
     }
     let (field, message) = error.about();
     let mut body = Map::new();
@@ -221,13 +221,13 @@ pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
     match serde_json::to_vec(body) {
         Ok(body) => bytes(status, "application/json", Bytes::from(body)),
         Err(error) => {
-            tracing::error!(%error, "an answer could not be written as JSON");
+            tracing::error!(%error, "cannot serialize a response: {error}");
             bytes(StatusCode::INTERNAL_SERVER_ERROR, "application/json", Bytes::new())
         }
     }
 }
 
-/// A body of any kind, not to be kept by a cache nor read as another kind.
+/// A body of any type, with headers against caching and content sniffing.
 pub(super) fn bytes(status: StatusCode, content_type: &'static str, body: Bytes) -> Answer {
     let mut answer = Response::new(Full::new(body));
     *answer.status_mut() = status;
@@ -235,5 +235,13 @@ pub(super) fn bytes(status: StatusCode, content_type: &'static str, body: Bytes)
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    answer
+}
+
+/// A response without a body that lists the methods of a path.
+pub(super) fn options(allow: HeaderValue) -> Answer {
+    let mut answer = bytes(StatusCode::NO_CONTENT, "application/json", Bytes::new());
+    answer.headers_mut().remove(header::CONTENT_TYPE);
+    answer.headers_mut().insert(header::ALLOW, allow);
     answer
 }

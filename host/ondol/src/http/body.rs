@@ -1,4 +1,4 @@
-//! The body of a request, within a size and a time. Knows nothing of what it says.
+//! Reads the body of a request, within a size and a time. Knows nothing of its content.
 
 use std::time::Duration;
 
@@ -9,22 +9,29 @@ use hyper::{HeaderMap, Request, header};
 
 use super::answer::HttpError;
 
-/// The whole body of a request: at most `bytes_max` bytes that have arrived within `ms_max` milliseconds.
-pub(super) async fn read(request: Request<Incoming>, bytes_max: usize, ms_max: u64) -> Result<Bytes, HttpError> {
-    // What is announced as too large is not waited for.
+/// The whole body. The limits on its size in bytes and on the milliseconds until its end come with the names by which an
+/// error calls them.
+pub(super) async fn read(
+    request: Request<Incoming>,
+    (size_limit, bytes_max): (&'static str, usize),
+    (time_limit, ms_max): (&'static str, u64),
+) -> Result<Bytes, HttpError> {
+    // A body that announces too large a size is refused before it arrives.
     if request.body().size_hint().lower() > bytes_max as u64 {
-        return Err(HttpError::BodyTooLarge(bytes_max));
+        return Err(HttpError::BodyTooLarge { limit: size_limit, bytes_max });
     }
     let body = Limited::new(request.into_body(), bytes_max).collect();
     match tokio::time::timeout(Duration::from_millis(ms_max), body).await {
-        Err(_) => Err(HttpError::BodyTimeout(ms_max)),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(HttpError::BodyTooLarge(bytes_max)),
+        Err(_) => Err(HttpError::BodyTimeout { limit: time_limit, ms_max }),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            Err(HttpError::BodyTooLarge { limit: size_limit, bytes_max })
+        }
         Ok(Err(_)) => Err(HttpError::Parse("the body ended too early".to_owned())),
         Ok(Ok(body)) => Ok(body.to_bytes()),
     }
 }
 
-/// Whether the body is said to be JSON.
+/// Whether the content type is JSON.
 pub(super) fn is_json(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let kind = kind.and_then(|kind| kind.split(';').next());

@@ -1,4 +1,4 @@
-//! One request to the operator's API, for the command line. Knows the wire, and nothing of what is asked.
+//! One request to the admin API, for the command line. Knows HTTP, and nothing of what the request means.
 
 use anyhow::Context as _;
 use bytes::Bytes;
@@ -11,59 +11,63 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::config::{AdminAddress, Token};
 
-/// The longest answer that is read.
-const ANSWER_BYTES_MAX: usize = 67_108_864;
+/// The largest response that is read.
+const RESPONSE_BYTES_MAX: usize = 67_108_864;
 
-/// A question to the operator's API.
+/// A request to the admin API.
 #[derive(Debug, Default)]
-pub struct Question {
-    /// The method.
+pub struct AdminRequest {
+    /// The HTTP method.
     pub method: &'static str,
     /// Path and query.
     pub target: String,
-    /// The body, if there is one.
+    /// The JSON body, if there is one.
     pub body: Option<Value>,
-    /// Who asks, in their own words.
+    /// The name that the history shows for the caller.
     pub actor: Option<String>,
 }
 
-/// Asks, and gives the status and the answer.
+/// Sends a request and returns the status and the body of the response.
 ///
 /// # Errors
 ///
-/// When nobody answers, or not with JSON.
-pub async fn ask(address: &AdminAddress, token: Option<&Token>, question: Question) -> anyhow::Result<(u16, Value)> {
-    let nobody = || format!("nobody answers at {address}");
+/// When the connection fails, or the response is not JSON.
+pub async fn send(
+    address: &AdminAddress,
+    token: Option<&Token>,
+    request: AdminRequest,
+) -> anyhow::Result<(u16, Value)> {
+    let context = || format!("cannot connect to {address}: is the server running with --admin?");
     match address {
-        AdminAddress::Tcp(tcp) => converse(TcpStream::connect(tcp).await.with_context(nobody)?, token, question).await,
+        AdminAddress::Tcp(tcp) => exchange(TcpStream::connect(tcp).await.with_context(context)?, token, request).await,
         AdminAddress::Unix(path) => {
-            converse(UnixStream::connect(path).await.with_context(nobody)?, token, question).await
+            exchange(UnixStream::connect(path).await.with_context(context)?, token, request).await
         }
     }
 }
 
-async fn converse(
+async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     token: Option<&Token>,
-    question: Question,
+    AdminRequest { method, target, body, actor }: AdminRequest,
 ) -> anyhow::Result<(u16, Value)> {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
     let mut request = Request::builder()
-        .method(question.method)
-        .uri(question.target)
+        .method(method)
+        .uri(target)
         .header(header::HOST, "ondol")
         .header(header::CONTENT_TYPE, "application/json");
     if let Some(token) = token {
         request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.secret()));
     }
-    if let Some(actor) = question.actor {
+    if let Some(actor) = actor {
         request = request.header("x-ondol-actor", actor);
     }
-    let body = question.body.map(|body| body.to_string()).unwrap_or_default();
-    let answer = sender.send_request(request.body(Full::new(Bytes::from(body)))?).await.context("no answer")?;
-    let status = answer.status().as_u16();
-    let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
-    let body = body.map_err(|error| anyhow::anyhow!("half an answer: {error}"))?.to_bytes();
-    Ok((status, serde_json::from_slice(&body).context("the answer is not JSON: is this the operator's API?")?))
+    let body = body.map(|body| body.to_string()).unwrap_or_default();
+    let response = sender.send_request(request.body(Full::new(Bytes::from(body)))?).await.context("no response")?;
+    let status = response.status().as_u16();
+    let body = Limited::new(response.into_body(), RESPONSE_BYTES_MAX).collect().await;
+    let body = body.map_err(|error| anyhow::anyhow!("the response is incomplete: {error}"))?.to_bytes();
+    Ok((status, serde_json::from_slice(&body).context("the response is not JSON: is this the admin API?")?))
 }

@@ -1,16 +1,16 @@
-//! Whether the process runs, and whether it can serve: for whatever starts it and whatever sends it traffic. Tells no
-//! more than that and who does not answer, since anybody may ask.
+//! Liveness and readiness, for supervisors and load balancers. Names the handlers that are not ready and nothing more,
+//! since the endpoint is open to everyone.
 
 use hyper::body::Incoming;
 use hyper::{Request, StatusCode};
 use serde_json::json;
 
-use super::Phase;
 use super::answer::{self, Answer, HttpError};
 use super::routes::read_only;
+use super::state::Phase;
 use crate::chat::Chat;
 
-/// Answers `/healthz` and `/readyz`. None: something else was asked.
+/// Answers `/healthz` and `/readyz`. None for any other path.
 pub(super) fn answer(chat: &Chat, phase: Phase, request: &Request<Incoming>) -> Option<Result<Answer, HttpError>> {
     let path = request.uri().path();
     if path != "/healthz" && path != "/readyz" {
@@ -25,12 +25,12 @@ fn ready(chat: &Chat, phase: Phase) -> Result<Answer, HttpError> {
     }
     match chat.ready() {
         Ok(()) => Ok(fine("ready")),
-        // Which is no secret; why is for the log and for the operator.
-        Err(not) if not.storage => Err(HttpError::NotReady("nothing can be stored".to_owned())),
+        // The names are public; the reasons are for the log and the admin API.
+        Err(not) if not.storage => Err(HttpError::NotReady("the database cannot be written".to_owned())),
         Err(not) => {
             let names: Vec<&str> = not.handlers.iter().map(|handler| handler.name()).collect();
-            let verb = if names.len() == 1 { "does" } else { "do" };
-            Err(HttpError::NotReady(format!("{} {verb} not answer", names.join(" and "))))
+            let verb = if names.len() == 1 { "is" } else { "are" };
+            Err(HttpError::NotReady(format!("{} {verb} failing", names.join(" and "))))
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Who is calling, as the gateway in front has written it into the query or the headers. Knows nothing of rooms.
+//! The caller's identity, as the gateway in front has written it into the query or the headers. Knows nothing of rooms.
 //!
-//! The gateway has verified the user, but what it appends may stand beside what the client sent itself. So whatever is
-//! there twice, or differs, is refused: neither the first nor the last of two is to be trusted.
+//! The gateway verifies the user, but appends to what the client sent. A value that appears twice, or differs between
+//! query and headers, is therefore refused: neither of the two can be trusted.
 
 use std::borrow::Cow;
 use std::str::Utf8Error;
@@ -12,33 +12,33 @@ use percent_encoding::percent_decode_str;
 use crate::config::Limits;
 use ondol_host_model::User;
 
-/// Why nobody is taken to be calling.
+/// Why a request has no usable identity.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum IdentityError {
-    /// Nothing says who is calling.
-    #[error("user_id, nickname and email say who is calling, in the query or as X-User-ID, X-Nickname and X-Email")]
+    /// The request carries no identity.
+    #[error("user_id, nickname and email are required, in the query or as X-User-ID, X-Nickname and X-Email")]
     Absent,
-    /// A required value is not there, or empty.
+    /// A required value is missing or empty.
     #[error("{0} is missing or empty")]
     Missing(&'static str),
-    /// A value is there more than once.
+    /// A value is given more than once.
     #[error("{0} is given more than once")]
     Twice(&'static str),
-    /// The header and the query do not agree.
+    /// The header and the query differ.
     #[error("{0} differs between the header and the query")]
     Differs(&'static str),
-    /// A value is not text.
+    /// A value is not UTF-8.
     #[error("{0} is not valid UTF-8")]
     NotText(&'static str),
     /// A value is too long.
-    #[error("{0} has more than {1} characters")]
-    TooLong(&'static str, usize),
-    /// A value holds control characters.
-    #[error("{0} holds control characters")]
+    #[error("{key} is longer than {limit} = {chars_max} characters")]
+    TooLong { key: &'static str, limit: &'static str, chars_max: usize },
+    /// A value contains control characters.
+    #[error("{0} contains control characters")]
     Control(&'static str),
 }
 
-/// One value that says who is calling: its key in the query, and its header.
+/// One value of an identity: its key in the query, and its header.
 struct Key {
     query: &'static str,
     header: &'static str,
@@ -49,11 +49,11 @@ const NICKNAME: Key = Key { query: "nickname", header: "x-nickname" };
 const EMAIL: Key = Key { query: "email", header: "x-email" };
 const PROFILE_URL: Key = Key { query: "profile_url", header: "x-profile-url" };
 
-/// The caller, if the request says anything about who that is.
+/// The caller, if the request carries an identity.
 ///
 /// # Errors
 ///
-/// When what it says is not good enough to go by.
+/// When the identity is incomplete, ambiguous or too long.
 pub(super) fn optional(query: &str, headers: &HeaderMap, limits: &Limits) -> Result<Option<User>, IdentityError> {
     match required(query, headers, limits) {
         Err(IdentityError::Absent) => Ok(None),
@@ -65,7 +65,7 @@ pub(super) fn optional(query: &str, headers: &HeaderMap, limits: &Limits) -> Res
 ///
 /// # Errors
 ///
-/// When the request does not say, or what it says is not good enough to go by. No error holds a value.
+/// When the identity is missing, incomplete, ambiguous or too long. No error contains a value.
 pub(super) fn required(query: &str, headers: &HeaderMap, limits: &Limits) -> Result<User, IdentityError> {
     let query = Values::read(|key| from_query(key, query))?;
     let headers = Values::read(|key| from_headers(key, headers))?;
@@ -75,10 +75,10 @@ pub(super) fn required(query: &str, headers: &HeaderMap, limits: &Limits) -> Res
         (true, false) => headers,
         (false, false) => query.agreeing(&headers)?,
     };
-    let id = check(&USER_ID, values.id, limits.user_id_chars_max)?;
-    let nickname = check(&NICKNAME, values.nickname, limits.nickname_chars_max)?;
-    let email = check(&EMAIL, values.email, limits.email_chars_max)?;
-    let profile_url = check(&PROFILE_URL, values.profile_url, limits.profile_url_chars_max)?;
+    let id = check(&USER_ID, values.id, "user_id_chars_max", limits.user_id_chars_max)?;
+    let nickname = check(&NICKNAME, values.nickname, "nickname_chars_max", limits.nickname_chars_max)?;
+    let email = check(&EMAIL, values.email, "email_chars_max", limits.email_chars_max)?;
+    let profile_url = check(&PROFILE_URL, values.profile_url, "profile_url_chars_max", limits.profile_url_chars_max)?;
     let needed = |value: Option<String>, key: Key| {
         value.filter(|value| !value.trim().is_empty()).ok_or(IdentityError::Missing(key.query))
     };
@@ -90,7 +90,7 @@ pub(super) fn required(query: &str, headers: &HeaderMap, limits: &Limits) -> Res
     })
 }
 
-/// What one place says of who is calling: the query, or the headers.
+/// The values in one place: the query, or the headers.
 #[derive(PartialEq, Eq)]
 struct Values {
     id: Option<String>,
@@ -114,8 +114,8 @@ impl Values {
         [id, nickname, email, profile_url].into_iter().all(Option::is_none)
     }
 
-    /// These, when the other place says the same of every one. A gateway writes all of them in one place, so what stands
-    /// in the other alone is the client's own.
+    /// These values, if the other place has the same ones. A gateway writes all of them in one place, so a value that
+    /// is only in the other comes from the client.
     fn agreeing(self, other: &Self) -> Result<Self, IdentityError> {
         let pairs = [
             (USER_ID, &self.id, &other.id),
@@ -123,7 +123,7 @@ impl Values {
             (EMAIL, &self.email, &other.email),
             (PROFILE_URL, &self.profile_url, &other.profile_url),
         ];
-        // One that was added is named before those that it lacks.
+        // An added value is reported before a missing one.
         let differing = || pairs.iter().filter(|(_, here, there)| here != there);
         match differing().find(|(_, _, there)| there.is_some()).or_else(|| differing().next()) {
             Some((key, _, _)) => Err(IdentityError::Differs(key.query)),
@@ -133,10 +133,15 @@ impl Values {
 }
 
 /// A value within its limits.
-fn check(key: &Key, value: Option<String>, chars_max: usize) -> Result<Option<String>, IdentityError> {
+fn check(
+    key: &Key,
+    value: Option<String>,
+    limit: &'static str,
+    chars_max: usize,
+) -> Result<Option<String>, IdentityError> {
     let Some(text) = &value else { return Ok(None) };
     if text.chars().count() > chars_max {
-        return Err(IdentityError::TooLong(key.query, chars_max));
+        return Err(IdentityError::TooLong { key: key.query, limit, chars_max });
     }
     if text.chars().any(char::is_control) {
         return Err(IdentityError::Control(key.query));
@@ -156,8 +161,8 @@ fn from_query(key: &Key, query: &str) -> Result<Option<String>, IdentityError> {
     decode_form(value).map(Some).map_err(|_| IdentityError::NotText(key.query))
 }
 
-/// A header written with underscores is another header to HTTP and the same one to many programs behind a gateway, so it
-/// counts as given twice.
+/// Many programs behind a gateway take a header with underscores for the one with hyphens, so such a twin counts as a
+/// duplicate.
 fn from_headers(key: &Key, headers: &HeaderMap) -> Result<Option<String>, IdentityError> {
     let twin = |name: &str| name.contains('_') && name.replace('_', "-") == key.header;
     if headers.keys().any(|name| twin(name.as_str())) {
@@ -169,8 +174,8 @@ fn from_headers(key: &Key, headers: &HeaderMap) -> Result<Option<String>, Identi
         return Err(IdentityError::Twice(key.query));
     }
     let raw = std::str::from_utf8(value.as_bytes()).map_err(|_| IdentityError::NotText(key.query))?;
-    // A value that only looks percent-encoded is taken as it stands: a nickname may be "100%", and whoever is called
-    // "victi%6D" is not "victim".
+    // A value that no encoder would have written stays as it is: a nickname may be "100%", and "victi%6D" is a
+    // different user from "victim".
     if !encoded(raw) {
         return Ok(Some(raw.to_owned()));
     }
@@ -178,7 +183,8 @@ fn from_headers(key: &Key, headers: &HeaderMap) -> Result<Option<String>, Identi
     decoded.map(|value| Some(value.into_owned())).map_err(|_| IdentityError::NotText(key.query))
 }
 
-/// Whether every percent sign begins a byte that an encoder encodes: one that is not unreserved (RFC 3986, section 2.3).
+/// Whether every percent sign starts the code of a byte that encoders encode: any but the unreserved ones (RFC 3986,
+/// section 2.3).
 fn encoded(text: &str) -> bool {
     text.split('%').skip(1).all(|rest| {
         let byte = rest.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
@@ -186,8 +192,8 @@ fn encoded(text: &str) -> bool {
     })
 }
 
-/// Percent-decodes a text of a query, in which a plus is a space. Strictly, where `form_urlencoded` would put replacement
-/// characters into a name.
+/// Percent-decodes a text of a query, in which a plus is a space. Invalid UTF-8 is an error, where `form_urlencoded` would
+/// put replacement characters into a name.
 fn decode_form(text: &str) -> Result<String, Utf8Error> {
     percent_decode_str(&text.replace('+', " ")).decode_utf8().map(Cow::into_owned)
 }

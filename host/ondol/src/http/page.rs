@@ -6,7 +6,7 @@ use hyper::header::{self, HeaderValue};
 
 use super::answer::{self, Answer};
 
-/// The page runs nothing and loads nothing but its own files and the users' pictures.
+/// The page may load only its own files and the users' pictures.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src * data:; \
                       connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 

@@ -1,5 +1,4 @@
-//! The REST calls: what is asked, read out of paths, queries and bodies; what is there, written as JSON. Decides nothing
-//! about rooms or messages.
+//! The REST calls: paths, queries and bodies in, JSON out. Decides nothing about rooms or messages.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,16 +11,17 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::answer::{Answer, HttpError, json};
-use super::{Edge, body, identity};
+use super::state::ApiState;
+use super::{body, identity};
 use crate::chat::{Creation, Page, Said};
 use crate::config::Limits;
 use ondol_host_model::{Message, RequestId, Room, RoomId, RoomRequest, Seq, Speaker};
 
-/// How many messages a room is shown with.
+/// How many of its latest messages a room comes with.
 const LATEST: usize = 50;
-/// How many rooms a page has when nothing is asked.
+/// The default number of rooms in a page.
 const ROOMS: usize = 100;
-/// How many messages a page has when nothing is asked.
+/// The default number of messages in a page.
 const MESSAGES: usize = 50;
 
 /// A room as clients see it.
@@ -88,15 +88,15 @@ impl<'a> MessageBody<'a> {
 }
 
 /// `GET rooms/`
-pub(super) async fn rooms(edge: &Edge, request: &Request<Incoming>) -> Result<Answer, HttpError> {
+pub(super) async fn rooms(state: &ApiState, request: &Request<Incoming>) -> Result<Answer, HttpError> {
     let query = Query::of(request);
-    let limit = query.limit(ROOMS, edge.limits.rooms_page_max)?;
+    let limit = query.limit(ROOMS, state.limits.rooms_page_max)?;
     let after = query.number("after")?.unwrap_or(0);
-    // One more than asked tells whether there is a next page.
-    let mut rooms = edge.chat.rooms(RoomId(after), limit + 1).await?;
+    // One room more than requested shows whether there is a next page.
+    let mut rooms = state.chat.rooms(RoomId(after), limit + 1).await?;
     let more = rooms.len() > limit;
     rooms.truncate(limit);
-    let host = edge.host_of(request);
+    let host = state.host_of(request);
     let bodies: Vec<_> = rooms.iter().map(|room| RoomBody::new(room, &host, None)).collect();
     let mut answer = json(StatusCode::OK, &bodies);
     if let Some(last) = rooms.last().filter(|_| more) {
@@ -109,16 +109,16 @@ pub(super) async fn rooms(edge: &Edge, request: &Request<Incoming>) -> Result<An
 }
 
 /// `GET room/{id}/`
-pub(super) async fn room(edge: &Edge, request: &Request<Incoming>, id: RoomId) -> Result<Answer, HttpError> {
-    let room = edge.chat.room(id).await?;
-    let messages = edge.chat.messages(id, Page::Latest, LATEST).await?;
-    Ok(json(StatusCode::OK, &RoomBody::new(&room, &edge.host_of(request), Some(&messages))))
+pub(super) async fn room(state: &ApiState, request: &Request<Incoming>, id: RoomId) -> Result<Answer, HttpError> {
+    let room = state.chat.room(id).await?;
+    let messages = state.chat.messages(id, Page::Latest, LATEST).await?;
+    Ok(json(StatusCode::OK, &RoomBody::new(&room, &state.host_of(request), Some(&messages))))
 }
 
 /// `GET room/{id}/messages/`
-pub(super) async fn messages(edge: &Edge, request: &Request<Incoming>, id: RoomId) -> Result<Answer, HttpError> {
+pub(super) async fn messages(state: &ApiState, request: &Request<Incoming>, id: RoomId) -> Result<Answer, HttpError> {
     let query = Query::of(request);
-    let limit = query.limit(MESSAGES, edge.limits.messages_page_max)?;
+    let limit = query.limit(MESSAGES, state.limits.messages_page_max)?;
     let page = match (query.number("after")?, query.number("before")?) {
         (Some(_), Some(_)) => {
             return Err(HttpError::field("before", "invalid", "Give either after or before, not both."));
@@ -127,30 +127,34 @@ pub(super) async fn messages(edge: &Edge, request: &Request<Incoming>, id: RoomI
         (None, Some(before)) => Page::Before(Seq(before)),
         (None, None) => Page::Latest,
     };
-    let messages = edge.chat.messages(id, page, limit).await?;
+    let messages = state.chat.messages(id, page, limit).await?;
     let bodies: Vec<_> = messages.iter().map(MessageBody::new).collect();
     Ok(json(StatusCode::OK, &bodies))
 }
 
 /// `POST create-room/`
-pub(super) async fn create_room(edge: &Edge, request: Request<Incoming>) -> Result<Answer, HttpError> {
+pub(super) async fn create_room(state: &ApiState, request: Request<Incoming>) -> Result<Answer, HttpError> {
     let query = request.uri().query().unwrap_or_default();
-    let creator = identity::optional(query, request.headers(), &edge.limits)?;
-    let host = edge.host_of(&request);
-    let id = name_of(&request);
-    let body = Fields::parse(&read_json(request, &edge.limits).await?)?;
+    let creator = identity::optional(query, request.headers(), &state.limits)?;
+    let host = state.host_of(&request);
+    let id = id_of(&request);
+    let body = Fields::parse(&read_json(request, &state.limits).await?)?;
     let name = match body.get("name")? {
         None | Some(Value::Null) => None,
         Some(Value::String(name)) => Some(name.clone()),
-        Some(_) => return Err(HttpError::field("name", "invalid", "name: a string, or nothing.")),
+        Some(_) => return Err(HttpError::field("name", "invalid", "name: expected a string or null.")),
     };
     let post_id = match body.get("post_id")? {
         None | Some(Value::Null) => None,
         Some(value) => Some(stored_number(value).ok_or_else(|| {
-            HttpError::field("post_id", "invalid", "post_id: a whole number from 0 to 9223372036854775807, or nothing.")
+            HttpError::field(
+                "post_id",
+                "invalid",
+                "post_id: expected a whole number from 0 to 9223372036854775807, or null.",
+            )
         })?),
     };
-    let (status, room) = match edge.chat.create_room(RoomRequest { name, post_id }, creator.as_ref(), &id).await? {
+    let (status, room) = match state.chat.create_room(RoomRequest { name, post_id }, creator.as_ref(), &id).await? {
         Creation::Created(room) => (StatusCode::CREATED, room),
         Creation::Standing(room) => (StatusCode::OK, room),
     };
@@ -158,26 +162,26 @@ pub(super) async fn create_room(edge: &Edge, request: Request<Incoming>) -> Resu
 }
 
 /// `POST message/`
-pub(super) async fn message(edge: &Edge, request: Request<Incoming>) -> Result<Answer, HttpError> {
+pub(super) async fn message(state: &ApiState, request: Request<Incoming>) -> Result<Answer, HttpError> {
     let query = request.uri().query().unwrap_or_default();
-    let sender = identity::required(query, request.headers(), &edge.limits)?;
-    let id = name_of(&request);
-    let text = read_json(request, &edge.limits).await?;
+    let sender = identity::required(query, request.headers(), &state.limits)?;
+    let id = id_of(&request);
+    let text = read_json(request, &state.limits).await?;
     let body = Fields::parse(&text)?;
     let room = match body.get("room")? {
-        None => return Err(HttpError::field("room", "required", "room: which room to say it in.")),
+        None => return Err(HttpError::field("room", "required", "room: the number of the room is required.")),
         Some(value) => {
-            value.as_u64().ok_or_else(|| HttpError::field("room", "invalid", "room: the number of a room."))?
+            value.as_u64().ok_or_else(|| HttpError::field("room", "invalid", "room: expected the number of a room."))?
         }
     };
-    match edge.chat.say_once(RoomId(room), Arc::new(Speaker::new(sender)), text, id).await? {
+    match state.chat.say_once(RoomId(room), Arc::new(Speaker::new(sender)), text, id).await? {
         Said::Stored(message) => Ok(json(StatusCode::CREATED, &MessageBody::new(&message))),
         Said::NotStored => Ok(json(StatusCode::ACCEPTED, &serde_json::json!({ "detail": "Nothing was stored." }))),
     }
 }
 
-/// The request's name, which the edge has put there.
-fn name_of(request: &Request<Incoming>) -> RequestId {
+/// The request's id, which `PublicApi::answer` has set.
+fn id_of(request: &Request<Incoming>) -> RequestId {
     request.extensions().get().cloned().unwrap_or_else(|| RequestId::of_request(None))
 }
 
@@ -186,10 +190,11 @@ fn stored_number(value: &Value) -> Option<u64> {
     value.as_u64().filter(|number| i64::try_from(*number).is_ok())
 }
 
-/// The body as text that claims to be JSON. An empty one is an empty object.
+/// The body of a request with a JSON content type, as text. An empty body counts as an empty object.
 async fn read_json(request: Request<Incoming>, limits: &Limits) -> Result<String, HttpError> {
     let is_json = body::is_json(request.headers());
-    let bytes = body::read(request, limits.body_bytes_max, limits.body_ms_max).await?;
+    let (size, time) = (("body_bytes_max", limits.body_bytes_max), ("body_ms_max", limits.body_ms_max));
+    let bytes = body::read(request, size, time).await?;
     if bytes.is_empty() {
         return Ok("{}".to_owned());
     }
@@ -199,7 +204,7 @@ async fn read_json(request: Request<Incoming>, limits: &Limits) -> Result<String
     String::from_utf8(bytes.into()).map_err(|_| HttpError::Parse("the body is not valid UTF-8".to_owned()))
 }
 
-/// The fields of a JSON object, as they came, so that one given twice can be told.
+/// The fields of a JSON object in their order, so that a duplicate can be reported.
 struct Fields(Vec<(String, Value)>);
 
 impl Fields {
@@ -255,16 +260,16 @@ impl<'a> Query<'a> {
         if found.next().is_some() {
             return Err(HttpError::field(name, "invalid", format!("{name}: given more than once.")));
         }
-        let number =
-            value.parse().map_err(|_| HttpError::field(name, "invalid", format!("{name}: a whole number.")))?;
+        let number = value
+            .parse()
+            .map_err(|_| HttpError::field(name, "invalid", format!("{name}: expected a whole number.")))?;
         Ok(Some(number))
     }
 
     fn limit(&self, default: usize, max: usize) -> Result<usize, HttpError> {
         let Some(limit) = self.number("limit")? else { return Ok(default.min(max)) };
-        usize::try_from(limit)
-            .ok()
-            .filter(|limit| (1..=max).contains(limit))
-            .ok_or_else(|| HttpError::field("limit", "invalid", format!("limit: a whole number from 1 to {max}.")))
+        usize::try_from(limit).ok().filter(|limit| (1..=max).contains(limit)).ok_or_else(|| {
+            HttpError::field("limit", "invalid", format!("limit: expected a whole number from 1 to {max}."))
+        })
     }
 }

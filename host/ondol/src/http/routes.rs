@@ -1,13 +1,13 @@
-//! A table of calls: which method on which path is which call. The methods that a path answers OPTIONS with, and a method
-//! that it does not know, follow from the same table.
+//! A table of calls: each has its methods and its path. The methods that a path allows follow from the same table, for
+//! OPTIONS and for the error 405.
 
 use std::collections::BTreeMap;
 
-use hyper::header::{self, HeaderValue};
-use hyper::{Method, StatusCode};
+use hyper::Method;
+use hyper::header::HeaderValue;
 use matchit::{Match, Router};
 
-use super::answer::{self, Answer, HttpError};
+use super::answer::{Answer, HttpError, options};
 
 /// The methods of a call that only reads.
 pub(super) const READ: &[Method] = &[Method::GET, Method::HEAD];
@@ -76,13 +76,6 @@ pub(super) fn read_only(
 fn allow<'a>(methods: impl Iterator<Item = &'a Method>) -> anyhow::Result<HeaderValue> {
     let names: Vec<&str> = methods.chain([&Method::OPTIONS]).map(Method::as_str).collect();
     Ok(HeaderValue::try_from(names.join(", "))?)
-}
-
-fn options(allow: HeaderValue) -> Answer {
-    let mut answer = answer::bytes(StatusCode::NO_CONTENT, "application/json", bytes::Bytes::new());
-    answer.headers_mut().remove(header::CONTENT_TYPE);
-    answer.headers_mut().insert(header::ALLOW, allow);
-    answer
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! One open WebSocket: frames in, pings, and the end of it. What is sent goes past this task, straight from whoever sends
-//! it to the socket; only what the socket did not take at once is written from here.
+//! One open WebSocket: reads frames, sends pings, and closes. Events go to the socket directly from the task that
+//! publishes them; this task only writes what the socket did not accept at once.
 //!
-//! tungstenite reads what clients send. It writes nothing by itself: its pongs and close frames go through the same outbox
-//! as everything else, so frames never mix.
+//! tungstenite parses the client's frames. Its pongs and close frames go through the same outbox as everything else, so
+//! frames never mix.
 
 mod joining;
 mod position;
@@ -23,7 +23,7 @@ use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, WebSocket};
 
-use super::Edge;
+use super::state::ApiState;
 use crate::chat::{CloseReason, Member, Outbox, OutboxState};
 pub(super) use joining::Joining;
 use ondol_host_model::Frame;
@@ -31,54 +31,54 @@ use ondol_host_model::frame;
 use position::Position;
 use stream::Stream;
 
-/// What tungstenite reads at once. A buffer of this size is held by every connection.
+/// The size of tungstenite's read buffer, which every connection has.
 const READ_BYTES: usize = 1_024;
 
-/// How many frames of one client are taken before others have their turn.
+/// How many frames of one client are handled before the task yields.
 const FRAMES_AT_ONCE: usize = 32;
 
 /// The state of one open socket.
 struct Session {
-    edge: Arc<Edge>,
+    state: Arc<ApiState>,
     outbox: Arc<Outbox>,
     socket: WebSocket<Stream>,
     member: Option<Member>,
-    /// Rings when something may be due, or earlier.
+    /// Fires when something is due, or earlier.
     timer: Pin<Box<Sleep>>,
-    /// When the next ping is due, or the answer to the last one.
+    /// When the next ping is due, or the pong for the last one.
     ping_due: Instant,
     awaiting_pong: bool,
-    /// What had been received when the peer last showed that it lives.
+    /// The count of received bytes when the last ping was sent.
     alive_at: u64,
-    /// The client is not read: too much of what it said is in flight.
-    held: bool,
-    /// The close frame to end with, once all that the client said has its answer.
-    last_words: Option<(u16, String)>,
-    /// When the closing has to be over.
-    end: Option<Instant>,
+    /// The client is not read, because too much of it is in flight.
+    reading_paused: bool,
+    /// The close frame to send once every frame of the client has its reply.
+    close_frame: Option<(u16, String)>,
+    /// When the closing handshake has to be over.
+    close_deadline: Option<Instant>,
 }
 
-/// Why a session goes on after a pause.
+/// What woke a session.
 enum Wake {
     Readable,
-    /// Something waits to be written and may be, or began to close.
+    /// Waiting data can be written, or the outbox began to close.
     Outbox,
     Due,
     Gone,
 }
 
-/// Whether a socket goes on.
+/// What a session does next.
 #[derive(Debug, PartialEq, Eq)]
 enum Next {
     Wait,
-    /// There is more to read than one turn allows.
+    /// Read again after a yield: one turn was not enough.
     Again,
-    Over,
+    Closed,
 }
 
 impl Session {
     fn new(
-        edge: Arc<Edge>,
+        state: Arc<ApiState>,
         reader: OwnedReadHalf,
         outbox: Arc<Outbox>,
         member: Option<Member>,
@@ -88,15 +88,15 @@ impl Session {
             .read_buffer_size(READ_BYTES)
             .write_buffer_size(0)
             .max_write_buffer_size(READ_BYTES)
-            .max_message_size(Some(edge.limits.frame_bytes_max))
-            .max_frame_size(Some(edge.limits.frame_bytes_max));
-        let mut position = Position::new(edge.limits.fragments_max);
+            .max_message_size(Some(state.limits.frame_bytes_max))
+            .max_frame_size(Some(state.limits.frame_bytes_max));
+        let mut position = Position::new(state.limits.fragments_max);
         position.advance(read_already);
         let stream = Stream::new(reader, Arc::clone(&outbox), position);
         let socket = WebSocket::from_partially_read(stream, read_already.to_vec(), Role::Server, Some(config));
-        let ping_due = Instant::now() + Duration::from_millis(edge.limits.ping_interval_ms);
+        let ping_due = Instant::now() + Duration::from_millis(state.limits.ping_interval_ms);
         Self {
-            edge,
+            state,
             outbox,
             socket,
             member,
@@ -104,24 +104,24 @@ impl Session {
             ping_due,
             awaiting_pong: false,
             alive_at: 0,
-            held: false,
-            last_words: None,
-            end: None,
+            reading_paused: false,
+            close_frame: None,
+            close_deadline: None,
         }
     }
 
-    /// Reads, pings and writes what waits, until either side closes. Before a close frame goes out, all that the client said
-    /// before it has its answer.
-    async fn talk(&mut self) {
+    /// Reads, pings and writes waiting data until either side closes. The close frame follows the replies to everything
+    /// that the client sent before it.
+    async fn run(&mut self) {
         let mut next = self.read().await;
-        while next != Next::Over {
+        while next != Next::Closed {
             let waiting = match self.outbox.flush() {
                 OutboxState::Idle => false,
                 OutboxState::Waiting => true,
                 OutboxState::Closing(_) | OutboxState::Closed(_) => return,
             };
-            // What was accepted is being finished, when the process ends; nothing more is.
-            let reading = !self.edge.is_ending();
+            // During a shutdown accepted messages are finished and nothing more is read.
+            let reading = !self.state.is_ending();
             let more = next == Next::Again;
             if more && reading && self.may_read() {
                 tokio::task::yield_now().await;
@@ -138,17 +138,17 @@ impl Session {
                     Next::Wait if more => Next::Again,
                     next => next,
                 },
-                Wake::Gone => Next::Over,
+                Wake::Gone => Next::Closed,
             };
         }
-        if let Some((code, reason)) = self.last_words.take() {
-            self.finish().await;
+        if let Some((code, reason)) = self.close_frame.take() {
+            self.wait_for_replies().await;
             self.outbox.close(code, &reason);
         }
     }
 
-    /// Waits for whatever comes first. By hand, because a `select!` would enter and leave four lists of waiters for each
-    /// frame. `more`: something that was read waits to be taken.
+    /// Waits for the first event. Polls by hand because a `select!` would enter and leave four wait lists for each
+    /// frame. `more`: unhandled data is already in the buffer.
     fn poll_wake(&mut self, context: &mut Context<'_>, reading: bool, more: bool, waiting: bool) -> Poll<Wake> {
         if reading && self.poll_may_read(context).is_ready() {
             if more {
@@ -167,36 +167,36 @@ impl Session {
         self.timer.as_mut().poll(context).map(|()| Wake::Due)
     }
 
-    /// Whether the client may be read: what it and its room have in flight allows it, and it takes what it is sent.
+    /// Whether the client may be read: it and its room are below their limits in flight, and its outbox drains.
     fn may_read(&self) -> bool {
-        self.takes_enough() && self.member.as_ref().is_none_or(Member::may_speak)
+        self.outbox_drains() && self.member.as_ref().is_none_or(Member::may_speak)
     }
 
     fn poll_may_read(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        // A socket that takes more wakes this task as well.
+        // A socket that drains wakes this task as well.
         let ready =
-            self.takes_enough() && self.member.as_ref().is_none_or(|member| member.poll_may_speak(context).is_ready());
-        if ready && std::mem::take(&mut self.held) {
-            // What it could not send meanwhile does not count against it.
+            self.outbox_drains() && self.member.as_ref().is_none_or(|member| member.poll_may_speak(context).is_ready());
+        if ready && std::mem::take(&mut self.reading_paused) {
+            // The pause must not count toward frame_ms_max.
             self.socket.get_mut().position.begin_anew();
         }
-        self.held = !ready;
+        self.reading_paused = !ready;
         if ready { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    fn takes_enough(&self) -> bool {
-        self.outbox.waiting_bytes() <= self.edge.limits.outbox_bytes_max / 2
+    fn outbox_drains(&self) -> bool {
+        self.outbox.waiting_bytes() <= self.state.limits.outbox_bytes_max / 2
     }
 
-    /// Sets the timer for what is due next. It may ring too early, which costs less than to move it each time.
+    /// Sets the timer to the next deadline. It may fire too early, which is cheaper than moving it for every frame.
     fn arm(&mut self, waiting: bool) {
-        let limits = &self.edge.limits;
+        let limits = &self.state.limits;
         let mut due = self.ping_due;
         if let Some(since) = waiting.then(|| self.outbox.waiting_since()).flatten() {
             due = due.min(Instant::from_std(since) + Duration::from_millis(limits.stall_ms_max));
         }
-        // Only while the client can do something about it.
-        let is_read = !self.held && !self.edge.is_ending();
+        // A client that is not read cannot finish its message.
+        let is_read = !self.reading_paused && !self.state.is_ending();
         if let Some(begun) = is_read.then(|| self.socket.get_ref().position.begun()).flatten() {
             due = due.min(begun + Duration::from_millis(limits.frame_ms_max));
         }
@@ -205,38 +205,39 @@ impl Session {
         }
     }
 
-    /// Pings, or gives up a peer that is not there or too slow. Not before it was written to and all that it sent was
-    /// read: after a pause of the whole process a peer is judged by what it did meanwhile.
+    /// Sends a ping, or closes the connection of a peer that is gone or too slow. Flushes and reads first: after a
+    /// pause of the whole process a peer is judged by what it did meanwhile.
     async fn tick(&mut self) -> Next {
-        let limits = &self.edge.limits;
+        let limits = &self.state.limits;
         let (stall, pong) = (Duration::from_millis(limits.stall_ms_max), Duration::from_millis(limits.pong_ms_max));
         self.outbox.flush();
         if self.outbox.drop_stalled(stall) {
-            return Next::Over;
+            return Next::Closed;
         }
         let now = Instant::now();
         let (mut next, mut has_unread) = (Next::Wait, false);
-        // What it has sent is not read any more when the process ends, nor while it is held.
-        let is_read = !self.edge.is_ending() && self.may_read();
+        // Nothing is read during a shutdown or while the client is paused.
+        let is_read = !self.state.is_ending() && self.may_read();
         if is_read && (self.awaiting_pong && self.ping_due <= now || self.is_frame_overdue(now)) {
             next = self.read().await;
-            if next == Next::Over {
+            if next == Next::Closed {
                 return next;
             }
             has_unread = self.socket.get_ref().has_unread();
         }
-        if is_read && !has_unread && !self.held && self.is_frame_overdue(now) {
-            let reason = format!("a message has to arrive within frame_ms_max = {} ms", self.edge.limits.frame_ms_max);
-            self.last_words = Some((1008, reason));
-            return Next::Over;
+        if is_read && !has_unread && !self.reading_paused && self.is_frame_overdue(now) {
+            let reason =
+                format!("the message did not arrive within frame_ms_max = {} ms", self.state.limits.frame_ms_max);
+            self.close_frame = Some((1008, reason));
+            return Next::Closed;
         }
         if self.ping_due > now {
             return next;
         }
         if self.awaiting_pong && is_read && !has_unread && self.socket.get_ref().received == self.alive_at {
-            let reason = format!("no answer to a ping within pong_ms_max = {}", self.edge.limits.pong_ms_max);
+            let reason = format!("no pong within pong_ms_max = {} ms", self.state.limits.pong_ms_max);
             self.outbox.close(1008, &reason);
-            return Next::Over;
+            return Next::Closed;
         }
         let mut ping = BytesMut::new();
         frame::ping(&mut ping);
@@ -248,11 +249,11 @@ impl Session {
     }
 
     fn is_frame_overdue(&self, now: Instant) -> bool {
-        let frame = Duration::from_millis(self.edge.limits.frame_ms_max);
+        let frame = Duration::from_millis(self.state.limits.frame_ms_max);
         self.socket.get_ref().position.begun().is_some_and(|begun| begun + frame <= now)
     }
 
-    /// Takes what the client has sent, a few frames at once.
+    /// Handles what the client has sent, up to `FRAMES_AT_ONCE` frames.
     async fn read(&mut self) -> Next {
         self.socket.get_mut().begin_turn();
         for _ in 0..FRAMES_AT_ONCE {
@@ -261,8 +262,8 @@ impl Session {
             }
             let frame = match self.socket.read() {
                 Ok(frame) => frame,
-                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return self.paused(),
-                Err(error) => return self.broken(&error),
+                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return self.on_would_block(),
+                Err(error) => return self.on_read_error(&error),
             };
             match frame {
                 Message::Text(text) => {
@@ -277,56 +278,56 @@ impl Session {
                 }
                 Message::Pong(_) if self.awaiting_pong => {
                     self.awaiting_pong = false;
-                    self.ping_due = Instant::now() + Duration::from_millis(self.edge.limits.ping_interval_ms);
+                    self.ping_due = Instant::now() + Duration::from_millis(self.state.limits.ping_interval_ms);
                 }
                 Message::Close(frame) => {
-                    // The same code back, and nothing after it (section 5.5.1). tungstenite has checked the code.
-                    self.last_words = Some((frame.map_or(1000, |frame| frame.code.into()), String::new()));
-                    return Next::Over;
+                    // Echoes the code (RFC 6455, section 5.5.1), which tungstenite has checked.
+                    self.close_frame = Some((frame.map_or(1000, |frame| frame.code.into()), String::new()));
+                    return Next::Closed;
                 }
-                // tungstenite answers a ping by itself.
+                // tungstenite answers pings itself.
                 Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
             }
         }
         Next::Again
     }
 
-    /// All that was read is taken.
-    fn paused(&mut self) -> Next {
+    /// Everything that was read has been handled.
+    fn on_would_block(&mut self) -> Next {
         let stream = self.socket.get_ref();
         if stream.position.has_too_many_fragments() {
-            let max = self.edge.limits.fragments_max;
-            self.last_words = Some((1008, format!("a message has at most fragments_max = {max} fragments")));
-            return Next::Over;
+            let max = self.state.limits.fragments_max;
+            self.close_frame = Some((1008, format!("the message has more than fragments_max = {max} fragments")));
+            return Next::Closed;
         }
         if stream.is_spent() { Next::Again } else { Next::Wait }
     }
 
-    /// What a client hears of a frame that cannot be read (RFC 6455, section 7.4.1).
-    fn broken(&mut self, error: &Error) -> Next {
-        self.last_words = match error {
+    /// Chooses the close code for a frame that cannot be read (RFC 6455, section 7.4.1).
+    fn on_read_error(&mut self, error: &Error) -> Next {
+        self.close_frame = match error {
             Error::Capacity(CapacityError::MessageTooLong { .. }) => {
-                let max = self.edge.limits.frame_bytes_max;
-                Some((1009, format!("a message has at most frame_bytes_max = {max} bytes")))
+                let max = self.state.limits.frame_bytes_max;
+                Some((1009, format!("the message is larger than frame_bytes_max = {max} bytes")))
             }
-            Error::Utf8(_) => Some((1007, "a text message has to be UTF-8".to_owned())),
-            // The client has shut its sending side, and may well listen.
+            Error::Utf8(_) => Some((1007, "the text message is not UTF-8".to_owned())),
+            // The client has shut down its sending side and may still be reading.
             Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)
                 if !self.socket.get_ref().position.is_unfinished() =>
             {
                 Some((1000, String::new()))
             }
             Error::Protocol(error) => Some((1002, error.to_string())),
-            // Closed in good order, or gone.
+            // Closed cleanly, or gone.
             _ => None,
         };
-        Next::Over
+        Next::Closed
     }
 
-    /// Waits until all that the client said has its answer, for as long as a closing handshake may take.
-    async fn finish(&mut self) {
-        let end = Instant::now() + Duration::from_millis(self.edge.limits.close_ms_max);
-        self.end = Some(end);
+    /// Waits until every frame of the client has its reply, for at most close_ms_max.
+    async fn wait_for_replies(&mut self) {
+        let end = Instant::now() + Duration::from_millis(self.state.limits.close_ms_max);
+        self.close_deadline = Some(end);
         let Some(member) = &self.member else { return };
         let settled = async {
             loop {
@@ -353,10 +354,12 @@ impl Session {
         let _ = tokio::time::timeout_at(end, settled).await;
     }
 
-    /// Ends the connection in good order: what still has to go out goes out, then the peer has a while to close its side.
-    /// Closing at once would make the kernel throw away what the peer has not read yet.
+    /// Closes the connection cleanly: writes waiting data, shuts down the sending side, and gives the peer time to
+    /// close its own. Closing at once would make the kernel discard what the peer has not read yet.
     async fn linger(&mut self) {
-        let end = self.end.unwrap_or_else(|| Instant::now() + Duration::from_millis(self.edge.limits.close_ms_max));
+        let end = self
+            .close_deadline
+            .unwrap_or_else(|| Instant::now() + Duration::from_millis(self.state.limits.close_ms_max));
         let _ = tokio::time::timeout_at(end, async {
             let tcp = self.socket.get_ref().tcp();
             while matches!(self.outbox.flush(), OutboxState::Waiting | OutboxState::Closing(_)) {

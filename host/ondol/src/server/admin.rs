@@ -1,5 +1,4 @@
-//! The operator's listener: on a port, or on a socket in the file system. Knows connections, and nothing of what is said
-//! on them.
+//! The listener of the admin API: a TCP port or a Unix socket. Knows connections, and nothing of the requests on them.
 
 use std::io;
 use std::os::unix::fs::FileTypeExt as _;
@@ -14,15 +13,15 @@ use tokio::sync::Semaphore;
 
 use super::{ACCEPT_PAUSE, http, serve_connection};
 use crate::config::{AdminAddress, Config, Limits, Token};
-use crate::http::{Admin, Caller, Paced, Times};
+use crate::http::{AdminApi, Caller, TimedStream, Timeouts};
 
-/// A listener that is open.
+/// An open listener.
 pub(super) enum AdminListener {
     Tcp(TcpListener),
     Unix(UnixListener, SocketFile),
 }
 
-/// A socket's file, until dropped.
+/// The file of a Unix socket. Removed on drop.
 pub(super) struct SocketFile(PathBuf);
 
 impl Drop for SocketFile {
@@ -32,23 +31,22 @@ impl Drop for SocketFile {
 }
 
 impl AdminListener {
-    /// Opens it.
+    /// Opens the listener.
     pub(super) async fn bind(address: &AdminAddress) -> anyhow::Result<Self> {
         match address {
             AdminAddress::Tcp(address) => {
                 let listener = TcpListener::bind(address).await;
-                Ok(Self::Tcp(listener.with_context(|| format!("the operator's API: listening on {address}"))?))
+                Ok(Self::Tcp(listener.with_context(|| format!("admin API: cannot listen on {address}"))?))
             }
             AdminAddress::Unix(path) => {
                 let listener = bind_socket(path).await;
-                let listener =
-                    listener.with_context(|| format!("the operator's API: listening on {}", path.display()))?;
+                let listener = listener.with_context(|| format!("admin API: cannot listen on {}", path.display()))?;
                 Ok(Self::Unix(listener, SocketFile(path.clone())))
             }
         }
     }
 
-    /// Where it is, as `--admin` takes it.
+    /// The address, in the form of `--admin`.
     pub(super) fn address(&self) -> io::Result<AdminAddress> {
         match self {
             Self::Tcp(listener) => Ok(AdminAddress::Tcp(listener.local_addr()?)),
@@ -56,12 +54,12 @@ impl AdminListener {
         }
     }
 
-    /// Accepts connections for ever. One over the limit waits for another to end.
-    pub(super) async fn serve(&self, admin: &Arc<Admin>, limits: &Limits) {
-        let (http, times) = (Arc::new(http(limits)), Times::of(limits));
-        let places = Arc::new(Semaphore::new(limits.admin_connections_max));
+    /// Accepts connections forever. One over the limit waits until another ends.
+    pub(super) async fn serve(&self, api: &Arc<AdminApi>, limits: &Limits) {
+        let (http, timeouts) = (Arc::new(http(limits)), Timeouts::of(limits));
+        let permits = Arc::new(Semaphore::new(limits.admin_connections_max));
         loop {
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
             let accepted = match self {
                 Self::Tcp(listener) => listener.accept().await.map(|(tcp, _)| Connection::Tcp(tcp)),
                 Self::Unix(listener, _) => listener.accept().await.map(|(unix, _)| Connection::Unix(unix)),
@@ -69,23 +67,27 @@ impl AdminListener {
             let connection = match accepted {
                 Ok(connection) => connection,
                 Err(error) => {
-                    tracing::warn!(%error, "a connection to the operator's API could not be accepted");
+                    tracing::warn!(%error, "cannot accept an admin connection: {error}");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
             };
-            let (http, admin) = (Arc::clone(&http), Arc::clone(admin));
+            let (http, api) = (Arc::clone(&http), Arc::clone(api));
             tokio::spawn(async move {
                 match connection {
-                    Connection::Tcp(tcp) => serve_operator(&http, Paced::new(tcp, times), admin, Caller::Network).await,
+                    Connection::Tcp(tcp) => {
+                        serve_caller(&http, TimedStream::new(tcp, timeouts), api, Caller::Network).await
+                    }
                     Connection::Unix(unix) => match unix.peer_cred() {
                         Ok(peer) => {
-                            serve_operator(&http, Paced::new(unix, times), admin, Caller::User(peer.uid())).await;
+                            serve_caller(&http, TimedStream::new(unix, timeouts), api, Caller::User(peer.uid())).await;
                         }
-                        Err(error) => tracing::warn!(%error, "nobody knows who called the operator's API"),
+                        Err(error) => {
+                            tracing::warn!(%error, "cannot read the peer credentials of an admin connection: {error}")
+                        }
                     },
                 }
-                drop(place);
+                drop(permit);
             });
         }
     }
@@ -96,48 +98,49 @@ enum Connection {
     Unix(UnixStream),
 }
 
-/// Answers the requests of one connection.
-async fn serve_operator(
+/// Serves the requests of one connection.
+async fn serve_caller(
     http: &http1::Builder,
-    stream: Paced<impl AsyncRead + AsyncWrite + Unpin + Send + 'static>,
-    admin: Arc<Admin>,
+    stream: TimedStream<impl AsyncRead + AsyncWrite + Unpin + Send + 'static>,
+    api: Arc<AdminApi>,
     caller: Caller,
 ) {
-    let answer = |request| Arc::clone(&admin).answer(request, caller);
-    serve_connection(http, stream, admin.phase(), answer, "a connection to the operator's API").await;
+    let answer = |request| Arc::clone(&api).answer(request, caller);
+    serve_connection(http, stream, api.phase(), answer, "an admin connection").await;
 }
 
-/// A socket that only this user may open, by the umask of the process: setting its mode afterwards would be too late. One that a process has left behind is taken away first.
+/// Binds a Unix socket, which the process's umask keeps to this user. Removes a stale socket first.
 async fn bind_socket(path: &Path) -> anyhow::Result<UnixListener> {
     if let Ok(file) = std::fs::symlink_metadata(path) {
         if !file.file_type().is_socket() {
-            bail!("there is a file, and it is no socket");
+            bail!("the path exists and is not a socket");
         }
         if UnixStream::connect(path).await.is_ok() {
-            bail!("another process listens there");
+            bail!("another process is listening on it");
         }
         std::fs::remove_file(path)?;
     }
     Ok(UnixListener::bind(path)?)
 }
 
-/// The token that is needed, if one is.
+/// The token that admin requests need, if any.
 ///
 /// # Errors
 ///
-/// When the file cannot be read, or others than this machine can reach a listener without a token.
+/// When the token file cannot be read, or when a listener beyond this machine has no token.
 pub(crate) fn token(config: &Config, address: &AdminAddress) -> anyhow::Result<Option<Token>> {
     let token = read_token(config)?;
     if token.is_none() && !address.is_local() {
-        bail!("the operator's API on {address} can be reached from elsewhere: give it a token with admin_token_file");
+        bail!("the admin API on {address} is reachable from other machines and has no token: set admin_token_file");
     }
     Ok(token)
 }
 
-/// The token as the config gives it: in a file, or itself.
+/// The token from the config: from the file if there is one, otherwise from `admin_token`.
 pub(crate) fn read_token(config: &Config) -> anyhow::Result<Option<Token>> {
     let Some(path) = &config.admin_token_file else { return Ok(config.admin_token.clone()) };
-    let text = std::fs::read_to_string(path).with_context(|| format!("admin_token_file {}", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read admin_token_file {}", path.display()))?;
     let token = Token::new(&text).with_context(|| format!("admin_token_file {} is empty", path.display()))?;
     Ok(Some(token))
 }

@@ -1,5 +1,5 @@
-//! The log: lines go to standard error from a thread of their own, so that a reader who stands still stops nothing. Lines
-//! that the queue has no room for are dropped and counted.
+//! The log: a thread of its own writes lines to standard error, so that a stalled reader stops nothing else. Lines that
+//! exceed the queue are dropped and counted.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -8,10 +8,10 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How often [`Log::finish`] looks whether all is written.
-const LOOK: Duration = Duration::from_millis(2);
+/// How often [`Log::finish`] checks whether everything is written.
+const CHECK_INTERVAL: Duration = Duration::from_millis(2);
 
-/// Modules that a filter may still call by the names that they had before they became crates.
+/// Old module names that a filter may still use, from before they became crates.
 const RENAMED: [(&str, &str); 4] = [
     ("ondol::handlers", "ondol_host_handlers"),
     ("ondol::model", "ondol_host_model"),
@@ -19,14 +19,14 @@ const RENAMED: [(&str, &str); 4] = [
     ("ondol::store", "ondol_host_store"),
 ];
 
-/// A filter with the present names of its modules, and the names that were replaced.
+/// The filter with current module names, and the names that were replaced.
 pub(super) fn filter(given: &str) -> (String, Vec<(&'static str, &'static str)>) {
     let renamed: Vec<_> = RENAMED.into_iter().filter(|(old, _)| given.contains(old)).collect();
     let filter = renamed.iter().fold(given.to_owned(), |filter, (old, new)| filter.replace(old, new));
     (filter, renamed)
 }
 
-/// Where lines are written to. Never waits.
+/// The writer that tracing uses. Never blocks.
 #[derive(Clone)]
 pub(super) struct Log {
     queue: SyncSender<Vec<u8>>,
@@ -35,17 +35,17 @@ pub(super) struct Log {
 
 #[derive(Default)]
 struct Counts {
-    /// Lines that were taken and are not written yet.
+    /// Lines that are queued or being written.
     waiting: AtomicUsize,
     dropped: AtomicUsize,
 }
 
 impl Log {
-    /// A log to `out`, with at most `lines_max` lines that wait.
+    /// A log to `out` with a queue of at most `lines_max` lines.
     ///
     /// # Errors
     ///
-    /// When no thread can be had.
+    /// When the thread cannot be started.
     pub(super) fn start(out: impl Write + Send + 'static, lines_max: usize) -> io::Result<Self> {
         let (queue, lines) = sync_channel(lines_max);
         let counts = Arc::new(Counts::default());
@@ -54,17 +54,17 @@ impl Log {
         Ok(log)
     }
 
-    /// Waits until all lines are written, but no longer than `longest`.
+    /// Waits until all lines are written, at most for `longest`.
     pub(super) fn finish(&self, longest: Duration) {
         let begun = Instant::now();
         while self.counts.waiting.load(Ordering::Acquire) > 0 && begun.elapsed() < longest {
-            thread::sleep(LOOK);
+            thread::sleep(CHECK_INTERVAL);
         }
     }
 }
 
 impl Write for Log {
-    /// Takes a whole line.
+    /// Queues a whole line.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.counts.waiting.fetch_add(1, Ordering::AcqRel);
         if self.queue.try_send(line.to_vec()).is_err() {
@@ -79,11 +79,11 @@ impl Write for Log {
     }
 }
 
-/// Writes lines as they come. A line that cannot be written is lost: there is nowhere to say so.
+/// Writes lines as they come. A failed write loses its line: there is nowhere to report it.
 fn write_all(mut out: impl Write, lines: &Receiver<Vec<u8>>, counts: &Counts) {
     while let Ok(line) = lines.recv() {
         let _ = out.write_all(&line);
-        // Once all others are written there is room for this one.
+        // The queue is empty now, so this line fits.
         if counts.waiting.fetch_sub(1, Ordering::AcqRel) == 1 {
             let dropped = counts.dropped.swap(0, Ordering::AcqRel);
             if dropped > 0 {
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_filter_may_call_a_crate_by_the_name_of_its_module() {
+    fn a_filter_may_use_the_old_names_of_modules() {
         let (text, renamed) = filter("info,ondol::store=debug,ondol::http=trace");
         assert_eq!(text, "info,ondol_host_store=debug,ondol::http=trace");
         assert_eq!(renamed, [("ondol::store", "ondol_host_store")]);

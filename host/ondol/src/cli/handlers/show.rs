@@ -1,34 +1,33 @@
-//! The operator's API's answers, for people.
+//! Prints the admin API's responses.
 
 use serde_json::Value;
 
-/// How many digits of a version people are shown.
-const DIGITS: usize = 12;
+use super::fields::{is_true, lines, number, object, pairs, short, text};
+use super::show_rollouts;
 
-pub(super) fn status(answer: &Value) {
-    let ready = if answer.get("ready").and_then(Value::as_bool) == Some(true) { "ready" } else { "NOT READY" };
-    let seconds = answer.get("uptime_ms").and_then(Value::as_u64).unwrap_or(0) / 1_000;
-    println!("ondol {}: {ready}, up for {seconds} s", text(answer, "ondol"));
-    if let Some(fault) = answer.get("fault").and_then(Value::as_str) {
+pub(super) fn status(status: &Value) {
+    let ready = if is_true(status, "ready") { "ready" } else { "NOT READY" };
+    println!("ondol {}: {ready}, up for {} s", text(status, "ondol"), number(status, "uptime_ms") / 1_000);
+    if let Some(fault) = status.get("fault").and_then(Value::as_str) {
         println!("  {fault}");
     }
-    if let Some(row) = answer.get("release").filter(|row| row.is_object()) {
+    if let Some(row) = object(status, "release") {
         release(row);
     }
-    for (handler, row) in fields(answer.get("handlers")) {
+    for (handler, row) in pairs(status.get("handlers")) {
         println!("{handler}");
-        if row.get("built_in").and_then(Value::as_bool) == Some(true) {
-            println!("    no version: the built-in handler answers in its place");
+        if is_true(row, "built_in") {
+            println!("    no version: the built-in handler answers as fallback");
         } else {
             version(row);
         }
         faults(row);
     }
-    super::trials::all(answer);
+    show_rollouts::all(status);
 }
 
-pub(super) fn versions(answer: &Value) {
-    for (handler, rows) in fields(Some(answer)) {
+pub(super) fn versions(handlers: &Value) {
+    for (handler, rows) in pairs(Some(handlers)) {
         println!("{handler}");
         for row in rows.as_array().into_iter().flatten() {
             version(row);
@@ -36,45 +35,44 @@ pub(super) fn versions(answer: &Value) {
     }
 }
 
-pub(super) fn history(answer: &Value) {
-    answer.as_array().into_iter().flatten().for_each(release);
+pub(super) fn history(releases: &Value) {
+    releases.as_array().into_iter().flatten().for_each(release);
 }
 
-pub(super) fn changed(answer: &Value) {
-    let number = answer.get("release").and_then(Value::as_u64).unwrap_or(0);
-    if answer.get("changed").and_then(Value::as_bool) == Some(true) {
+/// The outcome of a deploy or a rollback.
+pub(super) fn changed(change: &Value) {
+    let number = number(change, "release");
+    if is_true(change, "changed") {
         println!("release {number} is active");
     } else {
-        println!("release {number} was active already: nothing has changed");
+        println!("nothing changed: release {number} is already active");
     }
-    for (handler, version) in fields(answer.get("versions")) {
+    for (handler, version) in pairs(change.get("versions")) {
         println!("  {handler} {}", short(version.as_str().unwrap_or_default()));
     }
 }
 
-pub(super) fn diff(answer: &Value) {
+pub(super) fn diff(diff: &Value) {
     for side in ["from", "to"] {
         println!("{side}");
-        if let Some(row) = answer.get(side) {
+        if let Some(row) = diff.get(side) {
             version(row);
         }
     }
-    for what in ["exports", "imports"] {
-        println!("{what}");
-        let lines = |sign: &str, key: &str| {
-            let lines = answer.get(what).and_then(|lines| lines.get(key)).and_then(Value::as_array);
-            let lines: Vec<&str> = lines.into_iter().flatten().filter_map(Value::as_str).collect();
-            lines.iter().for_each(|line| println!("  {sign} {line}"));
-            lines.len()
-        };
-        if lines("-", "removed") + lines("+", "added") == 0 {
-            println!("  the same");
+    for part in ["exports", "imports"] {
+        println!("{part}");
+        let part = diff.get(part).unwrap_or(&Value::Null);
+        let (removed, added) = (lines(part, "removed"), lines(part, "added"));
+        removed.iter().for_each(|line| println!("  - {line}"));
+        added.iter().for_each(|line| println!("  + {line}"));
+        if removed.is_empty() && added.is_empty() {
+            println!("  no difference");
         }
     }
     println!("settings");
-    let settings = fields(answer.get("settings"));
+    let settings = pairs(diff.get("settings"));
     if settings.is_empty() {
-        println!("  the same");
+        println!("  no difference");
     }
     for (key, both) in settings {
         let side = |index: usize| match both.get(index).and_then(Value::as_str) {
@@ -85,43 +83,56 @@ pub(super) fn diff(answer: &Value) {
     }
 }
 
-/// Why it was not done, on standard error.
+/// Why a request failed, on standard error.
 pub(super) fn refusal(status: u16, answer: &Value) {
-    let handlers = fields(answer.get("handlers"));
+    let handlers = pairs(answer.get("handlers"));
     if handlers.is_empty() {
         let detail = answer.get("detail").and_then(Value::as_str).map(str::to_owned);
-        eprintln!("ondol: {}", detail.unwrap_or_else(|| format!("{status} {answer}")));
+        eprintln!("ondol: {}", detail.unwrap_or_else(|| format!("status {status}: {answer}")));
         return;
     }
-    eprintln!("ondol: refused, what stood stands");
+    eprintln!("ondol: deploy rejected; the active release is unchanged");
     for (handler, error) in handlers {
-        eprintln!("  {handler}, at the step {:?}:", text(error, "stage"));
-        for reason in error.get("reasons").and_then(Value::as_array).into_iter().flatten() {
-            eprintln!("    {}", reason.as_str().unwrap_or_default());
-        }
+        eprintln!("  {handler} failed at the stage {:?}:", text(error, "stage"));
+        lines(error, "reasons").iter().for_each(|reason| eprintln!("    {reason}"));
     }
 }
 
 fn version(row: &Value) {
-    let active = if row.get("active").and_then(Value::as_bool) == Some(true) { "*" } else { " " };
-    let bytes = row.get("bytes").and_then(Value::as_u64).unwrap_or(0).div_ceil(1_024);
-    println!("  {active} {}  {bytes} KiB  last active {}", short(text(row, "version")), text(row, "last_active"));
-    for (key, value) in fields(row.get("settings")) {
+    let active = if is_true(row, "active") { "*" } else { " " };
+    let kibibytes = number(row, "bytes").div_ceil(1_024);
+    println!("  {active} {}  {kibibytes} KiB  last active {}", short(text(row, "version")), text(row, "last_active"));
+    for (key, value) in pairs(row.get("settings")) {
         println!("      {key} = {}", value.as_str().unwrap_or_default());
     }
     if let Some(evidence) = row.get("bad").and_then(Value::as_str) {
-        println!("      marked as bad: {}", evidence.replace('\n', "\n        "));
+        println!("      blocked: {}", evidence.replace('\n', "\n        "));
     }
 }
 
-/// What a handler failed at, of a status.
+fn release(row: &Value) {
+    let (at, outcome, how, who) = (text(row, "at"), text(row, "outcome"), text(row, "how"), text(row, "who"));
+    println!("release {}  {at}  {outcome}", number(row, "release"));
+    let target = row.get("back_to").and_then(Value::as_u64).map(|number| format!(" to release {number}"));
+    let reason = |key: &str| match text(row, key) {
+        "" => String::new(),
+        reason => format!(": {reason}"),
+    };
+    // The reason for making a release and the reason for ending it are separate lines.
+    println!("    {how}{} by {who}{}", target.unwrap_or_default(), reason("why"));
+    if !text(row, "detail").is_empty() {
+        println!("    {outcome}{}", reason("detail"));
+    }
+    let versions = pairs(row.get("versions")).into_iter();
+    let versions =
+        versions.map(|(handler, version)| format!("{handler} {}", short(version.as_str().unwrap_or_default())));
+    println!("    {}", versions.collect::<Vec<_>>().join("  "));
+}
+
+/// What a handler failed at since the start, from its row in a status.
 fn faults(row: &Value) {
     let Some(faults) = row.get("faults") else { return };
-    let lines = |fault: &Value, key: &str| -> Vec<String> {
-        let lines = fault.get(key).and_then(Value::as_array).into_iter().flatten();
-        lines.filter_map(Value::as_str).map(str::to_owned).collect()
-    };
-    println!("    faults since the start: {}", faults.get("count").and_then(Value::as_u64).unwrap_or(0));
+    println!("    faults since the start: {}", number(faults, "count"));
     for fault in faults.get("last").and_then(Value::as_array).into_iter().flatten() {
         print!("      {}  {} of {}", text(fault, "at"), text(fault, "function"), short(text(fault, "version")));
         if let Some(room) = fault.get("room").and_then(Value::as_u64) {
@@ -138,36 +149,4 @@ fn faults(row: &Value) {
         }
         lines(fault, "printed").iter().for_each(|line| println!("        printed: {line}"));
     }
-}
-
-fn release(row: &Value) {
-    let number = row.get("release").and_then(Value::as_u64).unwrap_or(0);
-    let (at, outcome, how, who) = (text(row, "at"), text(row, "outcome"), text(row, "how"), text(row, "who"));
-    println!("release {number}  {at}  {outcome}");
-    let back_to = row.get("back_to").and_then(Value::as_u64).map(|number| format!(", back to {number}"));
-    let because = |key: &str| match text(row, key) {
-        "" => String::new(),
-        reason => format!(", because: {reason}"),
-    };
-    // Why it was wanted and why it ended are often both a reason for a rollback: each stands with its own verb.
-    println!("    wanted by {who}, {how}{}{}", back_to.unwrap_or_default(), because("why"));
-    if !text(row, "detail").is_empty() {
-        println!("    {outcome}{}", because("detail"));
-    }
-    let versions = fields(row.get("versions")).into_iter();
-    let versions =
-        versions.map(|(handler, version)| format!("{handler} {}", short(version.as_str().unwrap_or_default())));
-    println!("    {}", versions.collect::<Vec<_>>().join("  "));
-}
-
-pub(super) fn text<'a>(row: &'a Value, key: &str) -> &'a str {
-    row.get(key).and_then(Value::as_str).unwrap_or_default()
-}
-
-pub(super) fn fields(value: Option<&Value>) -> Vec<(&String, &Value)> {
-    value.and_then(Value::as_object).into_iter().flatten().collect()
-}
-
-pub(super) fn short(version: &str) -> &str {
-    version.get(..DIGITS).unwrap_or(version)
 }

@@ -1,5 +1,5 @@
-//! What a replay came to: how many were the same, where the first others differ, what the calls cost; for people and for
-//! programs. People are shown no more of a message than the difference needs.
+//! The result of a replay: how many answers are equal, the first differences, the cost of the calls. The text output
+//! shows no more of a message than a difference needs.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -9,68 +9,68 @@ use serde_json::{Value as Json, json};
 use ondol_host_handlers::{Compared, Fault, Replay, Replied, Side};
 use ondol_host_model::{MessageId, RoomId, Seq};
 
-/// How many calls may be slow before the rest is not asked: each takes as long as its deadline.
+/// A replay stops after so many slow calls, each of which takes as long as its deadline.
 const SLOW_MAX: usize = 100;
 
-/// Which stored thing was asked of.
+/// The room or message of a comparison.
 #[derive(Clone, Copy)]
-pub(super) enum Place {
+pub(super) enum Subject {
     Room(RoomId),
     Message(RoomId, Seq, MessageId),
 }
 
-/// The count, and the first differences.
+/// The counts and the first differences.
 pub(super) struct Tally {
-    asked: usize,
+    compared: usize,
     same: usize,
     slow: usize,
     before: Costs,
     after: Costs,
-    differences: Vec<(Place, Compared)>,
+    differences: Vec<(Subject, Compared)>,
     show: usize,
 }
 
-/// What one version's calls came to.
+/// Faults and times of one version's calls.
 #[derive(Default)]
 struct Costs {
     faults: usize,
-    /// Of the calls that were answered.
+    /// The times of the answered calls.
     took: Vec<Duration>,
 }
 
 impl Tally {
-    /// Keeps the first `show` differences.
+    /// A tally that keeps the first `show` differences.
     pub(super) fn new(show: usize) -> Self {
         let (before, after) = (Costs::default(), Costs::default());
-        Self { asked: 0, same: 0, slow: 0, before, after, differences: Vec::new(), show }
+        Self { compared: 0, same: 0, slow: 0, before, after, differences: Vec::new(), show }
     }
 
-    /// Takes one more. Breaks off when too many calls were slow.
-    pub(super) fn add(&mut self, place: Place, compared: Compared) -> ControlFlow<()> {
-        self.asked += 1;
+    /// Adds a comparison. Breaks after [`SLOW_MAX`] slow calls.
+    pub(super) fn add(&mut self, subject: Subject, compared: Compared) -> ControlFlow<()> {
+        self.compared += 1;
         self.slow += usize::from(self.before.add(&compared.before)) + usize::from(self.after.add(&compared.after));
         if compared.same() {
             self.same += 1;
         } else if self.differences.len() < self.show {
-            self.differences.push((place, compared));
+            self.differences.push((subject, compared));
         }
         if self.slow < SLOW_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 
     pub(super) fn all_same(&self) -> bool {
-        self.same == self.asked
+        self.same == self.compared
     }
 
     fn different(&self) -> usize {
-        self.asked - self.same
+        self.compared - self.same
     }
 
     pub(super) fn print(&self, replay: &Replay) {
         let (before, after) = (replay.before(), replay.after());
-        println!("{}: version {} after {}", after.handler(), after.version(), before.version());
-        println!("{} asked: {} the same, {} not", self.asked, self.same, self.different());
-        for (place, compared) in &self.differences {
-            println!("\n{place}");
+        println!("{}: version {} compared with {}", after.handler(), after.version(), before.version());
+        println!("{} compared: {} equal, {} different", self.compared, self.same, self.different());
+        for (subject, compared) in &self.differences {
+            println!("\n{subject}");
             print_fault("before", &compared.before);
             print_fault("after", &compared.after);
             for line in compared.changes().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n").lines() {
@@ -79,10 +79,10 @@ impl Tally {
         }
         let more = self.different() - self.differences.len();
         if more > 0 {
-            println!("\n{more} more differ; --show NUMBER shows more");
+            println!("\n{more} more not shown; raise --show to see them");
         }
         if self.slow >= SLOW_MAX {
-            println!("\n{SLOW_MAX} calls ran past their deadline: the rest was not asked");
+            println!("\nstopped early: {SLOW_MAX} calls exceeded their deadline");
         }
         println!();
         self.before.print("before", before);
@@ -90,8 +90,8 @@ impl Tally {
     }
 
     pub(super) fn json(&self, replay: &Replay) -> Json {
-        let difference = |(place, compared): &(Place, Compared)| {
-            let mut difference = place.json();
+        let difference = |(subject, compared): &(Subject, Compared)| {
+            let mut difference = subject.json();
             if let Some(fields) = difference.as_object_mut() {
                 fields.insert("before".to_owned(), answer(&compared.before));
                 fields.insert("after".to_owned(), answer(&compared.after));
@@ -101,7 +101,7 @@ impl Tally {
         let differences: Vec<Json> = self.differences.iter().map(difference).collect();
         json!({
             "handler": replay.after().handler().name(),
-            "asked": self.asked,
+            "asked": self.compared,
             "same": self.same,
             "different": self.different(),
             "complete": self.slow < SLOW_MAX,
@@ -113,7 +113,7 @@ impl Tally {
 }
 
 impl Costs {
-    /// Whether it was slow.
+    /// Adds a call, and returns whether it was slow.
     fn add(&mut self, replied: &Replied) -> bool {
         match &replied.answer {
             Ok(_) => {
@@ -127,7 +127,7 @@ impl Costs {
         }
     }
 
-    /// Microseconds: the mean, and what 99 of 100 calls did not exceed. None when nothing was answered.
+    /// The mean and the 99th percentile, in microseconds. None if no call was answered.
     fn microseconds(&self) -> Option<(f64, f64)> {
         let mut took = self.took.clone();
         took.sort_unstable();
@@ -141,7 +141,7 @@ impl Costs {
     fn print(&self, side: &str, of: &Side) {
         let cost = match self.microseconds() {
             Some((mean, p99)) => format!("mean {mean:.1} µs, p99 {p99:.1} µs"),
-            None => "no answer".to_owned(),
+            None => "no answers".to_owned(),
         };
         println!("{side:<6} {}: {cost}, {} faults", of.version(), self.faults);
     }
@@ -157,7 +157,7 @@ impl Costs {
     }
 }
 
-impl std::fmt::Display for Place {
+impl std::fmt::Display for Subject {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Room(room) => write!(f, "room {room}"),
@@ -166,7 +166,7 @@ impl std::fmt::Display for Place {
     }
 }
 
-impl Place {
+impl Subject {
     fn json(self) -> Json {
         match self {
             Self::Room(room) => json!({ "room": room.0 }),
@@ -177,7 +177,7 @@ impl Place {
 
 fn print_fault(side: &str, replied: &Replied) {
     let Err(Fault { function, cause, printed, .. }) = &replied.answer else { return };
-    println!("    {side} failed in {function}: {cause}");
+    println!("    {side}: fault in {function}: {cause}");
     cause.backtrace().iter().for_each(|function| println!("      in {function}"));
     printed.iter().flat_map(|printed| printed.lines()).for_each(|line| println!("      printed {line:?}"));
 }

@@ -1,5 +1,5 @@
-//! What an operator sends: a component as it is, or JSON with components in base64. Knows how it is written, not what
-//! becomes of it.
+//! The bodies of admin API requests: a raw component, or JSON with components in base64. Parses and checks; the chat
+//! carries out.
 
 use std::collections::BTreeMap;
 
@@ -14,8 +14,11 @@ use crate::config::Limits;
 use crate::http::answer::HttpError;
 use crate::http::body;
 
-/// What JSON may have beside components and cases, in bytes.
+/// The size of a JSON body apart from components and cases, in bytes.
 const REST_BYTES_MAX: usize = 1_048_576;
+
+/// What an error calls [`REST_BYTES_MAX`].
+const FIXED_LIMIT: &str = "a fixed limit";
 
 /// The fewest digits that name a version.
 const VERSION_DIGITS_MIN: usize = 4;
@@ -48,7 +51,7 @@ struct ReleaseBody {
     rooms: Option<PartBody>,
     messages: Option<PartBody>,
     events: Option<PartBody>,
-    /// In so many of a hundred rooms.
+    /// The percentage of rooms, for a canary.
     percent: Option<u8>,
     reason: Option<String>,
     #[serde(default)]
@@ -64,7 +67,7 @@ struct RollbackBody {
     force: bool,
 }
 
-/// One handler's part: JSON by its type, else the component itself.
+/// One handler's part: JSON if the content type says so, otherwise the component itself.
 pub(super) async fn part(
     request: Request<Incoming>,
     handler: HandlerKind,
@@ -72,50 +75,50 @@ pub(super) async fn part(
     order: &mut ChangeRequest,
 ) -> Result<HandlerChange, HttpError> {
     if !body::is_json(request.headers()) {
-        let wasm = read(request, limits, limits.handler_file_bytes_max).await?;
+        let wasm = read(request, limits, "handler_file_bytes_max", limits.handler_file_bytes_max).await?;
         return Ok(HandlerChange { handler, wasm: Some(wasm.into()), settings: None, cases: None });
     }
-    let body: HandlerBody = parse(&read(request, limits, json_bytes_max(limits, 1)).await?)?;
+    let body: HandlerBody = parse(&read_parts(request, limits, 1).await?)?;
     complete(order, body.reason, body.force);
     let part = PartBody { component: body.component, settings: body.settings, cases: body.cases };
     part.read(handler, limits)
 }
 
-/// The parts of a release, one at the least, and the share of rooms that is to hear it, where that is not all.
+/// The parts of a release, at least one, and the percentage of rooms if it is a canary.
 pub(super) async fn parts(
     request: Request<Incoming>,
     limits: &Limits,
     order: &mut ChangeRequest,
 ) -> Result<(Vec<HandlerChange>, Option<u8>), HttpError> {
-    let body: ReleaseBody = parse(&read(request, limits, json_bytes_max(limits, 3)).await?)?;
+    let body: ReleaseBody = parse(&read_parts(request, limits, 3).await?)?;
     complete(order, body.reason, body.force);
     if body.percent.is_some_and(|percent| !(1..=99).contains(&percent)) {
-        return Err(HttpError::field("percent", "invalid", "percent: 1 to 99, or none for all rooms."));
+        return Err(HttpError::field("percent", "invalid", "percent: expected 1 to 99; leave it out for all rooms."));
     }
     let parts = HandlerKind::ALL.into_iter().zip([body.rooms, body.messages, body.events]);
     let parts = parts.filter_map(|(handler, part)| Some(part?.read(handler, limits)));
     let parts: Vec<HandlerChange> = parts.collect::<Result<_, _>>()?;
     if parts.is_empty() {
-        return Err(HttpError::field("rooms", "required", "Give one of rooms, messages and events at the least."));
+        return Err(HttpError::field("rooms", "required", "Give at least one of rooms, messages and events."));
     }
     Ok((parts, body.percent))
 }
 
-/// All settings of a handler: an object of texts, numbers and truth values.
+/// All settings of a handler: an object of strings, numbers and booleans.
 pub(super) async fn settings(
     request: Request<Incoming>,
     limits: &Limits,
 ) -> Result<BTreeMap<String, String>, HttpError> {
-    texts(parse(&read(request, limits, REST_BYTES_MAX).await?)?)
+    texts(parse(&read(request, limits, FIXED_LIMIT, REST_BYTES_MAX).await?)?)
 }
 
-/// Where to go back to. An empty body means the release before.
+/// The target of a rollback. An empty body means the previous release.
 pub(super) async fn target(
     request: Request<Incoming>,
     limits: &Limits,
     order: &mut ChangeRequest,
 ) -> Result<RollbackTarget, HttpError> {
-    let bytes = read(request, limits, REST_BYTES_MAX).await?;
+    let bytes = read(request, limits, FIXED_LIMIT, REST_BYTES_MAX).await?;
     if bytes.is_empty() {
         return Ok(RollbackTarget::Before);
     }
@@ -126,7 +129,8 @@ pub(super) async fn target(
         Some(Value::Number(number)) if number.is_u64() => Ok(RollbackTarget::Release(number.as_u64().unwrap_or(0))),
         Some(Value::String(digits)) if is_version(&digits) => Ok(RollbackTarget::Version(digits)),
         Some(_) => {
-            let reason = "to: a release by its number, or a version by at least four of its first digits as a string.";
+            let reason =
+                "to: expected the number of a release, or a string with at least the first four digits of a version.";
             Err(HttpError::field("to", "invalid", reason))
         }
     }
@@ -141,34 +145,37 @@ impl PartBody {
         let name = handler.name();
         let cases = self.cases.filter(|cases| !cases.is_empty());
         if cases.as_ref().is_some_and(|cases| cases.len() > limits.handler_cases_bytes_max) {
-            return Err(HttpError::BodyTooLarge(limits.handler_cases_bytes_max));
+            let bytes_max = limits.handler_cases_bytes_max;
+            return Err(HttpError::BodyTooLarge { limit: "handler_cases_bytes_max", bytes_max });
         }
         let wasm = self.component.map(|text| data_encoding::BASE64.decode(text.as_bytes())).transpose();
         let wasm = wasm.map_err(|error| {
-            HttpError::field(name, "invalid", format!("{name}.component: not base64 with padding: {error}."))
+            HttpError::field(name, "invalid", format!("{name}.component: expected base64 with padding: {error}."))
         })?;
         let settings = self.settings.map(texts).transpose()?;
         if wasm.is_none() && settings.is_none() && cases.is_none() {
-            return Err(HttpError::field(name, "required", format!("{name}: a component, settings or cases.")));
+            return Err(HttpError::field(name, "required", format!("{name}: give a component, settings or cases.")));
         }
         Ok(HandlerChange { handler, wasm, settings, cases })
     }
 }
 
-/// Settings as handlers read them: numbers and truth values are taken as their texts, as in the config.
+/// Settings as handlers read them: numbers and booleans become text, as in the config.
 fn texts(settings: BTreeMap<String, Value>) -> Result<BTreeMap<String, String>, HttpError> {
     let text = |(key, value)| match value {
         Value::String(text) => Ok((key, text)),
         Value::Number(number) => Ok((key, number.to_string())),
         Value::Bool(truth) => Ok((key, truth.to_string())),
-        _ => {
-            Err(HttpError::field("settings", "invalid", format!("settings.{key}: a text, a number or a truth value.")))
-        }
+        _ => Err(HttpError::field(
+            "settings",
+            "invalid",
+            format!("settings.{key}: expected a string, a number or a boolean."),
+        )),
     };
     settings.into_iter().map(text).collect()
 }
 
-/// What the body says of the order beats what the query says.
+/// The body's reason and `force` take precedence over the query's.
 fn complete(order: &mut ChangeRequest, reason: Option<String>, force: bool) {
     if let Some(reason) = reason {
         order.why = reason;
@@ -176,15 +183,22 @@ fn complete(order: &mut ChangeRequest, reason: Option<String>, force: bool) {
     order.forced |= force;
 }
 
-/// The most that JSON with so many components may have: base64 makes four bytes of three.
-fn json_bytes_max(limits: &Limits, parts: usize) -> usize {
-    parts * (limits.handler_file_bytes_max / 3 * 4 + 2 * limits.handler_cases_bytes_max) + REST_BYTES_MAX
+/// A JSON body with up to `parts` components. base64 turns three bytes into four.
+async fn read_parts(request: Request<Incoming>, limits: &Limits, parts: usize) -> Result<Bytes, HttpError> {
+    let part_bytes_max = limits.handler_file_bytes_max / 3 * 4 + 2 * limits.handler_cases_bytes_max;
+    read(request, limits, "handler_file_bytes_max", parts * part_bytes_max + REST_BYTES_MAX).await
 }
 
 fn parse<'a, B: Deserialize<'a>>(bytes: &'a [u8]) -> Result<B, HttpError> {
     serde_json::from_slice(bytes).map_err(|error| HttpError::Parse(error.to_string()))
 }
 
-async fn read(request: Request<Incoming>, limits: &Limits, bytes_max: usize) -> Result<Bytes, HttpError> {
-    body::read(request, bytes_max, limits.admin_body_ms_max).await
+/// The body, up to `bytes_max` bytes. `limit` names the limit that they come from.
+async fn read(
+    request: Request<Incoming>,
+    limits: &Limits,
+    limit: &'static str,
+    bytes_max: usize,
+) -> Result<Bytes, HttpError> {
+    body::read(request, (limit, bytes_max), ("admin_body_ms_max", limits.admin_body_ms_max)).await
 }

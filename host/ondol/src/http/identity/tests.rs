@@ -45,7 +45,7 @@ fn headers_are_read_encoded_and_raw() {
 }
 
 #[test]
-fn what_is_there_twice_is_refused() {
+fn duplicates_are_refused() {
     let good = "user_id=7&nickname=a&email=e";
     let twice = Err(IdentityError::Twice("user_id"));
     assert_eq!(from_query(&format!("{good}&user_id=7")), twice);
@@ -57,7 +57,7 @@ fn what_is_there_twice_is_refused() {
 }
 
 #[test]
-fn query_and_headers_have_to_say_the_same_of_everything() {
+fn query_and_headers_must_agree() {
     let good = "user_id=7&nickname=a&email=e";
     let same = [("x-user-id", &b"7"[..]), ("x-nickname", b"a"), ("x-email", b"e")];
     assert!(required(good, &headers(&same), &Limits::default()).is_ok());
@@ -71,14 +71,17 @@ fn query_and_headers_have_to_say_the_same_of_everything() {
 }
 
 #[test]
-fn what_is_missing_or_not_good_is_named() {
+fn errors_name_the_invalid_value() {
     assert_eq!(from_query(""), Err(IdentityError::Absent));
     assert_eq!(from_query("user_id=7&nickname=a"), Err(IdentityError::Missing("email")));
     assert_eq!(from_query("user_id=7&nickname=+&email=e"), Err(IdentityError::Missing("nickname")));
     assert_eq!(from_query("user_id=7&nickname=a%00&email=e"), Err(IdentityError::Control("nickname")));
     assert_eq!(from_query("user_id=7&nickname=%FF&email=e"), Err(IdentityError::NotText("nickname")));
     let long = format!("user_id=7&nickname={}&email=e", "가".repeat(65));
-    assert_eq!(from_query(&long), Err(IdentityError::TooLong("nickname", 64)));
+    assert_eq!(
+        from_query(&long),
+        Err(IdentityError::TooLong { key: "nickname", limit: "nickname_chars_max", chars_max: 64 })
+    );
     let empty = optional("a=b", &HeaderMap::new(), &Limits::default());
     assert_eq!(empty, Ok(None));
     assert!(optional("user_id=7", &HeaderMap::new(), &Limits::default()).is_err());

@@ -1,4 +1,4 @@
-//! A connection on its way from a handshake to a session: it is in its room before its socket is there, so it misses nothing.
+//! A connection between handshake and session: it joins its room before its socket exists, so it misses no event.
 
 use std::sync::Arc;
 
@@ -9,10 +9,11 @@ use tokio::net::TcpStream;
 use super::Session;
 use super::wire::SocketWire;
 use crate::chat::{ChatError, Member, Outbox, Permit};
-use crate::http::{Edge, Paced};
+use crate::http::state::ApiState;
+use crate::http::timed_stream::TimedStream;
 use ondol_host_model::{RoomId, Speaker};
 
-/// A connection that is being upgraded: in its room already, while its socket is still on the way.
+/// A connection that is being upgraded. It is in its room already; its outbox collects events for the socket to come.
 pub(in crate::http) struct Joining {
     wire: Arc<SocketWire>,
     outbox: Arc<Outbox>,
@@ -21,37 +22,37 @@ pub(in crate::http) struct Joining {
 }
 
 impl Joining {
-    /// Brings a user's new connection into a room. `permit` counts it among theirs until it is closed.
+    /// Adds a user's new connection to a room. `permit` counts it for that user until it is closed.
     pub(in crate::http) async fn join(
-        edge: &Edge,
+        state: &ApiState,
         room: RoomId,
         user: Arc<Speaker>,
         permit: Permit,
     ) -> Result<Self, ChatError> {
-        let (wire, outbox) = SocketWire::with_outbox(edge.limits.outbox_bytes_max);
-        let member = edge.chat.join(room, user, Arc::clone(&outbox)).await?;
+        let (wire, outbox) = SocketWire::with_outbox(state.limits.outbox_bytes_max);
+        let member = state.chat.join(room, user, Arc::clone(&outbox)).await?;
         Ok(Self { wire, outbox, member: Some(member), permit: Some(permit) })
     }
 
-    /// A connection that is only told why it is closed.
-    pub(in crate::http) fn refused(edge: &Edge, code: u16, reason: &str) -> Self {
-        let (wire, outbox) = SocketWire::with_outbox(edge.limits.outbox_bytes_max);
+    /// A connection that only receives a close frame.
+    pub(in crate::http) fn refused(state: &ApiState, code: u16, reason: &str) -> Self {
+        let (wire, outbox) = SocketWire::with_outbox(state.limits.outbox_bytes_max);
         outbox.close(code, reason);
         Self { wire, outbox, member: None, permit: None }
     }
 
-    /// Serves the socket, now that it is there, until it is closed.
-    pub(in crate::http) async fn serve(self, edge: Arc<Edge>, upgraded: Upgraded) {
-        let Ok(Parts { io, read_buf, .. }) = upgraded.downcast::<TokioIo<Paced<TcpStream>>>() else {
-            tracing::error!("an upgraded connection is no TCP stream");
+    /// Serves the socket until it is closed.
+    pub(in crate::http) async fn serve(self, state: Arc<ApiState>, upgraded: Upgraded) {
+        let Ok(Parts { io, read_buf, .. }) = upgraded.downcast::<TokioIo<TimedStream<TcpStream>>>() else {
+            tracing::error!("cannot serve a WebSocket: the upgraded connection is not a TCP stream");
             return;
         };
         let (reader, writer) = io.into_inner().into_inner().into_split();
         self.wire.tcp.get_or_init(|| writer);
-        let mut session = Session::new(edge, reader, self.outbox, self.member, &read_buf);
+        let mut session = Session::new(state, reader, self.outbox, self.member, &read_buf);
         drop(read_buf);
-        session.talk().await;
-        // The room hears of it now, the socket may linger.
+        session.run().await;
+        // The room learns of the departure now, even if the socket lingers.
         session.member = None;
         drop(self.permit);
         session.linger().await;

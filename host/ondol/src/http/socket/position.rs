@@ -1,23 +1,23 @@
-//! Where a client's stream of frames stands: whether a message is unfinished, since when, and in how many fragments it has
-//! come. It reads the heads of frames (RFC 6455, section 5.2) as they pass by. Whether they are right is tungstenite's to say.
+//! The position in a client's stream of frames: whether a message is incomplete, since when, and its number of
+//! fragments. Reads the frame heads (RFC 6455, section 5.2) as they pass; tungstenite validates them.
 
 use tokio::time::Instant;
 
-/// The longest head: two bytes, eight of length, four of a mask.
+/// The longest head: two bytes, eight for the length, four for the mask.
 const HEAD_BYTES_MAX: usize = 14;
 
-/// Where a stream of frames stands.
+/// A position in a stream of frames.
 pub(super) struct Position {
     head: [u8; HEAD_BYTES_MAX],
-    /// How much of a head has been read.
+    /// How many bytes of a head have been read.
     head_bytes: usize,
-    /// What of the frame's payload is still to come.
+    /// The bytes of the frame's payload still to come.
     payload_left: u64,
-    /// The fragments of the unfinished message, 0 when there is none.
+    /// The fragments of the incomplete message, 0 if there is none.
     fragments: usize,
     fragments_max: usize,
     too_many: bool,
-    /// When something unfinished was begun.
+    /// When the incomplete frame or message began.
     begun: Option<Instant>,
 }
 
@@ -27,7 +27,7 @@ impl Position {
         Self { head, head_bytes: 0, payload_left: 0, fragments: 0, fragments_max, too_many: false, begun: None }
     }
 
-    /// Passes over what was read.
+    /// Advances over bytes that were read.
     pub(super) fn advance(&mut self, mut bytes: &[u8]) {
         while let Some((first, rest)) = bytes.split_first() {
             if self.payload_left > 0 {
@@ -52,27 +52,27 @@ impl Position {
         }
     }
 
-    /// Whether a frame, or a message of several, has begun and not ended.
+    /// Whether a frame or a fragmented message is incomplete.
     pub(super) fn is_unfinished(&self) -> bool {
         self.head_bytes > 0 || self.payload_left > 0 || self.fragments > 0
     }
 
-    /// When what is unfinished was begun.
+    /// When the incomplete frame or message began, if there is one.
     pub(super) fn begun(&self) -> Option<Instant> {
         self.begun
     }
 
-    /// Gives what is unfinished its whole time anew: it was not read meanwhile.
+    /// Restarts the clock of an incomplete message, after a pause in reading.
     pub(super) fn begin_anew(&mut self) {
         self.begun = self.begun.map(|_| Instant::now());
     }
 
-    /// Whether a message has come in more fragments than it may.
+    /// Whether a message has exceeded `fragments_max`.
     pub(super) fn has_too_many_fragments(&self) -> bool {
         self.too_many
     }
 
-    /// How long the head is, as far as it can be told.
+    /// The length of the head, as far as its bytes show.
     fn head_size(&self) -> usize {
         let [_, second, ..] = self.head;
         if self.head_bytes < 2 {
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_of_every_length_end_where_they_end_however_they_are_cut() {
+    fn frame_boundaries_are_found_in_every_split() {
         let whole: Vec<u8> =
             [0, 1, 125, 126, 300, 65_535, 65_536].into_iter().flat_map(|length| frame(0x81, length)).collect();
         for piece in [1, 7, 1_024, whole.len()] {

@@ -1,4 +1,4 @@
-//! A socket as tungstenite sees it. Knows nothing of what is said on it.
+//! The byte stream under tungstenite: reads from the socket, writes to the outbox.
 
 use std::io;
 use std::pin::Pin;
@@ -14,19 +14,19 @@ use tokio::net::tcp::OwnedReadHalf;
 use super::position::Position;
 use crate::chat::Outbox;
 
-/// How many bytes of one client are read before others have their turn. tungstenite reads until a message is whole, and one
-/// of empty fragments never is.
+/// How many bytes of one client are read in a turn. tungstenite reads until a message is complete, and a message of
+/// empty fragments never is.
 const BYTES_AT_ONCE: usize = 65_536;
 
-/// The socket as tungstenite reads from it, and the outbox as it writes to it.
+/// What tungstenite reads from and writes to.
 pub(super) struct Stream {
     half: OwnedReadHalf,
     outbox: Arc<Outbox>,
-    /// Where the client's frames stand, as far as they were read.
+    /// The position in the client's frames.
     pub(super) position: Position,
-    /// How many bytes were read.
+    /// The number of bytes read so far.
     pub(super) received: u64,
-    /// What may still be read in this turn.
+    /// The bytes that may still be read in this turn.
     budget: usize,
 }
 
@@ -35,22 +35,22 @@ impl Stream {
         Self { half, outbox, position, received: 0, budget: BYTES_AT_ONCE }
     }
 
-    /// The socket itself.
+    /// The socket.
     pub(super) fn tcp(&self) -> &TcpStream {
         self.half.as_ref()
     }
 
-    /// Whether the system has received something that was not read. tokio may not have heard of it yet.
+    /// Whether the kernel has unread data. tokio's readiness may lag behind.
     pub(super) fn has_unread(&self) -> bool {
         ioctl_fionread(self.tcp()).is_ok_and(|bytes| bytes > 0)
     }
 
-    /// Begins a turn.
+    /// Starts a turn.
     pub(super) fn begin_turn(&mut self) {
         self.budget = BYTES_AT_ONCE;
     }
 
-    /// Whether the turn is over, whatever there is to read.
+    /// Whether this turn has used up its budget.
     pub(super) fn is_spent(&self) -> bool {
         self.budget == 0
     }
@@ -61,7 +61,7 @@ impl io::Read for Stream {
         if self.position.has_too_many_fragments() || self.budget == 0 {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        // The session's task is woken by what it waits for itself, once there is nothing more to read.
+        // The session registers its own waker once there is nothing more to read.
         let (mut buffer, mut context) = (ReadBuf::new(buffer), Context::from_waker(Waker::noop()));
         let Poll::Ready(outcome) = Pin::new(&mut self.half).poll_read(&mut context, &mut buffer) else {
             return Err(io::ErrorKind::WouldBlock.into());

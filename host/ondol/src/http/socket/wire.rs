@@ -1,4 +1,4 @@
-//! A socket as an outbox writes to it. Knows nothing of who reads from it.
+//! The socket as an outbox writes to it.
 
 use std::io;
 use std::sync::{Arc, OnceLock};
@@ -9,7 +9,7 @@ use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::chat::{FrameSink, Outbox};
 
-/// The socket, once it is there.
+/// The socket, once the upgrade is complete.
 #[derive(Default)]
 pub(super) struct SocketWire {
     pub(super) tcp: OnceLock<OwnedWriteHalf>,
@@ -24,8 +24,8 @@ impl SocketWire {
 }
 
 impl FrameSink for SocketWire {
-    /// Writes without asking tokio whether the socket is writable, which would cost as much as all else here. A full
-    /// socket goes through tokio, which then says when there is room again.
+    /// Writes without consulting tokio's readiness, which would double the cost of a write. Only a full socket goes
+    /// through tokio, which then reports when it drains.
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         let Some(tcp) = self.tcp.get() else { return Err(io::ErrorKind::WouldBlock.into()) };
         match send(tcp.as_ref(), bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {

@@ -1,0 +1,95 @@
+//! The arguments that become the body of a request: handlers with their components, cases and settings; the reason.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use serde_json::{Map, Value};
+
+use crate::cli::shared::{Misuse, read, read_cases};
+use crate::http::client::AdminRequest;
+
+/// The handlers to deploy.
+#[derive(Debug, Args)]
+pub(super) struct Parts {
+    /// Component for a handler; repeatable
+    #[arg(value_name = "HANDLER=FILE")]
+    components: Vec<String>,
+    /// Test cases that the component must pass; repeatable
+    #[arg(long, value_name = "HANDLER=FILE")]
+    cases: Vec<String>,
+    /// Replace all settings of a handler; repeatable, one key each
+    #[arg(long = "setting", value_name = "HANDLER.KEY=VALUE")]
+    settings: Vec<String>,
+    /// Remove all settings of a handler
+    #[arg(long = "no-settings", value_name = "HANDLER")]
+    no_settings: Vec<String>,
+}
+
+/// What the history records about a change.
+#[derive(Debug, Args)]
+pub(super) struct Reason {
+    /// Record a reason in the history
+    #[arg(long, default_value = "", hide_default_value = true)]
+    reason: String,
+    /// Record a name in the history
+    #[arg(long, value_name = "NAME")]
+    actor: Option<String>,
+    /// Deploy blocked versions too, without probation
+    #[arg(long)]
+    force: bool,
+}
+
+impl Reason {
+    pub(super) fn request(&self, target: &str, mut body: Map<String, Value>) -> AdminRequest {
+        body.insert("reason".to_owned(), self.reason.clone().into());
+        body.insert("force".to_owned(), self.force.into());
+        let (target, actor) = (target.to_owned(), self.actor.clone());
+        AdminRequest { method: "POST", target, body: Some(Value::Object(body)), actor }
+    }
+}
+
+impl Parts {
+    /// The body of a deploy: each handler with its component, cases and settings.
+    pub(super) fn body(&self) -> anyhow::Result<Map<String, Value>> {
+        let mut parts: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
+        let mut put = |handler: &str, key: &str, value: Value| {
+            parts.entry(handler.to_owned()).or_default().insert(key.to_owned(), value);
+        };
+        for argument in &self.components {
+            let (handler, file) = split(argument, "HANDLER=FILE")?;
+            put(handler, "component", data_encoding::BASE64.encode(&read(file.as_ref(), None)?).into());
+        }
+        for argument in &self.cases {
+            let (handler, file) = split(argument, "--cases HANDLER=FILE")?;
+            put(handler, "cases", read_cases(file.as_ref(), None)?.into());
+        }
+        let mut settings: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
+        for handler in &self.no_settings {
+            settings.entry(handler).or_default();
+        }
+        for argument in &self.settings {
+            const FORM: &str = "--setting HANDLER.KEY=VALUE";
+            let (name, value) = split(argument, FORM)?;
+            let (handler, key) = name.split_once('.').ok_or_else(|| misuse(argument, FORM))?;
+            settings.entry(handler).or_default().insert(key.to_owned(), value.into());
+        }
+        for (handler, settings) in settings {
+            put(handler, "settings", Value::Object(settings));
+        }
+        if parts.is_empty() {
+            return Err(Misuse("nothing to deploy: give HANDLER=FILE, --cases or --setting".to_owned()).into());
+        }
+        for handler in parts.keys() {
+            handler.parse::<ondol_host_handlers::HandlerKind>().map_err(Misuse)?;
+        }
+        Ok(parts.into_iter().map(|(handler, part)| (handler, Value::Object(part))).collect())
+    }
+}
+
+fn split<'a>(argument: &'a str, form: &str) -> Result<(&'a str, &'a str), Misuse> {
+    argument.split_once('=').ok_or_else(|| misuse(argument, form))
+}
+
+fn misuse(argument: &str, form: &str) -> Misuse {
+    Misuse(format!("expected {form}, got `{argument}`"))
+}

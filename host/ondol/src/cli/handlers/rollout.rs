@@ -1,0 +1,72 @@
+//! `ondol handlers canary` and `ondol handlers shadow`.
+
+use clap::Subcommand;
+use serde_json::Value;
+
+use super::request::{Parts, Reason};
+use super::{show, show_rollouts};
+use crate::http::client::AdminRequest;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum CanaryCommand {
+    /// Show the canary's calls and faults
+    Status,
+    /// Make the canary active in all rooms
+    Promote,
+    /// End the canary; its rooms return to the active release
+    Drop,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ShadowCommand {
+    /// Start a shadow
+    Start {
+        #[command(flatten)]
+        parts: Parts,
+        #[command(flatten)]
+        reason: Reason,
+    },
+    /// Show how the shadow's answers differ and what they cost
+    Status,
+    /// End the shadow
+    Stop,
+}
+
+impl CanaryCommand {
+    pub(super) fn request(&self) -> AdminRequest {
+        match self {
+            Self::Status => bare("GET", "/v1/canary"),
+            Self::Promote => bare("POST", "/v1/canary/promote"),
+            Self::Drop => bare("DELETE", "/v1/canary"),
+        }
+    }
+
+    pub(super) fn show(&self, answer: &Value) {
+        match self {
+            Self::Status => show_rollouts::canary(answer),
+            Self::Promote => show::changed(answer),
+            Self::Drop => println!("canary ended: the active release answers in all rooms"),
+        }
+    }
+}
+
+impl ShadowCommand {
+    pub(super) fn request(&self) -> anyhow::Result<AdminRequest> {
+        Ok(match self {
+            Self::Start { parts, reason } => reason.request("/v1/shadow", parts.body()?),
+            Self::Status => bare("GET", "/v1/shadow"),
+            Self::Stop => bare("DELETE", "/v1/shadow"),
+        })
+    }
+
+    pub(super) fn show(&self, answer: &Value) {
+        if matches!(self, Self::Stop) {
+            println!("shadow ended");
+        }
+        show_rollouts::shadow(answer);
+    }
+}
+
+fn bare(method: &'static str, target: &str) -> AdminRequest {
+    AdminRequest { method, target: target.to_owned(), ..AdminRequest::default() }
+}

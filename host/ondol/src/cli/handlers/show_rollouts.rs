@@ -1,0 +1,63 @@
+//! Prints probation, canary, shadow and blocked versions.
+
+use serde_json::Value;
+
+use super::fields::{number, object, pairs, short, text};
+
+/// Everything that a status says about rollouts.
+pub(super) fn all(status: &Value) {
+    if let Some(row) = object(status, "probation") {
+        probation(row);
+    }
+    if let Some(row) = object(status, "canary") {
+        canary(row);
+    }
+    if let Some(row) = object(status, "shadow") {
+        shadow(row);
+    }
+    for (version, evidence) in pairs(status.get("bad")) {
+        let evidence = evidence.as_str().unwrap_or_default().replace('\n', "\n    ");
+        println!("blocked version {}, deployable only with --force\n    {evidence}", short(version));
+    }
+}
+
+fn probation(row: &Value) {
+    let seconds = number(row, "left_ms").div_ceil(1_000);
+    let (calls, faults, baseline) = (number(row, "calls"), number(row, "faults"), number(row, "back_to"));
+    println!("probation for {seconds} s more, baseline release {baseline}: {calls} calls, {faults} faults");
+    versions(row);
+}
+
+pub(super) fn canary(row: &Value) {
+    let (percent, since, who) = (number(row, "percent"), text(row, "since"), text(row, "who"));
+    println!("canary in {percent} % of rooms since {since}, by {who}");
+    if !text(row, "why").is_empty() {
+        println!("    reason: {}", text(row, "why"));
+    }
+    versions(row);
+    if let Some(row) = object(row, "probation") {
+        println!("    {} calls, {} faults", number(row, "calls"), number(row, "faults"));
+    }
+}
+
+pub(super) fn shadow(row: &Value) {
+    println!("shadow since {}", text(row, "since"));
+    versions(row);
+    let (calls, dropped) = (number(row, "calls"), number(row, "dropped"));
+    let (differences, faults) = (number(row, "differences"), number(row, "faults"));
+    println!("    {calls} calls: {differences} answered differently, {faults} faults; {dropped} calls not copied");
+    for side in ["active", "shadow"] {
+        let cost = |key: &str| row.get(side).and_then(|costs| costs.get(key)).and_then(Value::as_f64).unwrap_or(0.0);
+        println!("    {side}: mean {} µs, p99 {} µs", cost("mean_us"), cost("p99_us"));
+    }
+    for difference in row.get("first_differences").and_then(Value::as_array).into_iter().flatten() {
+        println!("    {} {}", text(difference, "function"), text(difference, "input"));
+        println!("      - {}\n      + {}", text(difference, "active"), text(difference, "shadow"));
+    }
+}
+
+fn versions(row: &Value) {
+    for (handler, version) in pairs(row.get("versions")) {
+        println!("    {handler} {}", short(version.as_str().unwrap_or_default()));
+    }
+}

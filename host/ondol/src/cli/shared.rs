@@ -1,0 +1,83 @@
+//! What several commands need: usage errors, input files, settings and output.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use clap::ValueEnum;
+
+use crate::config::{Limits, Settings};
+use ondol_host_handlers::{SettingsMap, read_file};
+
+/// The format of a command's output. `Json` prints one JSON value.
+// Doc comments on the variants would turn the compact `--help` into clap's long form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Output {
+    Text,
+    Json,
+}
+
+/// A usage error, found before the command did anything.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Misuse(pub(super) String);
+
+/// Reads a component file. `limits` is None for a server whose limits are unknown; the maximum of the limit applies
+/// then.
+pub(super) fn read(path: &Path, limits: Option<&Limits>) -> anyhow::Result<Vec<u8>> {
+    read_within(path, "handler_file_bytes_max", limits.map(|limits| limits.handler_file_bytes_max))
+}
+
+/// Reads a table of test cases.
+pub(super) fn read_cases(path: &Path, limits: Option<&Limits>) -> anyhow::Result<String> {
+    let bytes = read_within(path, "handler_cases_bytes_max", limits.map(|limits| limits.handler_cases_bytes_max))?;
+    let text = String::from_utf8(bytes);
+    text.map_err(|_| Misuse(format!("{}: not UTF-8", path.display())).into())
+}
+
+fn read_within(path: &Path, limit: &'static str, bytes_max: Option<usize>) -> anyhow::Result<Vec<u8>> {
+    let bytes_max = bytes_max.unwrap_or_else(|| Limits::largest(limit));
+    read_file(path, limit, bytes_max).map_err(|error| Misuse(format!("{}: {error}", path.display())).into())
+}
+
+/// Prints one JSON value on standard output.
+pub(super) fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    println!("{}", serde_json::to_string_pretty(value).context("writing JSON")?);
+    Ok(())
+}
+
+/// A size of linear memory, which comes in pages of 64 KiB, for people.
+pub(super) fn kibibytes(bytes: usize) -> String {
+    format!("{} KiB", bytes.div_ceil(1_024))
+}
+
+/// Parses `KEY=VALUE`, or `HANDLER.KEY=VALUE` as `ondol serve` takes it, so that a setting can be copied from there.
+pub(super) fn settings(given: &[String]) -> Result<SettingsMap, Misuse> {
+    let read = |setting: &String| {
+        let (key, value) =
+            setting.split_once('=').ok_or_else(|| Misuse(format!("--setting expects KEY=VALUE, got `{setting}`")))?;
+        let key = match key.split_once('.') {
+            Some((handler, key)) if Settings::HANDLERS.contains(&handler) => key,
+            _ => key,
+        };
+        Ok((key.to_owned(), value.to_owned()))
+    };
+    given.iter().map(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn memory_is_shown_in_kibibytes() {
+        assert_eq!(kibibytes(1_114_112), "1088 KiB");
+    }
+
+    #[test]
+    fn a_setting_is_read_with_and_without_its_handler() {
+        let map = settings(&["a=1=2".to_owned(), "messages.b=3".to_owned(), "c.d=4".to_owned()]).unwrap();
+        assert_eq!((map["a"].as_str(), map["b"].as_str(), map["c.d"].as_str()), ("1=2", "3", "4"));
+        assert!(settings(&["a".to_owned()]).is_err());
+    }
+}

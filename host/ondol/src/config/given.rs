@@ -1,0 +1,81 @@
+//! A value as it was given, before the setting's type is known.
+
+use std::fmt;
+
+use toml::de::DeValue;
+
+/// A value as it was given.
+pub(super) enum Given {
+    /// From the environment or a flag: text for a value of any type.
+    Word(String),
+    /// From a file: a string.
+    Text(String),
+    /// From a file: a whole number.
+    Number(i64),
+    /// From a file: `true` or `false`.
+    Truth(bool),
+    /// From a file: an array.
+    List(Vec<Self>),
+    /// From a file: any other value as its text, and its type.
+    Other(String, &'static str),
+}
+
+impl Given {
+    pub(super) fn from_toml(value: &DeValue<'_>) -> Self {
+        match value {
+            DeValue::String(text) => Self::Text(text.to_string()),
+            DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+                .map_or_else(|_| Self::Other(number.as_str().to_owned(), "a number"), Self::Number),
+            DeValue::Float(number) => Self::Other(number.as_str().to_owned(), "a number"),
+            DeValue::Boolean(truth) => Self::Truth(*truth),
+            DeValue::Array(list) => Self::List(list.iter().map(|value| Self::from_toml(value.get_ref())).collect()),
+            DeValue::Datetime(time) => Self::Other(time.to_string(), "a time"),
+            DeValue::Table(_) => Self::Other("{ … }".to_owned(), "a table"),
+        }
+    }
+
+    pub(super) fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::Word(text) | Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    pub(super) fn as_number(&self) -> Option<u64> {
+        match self {
+            Self::Word(text) => text.replace('_', "").parse().ok(),
+            Self::Number(number) => u64::try_from(*number).ok(),
+            _ => None,
+        }
+    }
+
+    /// The value as a handler's setting: numbers and booleans become text.
+    pub(super) fn as_text(&self) -> Option<String> {
+        match self {
+            Self::Word(text) | Self::Text(text) => Some(text.clone()),
+            Self::Number(number) => Some(number.to_string()),
+            Self::Truth(truth) => Some(truth.to_string()),
+            Self::Other(text, "a number") => Some(text.clone()),
+            Self::List(_) | Self::Other(..) => None,
+        }
+    }
+}
+
+impl fmt::Display for Given {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Word(text) => write!(f, "`{text}`"),
+            Self::Text(text) => write!(f, "the string {text:?}"),
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Truth(truth) => write!(f, "{truth}"),
+            Self::List(list) => {
+                write!(f, "the array [")?;
+                for (index, value) in list.iter().enumerate() {
+                    write!(f, "{}{value}", if index == 0 { "" } else { ", " })?;
+                }
+                write!(f, "]")
+            }
+            Self::Other(text, kind) => write!(f, "{text} ({kind})"),
+        }
+    }
+}
