@@ -1,5 +1,4 @@
-//! A member of a room, as the stories see one: it says things, and expects to hear things. Knows the frames of the API;
-//! speaks through a WebSocket library.
+//! A member of a room: sends messages and expects events. Knows the frames of the API; uses a WebSocket library.
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use futures_util::{SinkExt, StreamExt};
@@ -15,12 +14,12 @@ use crate::{deadline::within, http::Answer, user::User};
 /// One connection of a user to a room.
 #[derive(Debug)]
 pub struct Client {
-    /// What failures call it.
+    /// Its name in failures.
     pub name: String,
     socket: WebSocketStream<TcpStream>,
 }
 
-/// What a client heard.
+/// What a client received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Heard {
     /// A text frame.
@@ -29,7 +28,7 @@ pub enum Heard {
     Binary(Vec<u8>),
     /// A ping.
     Ping,
-    /// A pong with what it carried.
+    /// A pong with its content.
     Pong(Vec<u8>),
     /// A close with code and reason. 1005 when the server gave none.
     Close(u16, String),
@@ -37,19 +36,19 @@ pub enum Heard {
     Gone,
 }
 
-/// A client that was let in, or the answer that kept it out.
+/// A client that was accepted, or the answer that refused it.
 pub enum Knock {
-    /// Let in.
+    /// Accepted.
     In(Box<Client>),
-    /// Kept out.
+    /// Refused.
     Out(Answer),
 }
 
 impl Client {
-    /// Opens `target` at `address` with more headers.
+    /// Opens `target` at `address` with additional headers.
     ///
     /// # Errors
-    /// When nobody answers in time.
+    /// When there is no answer in time.
     pub async fn knock(address: &str, target: &str, name: &str, headers: &[(&str, &str)]) -> Result<Knock> {
         let mut request = format!("ws://{address}{target}").into_client_request()?;
         for (key, value) in headers {
@@ -72,10 +71,10 @@ impl Client {
         }
     }
 
-    /// Opens a tab of `user` in `room`. Awaits no event.
+    /// Opens a tab of `user` in `room`. Waits for no event.
     ///
     /// # Errors
-    /// When the server keeps it out.
+    /// When the server refuses.
     pub async fn open(address: &str, room: u64, user: &User) -> Result<Self> {
         let target = format!("/ws/chat/{room}/chat/?{}", user.query());
         match Self::knock(address, &target, &user.nickname, &[]).await? {
@@ -84,7 +83,7 @@ impl Client {
         }
     }
 
-    /// Says something.
+    /// Sends a message.
     ///
     /// # Errors
     /// When the connection is gone.
@@ -121,7 +120,7 @@ impl Client {
         sent.with_context(|| format!("{} cannot send", self.name))
     }
 
-    /// Closes from this side and awaits the server's answer.
+    /// Closes from this side and waits for the server's answer.
     ///
     /// # Errors
     /// When the server does not answer.
@@ -131,12 +130,12 @@ impl Client {
         Ok(())
     }
 
-    /// Whatever comes next.
+    /// The next frame.
     ///
     /// # Errors
     /// When nothing comes in time.
     pub async fn next(&mut self) -> Result<Heard> {
-        let heard = within(format!("anything for {}", self.name), self.socket.next()).await?;
+        let heard = within(format!("a frame for {}", self.name), self.socket.next()).await?;
         Ok(match heard {
             Some(Ok(Message::Text(text))) => Heard::Text(text.to_string()),
             Some(Ok(Message::Binary(bytes))) => Heard::Binary(bytes.to_vec()),
@@ -148,7 +147,7 @@ impl Client {
         })
     }
 
-    /// The next text frame. Pings and pongs pass by.
+    /// The next text frame. Pings and pongs are skipped.
     ///
     /// # Errors
     /// When the connection closes first.
@@ -165,13 +164,14 @@ impl Client {
     /// The next text frame as JSON.
     ///
     /// # Errors
-    /// When it is none.
+    /// When it is not JSON.
     pub async fn next_json(&mut self) -> Result<Value> {
         let text = self.next_text().await?;
-        serde_json::from_str(&text).with_context(|| format!("{} heard what is not JSON: {text}", self.name))
+        serde_json::from_str(&text)
+            .with_context(|| format!("{} received something that is not JSON: {text}", self.name))
     }
 
-    /// The next chat message, of whatever text. Joins and leaves pass by.
+    /// The next chat message, with any text. Joins and leaves are skipped.
     ///
     /// # Errors
     /// When an error event, or nothing, comes.
@@ -186,7 +186,7 @@ impl Client {
         }
     }
 
-    /// Expects the message `text` as the next one, and gives its frame.
+    /// Expects the message `text` next, and returns its frame.
     ///
     /// # Errors
     /// When another message, an error event or nothing comes.
@@ -196,7 +196,7 @@ impl Client {
         Ok(frame)
     }
 
-    /// Expects exactly this frame, to the byte, and nothing before it.
+    /// Expects exactly this frame next.
     ///
     /// # Errors
     /// When another one comes.
@@ -206,7 +206,7 @@ impl Client {
         Ok(())
     }
 
-    /// Expects an event of this type next, and gives it.
+    /// Expects an event of this type next, and returns it.
     ///
     /// # Errors
     /// When another one comes.
@@ -232,7 +232,7 @@ impl Client {
         self.expect_exactly(&format!(r#"{{"type":"chat.user.leave","username":{}}}"#, Value::from(username))).await
     }
 
-    /// Expects an error event with this code next. Joins and leaves pass by. Holds its shape, and gives it.
+    /// Expects an error event with this code next, checks its form, and returns it. Joins and leaves are skipped.
     ///
     /// # Errors
     /// When something else comes.
@@ -251,7 +251,7 @@ impl Client {
         }
     }
 
-    /// Expects a close with this code. What comes before it passes by. Gives the reason.
+    /// Expects a close with this code, and returns the reason. Frames before it are skipped.
     ///
     /// # Errors
     /// When it closes in another way.
@@ -267,7 +267,7 @@ impl Client {
         }
     }
 
-    /// Says `marker`, and expects that nothing of any kind comes before it: so nothing was on its way.
+    /// Sends `marker`, and expects nothing at all before it: so nothing was in flight.
     ///
     /// # Errors
     /// When something comes first.
@@ -278,7 +278,7 @@ impl Client {
         Ok(frame)
     }
 
-    /// The same after one message of somebody else, which it expects first.
+    /// The same after one message of another member, which it expects first.
     ///
     /// # Errors
     /// When something else comes.
@@ -290,25 +290,25 @@ impl Client {
 }
 
 impl Knock {
-    /// The answer that kept the client out.
+    /// The answer that refused the client.
     ///
     /// # Errors
-    /// When it was let in.
+    /// When it was accepted.
     pub fn refused(self) -> Result<Answer> {
         match self {
             Self::Out(answer) => Ok(answer),
-            Self::In(client) => Err(anyhow!("{} was let in", client.name)),
+            Self::In(client) => Err(anyhow!("{} was accepted", client.name)),
         }
     }
 
-    /// The client that was let in.
+    /// The accepted client.
     ///
     /// # Errors
-    /// When it was kept out.
+    /// When it was refused.
     pub fn opened(self) -> Result<Client> {
         match self {
             Self::In(client) => Ok(*client),
-            Self::Out(answer) => Err(anyhow!("kept out: {answer}")),
+            Self::Out(answer) => Err(anyhow!("refused: {answer}")),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The binary, run to its end: for the commands that are not `serve`.
+//! The binary, run to its end: for all commands but `serve`.
 
 use std::{
     env,
@@ -10,18 +10,18 @@ use anyhow::{Context, Result, ensure};
 
 use crate::handlers::{target, workspace};
 
-/// What a command left behind.
+/// The outcome of a command.
 #[derive(Debug)]
 pub struct Output {
     /// Its exit status.
     pub status: i32,
-    /// What it printed.
+    /// Its standard output.
     pub stdout: String,
-    /// What it complained of.
+    /// Its standard error.
     pub stderr: String,
 }
 
-/// Where the binary is: `$ONDOL_BIN`, or what `make build` leaves.
+/// The path of the binary: `$ONDOL_BIN`, or the result of `make build`.
 #[must_use]
 pub fn binary() -> PathBuf {
     env::var_os("ONDOL_BIN").map_or_else(|| target().join("release/ondol"), PathBuf::from)
@@ -52,17 +52,17 @@ pub fn ondol_with<W: AsRef<std::ffi::OsStr>>(words: &[W], environment: &[(&str, 
 }
 
 impl Output {
-    /// Holds the exit status, and gives all that was written.
+    /// Checks the exit status, and returns everything that was written.
     ///
     /// # Errors
-    /// When the status is another.
+    /// When the status is different.
     pub fn expect(&self, status: i32) -> Result<String> {
         let all = format!("{}{}", self.stdout, self.stderr);
         ensure!(self.status == status, "expected the exit status {status}, got {}:\n{all}", self.status);
         Ok(all)
     }
 
-    /// Holds the exit status, and that every one of `parts` was written.
+    /// Checks the exit status, and that every one of `parts` was written.
     ///
     /// # Errors
     /// When one is missing.

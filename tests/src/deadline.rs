@@ -1,25 +1,25 @@
-//! Waiting for a condition, and never for a time. Knows nothing of what it waits for.
+//! Waiting for conditions, and never for a time. Knows nothing of the conditions.
 
 use std::{fmt::Display, future::Future, time::Duration};
 
 use anyhow::{Result, anyhow};
 
-/// How long anything that a story awaits may take. Long, because a machine may be busy; only a story that fails waits for
-/// all of it. A limit that must not be what ends a wait is [`NEVER_MS`].
+/// The maximum of a wait. Long, because a machine may be busy; only a story that fails waits for so long. A time limit
+/// of the server that must not end a wait is set to [`NEVER_MS`].
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
-/// For a time limit of the server that a story must not reach: far longer than [`DEADLINE`].
+/// A time limit that no story reaches: far longer than [`DEADLINE`].
 pub const NEVER_MS: u64 = 3_600_000;
 
-/// Awaits `work`, and says what was awaited when it does not come in time.
+/// Waits for `work`. The error says `what` the wait was for.
 ///
 /// # Errors
 /// When [`DEADLINE`] passes first.
 pub async fn within<T>(what: impl Display, work: impl Future<Output = T>) -> Result<T> {
-    tokio::time::timeout(DEADLINE, work).await.map_err(|_| anyhow!("waited {DEADLINE:?} in vain for {what}"))
+    tokio::time::timeout(DEADLINE, work).await.map_err(|_| anyhow!("waited {DEADLINE:?} for {what}"))
 }
 
-/// Asks again and again until `ready` gives something. For conditions that nobody announces, such as a process's end.
+/// Calls `ready` until it returns something. For conditions without an event, such as the end of a process.
 ///
 /// # Errors
 /// When [`DEADLINE`] passes first.

@@ -1,12 +1,12 @@
 //! A disk that can fail and lose its power, for the server under test: SQLite's default VFS with a layer over it that
 //! keeps what is durable apart from what the page cache shows. Knows files and SQLite's calls, nothing of Ondol.
 //!
-//! In reading order: the [`plan`] says what goes wrong and when, a [`medium`] is one file with what a power cut would leave
-//! of it, and [`vfs`] puts both under SQLite.
+//! In reading order: the [`plan`] says what fails and when, a [`medium`] is one file with the content that a power cut
+//! would leave, and [`vfs`] puts both under SQLite.
 //!
-//! What is written goes to the real file at once, so every reader sees it, and it becomes durable with the next sync. At a
-//! power cut each file keeps what was synced and, of what was not, what chance leaves: nothing, all, a part from the start,
-//! any part in any order, or single sectors. The process ends in the same moment, with its sockets.
+//! A write goes to the real file at once, so every reader sees it, and becomes durable with the next sync. At a power
+//! cut each file keeps its synced content and a random selection of the unsynced writes: none, all, the first ones, any
+//! of them in any order, or single sectors. The process ends in the same moment, with its sockets.
 
 mod chance;
 mod device;

@@ -1,5 +1,5 @@
-//! Where the built components are, and putting one into a watched directory as an operator would. Knows nothing of what is
-//! in them.
+//! The built components, and how to put one into a watched directory as an operator would. Knows nothing of their
+//! content.
 
 use std::{
     fs,
@@ -23,7 +23,7 @@ pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// A handler as it is shipped: `rooms`, `messages` or `events`.
+/// A shipped handler: `rooms`, `messages` or `events`.
 #[must_use]
 pub fn standard(handler: &str) -> PathBuf {
     target().join("handlers").join(format!("{handler}.wasm"))
@@ -44,7 +44,7 @@ pub fn read(file: &Path) -> Result<Vec<u8>> {
         .with_context(|| format!("{} is not built: `make test` builds all that the stories need", file.display()))
 }
 
-/// Puts `bytes` in place of `directory/handler.wasm` with a rename, so that nobody sees half of it.
+/// Puts `bytes` in place of `directory/handler.wasm` with a rename, so that no reader sees half of it.
 ///
 /// # Errors
 /// When the file system refuses.

@@ -1,5 +1,5 @@
-//! A small HTTP/1.1 client that shows an answer as it came: status, every header, the bytes of the body. Knows nothing of
-//! chat. One connection for each request.
+//! A small HTTP/1.1 client that shows an answer unchanged: the status, every header, the bytes of the body. One
+//! connection for each request. Knows nothing of chat.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{raw::RawSocket, user::User};
 
-/// A request that is being put together.
+/// A request under construction.
 #[derive(Debug)]
 pub struct Request {
     address: String,
@@ -31,7 +31,7 @@ impl Request {
         }
     }
 
-    /// Adds a header, also one that is there already.
+    /// Adds a header, even one that exists already.
     #[must_use]
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.headers.push((name.into(), value.as_ref().to_vec()));
@@ -47,13 +47,13 @@ impl Request {
         self
     }
 
-    /// The body, as JSON text that need not be JSON.
+    /// Sets the body with the content type of JSON. It may be anything.
     #[must_use]
     pub fn json(self, body: impl Into<Vec<u8>>) -> Self {
         self.body("application/json", body)
     }
 
-    /// The body, of any type.
+    /// Sets the body and its content type.
     #[must_use]
     pub fn body(mut self, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
@@ -82,25 +82,25 @@ impl Request {
     /// When there is no whole answer in time.
     pub async fn send(self) -> Result<Answer> {
         let mut socket = RawSocket::connect(&self.address).await?;
-        // A server may answer and close before it has read all: what matters is the answer.
+        // A server may answer and close before it has read everything: the answer is what counts.
         let _ = socket.send(self.bytes()).await;
         socket.read_answer(&self.method).await.with_context(|| format!("{} {}", self.method, self.target))
     }
 }
 
-/// An answer as it came.
+/// An answer, unchanged.
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// The status code.
     pub status: u16,
-    /// The headers in their order, names as they were written.
+    /// The headers in their order, with names in their original case.
     pub headers: Vec<(String, String)>,
     /// The body without its transfer encoding.
     pub body: Vec<u8>,
 }
 
 impl Answer {
-    /// The value of a header, in whatever case its name is.
+    /// The value of a header, by its name in any case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
@@ -112,16 +112,16 @@ impl Answer {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The body as JSON. Null when it is none.
+    /// The body as JSON. Null when it is not JSON.
     #[must_use]
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or(Value::Null)
     }
 
-    /// Holds the status, and gives the body as JSON.
+    /// Checks the status, and returns the body as JSON.
     ///
     /// # Errors
-    /// When the status is another, or the answer is not JSON by its type.
+    /// When the status or the content type is different.
     pub fn expect(&self, status: u16) -> Result<Value> {
         ensure!(self.status == status, "expected {status}, got {self}");
         let kind = self.header("content-type").unwrap_or_default();
@@ -129,14 +129,14 @@ impl Answer {
         serde_json::from_slice(&self.body).with_context(|| format!("the body is not JSON: {self}"))
     }
 
-    /// Holds that this is the error `{"detail": "…", "code": code}`, and gives the detail.
+    /// Checks that this is the error `{"detail": "…", "code": code}`, and returns the detail.
     ///
     /// # Errors
     /// When it is something else.
     pub fn expect_detail(&self, status: u16, code: &str) -> Result<String> {
         let body = self.expect(status)?;
         let keys: Vec<_> = body.as_object().map(|body| body.keys().cloned().collect()).unwrap_or_default();
-        // A handler's fault comes with the request's name as well.
+        // A fault carries the id of the request as well.
         let length = if code == "handler_fault" { 3 } else { 2 };
         ensure!(keys.len() == length && body["code"] == code, "expected a detail with the code {code:?}, got {self}");
         match body["detail"].as_str() {
@@ -145,7 +145,7 @@ impl Answer {
         }
     }
 
-    /// Holds that this is the error `{field: ["…"], "code": "…"}` with status 400, and gives the code.
+    /// Checks that this is the error `{field: ["…"], "code": "…"}` with status 400, and returns the code.
     ///
     /// # Errors
     /// When it is something else.
@@ -172,7 +172,7 @@ impl std::fmt::Display for Answer {
     }
 }
 
-/// A path whose characters beyond ASCII are percent-encoded, and all others left alone.
+/// A path with its characters beyond ASCII percent-encoded, and all others unchanged.
 #[must_use]
 pub fn ascii(path: &str) -> String {
     path.chars().map(|c| if c.is_ascii() { c.to_string() } else { crate::user::percent(&c.to_string()) }).collect()

@@ -1,5 +1,5 @@
-//! What the clients of a server were told, over as many lives as it has, to be held against its database. Knows nothing of
-//! how a life ends.
+//! Everything that a server has told its clients, over all its lives, to be compared with its database. Knows nothing
+//! of how a life ends.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 use rusqlite::Connection;
 use serde_json::Value;
 
-/// What was told.
+/// The record of all answers.
 #[derive(Debug, Default)]
 pub struct Ledger {
     messages: BTreeMap<(u64, u64), Told>,
@@ -26,67 +26,70 @@ struct Told {
     client_id: Option<String>,
 }
 
-/// Where a database differs from what was told.
+/// A difference between a database and the record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Difference {
-    /// A message, a room or a release that was told of is not there.
+    /// A reported message, room or release is missing.
     Lost(String),
-    /// What must not be, whatever was lost.
+    /// Something that must never happen, even when messages are lost.
     Wrong(String),
 }
 
 impl Ledger {
-    /// How many messages somebody heard.
+    /// The number of received messages.
     #[must_use]
     pub fn heard(&self) -> usize {
         self.messages.len()
     }
 
-    /// How much was told in all: of messages, rooms, releases and refusals.
+    /// The number of all answers: messages, rooms, releases and refusals.
     #[must_use]
     pub fn told(&self) -> usize {
         self.messages.len() + self.rooms.len() + self.releases.len() + self.refusals()
     }
 
-    /// How many messages were reported as not stored.
+    /// The number of messages that were reported as not stored.
     #[must_use]
     pub fn refusals(&self) -> usize {
         self.not_stored.len()
     }
 
-    /// Notes a message as an event or an answer has it.
+    /// Records a message from an event or an answer.
     ///
     /// # Errors
-    /// When somebody was told something else of the same place.
+    /// When another message was reported under the same number.
     pub fn message(&mut self, event: &Value) -> Result<()> {
         let number = |key: &str| event[key].as_u64().unwrap_or_default();
         let told = Told {
             id: number("id"),
-            // One of the handlers that are deployed shouts what was said quietly.
+            // One of the deployed handlers shouts.
             text: event["message"].as_str().unwrap_or_default().to_lowercase(),
             client_id: event["client_id"].as_str().map(ToOwned::to_owned),
         };
         let before = self.messages.insert((number("room"), number("seq")), told.clone());
-        ensure!(before.as_ref().is_none_or(|before| *before == told), "{before:?} was told before {told:?}");
+        ensure!(
+            before.as_ref().is_none_or(|before| *before == told),
+            "{before:?} and {told:?} were reported under the same number"
+        );
         Ok(())
     }
 
-    /// Notes that a message of this text was reported as not stored.
+    /// Records that a message of this text was reported as not stored.
     pub fn not_stored(&mut self, text: &str) {
         self.not_stored.insert(text.to_owned());
     }
 
-    /// Notes a room that was created.
+    /// Records a created room.
     pub fn room(&mut self, id: u64) {
         self.rooms.insert(id);
     }
 
-    /// Notes a release that was deployed.
+    /// Records a deployed release.
     pub fn release(&mut self, number: u64) {
         self.releases.insert(number);
     }
 
-    /// Holds a database against it.
+    /// Compares a database with the record.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -118,11 +121,11 @@ impl Ledger {
         for ((room, seq), message) in stored {
             let expected = if *room == last.0 { last.1 + 1 } else { 1 };
             if *seq != expected {
-                wrong(format!("room {room} has seq {seq} in the place of {expected}"));
+                wrong(format!("room {room} has seq {seq} instead of {expected}"));
             }
             last = (*room, *seq);
             if !texts.insert(&message.text) {
-                wrong(format!("{:.40} stands there twice", message.text));
+                wrong(format!("{:.40} is stored twice", message.text));
             }
             if self.not_stored.contains(&message.text) {
                 wrong(format!("{:.40} is stored and was reported as not stored", message.text));

@@ -1,8 +1,8 @@
-//! The harness that the stories are told with: it starts the real binary on port 0 in a directory of its own, and speaks
-//! HTTP and WebSocket to it. It knows the wire, the command line and the log, and nothing of the host's insides.
+//! The harness of the stories: it starts the real binary on port 0 in a directory of its own, and speaks HTTP and
+//! WebSocket to it. It knows the wire, the command line and the log, and nothing of the host's internals.
 //!
 //! In reading order: [`TestServer`] and its [`Setup`], the [`Client`] of the stories, the [`http`] client that shows an
-//! answer as it came, the [`RawSocket`] for what no library would send, and [`handlers`] to deploy.
+//! answer unchanged, the [`RawSocket`] for bytes that no library would send, and [`handlers`] to deploy.
 
 #![allow(clippy::indexing_slicing, reason = "JSON is indexed by key, and a key that is missing is null")]
 
@@ -36,5 +36,5 @@ pub use server::TestServer;
 pub use setup::Setup;
 pub use user::User;
 
-/// What a story ends with: nothing, or the sentence that says what was expected and what came.
+/// The outcome of a story: nothing, or an error that says what was expected and what happened.
 pub type TestResult<T = ()> = anyhow::Result<T>;

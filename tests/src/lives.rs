@@ -1,5 +1,5 @@
-//! A server that ends and begins again on the same data, under load, with a [`Ledger`] over all its lives. Knows nothing of
-//! what ends it.
+//! A server that ends and is restarted on the same data, under load, with a [`Ledger`] over all its lives. Knows
+//! nothing of what ends it.
 
 use std::{cell::RefCell, fmt::Display, rc::Rc};
 
@@ -18,30 +18,30 @@ use crate::{
 /// How the clients of a life talk.
 #[derive(Debug, Clone, Copy)]
 pub struct Load {
-    /// For each room, how many messages each of its speakers says before the first is answered.
+    /// For each room, how many messages each of its speakers has in flight.
     pub windows: &'static [usize],
-    /// How long their messages are.
+    /// The length of their messages.
     pub letters: usize,
-    /// Whether rooms are created meanwhile.
+    /// Whether rooms are created at the same time.
     pub creates_rooms: bool,
-    /// Whether handlers are deployed meanwhile.
+    /// Whether handlers are deployed at the same time.
     pub deploys: bool,
 }
 
-/// The server and what it told.
+/// The server and the record of its answers.
 #[derive(Debug)]
 pub struct Lives {
-    /// The server, as long as it lives.
+    /// The server of the current life.
     pub server: TestServer,
     ledger: Rc<RefCell<Ledger>>,
     rooms: Vec<u64>,
     life: usize,
-    /// What was said at the end of the last life and not answered: the speaker's room and name with it.
+    /// The messages without an answer at the end of the last life, with the room and the name of their speaker.
     unanswered: Vec<(u64, String, Vec<Draft>)>,
 }
 
 impl Lives {
-    /// Starts the server, with a room for each speaker of `load`'s.
+    /// Starts the server, with a room for each window of `load`.
     ///
     /// # Errors
     /// When it does not come up.
@@ -56,22 +56,22 @@ impl Lives {
         Ok(lives)
     }
 
-    /// How many messages were heard.
+    /// The number of received messages.
     #[must_use]
     pub fn heard(&self) -> usize {
         self.ledger.borrow().heard()
     }
 
-    /// How much was told in all.
+    /// The number of all answers.
     #[must_use]
     pub fn told(&self) -> usize {
         self.ledger.borrow().told()
     }
 
-    /// Lets the clients talk until their connections end: `begun` is called when all are there.
+    /// Lets the clients talk until their connections end: `begun` is called once all are connected.
     ///
     /// # Errors
-    /// When the server keeps silent.
+    /// When the server does not answer.
     pub async fn talk(&mut self, load: &Load, begun: impl AsyncFnOnce(&TestServer) -> Result<()>) -> Result<()> {
         self.life += 1;
         let (server, ledger, life) = (&self.server, &*self.ledger, self.life);
@@ -106,10 +106,10 @@ impl Lives {
         Ok(())
     }
 
-    /// The same, and calls `then`, which is to end the server, once so many messages were heard in all lives.
+    /// The same, and calls `then`, which has to end the server, once so many messages were received in all lives.
     ///
     /// # Errors
-    /// When they are not heard in time, or the server keeps silent.
+    /// When they do not come in time, or the server does not answer.
     pub async fn talk_until_heard(
         &mut self,
         load: &Load,
@@ -118,13 +118,13 @@ impl Lives {
     ) -> Result<()> {
         let told = Rc::clone(&self.ledger);
         self.talk(load, async |server| {
-            until("messages to be heard", async || (told.borrow().heard() >= heard).then_some(())).await?;
+            until("so many messages", async || (told.borrow().heard() >= heard).then_some(())).await?;
             then(server).await
         })
         .await
     }
 
-    /// Starts the server again, with an environment variable, and holds the database against what was told.
+    /// Restarts the server with an environment variable, and compares the database with the record.
     ///
     /// # Errors
     /// When the server does not come up again, or the database cannot be read.
@@ -133,7 +133,7 @@ impl Lives {
         self.differences()
     }
 
-    /// Holds the database against what was told.
+    /// Compares the database with the record.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -141,11 +141,11 @@ impl Lives {
         self.ledger.borrow().differences(&self.server.database()?)
     }
 
-    /// Says again what was not answered, and one message more in each room: each must get the number that follows the last
-    /// one stored, and the history must show what the database holds.
+    /// Sends the messages without an answer again, and one more in each room, which must get the number after the last
+    /// stored one. The history must show the content of the database.
     ///
     /// # Errors
-    /// When the server has it otherwise.
+    /// When they differ.
     pub async fn go_on(&mut self) -> Result<()> {
         for (room, name, drafts) in std::mem::take(&mut self.unanswered) {
             let mut client = self.server.open_tab(room, name.as_str()).await?;

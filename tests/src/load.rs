@@ -1,5 +1,5 @@
-//! What the clients of a server do until its end: they talk, create rooms and deploy, and write in a [`Ledger`] what they
-//! were told. Knows nothing of how the end comes.
+//! What the clients of a server do until its end: they talk, create rooms and deploy, and record the answers in a
+//! [`Ledger`]. Knows nothing of how the end comes.
 
 use std::{cell::RefCell, collections::VecDeque};
 
@@ -13,16 +13,16 @@ use crate::{
     server::TestServer,
 };
 
-/// A message to be said, of a text and with a client's id that are its own.
+/// A message to be sent, with a unique text and a unique `client_id`.
 #[derive(Debug, Clone)]
 pub struct Draft {
-    /// The text, which begins with the client's id.
+    /// The text, which begins with the `client_id`.
     pub text: String,
     client_id: String,
 }
 
 impl Draft {
-    /// The `number`th of `name`, with so many letters more.
+    /// The `number`th of `name`, so many letters longer.
     #[must_use]
     pub fn new(name: &str, number: usize, letters: usize) -> Self {
         let client_id = format!("{name}-{number}");
@@ -34,11 +34,11 @@ impl Draft {
     }
 }
 
-/// Says one draft after the other, `window` of them before the first is answered, until there are no more or the
-/// connection ends. Gives those that were not answered.
+/// Sends one draft after the other, with `window` of them in flight, until there are no more or the connection ends.
+/// Returns those without an answer.
 ///
 /// # Errors
-/// When the server keeps silent, or tells one thing and then another.
+/// When the server does not answer, or contradicts itself.
 pub async fn talk(
     client: &mut Client,
     mut drafts: impl Iterator<Item = Draft>,
@@ -71,7 +71,7 @@ pub async fn talk(
 fn note(event: &Value, waiting: &mut VecDeque<Draft>, ledger: &mut Ledger) -> Result<()> {
     let told = event["client_id"].as_str();
     let mine = match event["type"].as_str() {
-        // An error may come without the client's id, and then it is known what it answers where only one waits.
+        // An error may come without a `client_id`: then its message is known only if there is one in flight.
         Some("error") if told.is_none() && waiting.len() == 1 => Some(0),
         _ => waiting.iter().position(|draft| told == Some(&draft.client_id)),
     };
@@ -88,7 +88,7 @@ fn note(event: &Value, waiting: &mut VecDeque<Draft>, ledger: &mut Ledger) -> Re
     }
 }
 
-/// Creates rooms until nobody answers.
+/// Creates rooms until the server is gone.
 pub async fn create_rooms(server: &TestServer, ledger: &RefCell<Ledger>) {
     while let Ok(answer) = server.post("/chat/v1/create-room/", &json!({"name": "one of many"})).await {
         if let (201, Some(id)) = (answer.status, answer.json()["id"].as_u64()) {
@@ -97,7 +97,7 @@ pub async fn create_rooms(server: &TestServer, ledger: &RefCell<Ledger>) {
     }
 }
 
-/// Deploys one of two components and then the other, until nobody answers.
+/// Deploys two components in turn until the server is gone.
 pub async fn deploy(server: &TestServer, ledger: &RefCell<Ledger>) {
     for file in [guest("shouting_events"), standard("events")].iter().cycle() {
         let Ok(answer) = server.upload("events", file).await else { return };

@@ -1,4 +1,4 @@
-//! What a server wrote to its standard error, kept in memory. Knows nothing of what the lines mean.
+//! The standard error of a server, kept in memory. Knows nothing of what the lines mean.
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -50,7 +50,7 @@ impl Log {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).iter().skip(mark).cloned().collect()
     }
 
-    /// Awaits the end of what is read: the process has closed it.
+    /// Waits for the end of the log: the process has closed it.
     ///
     /// # Errors
     /// When it stays open.
@@ -59,7 +59,7 @@ impl Log {
         within("the end of the log", async { while grown.changed().await.is_ok() {} }).await
     }
 
-    /// Awaits a line from `mark` on that holds all of `parts`, and gives it.
+    /// Waits for a line from `mark` on that contains all of `parts`, and returns it.
     ///
     /// # Errors
     /// When there is none in time.
@@ -72,7 +72,7 @@ impl Log {
                 if let Some(line) = line {
                     return Some(line);
                 }
-                // The writer's end: what is not there by now never comes.
+                // The writer is gone: no more lines will come.
                 if grown.changed().await.is_err() {
                     return self.since(mark).into_iter().find(|line| parts.iter().all(|part| line.contains(part)));
                 }
@@ -80,6 +80,6 @@ impl Log {
         };
         within(format!("a log line with {parts:?}"), found)
             .await?
-            .ok_or_else(|| anyhow::anyhow!("the server ended without a log line that holds {parts:?}"))
+            .ok_or_else(|| anyhow::anyhow!("the server ended without a log line that contains {parts:?}"))
     }
 }

@@ -22,7 +22,7 @@ pub(crate) fn spawn(listen: &str, setup: &Setup, home: &Home) -> Result<Child> {
     command(listen, setup, home).spawn().context("the binary does not start")
 }
 
-/// Awaits the startup line of a process.
+/// Waits for the startup line of a process.
 pub(crate) async fn come_up(mut process: Child) -> Result<(Child, String, Log)> {
     let log = Log::follow(process.stderr.take().context("no standard error")?);
     let output = Log::follow(process.stdout.take().context("no standard output")?);
@@ -37,15 +37,15 @@ pub(crate) async fn come_up(mut process: Child) -> Result<(Child, String, Log)> 
     }
 }
 
-/// The command line, under a shell where the system is to set limits first.
+/// The command line, under a shell that sets the limits of the system first.
 fn command(listen: &str, setup: &Setup, home: &Home) -> Command {
-    // The umask that protects least.
+    // The most permissive umask.
     let mut before = "umask 000; ".to_owned();
     if let Some(count) = setup.open_files {
         before.push_str(&format!("ulimit -n {count}; "));
     }
     if setup.stalls_its_log {
-        // The process's own descriptor is the reader, and it never reads.
+        // The reader is a descriptor of the process itself, which never reads.
         before.push_str("mkfifo log; exec 3<>log; ");
     }
     let mut command = Command::new("sh");

@@ -1,5 +1,5 @@
-//! A TCP connection on which a story sends and reads bytes as they are: for what no library would send. Knows how a
-//! request's answer and a WebSocket frame are written, and checks nothing that it was not asked to.
+//! A TCP connection for bytes that no library would send. Knows the form of HTTP answers and WebSocket frames, and
+//! checks only what it is asked to.
 
 use anyhow::{Context, Result, bail, ensure};
 use tokio::{
@@ -11,10 +11,10 @@ use crate::{deadline::within, http::Answer, user::User};
 
 /// The example key of RFC 6455, section 1.3, and its answer.
 pub const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
-/// What a server answers to [`KEY`].
+/// The server's answer to [`KEY`].
 pub const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
-/// A connection and what was read from it too early.
+/// A connection, and the bytes that were read from it and not used yet.
 #[derive(Debug)]
 pub struct RawSocket {
     stream: TcpStream,
@@ -27,7 +27,7 @@ impl RawSocket {
     /// Connects and sends nothing.
     ///
     /// # Errors
-    /// When nobody listens.
+    /// When no server listens.
     pub async fn connect(address: &str) -> Result<Self> {
         let stream = within("a connection", TcpStream::connect(address)).await??;
         stream.set_nodelay(true)?;
@@ -37,7 +37,7 @@ impl RawSocket {
     /// Connects with a receive buffer of `bytes`, for a peer that does not read.
     ///
     /// # Errors
-    /// When nobody listens.
+    /// When no server listens.
     pub async fn connect_narrow(address: &str, bytes: u32) -> Result<Self> {
         let socket = TcpSocket::new_v4()?;
         socket.set_recv_buffer_size(bytes)?;
@@ -54,7 +54,7 @@ impl RawSocket {
         Ok(())
     }
 
-    /// Shuts the sending side, and goes on listening.
+    /// Shuts the sending side, and continues to read.
     ///
     /// # Errors
     /// When the peer is gone.
@@ -62,13 +62,13 @@ impl RawSocket {
         Ok(self.stream.shutdown().await?)
     }
 
-    /// The connection itself, for who sends and reads at once.
+    /// The connection itself, to send and read at the same time.
     #[must_use]
     pub fn into_stream(self) -> TcpStream {
         self.stream
     }
 
-    /// The bytes of a right handshake into `room`.
+    /// The bytes of a valid handshake into `room`.
     #[must_use]
     pub fn handshake(&self, room: u64, user: impl Into<User>) -> String {
         format!(
@@ -79,10 +79,10 @@ impl RawSocket {
         )
     }
 
-    /// Shakes hands, and holds that the answer is the right one.
+    /// Shakes hands, and checks the answer.
     ///
     /// # Errors
-    /// When the server refuses or answers wrongly.
+    /// When the server refuses, or its answer is wrong.
     pub async fn upgrade(&mut self, room: u64, user: impl Into<User>) -> Result<()> {
         self.send(self.handshake(room, user)).await?;
         let answer = self.read_answer("GET").await?;
@@ -102,7 +102,7 @@ impl RawSocket {
     /// Reads one frame. None when the peer has closed the connection or reset it.
     ///
     /// # Errors
-    /// When there is none in time, or it is masked, which a server's never is.
+    /// When there is none in time, or it is masked, as no server may send it.
     pub async fn read_frame(&mut self) -> Result<Option<Frame>> {
         let head = match self.take(2).await {
             Ok(head) => head,
@@ -126,10 +126,10 @@ impl RawSocket {
         }))
     }
 
-    /// Reads frames until a close, and holds its code. Gives its reason.
+    /// Reads frames until a close, checks its code, and returns its reason.
     ///
     /// # Errors
-    /// When the connection ends without one, or the code is another.
+    /// When the connection ends without one, or the code is different.
     pub async fn expect_close(&mut self, code: u16) -> Result<String> {
         while let Some(frame) = self.read_frame().await? {
             if frame.opcode == Frame::CLOSE {
@@ -143,7 +143,7 @@ impl RawSocket {
         bail!("the connection ended without a close frame; expected {code}")
     }
 
-    /// Reads text frames until one holds `part`, and gives it.
+    /// Reads text frames until one contains `part`, and returns it.
     ///
     /// # Errors
     /// When a close or the end comes first.
@@ -158,7 +158,7 @@ impl RawSocket {
         bail!("the connection ended; expected a text with {part:?}")
     }
 
-    /// Awaits the end of the connection, whatever comes before it. Gives what came.
+    /// Waits for the end of the connection, and returns the bytes before it.
     ///
     /// # Errors
     /// When the peer keeps it open.
@@ -169,7 +169,7 @@ impl RawSocket {
         Ok(bytes)
     }
 
-    /// Reads one HTTP answer. `method` tells whether it has a body.
+    /// Reads one HTTP answer. `method` decides whether it has a body.
     ///
     /// # Errors
     /// When there is no whole answer in time.
@@ -221,7 +221,7 @@ impl RawSocket {
         Ok(std::mem::replace(&mut self.buffer, rest))
     }
 
-    /// The bytes up to and with `end`.
+    /// The bytes up to `end`, and `end` itself.
     async fn take_until(&mut self, end: &[u8]) -> Result<Vec<u8>> {
         loop {
             if let Some(at) = self.buffer.windows(end.len()).position(|window| window == end) {
@@ -240,23 +240,23 @@ impl RawSocket {
     }
 }
 
-/// One WebSocket frame, right or wrong (RFC 6455, section 5.2).
+/// One WebSocket frame, valid or not (RFC 6455, section 5.2).
 #[derive(Debug, Clone)]
 pub struct Frame {
     /// Whether it ends its message.
     pub fin: bool,
     /// The three reserved bits.
     pub reserved: u8,
-    /// What it is.
+    /// Its opcode.
     pub opcode: u8,
-    /// Whether it is sent masked, as a client must.
+    /// Whether it is sent masked, as a client has to.
     pub masked: bool,
-    /// What it carries, not masked.
+    /// Its payload, unmasked.
     pub payload: Vec<u8>,
 }
 
 impl Frame {
-    /// The rest of a message that was begun.
+    /// A continuation of a fragmented message.
     pub const CONTINUATION: u8 = 0;
     /// Text.
     pub const TEXT: u8 = 1;
@@ -264,12 +264,12 @@ impl Frame {
     pub const BINARY: u8 = 2;
     /// A closing handshake.
     pub const CLOSE: u8 = 8;
-    /// Are you there?
+    /// A ping.
     pub const PING: u8 = 9;
-    /// I am here.
+    /// A pong.
     pub const PONG: u8 = 10;
 
-    /// A whole and right frame.
+    /// A whole and valid frame.
     #[must_use]
     pub fn new(opcode: u8, payload: impl Into<Vec<u8>>) -> Self {
         Self { fin: true, reserved: 0, opcode, masked: true, payload: payload.into() }

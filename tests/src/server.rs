@@ -1,6 +1,6 @@
-//! A server that runs: the real binary, in directories of its own, on a port of its own. Knows its startup line, its log
-//! and its signals. It is killed when the story ends, and its log is printed, which the test runner shows of a story
-//! that failed.
+//! A running server: the real binary, in directories of its own, on a port of its own. Knows its startup line, its log
+//! and its signals. It is killed when the story ends, and its log is printed, which the test runner shows for a failed
+//! story.
 
 use std::{
     fmt::Display,
@@ -26,7 +26,7 @@ use crate::{
     user::User,
 };
 
-/// Where to listen on whichever port is free.
+/// Any free port.
 const ANY_PORT: &str = "127.0.0.1:0";
 
 /// A server of a story.
@@ -41,15 +41,15 @@ pub struct TestServer {
 }
 
 impl TestServer {
-    /// Starts one as it comes out of the box.
+    /// Starts one with the default configuration.
     ///
     /// # Errors
-    /// When it does not come up.
+    /// When it does not start.
     pub async fn start() -> Result<Self> {
         Setup::default().start().await
     }
 
-    /// One to be set up first.
+    /// The setup of one.
     #[must_use]
     pub fn setup() -> Setup {
         Setup::default()
@@ -69,13 +69,13 @@ impl TestServer {
         &self.address
     }
 
-    /// The one line that it printed when it was ready.
+    /// The line that it printed when it was ready.
     #[must_use]
     pub fn startup(&self) -> &str {
         &self.startup
     }
 
-    /// The process's id.
+    /// The id of the process.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.process.id()
@@ -83,7 +83,7 @@ impl TestServer {
 
     // ── chat ──
 
-    /// Creates a room without a post and gives its id.
+    /// Creates a room without a post, and returns its id.
     ///
     /// # Errors
     /// When the server refuses.
@@ -92,10 +92,10 @@ impl TestServer {
         answer.expect(201)?["id"].as_u64().with_context(|| format!("no id in {answer}"))
     }
 
-    /// Joins a room with a user's first tab, and awaits the user's own join.
+    /// Joins a room with the first tab of a user, and waits for the user's own join.
     ///
     /// # Errors
-    /// When the server keeps the user out.
+    /// When the server refuses.
     pub async fn join(&self, room: u64, user: impl Into<User>) -> Result<Client> {
         let user = user.into();
         let mut client = self.open_tab(room, &user).await?;
@@ -103,33 +103,33 @@ impl TestServer {
         Ok(client)
     }
 
-    /// Opens one more tab of a user, whom nobody announces again.
+    /// Opens another tab of a user, which is not announced.
     ///
     /// # Errors
-    /// When the server keeps the user out.
+    /// When the server refuses.
     pub async fn open_tab(&self, room: u64, user: impl Into<User>) -> Result<Client> {
         Client::open(&self.address, room, &user.into()).await
     }
 
-    /// Tries a handshake with a target and headers of one's own.
+    /// Tries a handshake with this target and these headers.
     ///
     /// # Errors
-    /// When nobody answers.
+    /// When there is no answer.
     pub async fn knock(&self, target: &str, headers: &[(&str, &str)]) -> Result<Knock> {
-        Client::knock(&self.address, target, "whoever knocks", headers).await
+        Client::knock(&self.address, target, "the caller", headers).await
     }
 
     /// A bare connection.
     ///
     /// # Errors
-    /// When nobody listens.
+    /// When the server does not listen.
     pub async fn raw(&self) -> Result<RawSocket> {
         RawSocket::connect(&self.address).await
     }
 
     // ── HTTP ──
 
-    /// A request to be put together.
+    /// A request to build.
     #[must_use]
     pub fn request(&self, method: &str, target: &str) -> Request {
         Request::new(&self.address, method, target)
@@ -159,10 +159,10 @@ impl TestServer {
         self.home.handlers()
     }
 
-    /// Deploys a component as an operator would, and awaits that it is active. Gives its version.
+    /// Deploys a component by its file, waits until it is active, and returns its version.
     ///
     /// # Errors
-    /// When it is not taken in time.
+    /// When it is not active in time.
     pub async fn deploy(&self, handler: &str, file: impl AsRef<Path>) -> Result<String> {
         let bytes = handlers::read(file.as_ref())?;
         let mark = self.log.mark();
@@ -170,7 +170,7 @@ impl TestServer {
         self.active_since(mark, handler).await
     }
 
-    /// Awaits that a version of `handler` became active since `mark`, and gives it.
+    /// Waits until a version of `handler` has become active since `mark`, and returns it.
     ///
     /// # Errors
     /// When none did in time.
@@ -183,28 +183,28 @@ impl TestServer {
         Ok(version)
     }
 
-    /// Places bytes that the server must not take, and gives the line that says why.
+    /// Places bytes that the server has to reject, and returns the line of the log.
     ///
     /// # Errors
-    /// When no such line comes.
+    /// When there is no such line.
     pub async fn deploy_rejected(&self, handler: &str, bytes: &[u8]) -> Result<String> {
         let mark = self.log.mark();
         handlers::place(&self.handlers(), handler, bytes)?;
         self.log.line_since(mark, &["rejected, keeping", &format!("handler={handler}")]).await
     }
 
-    // ── the operator ──
+    // ── the admin API ──
 
-    /// Where the operator's API is, as `--admin` takes it. Set up with [`Setup::admin`].
+    /// The address of the admin API, as `--admin` expects it. Set up with [`Setup::admin`].
     ///
     /// # Errors
     /// When it has none.
     pub fn admin_address(&self) -> Result<&str> {
-        let address = self.startup.split(" admin=").nth(1).context("no operator's API")?;
+        let address = self.startup.split(" admin=").nth(1).context("no admin API")?;
         Ok(address.trim())
     }
 
-    /// A request to the operator's API on a port.
+    /// A request to the admin API, which has to be on a port.
     ///
     /// # Errors
     /// When it has none there.
@@ -213,10 +213,10 @@ impl TestServer {
         Ok(Request::new(address, method, target))
     }
 
-    /// Deploys a component by the operator's API.
+    /// Deploys a component by the admin API.
     ///
     /// # Errors
-    /// When it is not answered.
+    /// When there is no answer.
     pub async fn upload(&self, handler: &str, file: impl AsRef<Path>) -> Result<Answer> {
         let bytes = handlers::read(file.as_ref())?;
         self.admin("POST", &format!("/v1/handlers/{handler}"))?.body("application/wasm", bytes).send().await
@@ -228,7 +228,7 @@ impl TestServer {
         &self.log
     }
 
-    /// Awaits a log line, from the start on, that holds `part`.
+    /// Waits for a line of the log, from the start on, that contains `part`.
     ///
     /// # Errors
     /// When none comes in time.
@@ -236,7 +236,7 @@ impl TestServer {
         self.log.line_since(0, &[part]).await
     }
 
-    /// Begins to read the log of a server that was set up with [`Setup::stalls_its_log`].
+    /// Starts to read the log of a server that was set up with [`Setup::stalls_its_log`].
     ///
     /// # Errors
     /// When there is none.
@@ -275,7 +275,7 @@ impl TestServer {
         Ok(())
     }
 
-    /// Lets no file of the process grow or change beyond its first byte; or, once again, lets all of them.
+    /// Makes every write of the process beyond the first byte of a file fail, or allows writes again.
     ///
     /// # Errors
     /// When the system refuses.
@@ -286,7 +286,7 @@ impl TestServer {
         Ok(())
     }
 
-    /// Lets nothing more be committed, until what this gives is dropped.
+    /// Blocks all commits until the returned connection is dropped.
     ///
     /// # Errors
     /// When the database cannot be locked.
@@ -296,7 +296,7 @@ impl TestServer {
         Ok(other)
     }
 
-    /// What the process holds of the memory, in bytes.
+    /// The resident memory of the process, in bytes.
     ///
     /// # Errors
     /// When the process is gone.
@@ -304,10 +304,10 @@ impl TestServer {
         Ok(system::status(self.pid(), "VmRSS")? * 1_024)
     }
 
-    /// Starts a second server on the same data, and awaits its end. Gives its exit status and what it wrote.
+    /// Starts a second server on the same data, and waits for its end. Returns its exit status and its log.
     ///
     /// # Errors
-    /// When it goes on.
+    /// When it does not end.
     pub async fn start_another(&self) -> Result<(Option<i32>, String)> {
         let mut other = spawn(ANY_PORT, &self.setup, &self.home)?;
         let log = Log::follow(other.stderr.take().context("no standard error")?);
@@ -318,28 +318,28 @@ impl TestServer {
         Ok((ended?.code(), log.since(0).join("\n")))
     }
 
-    /// Awaits the process's end.
+    /// Waits for the end of the process.
     ///
     /// # Errors
-    /// When it lives on.
+    /// When it does not end.
     pub async fn exit(&mut self) -> Result<ExitStatus> {
         let process = &mut self.process;
         until("the server's end", async || process.try_wait().ok().flatten()).await
     }
 
-    /// Kills the process, and starts it again on the same data and the same port. What it had written stays: only a power
-    /// cut loses what was not synced, and that takes a [disk](crate::disk) that can lose its power.
+    /// Kills the process, and restarts it on the same data and the same port. All its writes remain: only a power cut
+    /// loses unsynced ones, which takes a [disk](crate::disk) that can lose its power.
     ///
     /// # Errors
-    /// When it does not come up again.
+    /// When it does not start again.
     pub async fn restart(&mut self) -> Result<()> {
         self.restart_after(|| Ok(())).await
     }
 
-    /// The same, with something done while nothing runs.
+    /// The same, and calls `meanwhile` while no server runs.
     ///
     /// # Errors
-    /// When it does not come up again, or `meanwhile` fails.
+    /// When it does not start again, or `meanwhile` fails.
     pub async fn restart_after(&mut self, meanwhile: impl FnOnce() -> Result<()>) -> Result<()> {
         let _ = self.process.kill();
         self.process.wait()?;
@@ -347,11 +347,11 @@ impl TestServer {
         self.start_again(&self.address.clone()).await
     }
 
-    /// Kills the process if it has not ended, and starts it on the same data, on another port and with an environment
-    /// variable that may differ.
+    /// Kills the process if it still runs, and restarts it on the same data, on another port and with another value of
+    /// an environment variable.
     ///
     /// # Errors
-    /// When it does not come up again.
+    /// When it does not start again.
     pub async fn restart_with(&mut self, name: &str, value: impl Display) -> Result<()> {
         let _ = self.process.kill();
         self.process.wait()?;
@@ -368,7 +368,7 @@ impl TestServer {
         Ok(())
     }
 
-    /// The directory over all that the server has.
+    /// The directory that contains the directories of the server.
     #[must_use]
     pub fn root(&self) -> &Path {
         self.home.root()

@@ -1,5 +1,5 @@
-//! How a server of a story is set up: what its config file, environment and flags say, which handlers it finds, and what
-//! the system lets it have. Knows nothing of what runs.
+//! The setup of a server: its config file, environment and flags, its handlers, and the limits of the system. Knows
+//! nothing of running servers.
 
 use std::{
     fmt::{Display, Write as _},
@@ -15,7 +15,7 @@ use crate::{
     server::TestServer,
 };
 
-/// A server to be. [`Setup::start`] starts it.
+/// The setup of a server. [`Setup::start`] starts it.
 #[derive(Debug, Default)]
 pub struct Setup {
     top: String,
@@ -54,35 +54,35 @@ impl Setup {
         self
     }
 
-    /// What the operator sets for a handler.
+    /// A setting of a handler.
     #[must_use]
     pub fn setting(mut self, handler: &str, key: &str, value: impl Display) -> Self {
         let _ = writeln!(self.settings, "[settings.{handler}]\n{key} = \"{value}\"");
         self
     }
 
-    /// Another component in place of the one that is shipped.
+    /// Another component in place of the shipped one.
     #[must_use]
     pub fn handler(mut self, name: &str, file: impl Into<PathBuf>) -> Self {
         self.handlers.push((name.into(), Some(file.into())));
         self
     }
 
-    /// No component at all in its place.
+    /// No component for this handler.
     #[must_use]
     pub fn without(mut self, name: &str) -> Self {
         self.handlers.push((name.into(), None));
         self
     }
 
-    /// Another binary than the one that `make build` leaves, with the same command line.
+    /// Another binary, with the same command line.
     #[must_use]
     pub fn binary(mut self, file: impl Into<PathBuf>) -> Self {
         self.binary = Some(file.into());
         self
     }
 
-    /// Under another command, which is to replace itself with the binary.
+    /// Under another command, which has to replace itself with the binary.
     #[must_use]
     pub fn run_by(mut self, words: &[&str]) -> Self {
         self.run_by.extend(words.iter().map(|word| (*word).to_owned()));
@@ -103,34 +103,34 @@ impl Setup {
         self
     }
 
-    /// With the operator's API on a port of its own.
+    /// With the admin API on a port of its own.
     #[must_use]
     pub fn admin(self) -> Self {
         self.flag("--admin").flag("127.0.0.1:0")
     }
 
-    /// The directory that its directories are made in: another file system than that of temporary files.
+    /// The parent of its directories, to use another file system than that of temporary files.
     #[must_use]
     pub fn under(mut self, parent: impl Into<PathBuf>) -> Self {
         self.parent = Some(parent.into());
         self
     }
 
-    /// How many files the process may have open.
+    /// The maximum of open files of the process.
     #[must_use]
     pub fn open_files(mut self, count: u64) -> Self {
         self.open_files = Some(count);
         self
     }
 
-    /// Gives it a standard error on a device that is always full, so that no line of its log can be written.
+    /// With a standard error that is always full: no line of the log can be written.
     #[must_use]
     pub fn loses_its_log(mut self) -> Self {
         self.loses_its_log = true;
         self
     }
 
-    /// Gives it a standard error that is a pipe which nobody reads.
+    /// With a standard error that is a pipe without a reader.
     #[must_use]
     pub fn stalls_its_log(mut self) -> Self {
         self.stalls_its_log = true;
@@ -140,24 +140,24 @@ impl Setup {
     /// Starts it.
     ///
     /// # Errors
-    /// When it does not come up; with what it wrote.
+    /// When it does not start; with its log.
     pub async fn start(self) -> Result<TestServer> {
         self.start_amid(|_| Ok(())).await
     }
 
-    /// Starts it, and while it is coming up does something to its directories.
+    /// Starts it, and calls `meddling` with its directories during the start.
     ///
     /// # Errors
-    /// When it does not come up, or when `meddling` fails.
+    /// When it does not start, or `meddling` fails.
     pub async fn start_amid(self, meddling: impl FnOnce(&Home) -> Result<()>) -> Result<TestServer> {
         let home = self.furnish()?;
         TestServer::launch(self, home, meddling).await
     }
 
-    /// Starts it after something was done to its directories.
+    /// Calls `meddling` with its directories, then starts it.
     ///
     /// # Errors
-    /// When it does not come up, or when `meddling` fails.
+    /// When it does not start, or `meddling` fails.
     pub async fn start_after(self, meddling: impl FnOnce(&Home) -> Result<()>) -> Result<TestServer> {
         let home = self.furnish()?;
         meddling(&home)?;
@@ -183,7 +183,7 @@ impl Setup {
 }
 
 impl Home {
-    /// The directory over the others.
+    /// The directory that contains the others.
     #[must_use]
     pub fn root(&self) -> &Path {
         self.root.path()

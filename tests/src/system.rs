@@ -1,21 +1,21 @@
-//! What the system tells of a process: its children, its CPU time and its memory. See proc_pid_stat(5).
+//! Facts about a process from the system: its children, its CPU time and its memory. See proc_pid_stat(5).
 
 use std::fs;
 
 use anyhow::{Context, Result};
 
-/// From one unit of CPU time to the next.
+/// The unit of CPU time.
 const MS_A_TICK: u64 = 10;
 
-/// What the system tells of a process in one line, without its number and its name: the state, the parent, and so on.
+/// The fields of `/proc/PID/stat` after the id and the name: the state, the parent, and so on.
 fn stat(pid: u32) -> Result<Vec<String>> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The name stands in brackets, and may hold any character.
+    // The name is in brackets and may contain any character.
     let (_, fields) = stat.rsplit_once(") ").context("no name")?;
     Ok(fields.split(' ').map(str::to_owned).collect())
 }
 
-/// The numbers of the processes that `parent` has started and that are still there.
+/// The ids of the running processes that `parent` has started.
 ///
 /// # Errors
 /// When the processes cannot be listed.
@@ -23,7 +23,7 @@ pub fn children(parent: u32) -> Result<Vec<u32>> {
     let mut children = Vec::new();
     for entry in fs::read_dir("/proc")? {
         let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        // It may end meanwhile.
+        // A process may end at any time.
         if stat(pid).is_ok_and(|fields| fields.get(1) == Some(&parent.to_string())) {
             children.push(pid);
         }
@@ -31,7 +31,7 @@ pub fn children(parent: u32) -> Result<Vec<u32>> {
     Ok(children)
 }
 
-/// The CPU time that a process has taken so far, in milliseconds.
+/// The CPU time of a process so far, in milliseconds.
 ///
 /// # Errors
 /// When it is gone.
@@ -41,7 +41,7 @@ pub fn cpu_ms(pid: u32) -> Result<u64> {
     Ok((ticks(11)? + ticks(12)?) * MS_A_TICK)
 }
 
-/// How a process is scheduled: 0 as any other, 5 behind all others.
+/// The scheduling policy of a process: 0 is normal, 5 is SCHED_IDLE.
 ///
 /// # Errors
 /// When it is gone.

@@ -1,15 +1,15 @@
-//! Who is calling, as a gateway would pass it on. Knows how an identity is written into a query and into headers.
+//! The identity of a caller, as a gateway passes it on. Knows its form in a query and in headers.
 
 /// A user of a story.
 #[derive(Debug, Clone)]
 pub struct User {
-    /// What membership is counted by.
+    /// Identifies the user.
     pub id: String,
-    /// The name that is shown.
+    /// The displayed name.
     pub nickname: String,
-    /// The address that `sender` shows.
+    /// The address, which is the `sender` of a message.
     pub email: String,
-    /// Where the picture is, if there is one.
+    /// The address of the picture, if there is one.
     pub picture: Option<String>,
 }
 
@@ -50,7 +50,7 @@ impl User {
         query
     }
 
-    /// The identity as the original's gateway sends it: header names and percent-encoded values.
+    /// The identity as the original's gateway sends it: headers with percent-encoded values.
     #[must_use]
     pub fn headers(&self) -> Vec<(&'static str, String)> {
         let mut headers = vec![

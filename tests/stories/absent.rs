@@ -1,5 +1,5 @@
-//! Handlers that are not there, or do not work, when the server starts: where the operator wants that, the built-in handler
-//! answers until there is one, and everybody who asks is told so.
+//! Handlers that are missing or broken when the server starts: with a fallback, the built-in handler answers until
+//! there is one, and readiness, the status and the log report it.
 
 use std::{fs, time::Duration};
 
@@ -10,8 +10,8 @@ use ondol_tests::{
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-/// A server to be, for whose handlers of messages and events somebody stands in.
-fn stood_in() -> Setup {
+/// The setup of a server with a fallback for the messages and the events handler.
+fn with_fallback() -> Setup {
     let failure = ["--failure", "messages=default", "--failure", "events=default"];
     failure.into_iter().fold(TestServer::setup().admin(), |setup, word| setup.flag(word))
 }
@@ -20,18 +20,18 @@ async fn asked(server: &TestServer, target: &str) -> TestResult<Value> {
     server.admin("GET", target)?.send().await?.expect(200)
 }
 
-/// `ondol handlers` with these words, spoken to this server.
+/// Runs `ondol handlers` with these words on this server.
 fn command(server: &TestServer, words: &[&str]) -> TestResult<Output> {
     let address = server.admin_address()?.to_owned();
     ondol(&["handlers"].into_iter().chain(words.iter().copied()).chain(["--admin", &address]).collect::<Vec<_>>())
 }
 
-/// Awaits that the server is ready.
+/// Waits until the server is ready.
 async fn ready(server: &TestServer) -> TestResult {
     until("a server that is ready", async || (server.get("/readyz").await.ok()?.status == 200).then_some(())).await
 }
 
-/// Holds that these do not answer, and that all who ask are told.
+/// Checks that these handlers are reported as not answering, everywhere.
 async fn not_ready(server: &TestServer, told: &str, handlers: &[&str]) -> TestResult {
     let detail = format!("Not ready: {told} failing");
     for answer in [server.get("/readyz").await?, server.admin("GET", "/readyz")?.send().await?] {
@@ -50,7 +50,7 @@ async fn not_ready(server: &TestServer, told: &str, handlers: &[&str]) -> TestRe
     command(server, &["status"])?.expect_parts(0, &["NOT READY", "the built-in handler answers as fallback"])
 }
 
-/// What a room hears of "hi".
+/// The event for the message "hi".
 async fn hears(server: &TestServer) -> TestResult<Value> {
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
@@ -58,7 +58,7 @@ async fn hears(server: &TestServer) -> TestResult<Value> {
     ann.next_message().await
 }
 
-/// Whether the messages handler is the guest that relays, which the default one does not.
+/// Whether the messages handler is the relaying guest.
 async fn relays(server: &TestServer) -> TestResult<bool> {
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
@@ -68,7 +68,7 @@ async fn relays(server: &TestServer) -> TestResult<bool> {
 
 /// A server whose messages handler has no file.
 async fn without_messages() -> TestResult<TestServer> {
-    stood_in().without("messages").setting("messages", "text_length_max", 8).start().await
+    with_fallback().without("messages").setting("messages", "text_length_max", 8).start().await
 }
 
 #[tokio::test]
@@ -135,7 +135,7 @@ async fn no_rollback_leads_to_a_release_without_a_handler() -> TestResult {
 /// A server whose messages and events handlers are no components.
 async fn with_broken_files() -> TestResult<TestServer> {
     let broken = workspace().join("Cargo.toml");
-    stood_in().handler("messages", &broken).handler("events", &broken).start().await
+    with_fallback().handler("messages", &broken).handler("events", &broken).start().await
 }
 
 #[tokio::test]
@@ -187,9 +187,9 @@ async fn two_broken_handlers_are_replaced_one_after_the_other() -> TestResult {
 
 #[tokio::test]
 async fn a_file_repaired_while_the_server_is_down_is_deployed_at_its_start() -> TestResult {
-    let mut server = stood_in().handler("events", workspace().join("Cargo.toml")).start().await?;
+    let mut server = with_fallback().handler("events", workspace().join("Cargo.toml")).start().await?;
     not_ready(&server, "events is", &["events"]).await?;
-    // The same file is not refused again and again, but when somebody asks for another look it is looked at.
+    // A rejected file is checked again on request only.
     let mark = server.log().mark();
     server.signal("HUP")?;
     let line = server.log().line_since(mark, &["rejected, keeping the built-in handler"]).await?;
@@ -204,7 +204,7 @@ async fn a_file_repaired_while_the_server_is_down_is_deployed_at_its_start() -> 
 
 #[tokio::test]
 async fn a_handler_that_is_broken_in_the_store_leaves_the_others_running() -> TestResult {
-    let mut server = stood_in().start().await?;
+    let mut server = with_fallback().start().await?;
     let spoil = "UPDATE component SET wasm = x'00' WHERE sha256 = (SELECT component FROM version WHERE handler = ?1)";
     assert_eq!(Connection::open(server.database_file())?.execute(spoil, ["messages"])?, 1);
     fs::remove_dir_all(server.handlers())?;
@@ -222,11 +222,11 @@ async fn a_handler_that_is_broken_in_the_store_leaves_the_others_running() -> Te
     Ok(())
 }
 
-/// Places the first version of the messages handler and kills the server at `moment`. Gives whether it starts with that
-/// version, without the file: only what is on the disk counts.
+/// Places the first version of the messages handler and kills the server at `moment`. Returns whether the next start
+/// has that version, from the database: the file is removed.
 async fn killed(moment: impl AsyncFnOnce(&TestServer)) -> TestResult<bool> {
     let relaying = handlers::read(&guest("relaying_messages"))?;
-    let mut server = stood_in().without("messages").start().await?;
+    let mut server = with_fallback().without("messages").start().await?;
     handlers::place(&server.handlers(), "messages", &relaying)?;
     moment(&server).await;
     let file = server.handlers().join("messages.wasm");
@@ -244,7 +244,7 @@ async fn killed(moment: impl AsyncFnOnce(&TestServer)) -> TestResult<bool> {
 async fn a_first_version_that_became_active_survives_a_kill() -> TestResult {
     for _ in 0..3 {
         let active = async |server: &TestServer| drop(server.active_since(0, "messages").await);
-        assert!(killed(active).await?, "it was active");
+        assert!(killed(active).await?, "the version was active");
     }
     Ok(())
 }
@@ -253,7 +253,7 @@ async fn a_first_version_that_became_active_survives_a_kill() -> TestResult {
 async fn a_kill_during_the_first_deploy_leaves_no_version_or_a_whole_one() -> TestResult {
     let mut chance = Chance::new(12);
     for _ in 0..8 {
-        // It becomes active after some 40 ms without a change in the directory.
+        // The version becomes active some 40 ms after the last change in the directory.
         let moment = Duration::from_micros(40_000 + chance.below(20_000));
         killed(async |server| drop(tokio::time::timeout(moment, server.active_since(0, "messages")).await)).await?;
     }
@@ -281,7 +281,7 @@ async fn a_missing_handler_without_its_fallback_keeps_the_server_from_starting_a
 #[tokio::test]
 async fn a_missing_handler_without_a_fallback_keeps_the_server_from_starting() -> TestResult {
     for (setup, missing) in [
-        (stood_in().without("rooms").without("events"), "rooms.wasm"),
+        (with_fallback().without("rooms").without("events"), "rooms.wasm"),
         (TestServer::setup().without("messages"), "messages.wasm"),
         (TestServer::setup().flag("--failure").flag("messages=default").without("events"), "events.wasm"),
     ] {
@@ -293,7 +293,7 @@ async fn a_missing_handler_without_a_fallback_keeps_the_server_from_starting() -
 
 #[tokio::test]
 async fn faults_end_a_canary_that_replaced_only_the_fallback() -> TestResult {
-    let server = stood_in().without("events").start().await?;
+    let server = with_fallback().without("events").start().await?;
     let mut rooms = Vec::new();
     for number in 0..20 {
         let room = server.create_room(&format!("room {number}")).await?;

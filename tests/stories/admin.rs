@@ -1,4 +1,4 @@
-//! The operator's API: who may use it, what it takes, what it refuses, and the commands that speak to it.
+//! The admin API: access, requests, rejections, and the commands that use it.
 
 use std::fs;
 
@@ -9,12 +9,12 @@ async fn operated() -> TestResult<TestServer> {
     TestServer::setup().admin().start().await
 }
 
-/// What a GET of the operator's API answers.
+/// The answer of the admin API to a GET.
 async fn asked(server: &TestServer, target: &str) -> TestResult<Value> {
     server.admin("GET", target)?.send().await?.expect(200)
 }
 
-/// `ondol handlers` with these words, spoken to this server.
+/// Runs `ondol handlers` with these words on this server.
 fn command(server: &TestServer, words: &[&str]) -> TestResult<Output> {
     let address = server.admin_address()?.to_owned();
     let words: Vec<&str> = ["handlers"].into_iter().chain(words.iter().copied()).chain(["--admin", &address]).collect();
@@ -30,7 +30,7 @@ pub(super) async fn post(server: &TestServer, target: &str, body: &Value) -> Tes
     server.admin("POST", target)?.json(body.to_string()).send().await
 }
 
-/// Holds that the gate refused `handler` at `stage`, and gives its reasons.
+/// Checks that `handler` was rejected at `stage` of the admission checks, and returns the reasons.
 pub(super) fn refused(answer: &Answer, handler: &str, stage: &str) -> TestResult<String> {
     let body = answer.expect(422)?;
     assert_eq!((&body["code"], &body["handlers"][handler]["stage"]), (&json!("refused"), &json!(stage)), "{body}");
@@ -274,7 +274,7 @@ async fn both_listeners_report_health() -> TestResult {
     Ok(())
 }
 
-/// Deploys the shouting events handler by the command.
+/// Deploys the shouting events handler with the command.
 fn deploy_by_command(server: &TestServer) -> TestResult {
     let shouting = format!("events={}", guest("shouting_events").display());
     let deploy = command(server, &["deploy", &shouting, "--reason", "louder", "--actor", "minji"])?;
@@ -339,7 +339,7 @@ async fn a_unix_socket_is_open_to_its_user_only() -> TestResult {
     command(&server, &["deploy", "--setting", "messages.text_length_max=5"])?.expect(0)?;
     let user = format!("uid {}", file.uid());
     command(&server, &["history"])?.expect_parts(0, &["release 2", &user])?;
-    // What a killed server leaves behind is in nobody's way.
+    // The socket that a killed server leaves behind is replaced.
     server.restart().await?;
     command(&server, &["status"])?.expect_parts(0, &["release 2"])?;
     server.signal("TERM")?;

@@ -1,4 +1,4 @@
-//! Every frame gets its answer: before a close, beside another frame with the same `client_id`, and after the rules have
+//! Every frame is answered: before a close, beside another frame with the same `client_id`, and after the rules have
 //! changed.
 
 use ondol_tests::{Client, Frame, Heard, TestResult, TestServer};
@@ -72,7 +72,7 @@ fn named(client_id: &str, text: &str) -> String {
     json!({"type": "chat.message", "message": text, "client_id": client_id}).to_string()
 }
 
-/// Sends a frame, and awaits that the server has read it.
+/// Sends a frame and waits until the server has read it.
 async fn sends(member: &mut Client, frame: &str) -> TestResult {
     member.send(frame).await?;
     member.ping(b"read?").await?;
@@ -127,7 +127,7 @@ async fn a_retry_during_the_first_attempt_is_answered_with_the_same_message() ->
     let (posted, released) = tokio::join!(posting, release);
     released?;
     assert_eq!(posted?.expect(201)?["seq"], 1);
-    // Each hears of it once.
+    // Each receives it once.
     first.expect_nothing_before_but("hi", "from the first").await?;
     assert_eq!(second.expect_event("chat.message").await?["message"], "hi");
     second.expect_nothing_before_but("from the first", "from the second").await?;

@@ -1,5 +1,5 @@
-//! The database stays whole beside another program that reads it, checkpoints it and writes to it with a stock SQLite, as
-//! backups do. Each story takes `STORY_SECONDS` (5 without it), half of them after a kill and a restart.
+//! The database stays intact while another program reads, checkpoints and writes it with a stock SQLite, as backups do.
+//! Each story takes `STORY_SECONDS` (5 by default), half of them after a kill and a restart.
 
 mod other;
 
@@ -18,13 +18,13 @@ use rusqlite::Connection;
 
 use other::{Bystander, TRUNCATE, Turn, own, text};
 
-/// What a minute of messages takes, and more.
+/// More than a minute of messages takes.
 const ROOM_MIB: u64 = 1_024;
 const MEMORY: &str = "/dev/shm";
 
-// ── what people say meanwhile ──
+// ── the messages ──
 
-/// A message as it was heard.
+/// A received message.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Clone)]
 struct Said {
     room: i64,
@@ -42,8 +42,8 @@ struct Talk {
 const QUIET: Talk = Talk { rooms: 1, members_per_room: 1, in_flight: 1 };
 const BUSY: Talk = Talk { rooms: 4, members_per_room: 2, in_flight: 8 };
 
-/// Keeps so many messages in flight until `until`, and gives what the member heard. The server may say that it could not
-/// store a message; it must not have it then under a number that somebody else hears.
+/// Keeps so many messages in flight until `until`, and returns what the member received. A message that is reported as
+/// not stored must not appear under a number.
 async fn talk(mut member: Client, room: i64, label: &str, in_flight: usize, until: Instant) -> TestResult<Vec<Said>> {
     let (mut heard, mut waiting, mut number) = (Vec::<Said>::new(), 0, 0);
     loop {
@@ -74,8 +74,8 @@ async fn talk(mut member: Client, room: i64, label: &str, in_flight: usize, unti
     }
 }
 
-/// All talk until `until`; gives what was heard, by any of them.
-async fn everybody(server: &TestServer, plan: Talk, label: &str, until: Instant) -> TestResult<Vec<Said>> {
+/// All members talk until `until`. Returns the messages that any of them received.
+async fn all_talk(server: &TestServer, plan: Talk, label: &str, until: Instant) -> TestResult<Vec<Said>> {
     let mut talks = Vec::new();
     for room in 1..=plan.rooms {
         for member in 0..plan.members_per_room {
@@ -91,13 +91,14 @@ async fn everybody(server: &TestServer, plan: Talk, label: &str, until: Instant)
 
 // ── the stories ──
 
-/// How long one of two halves of a story takes.
+/// The duration of half a story.
 fn half() -> TestResult<Duration> {
     let seconds = env::var("STORY_SECONDS").map_or(Ok(5.0), |text| text.parse());
     Ok(Duration::from_secs_f64(seconds.context("STORY_SECONDS is no number")?) / 2)
 }
 
-/// Holds that the file is whole, with all that was heard and all that the bystander wrote, and that the server stores more.
+/// Checks that the database is intact, that it has every received message and the bystander's rows, and that the server
+/// stores one more message.
 async fn expect_whole(server: &TestServer, heard: &mut Vec<Said>, written: (i64, i64)) -> TestResult {
     let database = server.database()?;
     let sound: String = database.query_row("PRAGMA integrity_check", [], |row| row.get(0))?;
@@ -108,7 +109,7 @@ async fn expect_whole(server: &TestServer, heard: &mut Vec<Said>, written: (i64,
         ensure!(follows, "{:?} follows {:?} in the database", pair[1], pair[0]);
     }
     let lost = heard.iter().find(|said| stored.binary_search(said).is_err());
-    ensure!(lost.is_none(), "{:?} was heard, and is not in the database of {} messages", lost, stored.len());
+    ensure!(lost.is_none(), "{:?} was received, and is not in the database of {} messages", lost, stored.len());
     let mut texts: Vec<_> = stored.iter().map(|said| &said.text).collect();
     texts.sort();
     ensure!(texts.windows(2).all(|pair| pair[0] != pair[1]), "a message is stored twice");
@@ -123,14 +124,14 @@ async fn expect_whole(server: &TestServer, heard: &mut Vec<Said>, written: (i64,
     let mut ann = server.join(1, "ann").await?;
     let said = format!("one more than {}", stored.len());
     ann.say(&said).await?;
-    let more = ann.expect_message(&said).await.context("the server stores no more")?;
+    let more = ann.expect_message(&said).await.context("no more messages are stored")?;
     let last = stored.iter().filter(|said| said.room == 1).map(|said| said.seq).max();
     assert_eq!(more["seq"].as_i64(), last.map(|last| last + 1));
     heard.push(Said { room: 1, seq: last.unwrap_or_default() + 1, text: said });
     Ok(())
 }
 
-/// What is in the database, by room and number.
+/// The messages in the database, by room and number.
 fn stored(database: &Connection) -> TestResult<Vec<Said>> {
     let mut query = database.prepare("SELECT room, seq, text FROM message")?;
     let rows = query.query_map([], |row| Ok(Said { room: row.get(0)?, seq: row.get(1)?, text: row.get(2)? }))?;
@@ -139,7 +140,7 @@ fn stored(database: &Connection) -> TestResult<Vec<Said>> {
     Ok(stored)
 }
 
-/// People talk while a bystander takes its turns; then the server is killed, starts again, and all goes on.
+/// People talk while a bystander takes its turns; then the server is killed and restarted, and the same happens again.
 async fn stays_whole(parent: &Path, plan: Talk, turn: Turn) -> TestResult {
     let half = half()?;
     let mut server = TestServer::setup().under(parent).start().await?;
@@ -149,7 +150,7 @@ async fn stays_whole(parent: &Path, plan: Talk, turn: Turn) -> TestResult {
     let mut heard = Vec::new();
     for label in ["before the kill", "after it"] {
         let (ended, bystander) = Bystander::start(server.database_file(), turn);
-        let talked = everybody(&server, plan, label, Instant::now() + half).await;
+        let talked = all_talk(&server, plan, label, Instant::now() + half).await;
         ended.store(true, Ordering::Relaxed);
         let bystander = bystander.join().expect("the bystander panicked").context("the bystander")?;
         heard.extend(talked?);
@@ -162,14 +163,14 @@ async fn stays_whole(parent: &Path, plan: Talk, turn: Turn) -> TestResult {
     Ok(())
 }
 
-/// A directory beside what is built: on a disk, where the sources are.
+/// A directory in `target`, and so on the disk of the sources.
 fn disk() -> TestResult<PathBuf> {
     let disk = target().join("stories");
     fs::create_dir_all(&disk)?;
     Ok(disk)
 }
 
-/// The same on a file system in memory. Skipped where there is none, or too little of it.
+/// The same on a file system in memory. Skipped where there is none, or where it is too small.
 async fn stays_whole_in_memory(story: &str, plan: Talk, turn: Turn) -> TestResult {
     let free = Command::new("df").args(["--output=fstype,avail", "-BM", MEMORY]).output()?;
     let free = String::from_utf8(free.stdout)?;
@@ -182,7 +183,8 @@ async fn stays_whole_in_memory(story: &str, plan: Talk, turn: Turn) -> TestResul
     Ok(())
 }
 
-/// Once the log is emptied, the bystander fills it to where the server's own commits had ended, and the server goes on there.
+/// The bystander empties the log and fills it up to the length that the server's commits had given it. The server's
+/// next commit follows.
 #[tokio::test]
 async fn the_server_continues_a_log_that_a_bystander_filled_to_the_same_length() -> TestResult {
     let mut server = TestServer::setup().under(disk()?).start().await?;

@@ -1,4 +1,4 @@
-//! Compiling beside a chat that goes on: in a process of its own, for no longer than it may take.
+//! Compilation in a process of its own, within limits of time and memory, while the chat continues.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::admin::{post, refused};
 
-/// A component around a core module whose functions do nothing but sums: much to compile, and nothing to run.
+/// A component around a core module whose functions only calculate: much to compile, and nothing to run.
 fn sums(functions: u32, length: usize) -> Vec<u8> {
     fn number(mut value: usize) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -38,7 +38,7 @@ fn sums(functions: u32, length: usize) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_slow_compilation_is_stopped_and_holds_up_no_message() -> TestResult {
-    // A server without the limit leaves the code of what is to be compiled in time in the cache.
+    // A server with the default limit puts the compiled code of what has to be ready in time into the cache.
     let patient = TestServer::setup().admin().start().await?;
     patient.upload("events", guest("shouting_events")).await?.expect(200)?;
     let server = TestServer::setup().admin().limit("handler_compile_ms_max", 500).start().await?;
@@ -53,7 +53,7 @@ async fn a_slow_compilation_is_stopped_and_holds_up_no_message() -> TestResult {
     ann.expect_message("HELLO").await?;
     let reasons = refused(&slow.await??, "events", "compile")?;
     assert!(reasons.contains("handler_compile_ms_max = 500"), "{reasons}");
-    assert!(children(server.pid())?.is_empty(), "it was stopped");
+    assert!(children(server.pid())?.is_empty(), "the compiler still runs");
     ann.say("hi").await?;
     ann.expect_message("HI").await?;
     post(&server, "/v1/rollback", &json!({})).await?.expect(200)?;
@@ -75,14 +75,14 @@ async fn a_compiler_process_ends_with_its_server() -> TestResult {
     let server = TestServer::setup().admin().start().await?;
     let slow = server.admin("POST", "/v1/handlers/events")?.body("application/wasm", sums(1_200, 999));
     let slow = tokio::spawn(slow.send());
-    // One that has read all, and compiles.
+    // A compiler that has read the whole module.
     let child = until("a process that compiles", async || {
         children(server.pid()).ok()?.into_iter().find(|child| cpu_ms(*child).is_ok_and(|cpu| cpu > 300))
     });
     let child = child.await?;
     server.signal("KILL")?;
     assert!(slow.await?.is_err(), "a killed server does not answer");
-    // By its CPU time: its work takes seconds of it, and on a busy machine any time.
+    // Its CPU time tells: the whole work takes seconds of it, and any time on a busy machine.
     let (before, mut after) = (cpu_ms(child)?, 0);
     until("the compiler's end", async || {
         let alive = command_line(child).contains("compile");
@@ -90,11 +90,11 @@ async fn a_compiler_process_ends_with_its_server() -> TestResult {
         (!alive).then_some(())
     })
     .await?;
-    assert!(after < before + 500, "it took {before} ms of CPU time, and {after} ms once its server was gone");
+    assert!(after < before + 500, "{before} ms of CPU time, and {after} ms after the end of its server");
     Ok(())
 }
 
-/// Not the server's compiler: on a busy machine that one may get no CPU.
+/// The story starts the compiler itself: the server's may get no CPU time on a busy machine.
 #[tokio::test]
 async fn a_compiler_in_the_background_has_one_thread() -> TestResult {
     let mut compiler = Command::new(binary());
@@ -108,7 +108,7 @@ async fn a_compiler_in_the_background_has_one_thread() -> TestResult {
     let threads = threads.await;
     compiler.kill()?;
     compiler.wait()?;
-    // Who is killed has not read all.
+    // A killed compiler has not read everything.
     let _ = told.join();
     assert_eq!(threads?, 1);
     Ok(())

@@ -1,4 +1,4 @@
-//! `POST create-room/`: what a room is called, whose it is, and one room for a post.
+//! `POST create-room/`: the name and the owner of a room, and one room for a post.
 
 use ondol_tests::{TestResult, TestServer, User, guest};
 use serde_json::{Value, json};
@@ -149,7 +149,7 @@ async fn an_events_handler_in_place_of_the_rooms_handler_keeps_the_server_from_s
     Ok(())
 }
 
-/// Holds that a value is a moment in UTC as RFC 3339 writes it.
+/// Checks that a value is a time in UTC in the form of RFC 3339.
 pub(crate) fn assert_moment(value: &Value) {
     let text = value.as_str().unwrap_or_default();
     let shape: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();

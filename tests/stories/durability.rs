@@ -1,5 +1,4 @@
-//! What a member has seen is stored: it outlives the process, and a disk that is full. What outlives a power cut is told in
-//! `power.rs`.
+//! A received message is stored: it survives the process, and a full disk. For power cuts see `power.rs`.
 
 use ondol_tests::{TestResult, TestServer, User};
 use serde_json::{Value, json};
@@ -18,7 +17,7 @@ async fn a_received_message_survives_a_kill() -> TestResult {
         frame.as_object_mut().unwrap().remove("type");
         heard.push(frame);
     }
-    // The other hundred are somewhere on their way.
+    // The other hundred are still in flight.
     server.restart().await?;
 
     let stored = server.get("/chat/v1/room/1/messages/?after=0&limit=200").await?.expect(200)?;

@@ -1,4 +1,4 @@
-//! What an operator learns of a handler that fails: from the log, from the status, and from readiness.
+//! How a failing handler is reported to the operator: in the log, in the status, and by readiness.
 
 use ondol_tests::{Client, TestResult, TestServer, guest, ondol, standard, until};
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ async fn status(server: &TestServer) -> TestResult<Value> {
     server.admin("GET", "/v1/status")?.send().await?.expect(200)
 }
 
-/// What the status says of the events handler's faults.
+/// The faults of the events handler in the status.
 async fn faults(server: &TestServer) -> TestResult<Value> {
     Ok(status(server).await?["handlers"]["events"]["faults"].clone())
 }
@@ -113,7 +113,7 @@ async fn the_status_command_shows_the_last_faults() -> TestResult {
     shown.expect_parts(0, &["faults since the start: 2", "the trap that was asked for", "events.message of ", request])
 }
 
-/// A server whose events handler has begun to fail at every message.
+/// A server whose events handler fails at every message from now on.
 async fn soured() -> TestResult<(TestServer, Client)> {
     let (server, mut ann) = with("hostile_events").await?;
     server.get("/readyz").await?.expect(200)?;

@@ -1,9 +1,9 @@
-//! Floods: who floods is slowed, who reads hears everything, and who takes nothing is closed.
+//! Floods: the sender is slowed down, members that read receive everything, and stalled members are closed.
 
 use ondol_tests::{Client, Frame, NEVER_MS, RawSocket, TestResult, TestServer};
 use tokio::io::AsyncWriteExt;
 
-/// Floods a room with `count` messages as fast as the server reads them, and reads all that it is sent.
+/// Floods a room with `count` messages as fast as the server reads them, and reads everything that comes back.
 async fn floods(server: &TestServer, room: u64, name: &str, count: usize, text: &str) -> TestResult {
     let mut socket = server.raw().await?;
     socket.upgrade(room, name).await?;
@@ -22,7 +22,7 @@ async fn floods(server: &TestServer, room: u64, name: &str, count: usize, text: 
     Ok(())
 }
 
-/// Reads messages until it has heard `count`, in order.
+/// Reads `count` messages, in order.
 async fn hears(mut member: Client, count: u64) -> TestResult {
     for seq in 1..=count {
         assert_eq!(member.next_message().await?["seq"], seq, "{}", member.name);
@@ -30,7 +30,7 @@ async fn hears(mut member: Client, count: u64) -> TestResult {
     Ok(())
 }
 
-/// Five members who read, while `flooders` say `each` messages as fast as they can.
+/// Five members read while `flooders` send `each` messages as fast as they can.
 async fn a_flood_is_heard_by_all(flooders: usize, each: usize, text: &str) -> TestResult {
     let server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
@@ -88,7 +88,7 @@ async fn quiet_members_can_speak_while_a_flood_waits_for_a_stalled_member() -> T
     ann.expect_join("ben").await?;
     ann.expect_join("flooder").await?;
     ben.expect_join("flooder").await?;
-    // Each goes on hearing the other, however much the flooder has ready.
+    // Each still receives the messages of the other, however much the flooder has ready.
     for number in 0..20 {
         let text = format!("number {number}");
         ann.say(&text).await?;

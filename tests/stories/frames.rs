@@ -1,4 +1,4 @@
-//! What clients send and hear, through a library: the frames of the API, and the errors that leave a socket open.
+//! What clients send and receive, through a library: the frames of the API, and the errors that leave a socket open.
 
 use ondol_tests::{Heard, TestResult, TestServer, User};
 use serde_json::{Value, json};
@@ -72,7 +72,7 @@ async fn unknown_keys_are_ignored() -> TestResult {
     Ok(())
 }
 
-/// All that is refused stands in `handlers/messages/cases.toml`.
+/// `handlers/messages/cases.toml` has every refusal.
 #[tokio::test]
 async fn a_refusal_is_sent_to_the_sender_alone() -> TestResult {
     let server = TestServer::start().await?;
@@ -145,7 +145,7 @@ async fn deep_and_huge_json_is_refused_or_ignored() -> TestResult {
         ann.send(frame).await?;
         assert_eq!(ann.expect_event("error").await?["error_type"], "invalid_request");
     }
-    // What stands under a key that nobody knows is not looked into.
+    // The value of an unknown key is not looked into.
     let nested = format!(r#"{{"type":"chat.message","message":"x","y":{}{}}}"#, "[".repeat(30_000), "]".repeat(30_000));
     ann.send(nested).await?;
     ann.expect_message("x").await?;

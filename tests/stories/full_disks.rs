@@ -1,5 +1,5 @@
-//! A disk that fills up under talk, on each kind of file system that people keep data on, and is freed again. Needs root, loop
-//! devices and the tools that make the file systems; skipped by name where they are missing, but not in CI.
+//! A disk that fills up during a chat and is freed again, on each of the usual file systems. Needs root, loop devices
+//! and the tools that make the file systems; skipped by name where they are missing, but not in CI.
 
 use std::{
     fs::{self, File},
@@ -12,7 +12,7 @@ use anyhow::{Context as _, ensure};
 use ondol_tests::{Client, Heard, Ledger, TestResult, TestServer, until};
 use serde_json::Value;
 
-/// How large a file system is.
+/// The size of a file system.
 const MIB: u64 = 256;
 
 /// A file system of its own, until dropped.
@@ -33,7 +33,7 @@ fn run(command: &mut Command) -> TestResult {
     Ok(())
 }
 
-/// Makes a file system of a kind in a file, or in memory, and mounts it.
+/// Makes a file system of this kind in a file, or in memory, and mounts it.
 fn mount(kind: &str) -> TestResult<Mounted> {
     let directory = tempfile::TempDir::with_prefix("ondol-disk-")?;
     let (image, at) = (directory.path().join("image"), directory.path().join("at"));
@@ -41,7 +41,7 @@ fn mount(kind: &str) -> TestResult<Mounted> {
     if kind == "tmpfs" {
         run(Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={MIB}M"), "ondol"]).arg(&at))?;
     } else {
-        // XFS wants no less than 300 MB.
+        // XFS requires at least 300 MB.
         File::create(&image)?.set_len((if kind == "xfs" { 320 } else { MIB }) << 20)?;
         run(Command::new(format!("mkfs.{kind}")).arg("-q").arg(&image))?;
         run(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(&at))?;
@@ -56,13 +56,13 @@ fn fill(at: &Path) -> TestResult<PathBuf> {
     for piece in [1 << 20, 1 << 16, 512, 1] {
         while file.write_all(&vec![7; piece]).is_ok() {}
     }
-    // What is free only because it is not laid out yet is taken as well.
+    // Space that is free only until delayed allocation happens is used as well.
     let _ = file.sync_all();
     while file.write_all(&[7]).is_ok() {}
     Ok(path)
 }
 
-/// Says something; true when it was stored, false when it was refused or the connection ended.
+/// Sends a message. True: it was stored; false: it was refused or the connection ended.
 async fn say(ann: &mut Client, ledger: &mut Ledger, text: &str) -> TestResult<bool> {
     if ann.say(text).await.is_err() {
         return Ok(false);
@@ -101,7 +101,7 @@ async fn fills_up_and_is_freed(kind: &str) -> TestResult {
         ensure!(say(&mut ann, &mut ledger, &format!("before {number}")).await?, "not stored on a disk with room");
     }
     let filled = fill(&mounted.at)?;
-    // Long ones, so that the log has to grow.
+    // Long messages, so that the log has to grow.
     let long = "x".repeat(1_900);
     let mut refused = 0;
     for number in 0..40 {

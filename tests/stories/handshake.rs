@@ -1,4 +1,4 @@
-//! The handshake: who is let in, and what everybody else is told, byte by byte (RFC 6455, section 4).
+//! The handshake, byte by byte: which requests are accepted, and the answers to the others (RFC 6455, section 4).
 
 use ondol_tests::{Answer, Frame, TestResult, TestServer, User, raw};
 
@@ -24,7 +24,7 @@ async fn a_handshake_is_answered_as_the_rfc_requires() -> TestResult {
     assert_eq!((answer.status, answer.header("sec-websocket-accept")), (101, Some(raw::ACCEPT)), "{answer}");
     assert_eq!(answer.header("upgrade").map(str::to_lowercase).as_deref(), Some("websocket"));
     assert_eq!(answer.header("connection").map(str::to_lowercase).as_deref(), Some("upgrade"));
-    // None was asked for, so none may be chosen.
+    // The client asked for none, so the server may choose none.
     assert_eq!((answer.header("sec-websocket-protocol"), answer.header("sec-websocket-extensions")), (None, None));
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Peers that are silent, and peers that do not read: who is closed, and that nobody else waits for them.
+//! Peers that are silent or do not read: they are closed, and other members do not wait for them.
 
 use ondol_tests::{Frame, Heard, RawSocket, TestResult, TestServer};
 
@@ -7,7 +7,7 @@ async fn a_client_that_answers_pings_stays_connected() -> TestResult {
     let server = TestServer::setup().limit("ping_interval_ms", 20).limit("pong_ms_max", 3_000).start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
-    // More pings than fit into the time that one answer may take.
+    // More pings than fit into pong_ms_max.
     for _ in 0..160 {
         assert_eq!(ann.next().await?, Heard::Ping);
     }
@@ -55,9 +55,9 @@ async fn a_peer_that_is_too_slow_is_closed_with_1008_and_a_reason() -> TestResul
 
     let flood = "😀".repeat(2_000);
     let (mut said, mut left) = (0, false);
-    // Until the room hears that it left: however much the system's own buffers hold.
+    // Until its leave is announced: the system's buffers hold any amount.
     while !left {
-        assert!(said < 5_000, "nobody was dropped");
+        assert!(said < 5_000, "no member was closed");
         for _ in 0..20 {
             ann.say(&flood).await?;
         }

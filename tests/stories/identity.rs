@@ -1,4 +1,4 @@
-//! Who is calling: by query, by headers, and never by guessing.
+//! The identity of a caller: from the query or from headers, and never guessed.
 
 use ondol_tests::{TestResult, TestServer, User};
 use serde_json::json;
@@ -10,8 +10,8 @@ async fn lobby() -> TestResult<TestServer> {
     Ok(server)
 }
 
-/// Holds that a socket and a post with this query and these headers are both refused for `field`, which the reason
-/// names, and that `secret` is not said again.
+/// Checks that a socket and a post with this query and these headers are both refused because of `field`, which the
+/// reason names, and that `secret` is not repeated.
 async fn refused(server: &TestServer, query: &str, headers: &[(&str, &str)], field: &str, secret: &str) -> TestResult {
     let knock = server.knock(&format!("/ws/chat/1/chat/?{query}"), headers).await?.refused()?;
     let request = server.request("POST", &format!("/chat/v1/message/?{query}")).json(r#"{"room":1,"message":"hi"}"#);
@@ -93,7 +93,7 @@ async fn headers_and_query_that_disagree_are_refused() -> TestResult {
 async fn an_identity_comes_from_one_place_only() -> TestResult {
     let server = lobby().await?;
     refused(&server, "user_id=ann&nickname=ann", &[("X-Email", "ann@example.com")], "", "example.com").await?;
-    // Of a user without a picture, the client must not be able to add one beside the gateway.
+    // The client must not be able to add a picture to a user of whom the gateway sends none.
     let query = User::named("ann").query();
     refused(&server, &query, &[("X-Profile-URL", "/mallory.png")], "", "mallory").await
 }

@@ -1,5 +1,5 @@
-//! The process is killed under load, again and again on the same data. The page cache outlives it, so this says nothing of
-//! syncs (see `power.rs`), but all of what the operating system and the real disk do is in it.
+//! The process is killed under load, repeatedly on the same data. The page cache survives it, so this tests no syncs
+//! (see `power.rs`), but it includes the real operating system and disk.
 
 use std::{
     env,
@@ -10,15 +10,15 @@ use ondol_tests::{Lives, Load, TestResult, TestServer, disk::Chance};
 
 const LOAD: Load = Load { windows: &[1, 8, 30], letters: 200, creates_rooms: true, deploys: false };
 
-/// How many kills there are; the environment may ask for more.
+/// The number of kills; the environment may set another.
 const KILLS: usize = 200;
 
-/// When it stops in any case, unless the environment said how many kills there are to be: a machine may be busy.
+/// When it stops in any case, unless the environment sets the number of kills: a machine may be busy.
 const TIME_MAX: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn received_messages_survive_two_hundred_kills() -> TestResult {
-    // The server takes no variable of another name that begins with ONDOL_.
+    // The server rejects unknown variables that begin with ONDOL_.
     let asked = env::var("STORY_KILLS").ok().and_then(|kills| kills.parse::<usize>().ok());
     let (begun, mut chance) = (Instant::now(), Chance::new(9));
     let mut lives = Lives::begin(TestServer::setup().admin(), &LOAD).await?;
@@ -30,6 +30,6 @@ async fn received_messages_survive_two_hundred_kills() -> TestResult {
         lives.go_on().await?;
         kills += 1;
     }
-    eprintln!("{kills} kills, {} messages heard", lives.heard());
+    eprintln!("{kills} kills, {} messages received", lives.heard());
     Ok(())
 }

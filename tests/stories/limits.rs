@@ -1,9 +1,9 @@
-//! Limits: each has a name, and can be set in a file, in the environment and on the command line.
+//! Limits: each has a name, and can be set in the config file, in the environment and on the command line.
 
 use futures_util::future::join_all;
 use ondol_tests::{Frame, Setup, TestResult, TestServer, User, until};
 
-/// How a server that was set up so treats a frame of 200 bytes: whether it is let through.
+/// Whether a server with this setup accepts a frame of 200 bytes.
 async fn lets_200_bytes_through(setup: Setup) -> TestResult<bool> {
     let server = setup.start().await?;
     let room = server.create_room("lobby").await?;
@@ -58,7 +58,7 @@ async fn idle_connections_make_room_for_others() -> TestResult {
     for socket in idle {
         socket?.expect_end().await?;
     }
-    until("a seat", async || server.join(room, "ann").await.ok()).await?;
+    until("a place", async || server.join(room, "ann").await.ok()).await?;
     Ok(())
 }
 

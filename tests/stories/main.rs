@@ -1,4 +1,4 @@
-//! What Ondol does, told as stories. Each starts a server of its own, so they run side by side and in any order.
+//! The behaviour of Ondol as stories. Each starts a server of its own, so they run in parallel and in any order.
 //!
 //! HTTP first, then the socket by a library and byte by byte, then rooms full of people, then handlers, then the
 //! operator: limits, durability, shutdown, the command line. `documents` and `layers` read the repository.

@@ -1,4 +1,4 @@
-//! Joins and leaves: counted by user, not by tab.
+//! Joins and leaves: counted by user, not by connection.
 
 use ondol_tests::{TestResult, TestServer, User};
 

@@ -1,4 +1,4 @@
-//! `GET room/{id}/messages/`: reading on and reading back.
+//! `GET room/{id}/messages/`: pages forward and backward.
 
 use ondol_tests::{TestResult, TestServer};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Files in the place of a handler that cannot be read to an end, or not at all. Each is told, and nothing waits for it.
+//! Files that cannot be read, or only without end, in place of a handler. Each is reported, and nothing waits for it.
 
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
@@ -8,10 +8,10 @@ use std::process::Command;
 use ondol_tests::{TestResult, TestServer, guest, handlers, ondol, standard};
 use serde_json::{Value, json};
 
-/// More than any server of a story may take for a file.
+/// The most memory that a file may cost a server.
 const GROWTH_MAX: u64 = 64 << 20;
 
-/// Puts one into the place of a file.
+/// Puts an odd file in this place.
 type Put = fn(&Path) -> TestResult;
 
 fn sparse(path: &Path) -> TestResult {
@@ -36,7 +36,7 @@ fn circle(path: &Path) -> TestResult {
     Ok(symlink("events.wasm", path)?)
 }
 
-/// Each, and what is told of it.
+/// Each kind, and a part of its report.
 const ODD: [(Put, &str); 5] = [
     (sparse, "it is larger than handler_file_bytes_max = 16777216"),
     (endless, "it is a device, not a regular file"),
@@ -56,7 +56,7 @@ async fn an_odd_file_is_reported_once_and_can_be_replaced() -> TestResult {
         put(&file)?;
         let line = server.log().line_since(mark, &["rejected, keeping", "handler=events"]).await?;
         assert!(line.contains(told) && line.contains("keeping version"), "{line}");
-        // Another handler's change is seen all the same, and it is not told again at that look.
+        // The change of another handler is noticed, and the odd file is not reported again.
         server.deploy("messages", guest("relaying_messages")).await?;
         let lines = server.log().since(mark);
         let about = lines.iter().filter(|line| line.contains("rejected, keeping")).count();
@@ -170,7 +170,7 @@ async fn a_file_written_piece_by_piece_leaves_the_history_intact() -> TestResult
     for piece in 1..20 {
         let mark = server.log().mark();
         fs::write(&file, &whole[..whole.len() * piece / 20])?;
-        // It was looked at: its rest is awaited, or on a machine that stood still for long it was refused.
+        // The watcher has looked: it waits for the rest, or rejects the file where the machine was busy for long.
         server.log().line_since(mark, &["handler=events"]).await?;
     }
     fs::write(&file, &whole)?;
@@ -178,7 +178,7 @@ async fn a_file_written_piece_by_piece_leaves_the_history_intact() -> TestResult
 
     let history = server.admin("GET", "/v1/releases")?.send().await?.expect(200)?;
     let refused = history.as_array().unwrap().iter().filter(|release| release["outcome"] == "refused").count();
-    // One for each piece would be 19.
+    // One rejection for each piece would be 19.
     assert!(refused < 10, "{history:#}");
     let back = async || server.admin("POST", "/v1/rollback")?.json("{}").send().await?.expect(200);
     for to in [2, 1] {

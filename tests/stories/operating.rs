@@ -1,11 +1,12 @@
-//! What surrounds a server: a log that nobody reads, the environment of a cluster, files that others must not open.
+//! The surroundings of a server: a log without a reader, the environment of a cluster, files that other users must not
+//! open.
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
 use futures_util::future::try_join_all;
 use ondol_tests::{TestResult, TestServer};
 
-/// A server whose log is full: nobody reads it, and more was logged than a pipe and the queue hold.
+/// A server whose log is full: it has no reader, and more was logged than a pipe and the queue hold.
 async fn with_a_full_log() -> TestResult<TestServer> {
     let setup = TestServer::setup().stalls_its_log().limit("log_queue_max", 10).limit("shutdown_grace_ms", 2_000);
     let server = setup.flag("--log").flag("debug").start().await?;

@@ -1,10 +1,10 @@
-//! One order for all: numbers without gaps, the same for every member, and a retry that says nothing twice.
+//! The order of messages: numbers without gaps, the same for every member, and retries that store nothing twice.
 
 use futures_util::future::{join_all, try_join_all};
 use ondol_tests::{Client, TestResult, TestServer};
 use serde_json::{Value, json};
 
-/// `count` members of one room, all of whom have heard all joins.
+/// `count` members of one room, who have received all joins.
 async fn crowd(server: &TestServer, room: u64, count: usize) -> TestResult<Vec<Client>> {
     let mut members: Vec<Client> = Vec::new();
     for number in 0..count {
@@ -38,7 +38,7 @@ async fn ten_senders_are_heard_in_the_same_order_by_all() -> TestResult {
     }))
     .await?;
 
-    assert!(heard.iter().all(|one| *one == heard[0]), "not everybody heard the same");
+    assert!(heard.iter().all(|one| *one == heard[0]), "members received different messages");
     for sender in 0..10 {
         let own: Vec<_> = heard[0].iter().filter(|text| text.starts_with(&format!("user{sender} "))).collect();
         let expected: Vec<_> = (0..50).map(|number| format!("user{sender} {number}")).collect();
@@ -132,7 +132,7 @@ async fn simultaneous_retries_are_one_message() -> TestResult {
     while seqs.last() != Some(&21) {
         seqs.push(one.next_message().await?["seq"].as_u64().unwrap());
     }
-    // A retry's answer may come between: without those, each is heard once and in order.
+    // Answers to retries may come between: without them each message comes once and in order.
     let mut told = seqs.clone();
     told.sort_unstable();
     told.dedup();

@@ -1,5 +1,5 @@
-//! What an operator's bad day does: a log and a disk that are full, a second server, an end in the midst of talk, a file
-//! that changes while the server comes up, a cache that others can write to.
+//! An operator's bad day: a full log, a full disk, a second server, a shutdown in the middle of a chat, a file that
+//! changes during the start, a cache that other users can write to.
 
 use std::{fs, os::unix::fs::PermissionsExt, time::Instant};
 
@@ -74,13 +74,14 @@ async fn a_killed_server_leaves_its_data_unlocked() -> TestResult {
     Ok(())
 }
 
-/// Says 20 messages and one more for each of its own that it hears, until the server closes. Gives all that it heard.
+/// Sends 20 messages, and one more for each message it receives, until the server closes. Returns the messages
+/// received.
 async fn chatter(mut member: Client, talks: bool) -> TestResult<Vec<(i64, String)>> {
     let name = member.name.clone();
     let (mut said, mut heard) = (0, Vec::new());
     loop {
         while talks && said < heard.len() + 20 {
-            // Once it has closed, there is nobody to say it to.
+            // Once the server has closed, nothing can be sent.
             if member.say(&format!("{name} {said}")).await.is_err() {
                 break;
             }
@@ -103,7 +104,7 @@ async fn chatter(mut member: Client, talks: bool) -> TestResult<Vec<(i64, String
     }
 }
 
-/// Posts one message after the other until nobody answers. Gives those that were answered as stored.
+/// Posts one message after the other until the server is gone. Returns those that were answered as stored.
 async fn posting(server: &TestServer, room: u64) -> Vec<String> {
     let mut stored = Vec::new();
     for number in 0.. {
@@ -163,13 +164,13 @@ async fn a_client_that_answers_pings_receives_the_last_messages_and_1001() -> Te
     let mut ann = server.join(room, "ann").await?;
     let busy = server.hold_commits()?;
     ann.say("last words").await?;
-    // The answer shows that all before it was read.
+    // The pong shows that everything before the ping was read.
     ann.ping(b"read?").await?;
     while ann.next().await? != Heard::Pong(b"read?".to_vec()) {}
 
     server.signal("TERM")?;
     server.wait_for_log("shutting down").await?;
-    // Each comes once the answer to the one before is overdue.
+    // Each comes once the answer to the one before it is overdue.
     let mut pings = 0;
     while pings < 3 {
         match ann.next().await? {
@@ -187,8 +188,8 @@ async fn a_client_that_answers_pings_receives_the_last_messages_and_1001() -> Te
     Ok(())
 }
 
-/// Starts a server whose events handler is replaced as soon as `sign` stands in its directories, and holds that it takes
-/// the new one.
+/// Starts a server whose events handler is replaced as soon as the file `sign` exists in its directories, and checks
+/// that the new one becomes active.
 async fn replaced_at(sign: &str) -> TestResult {
     let shouting = handlers::read(&guest("shouting_events"))?;
     let meddling = |home: &ondol_tests::setup::Home| {
@@ -206,7 +207,7 @@ async fn replaced_at(sign: &str) -> TestResult {
         ann.say("hi").await.ok()?;
         (ann.next_message().await.ok()?["message"] == "HI").then_some(())
     });
-    taken.await.map_err(|error| error.context(format!("it was replaced when {sign:?} was there")))
+    taken.await.map_err(|error| error.context(format!("it was replaced once {sign:?} existed")))
 }
 
 #[tokio::test]

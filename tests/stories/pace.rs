@@ -1,9 +1,9 @@
-//! How long a connection may take: for a head, between requests, to read an answer; and how much a page of messages holds.
+//! Time limits of a connection: for a head, between requests, to read an answer; and the size of a page of messages.
 
 use ondol_tests::{Answer, NEVER_MS, RawSocket, Setup, TestResult, TestServer, until};
 use serde_json::{Value, json};
 
-/// A server with a room in which `count` messages of 2,000 characters of four bytes stand.
+/// A server with a room of `count` messages of 2,000 characters of four bytes each.
 async fn filled(setup: Setup, count: u64) -> TestResult<TestServer> {
     let server = setup.start().await?;
     let room = server.create_room("lobby").await?;
@@ -51,7 +51,7 @@ async fn a_page_has_room_for_one_message_of_any_size() -> TestResult {
 
 #[tokio::test]
 async fn unread_answers_take_little_memory_and_time_out() -> TestResult {
-    // The system may take a whole answer for a peer who does not read, and the connection is idle then.
+    // The system may buffer a whole answer for a peer that does not read, and the connection is idle then.
     let setup = TestServer::setup().limit("answer_ms_max", 2_000).limit("idle_ms_max", 2_000).open_files(1_024);
     let server = filled(setup.limit("header_ms_max", 2_000), 200).await?;
     let before = server.memory()?;
@@ -87,7 +87,7 @@ async fn an_unread_answer_times_out_after_answer_ms_max() -> TestResult {
     let address = server.admin_address()?.replace("http://", "");
     let mut deaf = RawSocket::connect_narrow(&address, 4_096).await?;
     let mark = server.log().mark();
-    // One answer of the operator's API is small, many are not.
+    // One answer of the admin API is small, many are not.
     let question = server.admin("GET", "/v1/status")?.bytes().repeat(50);
     let flood = async { while deaf.send(&question).await.is_ok() {} };
     let line = server.log().line_since(mark, &["an admin connection", "answer_ms_max = 300"]);
@@ -138,12 +138,12 @@ async fn a_kept_connection_can_be_idle_for_longer_than_header_ms_max() -> TestRe
     kept.send(&question).await?;
     kept.read_answer("GET").await?.expect(200)?;
 
-    // A connection that sends nothing ends later than a limit that began before it would.
+    // A later connection that sends nothing times out: so header_ms_max has passed on the kept one as well.
     server.raw().await?.expect_end().await?;
     kept.send(&question).await?;
     assert_eq!(kept.read_answer("GET").await?.status, 200);
 
-    // From its first byte on, the next head has as long as the first one.
+    // From its first byte on, the next head has header_ms_max again.
     kept.send(&question[..20]).await?;
     assert!(kept.expect_end().await?.is_empty());
     Ok(())

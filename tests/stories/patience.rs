@@ -1,4 +1,4 @@
-//! Slow lines, messages that never end, and a process that stands still: whom the server waits for, and for how long.
+//! Slow lines, messages that never end, and a process that is paused: when the server waits, and for how long.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ async fn member(setup: Setup) -> TestResult<(TestServer, RawSocket)> {
 #[tokio::test]
 async fn a_slow_line_keeps_its_connection_while_bytes_arrive() -> TestResult {
     let (_server, mut socket) = member(TestServer::setup()).await?;
-    // A piece for each ping, which cannot be answered in the midst of a frame: in all longer than an answer may take.
+    // A piece for each ping, which cannot be answered within a frame: in all this takes longer than pong_ms_max.
     let bytes = Frame::saying("slow but whole").bytes();
     let (end, pieces) = (bytes.len() - 1, bytes.len() / 3);
     for piece in bytes[..end].chunks(pieces) {
@@ -46,7 +46,7 @@ async fn a_message_that_takes_too_long_closes_the_connection() -> TestResult {
         }
         assert_eq!(frame.opcode, Frame::PING);
     }
-    panic!("it was read to its end");
+    panic!("the whole message was read");
 }
 
 #[tokio::test]
@@ -81,7 +81,7 @@ async fn a_message_can_have_the_maximum_of_fragments() -> TestResult {
     Ok(())
 }
 
-/// A size of a story, larger in `make durability`.
+/// The size of a story, larger in `make durability`.
 fn number_of(variable: &str, usual: u64) -> u64 {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
@@ -89,7 +89,7 @@ fn number_of(variable: &str, usual: u64) -> u64 {
 #[tokio::test]
 async fn a_pause_of_the_process_closes_no_client_that_answers() -> TestResult {
     let (count, pause_ms) = (number_of("STORY_SOCKETS", 60), number_of("STORY_PAUSE_MS", 3_000));
-    // Pings, and the time for their answers, pass within a pause.
+    // Pings and the time for their answers pass within a pause.
     let setup = TestServer::setup().limit("ping_interval_ms", pause_ms / 4).limit("pong_ms_max", pause_ms / 2);
     let server = setup.start().await?;
     let mut sockets = Vec::new();
@@ -108,7 +108,7 @@ async fn a_pause_of_the_process_closes_no_client_that_answers() -> TestResult {
             socket.send_frame(&Frame::new(Frame::PONG, "")).await?;
         }
         let end = Instant::now() + Duration::from_millis(pause_ms);
-        // In pieces, as no wait is longer than a story's deadline.
+        // In pieces: no wait is longer than the deadline of a story.
         while Instant::now() < end {
             let piece = end.min(Instant::now() + Duration::from_secs(5));
             until("the end of the pause", async || (Instant::now() >= piece).then_some(())).await?;

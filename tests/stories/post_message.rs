@@ -1,4 +1,4 @@
-//! `POST message/`: saying something without a socket.
+//! `POST message/`: messages without a socket.
 
 use ondol_tests::{Answer, TestResult, TestServer, User, guest};
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
-//! The power is cut, and what a client was told is there: on a disk that keeps what is durable apart from what is written.
-//! A seed says where each cut falls and what it leaves; a failure prints the plan of its life, and
-//! `STORY_SEED=n make stories` begins with another seed.
+//! Power cuts lose nothing that a client was told: on a disk that keeps durable content apart from written content. A
+//! seed decides where each cut falls and what it leaves; a failure prints its plan, and `STORY_SEED=n make stories`
+//! sets another seed.
 
 use std::{env, fs};
 
@@ -9,13 +9,13 @@ use ondol_tests::{
     disk::{CUT_STATUS, Chance, Kind, Place, Plan, Rule, VARIABLE},
 };
 
-/// Nothing goes wrong before this file is in the server's directory.
+/// Nothing fails before this file exists in the server's directory.
 const NOW: &str = "now";
 
 const QUIET: Load = Load { windows: &[1], letters: 10, creates_rooms: false, deploys: false };
 const BUSY: Load = Load { windows: &[1, 8, 30], letters: 200, creates_rooms: true, deploys: false };
 const DEPLOYS: Load = Load { windows: &[], letters: 0, creates_rooms: false, deploys: true };
-/// Messages that fill the log soon.
+/// Messages that fill the log quickly.
 const LARGE: Load = Load { windows: &[1], letters: 30_000, creates_rooms: false, deploys: false };
 
 pub(super) fn on_test_disk(plan: &Plan) -> Setup {
@@ -23,7 +23,7 @@ pub(super) fn on_test_disk(plan: &Plan) -> Setup {
     setup.setting("messages", "text_length_max", 60_000).env(VARIABLE, plan)
 }
 
-/// The seed of a story, which the environment may replace.
+/// The seed of a story; the environment may set another.
 fn seeded(default: u64) -> Chance {
     let seed = env::var("STORY_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(default);
     eprintln!("STORY_SEED={seed}");
@@ -75,8 +75,8 @@ async fn thirty_cuts_during_deploys() -> TestResult {
 
 #[tokio::test]
 async fn ten_cuts_during_checkpoints() -> TestResult {
-    // One takes about 2,000 operations: half of the cuts fall within the first, the others after one. A cut leaves the log
-    // as long as it was, so most lives begin with a checkpoint.
+    // One takes about 2,000 operations: half of the cuts fall within the first, the others after one. A cut leaves the
+    // log as long as it was, so most lives begin with a checkpoint.
     cuts(&mut seeded(4), &LARGE, 10, Place::Db, 4_000).await
 }
 
@@ -89,7 +89,7 @@ async fn twenty_cuts_during_a_first_start() -> TestResult {
         let mut lives = Lives::begin(on_test_disk(&Plan::default()), &QUIET).await?;
         fs::remove_dir_all(lives.server.database_file().parent().unwrap())?;
         let failed = lives.server.restart_with(VARIABLE, &plan).await;
-        assert!(failed.is_err(), "it was not cut");
+        assert!(failed.is_err(), "the power was not cut");
         lives.server.restart_with(VARIABLE, "").await?;
         lives.server.create_room("room 0").await?;
         lives.go_on().await?;
@@ -97,7 +97,7 @@ async fn twenty_cuts_during_a_first_start() -> TestResult {
     Ok(())
 }
 
-/// The differences after each of some cuts, every one on data of its own.
+/// The differences after each of ten cuts, every one on data of its own.
 async fn differences(
     setup: impl Fn(&Plan) -> Setup,
     chance: &mut Chance,
@@ -116,7 +116,7 @@ async fn differences(
 
 #[tokio::test]
 async fn skipped_syncs_lose_messages_in_a_cut() -> TestResult {
-    // The sabotage begins after the start, so that there is a database in which something can be missing.
+    // Syncs are skipped after the start only, so that there is a database.
     let skip = Rule::new(Kind::SkipSync).on(Place::Wal).after(NOW).always();
     let found = differences(on_test_disk, &mut seeded(6), Some(skip)).await?;
     assert!(found.iter().any(|difference| matches!(difference, Difference::Lost(_))), "nothing was lost: {found:?}");
@@ -128,7 +128,7 @@ async fn synchronous_normal_loses_messages_in_a_cut_and_corrupts_nothing() -> Te
     let normal = |plan: &Plan| on_test_disk(plan).config(r#"synchronous = "normal""#);
     let found = differences(normal, &mut seeded(7), None).await?;
     let (lost, wrong): (Vec<_>, Vec<_>) = found.iter().partition(|found| matches!(found, Difference::Lost(_)));
-    assert!(!lost.is_empty(), "it lost nothing, so it waits for the disk");
+    assert!(!lost.is_empty(), "nothing was lost, so commits wait for the disk");
     assert!(wrong.is_empty(), "{wrong:?}");
     Ok(())
 }
@@ -138,18 +138,18 @@ async fn checkpoints_without_syncs_lose_messages_in_a_cut() -> TestResult {
     let mut chance = seeded(8);
     let mut found = Vec::new();
     for _ in 0..3 {
-        // Past the first checkpoint, after which the log begins anew over messages that are in the database alone.
+        // After the first checkpoint: the log restarts and overwrites messages that are only in the database then.
         let cut = Rule::new(Kind::Cut).on(Place::Db).at(3_000 + chance.below(1_000)).after(NOW);
         let skip = Rule::new(Kind::SkipSync).on(Place::Db).after(NOW).always();
         let plan = Plan::seeded(chance.number()).rule(cut).rule(skip);
         let mut lives = Lives::begin(on_test_disk(&plan), &LARGE).await?;
         talk_until_the_cut(&mut lives, &LARGE).await?;
-        // It may be so broken that the server does not start on it.
+        // The database may be so broken that the server does not start.
         match lives.begin_again(VARIABLE, "").await {
             Ok(differences) => found.extend(differences.iter().map(ToString::to_string)),
             Err(error) => found.push(format!("{error:#}")),
         }
     }
-    assert!(!found.is_empty(), "nothing was noticed");
+    assert!(!found.is_empty(), "no difference was found");
     Ok(())
 }

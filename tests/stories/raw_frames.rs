@@ -1,8 +1,8 @@
-//! The socket byte by byte: frames that no library would send, and what each one ends with (RFC 6455, section 5).
+//! The socket, byte by byte: frames that no library would send, and the close codes they lead to (RFC 6455, section 5).
 
 use ondol_tests::{Frame, RawSocket, TestResult, TestServer};
 
-/// A server with one room, and a raw member of it who has heard its own join.
+/// A server with one room, and a raw member of it that has received its own join.
 async fn member() -> TestResult<(TestServer, RawSocket)> {
     let server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
@@ -12,7 +12,7 @@ async fn member() -> TestResult<(TestServer, RawSocket)> {
     Ok((server, socket))
 }
 
-/// Sends `frame`, and holds the code that the socket is closed with, and that the room goes on without it.
+/// Sends `frame`, checks the close code, and that the room continues without the socket.
 async fn ends(frame: Frame, code: u16) -> TestResult<String> {
     let (server, mut socket) = member().await?;
     let mut ann = server.join(1, "ann").await?;
@@ -76,7 +76,7 @@ async fn a_new_message_within_another_is_a_protocol_error() -> TestResult {
 async fn a_message_in_fragments_is_one_message() -> TestResult {
     let (_server, mut socket) = member().await?;
     let whole = chat("조각난 말").payload;
-    // Each byte a fragment: characters are cut in two.
+    // Each byte is a fragment: characters are cut in two.
     for (at, byte) in whole.iter().enumerate() {
         let opcode = if at == 0 { Frame::TEXT } else { Frame::CONTINUATION };
         socket.send_frame(&Frame { fin: at + 1 == whole.len(), ..Frame::new(opcode, [*byte]) }).await?;
@@ -99,7 +99,7 @@ async fn a_ping_between_fragments_is_answered_at_once() -> TestResult {
     Ok(())
 }
 
-/// A frame of exactly `length` bytes whose JSON is right.
+/// A frame of exactly `length` bytes with valid JSON.
 fn padded(length: usize) -> Vec<u8> {
     let message = br#"{"type":"chat.message","message":"padded"}"#;
     let mut frame = vec![b' '; length - message.len()];

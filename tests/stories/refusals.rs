@@ -1,4 +1,4 @@
-//! What HTTP asks that cannot be had: each with its status, its headers and a body that a program can read.
+//! HTTP requests that are refused: each with its status, its headers and a body that a program can read.
 
 use ondol_tests::{NEVER_MS, RawSocket, TestResult, TestServer, User};
 use serde_json::json;

@@ -1,18 +1,18 @@
-//! What would have changed: another handler asked what is stored, while a server runs on it and after.
+//! `ondol replay`: another handler runs on stored data, beside a running server and after it.
 
 use std::path::Path;
 
 use ondol_tests::{TestResult, TestServer, command::Output, guest, handlers, ondol, standard};
 use serde_json::{Value, json};
 
-/// `ondol replay` on the data of a server.
+/// Runs `ondol replay` on the data of a server.
 fn replay(server: &TestServer, file: impl AsRef<Path>, more: &[&str]) -> TestResult<Output> {
     let (file, database) = (file.as_ref().display().to_string(), server.database_file());
     let data = database.parent().unwrap().display().to_string();
     ondol(&[&["replay", &file, "--data", &data][..], more].concat())
 }
 
-/// A server with a room in which this was said.
+/// A server with a room of these messages.
 async fn said(texts: &[&str]) -> TestResult<TestServer> {
     let server = TestServer::start().await?;
     say(&server, texts).await?;
@@ -40,11 +40,11 @@ async fn the_same_version_changes_nothing() -> TestResult {
 
 #[tokio::test]
 async fn an_events_handler_with_other_payloads_differs_at_every_message() -> TestResult {
-    let server = said(&["hi", "a longer text that nobody has to read, then"]).await?;
+    let server = said(&["hi", "a longer text, which is cut in the output"]).await?;
     let output = replay(&server, guest("shouting_events"), &["--show", "1"])?;
     output.expect_parts(1, &["2 compared: 0 equal, 2 different", "room 1, seq 1 (message 1)", "1 more not shown"])?;
     output.expect_parts(1, &["    message: before \"hi\"\n             after  \"HI\"\n", "style: new \"shout\""])?;
-    assert!(!output.stdout.contains("ann"), "who said it is no part of the difference: {}", output.stdout);
+    assert!(!output.stdout.contains("ann"), "the sender is in the difference: {}", output.stdout);
     Ok(())
 }
 

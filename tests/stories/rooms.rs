@@ -1,4 +1,4 @@
-//! `GET rooms/` and `GET room/{id}/`: what a client sees before it joins, under every form of the URLs.
+//! `GET rooms/` and `GET room/{id}/`: what a client sees before it joins, by every form of the URLs.
 
 use ondol_tests::{Answer, TestResult, TestServer, User};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Peers that are hasty, many, rude or oddly named: each gets an answer, and nobody else is harmed.
+//! Peers that are hasty, numerous, rude or oddly named: each gets an answer, and the others are not disturbed.
 
 use futures_util::future::try_join_all;
 use ondol_tests::{Client, Frame, NEVER_MS, RawSocket, TestResult, TestServer, User, guest};
@@ -17,7 +17,7 @@ async fn an_abandoned_request_blocks_no_retry() -> TestResult {
         hasty.send(server.request("POST", "/chat/v1/message/").identity("ann").json(body).bytes()).await?;
         drop(hasty);
         ann.send(json!({"type": "chat.message", "message": "hi", "client_id": id}).to_string()).await?;
-        // The same one may be heard twice: as the room's event, and as the answer to the retry.
+        // The same message may come twice: as the room's event, and as the answer to the retry.
         while ann.next_message().await?["client_id"] != id {}
     }
     let count: i64 = server.database()?.query_row("SELECT count(*) FROM message", [], |row| row.get(0))?;
@@ -42,8 +42,8 @@ async fn simultaneous_posts_to_an_empty_room_are_all_stored() -> TestResult {
     Ok(())
 }
 
-/// One more connection that the server answers on; none once it says that there are too many. Which one that is depends on
-/// how many others are still closing.
+/// One more connection with an answer. None: the server refuses more. The number depends on how many others are still
+/// closing.
 async fn one_more(server: &TestServer) -> TestResult<Option<RawSocket>> {
     let mut peer = server.raw().await?;
     peer.send(server.request("GET", "/chat/v1/rooms/").bytes()).await?;
@@ -79,7 +79,7 @@ async fn a_crowd_at_the_limit_of_open_files_leaves_the_database_readable() -> Te
     Ok(())
 }
 
-/// Reads messages until it has heard `count`.
+/// Reads `count` messages, in order.
 async fn hears(mut member: Client, count: u64) -> TestResult {
     for seq in 1..=count {
         assert_eq!(member.next_message().await?["seq"], seq, "{}", member.name);
@@ -98,7 +98,8 @@ async fn a_long_burst_closes_no_member_that_reads() -> TestResult {
     let mut eager = server.raw().await?;
     eager.upgrade(room, "eager").await?;
 
-    // While the disk is busy, as much of it gathers as is let through at once; then that leaves at once, and the rest follows.
+    // While the disk is busy, as many messages gather as may be in flight; then they are sent at once, and the rest
+    // follows.
     let busy = server.hold_commits()?;
     let (mut reading, mut writing) = eager.into_stream().into_split();
     tokio::spawn(async move { tokio::io::copy(&mut reading, &mut tokio::io::sink()).await });
@@ -114,7 +115,7 @@ async fn a_long_burst_closes_no_member_that_reads() -> TestResult {
     Ok(())
 }
 
-/// Who owns a room that was made with these identity headers.
+/// The owner of a room that was created with this user id.
 async fn owner(server: &TestServer, id: &str) -> TestResult<Value> {
     let request = server.request("POST", "/chat/v1/create-room/").header("X-User-ID", id);
     let request = request.header("X-Nickname", "somebody").header("X-Email", "somebody@example.com");
@@ -156,7 +157,7 @@ async fn endless_pings_of_a_peer_that_never_reads_take_little_memory_and_end_wit
     let pings = Frame::new(Frame::PING, [b'x'; 125]).bytes().repeat(1_000);
     let flood = async {
         for _ in 0..100 {
-            // Once it is closed, the server reads no further.
+            // Once it is closed, the server stops reading.
             if rude.send(&pings).await.is_err() {
                 break;
             }
@@ -176,7 +177,7 @@ async fn endless_pings_of_a_peer_that_never_reads_take_little_memory_and_end_wit
     Ok(())
 }
 
-/// Says the next message for each that it hears.
+/// Sends the next message for each of its own that it receives.
 async fn talks_without_end(mut member: Client) {
     let talk = async {
         member.say("bla").await?;
@@ -188,7 +189,7 @@ async fn talks_without_end(mut member: Client) {
         }
     };
     let ended: TestResult<std::convert::Infallible> = talk.await;
-    eprintln!("{} talks no more: {ended:?}", member.name);
+    eprintln!("{} has stopped: {ended:?}", member.name);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! What an operator sets: for the handlers, and for the server itself.
+//! Settings: those of the handlers, and those of the server.
 
 use ondol_tests::{TestResult, TestServer};
 use serde_json::json;
@@ -67,7 +67,7 @@ async fn a_setting_turns_announcements_off() -> TestResult {
     let mut ann = server.open_tab(room, "ann").await?;
     ann.expect_nothing_before("hi").await?;
     server.open_tab(room, "ben").await?.leave().await?;
-    ann.expect_nothing_before("nobody came or left").await?;
+    ann.expect_nothing_before("no join and no leave").await?;
     Ok(())
 }
 

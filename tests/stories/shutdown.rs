@@ -1,4 +1,4 @@
-//! The end of a server: in order, in time, and at once when asked twice.
+//! Shutdown: in order, in time, and at once after a second signal.
 
 use ondol_tests::{NEVER_MS, TestResult, TestServer, until};
 use tokio::net::TcpStream;
@@ -67,7 +67,7 @@ async fn a_second_signal_ends_it_at_once() -> TestResult {
     server.signal("TERM")?;
     stubborn.expect_close(1001).await?;
     server.signal("TERM")?;
-    assert_ne!(server.exit().await?.code(), Some(0), "a forced end is no good one");
+    assert_ne!(server.exit().await?.code(), Some(0), "a forced end must not look like a regular one");
     Ok(())
 }
 
@@ -87,7 +87,7 @@ async fn messages_received_before_the_end_are_stored() -> TestResult {
     }
     server.exit().await?;
     let stored: i64 = server.database()?.query_row("SELECT count(*) FROM message", [], |row| row.get(0))?;
-    assert!(stored >= heard, "{heard} were heard and {stored} are stored");
+    assert!(stored >= heard, "{heard} were received and {stored} are stored");
     Ok(())
 }
 

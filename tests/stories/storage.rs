@@ -1,5 +1,5 @@
-//! The database as an operator meets it: a disk that fills up, files that vanish, a reader that was forgotten, rows deleted by
-//! hand, and what a stopped server leaves behind.
+//! The database in operation: a disk that fills up, files that vanish, a forgotten reader, rows deleted by hand, and
+//! what a stopped server leaves behind.
 
 use std::fs;
 
@@ -21,10 +21,8 @@ async fn a_server_that_cannot_store_is_not_ready_until_it_can_again() -> TestRes
     server.get("/healthz").await?.expect(200)?;
 
     server.fill_disk(false)?;
-    until("ready again, though nobody says anything", async || {
-        (server.get("/readyz").await.ok()?.status == 200).then_some(())
-    })
-    .await?;
+    until("readiness without a message", async || (server.get("/readyz").await.ok()?.status == 200).then_some(()))
+        .await?;
     assert_eq!(ann.expect_nothing_before("after").await?["seq"], 1);
     Ok(())
 }
@@ -83,7 +81,7 @@ async fn numbers_continue_after_rows_were_deleted_by_hand() -> TestResult {
     for _ in 0..9 {
         ids.push(ann.expect_nothing_before("said").await?["id"].clone());
     }
-    // While it runs: a hole is no obstacle on the way to a parent.
+    // While the server runs: parents before and after the gap are found.
     let by_hand = rusqlite::Connection::open(server.database_file())?;
     by_hand.execute("DELETE FROM message WHERE seq = 5", [])?;
     for parent in [&ids[2], &ids[7]] {
@@ -92,7 +90,7 @@ async fn numbers_continue_after_rows_were_deleted_by_hand() -> TestResult {
     }
     ann.send(json!({"type": "chat.message", "message": "an answer", "parent": ids[4]}).to_string()).await?;
     ann.expect_error("parent_not_found").await?;
-    // While it is stopped: the last numbers are not given again.
+    // While it is stopped: the last numbers are not used again.
     let path = server.database_file();
     server
         .restart_after(|| {
@@ -128,7 +126,7 @@ async fn a_forgotten_reader_is_reported_and_the_log_shrinks_after_it() -> TestRe
             break;
         }
     }
-    assert!(told, "nobody hears of it");
+    assert!(told, "the reader is not reported");
     assert!(fs::metadata(&log)?.len() > 32 << 20);
 
     forgotten.execute_batch("COMMIT")?;

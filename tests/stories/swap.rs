@@ -1,4 +1,4 @@
-//! Handlers that are swapped while people talk.
+//! Handlers that are swapped during a chat.
 
 use std::time::Duration;
 
@@ -108,7 +108,7 @@ async fn fifty_people_chat_through_a_hundred_swaps() -> TestResult {
         let (mut heard, mut present) = (Vec::new(), Vec::new());
         for talker in try_join_all(talking).await? {
             let (member, own, all) = talker?;
-            // Nobody leaves before all are done.
+            // All stay until the last one is done.
             present.push(member);
             said.extend(own);
             heard.push(all);
@@ -119,7 +119,7 @@ async fn fifty_people_chat_through_a_hundred_swaps() -> TestResult {
     Ok(())
 }
 
-/// Says something now and then until told to stop, and notes all that it hears. Ends when it has heard its last words.
+/// Sends a message now and then until told to stop, and records everything it receives, up to its own last message.
 async fn talk(mut member: Client, mut stopped: watch::Receiver<bool>) -> TestResult<(Client, Vec<String>, Vec<Value>)> {
     let mut pace = tokio::time::interval(Duration::from_millis(50));
     let (mut said, mut heard) = (Vec::new(), Vec::new());
@@ -151,11 +151,11 @@ async fn talk(mut member: Client, mut stopped: watch::Receiver<bool>) -> TestRes
     }
 }
 
-/// Holds that every member of a room heard the same, each message once, in order, and wholly in one format.
+/// Checks that every member of a room received the same: each message once, in order, and in one format.
 fn finish(said: &[String], heard: &[Vec<Value>], styles: &mut [u32; 2]) {
     let longest = heard.iter().max_by_key(|all| all.len()).cloned().unwrap_or_default();
     for all in heard.iter() {
-        // Whoever was done first stopped to listen; up to there they heard what everyone heard.
+        // The first to finish stopped reading; up to there all received the same.
         assert_eq!(all[..], longest[..all.len()], "two members heard different things");
     }
     for (index, frame) in longest.iter().enumerate() {

@@ -1,5 +1,5 @@
 //! The system calls of the real server on the real disk: the log is synced between the write of a message and the first
-//! send of its event. Needs strace, and is skipped by name where there is none, but not in CI.
+//! send of its event. Needs strace, and is skipped by name where it is missing, but not in CI.
 
 use std::{
     collections::BTreeMap,
@@ -13,11 +13,11 @@ use std::{
 use futures_util::future::try_join_all;
 use ondol_tests::{TestResult, TestServer, until};
 
-/// How many messages each client says.
+/// The number of messages of each client.
 const SAID: usize = 30;
 
-/// As the server's grandchild, so that the process that the story knows is the server. Every thread, the files behind the
-/// descriptors, and all that is written.
+/// As a grandchild, so that the story's child process is the server. Traces every thread, with the files of the
+/// descriptors and everything that is written.
 const STRACE: [&str; 10] = [
     "strace",
     "-D",
@@ -31,7 +31,7 @@ const STRACE: [&str; 10] = [
     "trace=pwrite64,fdatasync,fsync,sendto,sendmsg,write,writev",
 ];
 
-/// The calls of a trace that matter, in the order in which they began and ended.
+/// The relevant calls of a trace, in the order of their beginnings and ends.
 #[derive(Debug)]
 enum Call {
     /// Something was written to the log.
@@ -66,14 +66,14 @@ fn read(line: &str) -> Option<Call> {
     }
 }
 
-/// Whether a line is of a sync that ended at once, in the same line.
+/// Whether a line has both the beginning and the end of a sync.
 fn is_whole(line: &str) -> bool {
     line.trim_end().ends_with("= 0")
 }
 
-/// The messages of a trace, by their texts, that were sent before they were durable; and how many were durable first.
+/// The sends of a trace that came before their message was durable, and the number of messages that were durable first.
 fn sent_too_early(trace: &str, texts: &[String]) -> (Vec<String>, usize) {
-    // When each text was first written, and for each thread's sync when it began.
+    // The line of the first write of each text, and of the beginning of each thread's sync.
     let (mut written, mut syncing) = (BTreeMap::<&str, usize>::new(), BTreeMap::<u32, usize>::new());
     let (mut durable_until, mut early, mut in_order) = (0, Vec::new(), 0);
     let mut waiting: Vec<&String> = texts.iter().collect();
@@ -103,7 +103,7 @@ fn sent_too_early(trace: &str, texts: &[String]) -> (Vec<String>, usize) {
     (early, in_order)
 }
 
-/// Runs a server under strace while clients talk; gives the trace and what was said.
+/// Runs a server under strace while clients talk. Returns the trace and the texts.
 async fn traced(config: &str, clients: usize) -> TestResult<(String, Vec<String>)> {
     let mut server = TestServer::setup().config(config).run_by(&STRACE).start().await?;
     let room = server.create_room("lobby").await?;
@@ -124,7 +124,7 @@ async fn traced(config: &str, clients: usize) -> TestResult<(String, Vec<String>
     server.exit().await?;
     let file = server.root().join("trace");
     let pid = server.pid().to_string();
-    // strace fills up the numbers of processes with spaces.
+    // strace pads process ids with spaces.
     let ends = |line: &str| line.split_once(' ').is_some_and(|(who, what)| who == pid && what.contains("+++ exited"));
     until("the end of the trace", async || tail(&file).ok().filter(|tail| tail.lines().any(ends))).await?;
     Ok((fs::read_to_string(&file)?, said))
@@ -140,7 +140,7 @@ fn tail(file: &Path) -> TestResult<String> {
     Ok(String::from_utf8_lossy(&tail).into_owned())
 }
 
-/// Whether there is strace; CI has to have it.
+/// Whether strace is installed; CI has to have it.
 fn is_there() -> bool {
     let there = Command::new("strace").arg("--version").output().is_ok_and(|output| output.status.success());
     assert!(there || env::var_os("CI").is_none(), "strace is not installed");

@@ -1,4 +1,4 @@
-//! The command line: each command, what it prints, and what it exits with.
+//! The command line: the output and the exit status of each command.
 
 use std::{fs, path::Path};
 
@@ -9,7 +9,7 @@ fn text(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// The words of `ondol check` on the handlers that are shipped, with a config of these lines.
+/// Runs `ondol check` on the shipped handlers, with a config of these lines.
 fn check(config: &str, environment: &[(&str, &str)]) -> TestResult<ondol_tests::command::Output> {
     let home = tempfile::tempdir()?;
     let file = home.path().join("ondol.toml");
@@ -168,7 +168,7 @@ fn inspect_recognizes_files_that_are_not_components() -> TestResult {
 
 const ANN: &str = r#"{"id": "u1", "nickname": "민지", "email": "minji@example.com", "profile-url": null}"#;
 
-/// One call of the messages handler that is shipped.
+/// Calls the shipped messages handler.
 fn receive(frame: &str, more: &[&str]) -> TestResult<ondol_tests::command::Output> {
     let arguments = format!("[{ANN}, 1, {frame}]");
     let file = text(&standard("messages"));

@@ -1,5 +1,4 @@
-//! What is tried before it counts for all: probation and the way back that nobody asks for, a canary in some rooms, a
-//! shadow that nobody hears.
+//! Rollouts: probation with its automatic rollback, a canary in some rooms, a shadow that answers copies of calls.
 
 use futures_util::future::join_all;
 use ondol_tests::{Client, TestResult, TestServer, command::Output, guest, handlers, ondol, standard, until};
@@ -18,13 +17,13 @@ async fn member(server: &TestServer) -> TestResult<Client> {
     server.join(room, "ann").await
 }
 
-/// The version of a handler that answers in all rooms.
+/// The active version of a handler.
 async fn active(server: &TestServer, handler: &str) -> TestResult<String> {
     let status = asked(server, "/v1/status").await?;
     Ok(status["handlers"][handler]["version"].as_str().unwrap().to_owned())
 }
 
-/// Puts a component into so many of a hundred rooms.
+/// Deploys a component as a canary to this percentage of rooms.
 async fn canary(server: &TestServer, handler: &str, file: std::path::PathBuf, percent: u8) -> TestResult<Value> {
     let component = data_encoding::BASE64.encode(&handlers::read(&file)?);
     let body = json!({ handler: { "component": component }, "percent": percent });
@@ -37,7 +36,7 @@ async fn shadow(server: &TestServer, handler: &str, file: std::path::PathBuf) ->
     server.admin("POST", "/v1/shadow")?.json(body.to_string()).send().await?.expect(200)
 }
 
-/// Awaits that a shadow has been asked so much.
+/// Waits until a shadow has been asked so many calls.
 async fn shadowed(server: &TestServer, calls: u64) -> TestResult<Value> {
     until(format!("{calls} calls of the shadow"), async || {
         let row = asked(server, "/v1/shadow").await.ok()?;
@@ -46,13 +45,13 @@ async fn shadowed(server: &TestServer, calls: u64) -> TestResult<Value> {
     .await
 }
 
-/// `ondol handlers` with these words, spoken to this server.
+/// Runs `ondol handlers` with these words on this server.
 fn command(server: &TestServer, words: &[&str]) -> TestResult<Output> {
     let address = server.admin_address()?.to_owned();
     ondol(&["handlers"].into_iter().chain(words.iter().copied()).chain(["--admin", &address]).collect::<Vec<_>>())
 }
 
-/// Deploys the version that fails at every twentieth message, and says so many. Gives the version.
+/// Deploys the version that fails at every twentieth message, and sends so many messages. Returns the version.
 async fn say_to_twentieth(server: &TestServer, ann: &mut Client, messages: u64) -> TestResult<String> {
     let deployed = server.upload("events", guest("twentieth_events")).await?.expect(200)?;
     for number in 1..=messages {
@@ -63,8 +62,8 @@ async fn say_to_twentieth(server: &TestServer, ann: &mut Client, messages: u64) 
     Ok(deployed["versions"]["events"].as_str().unwrap().to_owned())
 }
 
-/// A server whose new events handler has failed its probation, a member of its room who was answered at every message, and
-/// the version that failed.
+/// A server whose new events handler has failed its probation, a member of its room whose messages were all delivered,
+/// and the version that failed.
 async fn failed_probation() -> TestResult<(TestServer, Client, String)> {
     let server = TestServer::setup().admin().limit("probation_calls_min", 1_000).start().await?;
     let mut ann = member(&server).await?;
@@ -202,8 +201,8 @@ async fn a_version_that_spins_is_rolled_back_after_three_deadlines() -> TestResu
 async fn a_version_that_is_many_times_slower_is_rolled_back() -> TestResult {
     let server = operated().await?;
     let mut ann = member(&server).await?;
-    // A version before that takes long once is not asked again, and a busy machine may hold it up at any call: then the next
-    // probation has to find out.
+    // A baseline that is slow once is not asked again, and a busy machine may hold it up at any call: then the next
+    // probation has to decide.
     let line = until("a version that is too slow", async || {
         if let Some(line) = server.log().since(0).into_iter().find(|line| line.contains("failed its probation")) {
             return Some(line);
@@ -250,7 +249,7 @@ async fn a_good_version_passes_its_probation() -> TestResult {
     Ok(())
 }
 
-/// What each of twenty rooms hears of "hi".
+/// What each of twenty rooms receives for "hi".
 async fn hears(rooms: &mut [Client]) -> TestResult<Vec<String>> {
     let mut heard = Vec::new();
     for room in rooms {
@@ -366,7 +365,7 @@ async fn a_failing_shadow_does_not_disturb_the_chat() -> TestResult {
         let server = TestServer::setup().admin().limit("shadow_queue_max", 8).start().await?;
         let mut ann = member(&server).await?;
         shadow(&server, handler, guest(name)).await?;
-        // Each deadline takes a while: meanwhile more is said than waits for a shadow that spins.
+        // Each deadline takes a while: meanwhile more messages come than fit into the queue of a shadow that spins.
         let drops = if handler == "messages" { 20 } else { 0 };
         let row = until("faults of the shadow", async || {
             ann.say(text).await.ok()?;
@@ -392,7 +391,7 @@ async fn the_queue_of_a_shadow_has_a_maximum_of_bytes() -> TestResult {
     for (text, calls, dropped) in [("short", 1, 0), (long.as_str(), 1, 1), ("short", 2, 1)] {
         ann.say(text).await?;
         ann.expect_message(text).await?;
-        // So each finds the queue empty.
+        // So that each message finds the queue empty.
         let row = shadowed(&server, calls + dropped).await?;
         assert_eq!((&row["calls"], &row["dropped"]), (&json!(calls), &json!(dropped)));
     }

@@ -1,4 +1,5 @@
-//! Who is turned away at the door: a full house, a foreign origin; and the other way to say no, `refusal = "close"`.
+//! Sockets that are refused: on a full server, from a foreign origin; and refusals by a close code, `refusal =
+//! "close"`.
 
 use ondol_tests::{TestResult, TestServer, User, until};
 
@@ -38,9 +39,9 @@ async fn a_client_without_an_origin_is_allowed() -> TestResult {
 async fn a_full_server_asks_to_retry_later() -> TestResult {
     let server = TestServer::setup().limit("connections_max", 2).start().await?;
     let room = server.create_room("lobby").await?;
-    // The request that made the room may still hold a seat.
-    let mut ann = until("the first seat", async || server.join(room, "ann").await.ok()).await?;
-    let _ben = until("the second seat", async || server.join(room, "ben").await.ok()).await?;
+    // The request that created the room may still be closing its connection.
+    let mut ann = until("the first connection", async || server.join(room, "ann").await.ok()).await?;
+    let _ben = until("the second connection", async || server.join(room, "ben").await.ok()).await?;
 
     let answer = server.knock(&door(room, "cho"), &[]).await?.refused()?;
     answer.expect_detail(503, "unavailable")?;
@@ -48,7 +49,7 @@ async fn a_full_server_asks_to_retry_later() -> TestResult {
 
     ann.expect_join("ben").await?;
     ann.leave().await?;
-    until("a free seat", async || server.join(room, "cho").await.ok()).await?;
+    until("a free place", async || server.join(room, "cho").await.ok()).await?;
     Ok(())
 }
 
@@ -65,7 +66,7 @@ async fn the_connections_of_a_user_are_limited() -> TestResult {
     server.join(here, "ben").await?;
 
     two.leave().await?;
-    until("a free seat", async || server.open_tab(here, "ann").await.ok()).await?;
+    until("a free place", async || server.open_tab(here, "ann").await.ok()).await?;
     Ok(())
 }
 
@@ -93,7 +94,7 @@ async fn behind_a_gateway_a_refusal_is_a_close_code() -> TestResult {
 async fn behind_a_gateway_a_full_server_closes_with_4008() -> TestResult {
     let server = TestServer::setup().config(r#"refusal = "close""#).limit("connections_max", 1).start().await?;
     let room = server.create_room("lobby").await?;
-    let _ann = until("the only seat", async || server.join(room, "ann").await.ok()).await?;
+    let _ann = until("the only connection", async || server.join(room, "ann").await.ok()).await?;
     let mut kept_out = server.knock(&door(room, "ben"), &[]).await?.opened()?;
     kept_out.expect_close(4008).await?;
     Ok(())

@@ -1,4 +1,4 @@
-//! Versions that are kept: ways back without a file, and what is active after a restart, a kill and a broken store.
+//! Stored versions: rollbacks without a file, and the active release after a restart, a kill and a broken store.
 
 use std::{
     env, fs,
@@ -23,18 +23,18 @@ async fn asked(server: &TestServer, target: &str) -> TestResult<Value> {
     server.admin("GET", target)?.send().await?.expect(200)
 }
 
-/// Goes back, and gives what is active then.
+/// Rolls back, and returns what is active then.
 async fn roll_back(server: &TestServer, to: &Value) -> TestResult<Value> {
     server.admin("POST", "/v1/rollback")?.json(json!({ "to": to }).to_string()).send().await?.expect(200)
 }
 
-/// The version of a handler that answers.
+/// The active version of a handler.
 async fn active(server: &TestServer, handler: &str) -> TestResult<String> {
     let status = asked(server, "/v1/status").await?;
     Ok(status["handlers"][handler]["version"].as_str().unwrap().to_owned())
 }
 
-/// Whether events are shouted.
+/// Whether the shouting events handler answers.
 async fn shouts(server: &TestServer) -> TestResult<bool> {
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
@@ -42,7 +42,7 @@ async fn shouts(server: &TestServer) -> TestResult<bool> {
     Ok(ann.next_message().await?["message"] == "HI")
 }
 
-/// Sets the events handler's `announce`, which makes one more version of it.
+/// Sets `announce` of the events handler, which makes one more version of it.
 async fn announce(server: &TestServer, what: &str) -> TestResult<Value> {
     let body = json!({ "announce": what }).to_string();
     server.admin("PUT", "/v1/handlers/events/settings")?.json(body).send().await?.expect(200)
@@ -103,7 +103,7 @@ async fn a_restart_keeps_the_active_release() -> TestResult {
     server.restart().await?;
     assert!(shouts(&server).await?);
     assert_eq!(asked(&server, "/v1/status").await?["release"]["release"], 2);
-    // And the way back is still there.
+    // The rollback is still possible.
     roll_back(&server, &Value::Null).await?;
     server.restart().await?;
     assert!(!shouts(&server).await?);
@@ -142,7 +142,7 @@ async fn a_sighup_does_not_undo_a_deploy() -> TestResult {
     let server = operated().await?;
     server.upload("events", guest("shouting_events")).await?.expect(200)?;
     server.signal("HUP")?;
-    // Another handler's swap shows that the watcher has come this far.
+    // The swap of another handler shows that the watcher has looked since.
     server.deploy("messages", guest("relaying_messages")).await?;
     assert!(shouts(&server).await?);
     Ok(())
@@ -181,7 +181,7 @@ async fn only_the_latest_versions_are_kept() -> TestResult {
     Ok(())
 }
 
-/// Spoils the stored bytes of a version, as a failing disk would.
+/// Damages the stored bytes of a version, as a failing disk would.
 fn spoil(server: &TestServer, version: &str) -> TestResult {
     let database = Connection::open(server.database_file())?;
     let sql = "UPDATE component SET wasm = substr(wasm, 1, 1000) WHERE sha256 = (SELECT component FROM version WHERE id = ?1)";
@@ -202,7 +202,7 @@ async fn a_broken_version_falls_back_to_the_release_before_it() -> TestResult {
     let history = asked(&server, "/v1/releases").await?;
     assert_eq!((&history[0]["how"], &history[0]["back_to"]), (&json!("fallback"), &json!(1)));
     assert_eq!(history[1]["outcome"], "broken");
-    // Deploying the same bytes again mends it.
+    // Another deploy of the same bytes repairs it.
     server.upload("events", guest("shouting_events")).await?.expect(200)?;
     server.restart().await?;
     assert!(shouts(&server).await?);
@@ -240,11 +240,11 @@ async fn a_blocked_version_is_rejected_unless_forced() -> TestResult {
 
 /// Two releases that differ in two handlers, which are deployed in turn.
 struct Pair {
-    /// What the startup line says of each.
+    /// How the startup line shows each.
     shown: Vec<String>,
-    /// What deploys each.
+    /// The request that deploys each.
     bodies: Vec<Value>,
-    /// How long the second deploy took.
+    /// The duration of the second deploy.
     took: Duration,
 }
 
@@ -317,7 +317,7 @@ async fn a_kill_while_a_deploy_waits_for_the_disk_leaves_a_whole_release() -> Te
             let log = fs::read(&log).ok()?;
             log.windows(reason.len()).any(|window| window == reason.as_bytes()).then_some(())
         });
-        // Where the machine is busy, the answer may be there first.
+        // On a busy machine the answer may come first.
         let answered = tokio::select! {
             answer = pair.request(&server, next, &reason)?.send() => answer?.expect(200).map(|_| true)?,
             written = written => written.map(|()| false)?,

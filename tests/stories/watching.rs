@@ -25,8 +25,8 @@ async fn shouts(ann: &mut Client) -> TestResult {
     Ok(())
 }
 
-/// Places these bytes as the file of a handler, and checks that they are rejected for reasons that contain `parts`, and that the
-/// active version still answers.
+/// Places these bytes as the file of a handler, and checks that they are rejected for reasons that contain `parts`, and
+/// that the active version still answers.
 async fn rejected(handler: &str, bytes: &[u8], parts: &[&str]) -> TestResult {
     let (server, mut ann) = talking().await?;
     let line = server.deploy_rejected(handler, bytes).await?;

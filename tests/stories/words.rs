@@ -164,8 +164,8 @@ impl fmt::Display for Finding {
     }
 }
 
-/// The words and the other characters of a text, each with its line. Neither what marks a comment at the beginning of a line
-/// nor what continues a line at its end is among them, so that a phrase may go on in the next line.
+/// The words and the other characters of a text, each with its line. Neither what marks a comment at the beginning of a
+/// line nor what continues a line at its end is among them, so that a phrase may go on in the next line.
 fn tokens(text: &str) -> Vec<(usize, String)> {
     let mut tokens = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {

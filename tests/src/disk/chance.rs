@@ -1,11 +1,11 @@
 //! Random numbers from a seed, so that a failure can be run again (SplitMix64).
 
-/// A source of them.
+/// A source of random numbers.
 #[derive(Debug, Clone)]
 pub struct Chance(u64);
 
 impl Chance {
-    /// The numbers that belong to a seed.
+    /// The numbers of a seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self(seed)
@@ -19,7 +19,7 @@ impl Chance {
         mixed ^ (mixed >> 31)
     }
 
-    /// One below `end`, 0 where that is 0.
+    /// One below `end`, or 0 if that is 0.
     pub fn below(&mut self, end: u64) -> u64 {
         self.number().checked_rem(end).unwrap_or(0)
     }

@@ -1,4 +1,4 @@
-//! All files on the disk, and the plan for what goes wrong. Knows what each call is to do; the calls themselves are made
+//! All files on the disk, and the plan of its failures. Knows the effect of each call; the calls themselves are made
 //! elsewhere.
 
 use std::{
@@ -36,7 +36,7 @@ impl Device {
         Self { plan, counted, chance, files: BTreeMap::new() }
     }
 
-    /// What goes wrong with the operation that is about to begin.
+    /// The failure that the next operation meets.
     pub(super) fn meets(&mut self, operation: Operation, file: &Path) -> Option<Kind> {
         let mut met = None;
         for (rule, counted) in self.plan.rules.iter().zip(&mut self.counted) {
@@ -49,7 +49,8 @@ impl Device {
         met
     }
 
-    /// Prepares a file to be opened. Nobody may hold a lock on a file that is not open: to read it here would end the lock.
+    /// Prepares a file to be opened. No lock may be held on a file that is not open: reading it here would release the
+    /// lock.
     pub(super) fn opening(&mut self, path: &Path) -> io::Result<()> {
         match self.files.get_mut(path) {
             None => {
@@ -70,7 +71,7 @@ impl Device {
         Ok(())
     }
 
-    /// Notes that a file is open, and was created if it was not known.
+    /// Records that a file is open, and was created if it is new.
     pub(super) fn opened(&mut self, path: &Path) {
         let created = || File { medium: Medium::created(), open: 0 };
         let file = self.files.entry(path.to_owned()).or_insert_with(created);
@@ -115,7 +116,7 @@ impl Device {
         }
     }
 
-    /// Leaves of every file what a power cut leaves. Nothing else may happen until the process has ended.
+    /// Reduces every file to what a power cut leaves. Nothing else may happen until the process has ended.
     pub(super) fn cut(&mut self) -> io::Result<()> {
         for (path, file) in &self.files {
             match file.medium.after_cut(&mut self.chance) {

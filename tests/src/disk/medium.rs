@@ -1,23 +1,23 @@
-//! One file on a disk that can lose its power: what is durable, and what was written since. Knows neither the real file nor
-//! who writes.
+//! One file on a disk that can lose its power: its durable content, and the writes since. Knows neither the real file
+//! nor the writer.
 
 use super::Chance;
 
-/// What a disk writes whole or not at all.
+/// A unit that a disk writes whole or not at all.
 const SECTOR_BYTES: usize = 512;
 
 /// A file.
 #[derive(Debug)]
 pub struct Medium {
-    /// What was synced. None: not even the file's name was, and a power cut may take that too.
+    /// The synced content. None: not even the name was synced, and a power cut may remove it too.
     durable: Option<Vec<u8>>,
     /// The durable content of the file that had this name before, and was deleted without a sync of the directory.
     former: Option<Vec<u8>>,
-    /// Whether it is there as the page cache shows it.
+    /// Whether the page cache shows the file.
     exists: bool,
-    /// What was written since the last sync, in order.
+    /// The writes since the last sync, in order.
     pending: Vec<Change>,
-    /// Whether the page cache shows what a failed sync has lost.
+    /// Whether the page cache shows writes that a failed sync has lost.
     deceptive: bool,
 }
 
@@ -28,7 +28,7 @@ enum Change {
 }
 
 impl Medium {
-    /// A file that was there, with its content.
+    /// An existing file, with its content.
     #[must_use]
     pub fn found(content: Vec<u8>) -> Self {
         Self { durable: Some(content), former: None, exists: true, pending: Vec::new(), deceptive: false }
@@ -40,22 +40,22 @@ impl Medium {
         Self { durable: None, former: None, exists: true, pending: Vec::new(), deceptive: false }
     }
 
-    /// Notes that its name was made again where it had been deleted.
+    /// Records that its name was created again after it was deleted.
     pub fn create_again(&mut self) {
         self.exists = true;
     }
 
-    /// Notes a write.
+    /// Records a write.
     pub fn write(&mut self, at: usize, bytes: &[u8]) {
         self.pending.push(Change::Write { at, bytes: bytes.to_vec() });
     }
 
-    /// Notes a new length.
+    /// Records a new length.
     pub fn truncate(&mut self, length: usize) {
         self.pending.push(Change::Truncate(length));
     }
 
-    /// Notes that it was deleted; `durably` with a sync of its directory.
+    /// Records that it was deleted; `durably` with a sync of its directory.
     pub fn delete(&mut self, durably: bool) {
         let durable = self.durable.take();
         self.former = if durably { None } else { durable.or(self.former.take()) };
@@ -63,7 +63,7 @@ impl Medium {
         (self.exists, self.deceptive) = (false, false);
     }
 
-    /// Notes that its directory was synced, and so the names in it.
+    /// Records that its directory was synced, and so the names in it.
     pub fn sync_name(&mut self) {
         self.former = None;
         if self.exists {
@@ -71,20 +71,21 @@ impl Medium {
         }
     }
 
-    /// Whether a power cut may take its name.
+    /// Whether a power cut may remove its name.
     #[must_use]
     pub fn is_new(&self) -> bool {
         self.exists && self.durable.is_none()
     }
 
-    /// Makes all durable.
+    /// Makes everything durable.
     pub fn sync(&mut self) {
         let mut content = self.durable.take().unwrap_or_default();
         self.pending.drain(..).for_each(|change| change.apply(&mut content));
         (self.durable, self.former) = (Some(content), None);
     }
 
-    /// A sync that failed: chance decides what became durable though it did, nothing, some or all. The rest never does.
+    /// Records a failed sync: chance decides whether none, some or all of the writes became durable. The others never
+    /// do.
     pub fn fail_sync(&mut self, chance: &mut Chance) {
         let mut content = self.durable.take().unwrap_or_default();
         let fate = chance.below(3);
@@ -96,7 +97,7 @@ impl Medium {
         (self.durable, self.former, self.deceptive) = (Some(content), None, true);
     }
 
-    /// What is there once the page cache has let go of what a failed sync has lost. None: it shows nothing else already.
+    /// The content once the page cache has dropped the writes that a failed sync has lost. None: it shows no others.
     pub fn without_cache(&mut self) -> Option<Vec<u8>> {
         std::mem::take(&mut self.deceptive).then(|| {
             let mut content = self.durable.clone().unwrap_or_default();
@@ -105,7 +106,7 @@ impl Medium {
         })
     }
 
-    /// What a power cut leaves. None: no file.
+    /// The content that a power cut leaves. None: no file.
     #[must_use]
     pub fn after_cut(&self, chance: &mut Chance) -> Option<Vec<u8>> {
         if !self.exists || self.durable.is_none() {
@@ -169,7 +170,7 @@ mod tests {
 
     use super::*;
 
-    /// All that cuts of a file with `pending` writes after a sync of `old` leave.
+    /// Every content that cuts of a file with `pending` writes after a sync of `old` leave.
     fn outcomes(make: impl Fn() -> Medium) -> BTreeSet<Option<Vec<u8>>> {
         (0..2_000).map(|seed| make().after_cut(&mut Chance::new(seed))).collect()
     }

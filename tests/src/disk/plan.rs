@@ -1,4 +1,4 @@
-//! What goes wrong on the disk, and when: a seed and rules, in an environment variable. For example
+//! The failures of the disk: a seed and rules, in an environment variable. For example
 //! `seed=7; cut on=db at=12 after=/tmp/now; fail_sync on=wal times=2`.
 
 use std::{
@@ -9,37 +9,37 @@ use std::{
 
 use anyhow::{Context as _, Error, bail};
 
-/// The variable that holds the plan. It has another prefix than the server's own variables, of which an unknown one is an
+/// The variable with the plan. It has another prefix than the server's own variables, of which an unknown one is an
 /// error.
 pub const VARIABLE: &str = "TEST_DISK";
 
-/// All that goes wrong.
+/// All failures.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// What chance follows.
+    /// The seed of the random numbers.
     pub seed: u64,
-    /// How long a sync takes, in microseconds.
+    /// The duration of a sync, in microseconds.
     pub sync_us: u64,
-    /// What goes wrong. The first rule that applies to an operation decides.
+    /// The failures. The first rule that applies to an operation decides.
     pub rules: Vec<Rule>,
 }
 
-/// One thing that goes wrong.
+/// One failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// What.
+    /// Its kind.
     pub kind: Kind,
-    /// Where.
+    /// The files it applies to.
     pub on: Place,
-    /// At which of the operations that it could apply to, from 1.
+    /// The first of the matching operations that fails, from 1.
     pub at: u64,
-    /// For how many of them.
+    /// The number of operations that fail.
     pub times: u64,
-    /// It counts nothing before this file exists. None: from the start.
+    /// Operations count once this file exists. None: from the start.
     pub after: Option<PathBuf>,
 }
 
-/// What can go wrong.
+/// A kind of failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// The power is cut before a write, truncation, sync or deletion.
@@ -48,19 +48,19 @@ pub enum Kind {
     FailWrite,
     /// A write fails after half of it.
     ShortWrite,
-    /// A write finds no room after half of it.
+    /// A write finds the disk full after half of it.
     Full,
-    /// A sync fails. What was not durable is lost unless it is written again, though the page cache shows it until the file
-    /// is closed: so Linux has it.
+    /// A sync fails. Unsynced writes are lost unless they are written again, though the page cache shows them until the
+    /// file is closed: as on Linux.
     FailSync,
     /// A sync succeeds and makes nothing durable.
     SkipSync,
 }
 
-/// Which files are meant.
+/// The files of a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// All of a database.
+    /// All files of a database.
     Any,
     /// The database's own file, which in WAL mode only checkpoints write to.
     Db,
@@ -68,34 +68,34 @@ pub enum Place {
     Wal,
 }
 
-/// What a file is asked to do.
+/// An operation on a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
-    /// Bytes at an offset.
+    /// Writes bytes at an offset.
     Write,
-    /// A new length.
+    /// Sets the length.
     Truncate,
-    /// Make it durable.
+    /// Makes the file durable.
     Sync,
-    /// Remove its name.
+    /// Removes the name.
     Delete,
 }
 
 impl Plan {
-    /// One that chance follows `seed` in, without faults.
+    /// A plan with this seed and without failures.
     #[must_use]
     pub fn seeded(seed: u64) -> Self {
         Self { seed, ..Self::default() }
     }
 
-    /// With one more rule.
+    /// Adds a rule.
     #[must_use]
     pub fn rule(mut self, rule: Rule) -> Self {
         self.rules.push(rule);
         self
     }
 
-    /// With syncs that take this long.
+    /// Sets the duration of syncs.
     #[must_use]
     pub fn sync_us(mut self, sync_us: u64) -> Self {
         self.sync_us = sync_us;
@@ -104,47 +104,47 @@ impl Plan {
 }
 
 impl Rule {
-    /// Once, at the first operation, wherever it is.
+    /// Fails once, at the first operation on any file.
     #[must_use]
     pub fn new(kind: Kind) -> Self {
         Self { kind, on: Place::Any, at: 1, times: 1, after: None }
     }
 
-    /// In other files.
+    /// Sets the files.
     #[must_use]
     pub fn on(mut self, on: Place) -> Self {
         self.on = on;
         self
     }
 
-    /// At another operation, from 1.
+    /// Sets the first operation that fails, from 1.
     #[must_use]
     pub fn at(mut self, at: u64) -> Self {
         self.at = at;
         self
     }
 
-    /// More than once.
+    /// Sets the number of operations that fail.
     #[must_use]
     pub fn times(mut self, times: u64) -> Self {
         self.times = times;
         self
     }
 
-    /// From then on.
+    /// Fails from then on.
     #[must_use]
     pub fn always(self) -> Self {
         self.times(u64::MAX)
     }
 
-    /// Counted from when `file` exists.
+    /// Counts operations once `file` exists.
     #[must_use]
     pub fn after(mut self, file: impl Into<PathBuf>) -> Self {
         self.after = Some(file.into());
         self
     }
 
-    /// Whether it could apply to an operation on a file now.
+    /// Whether the rule matches an operation on a file now.
     #[must_use]
     pub fn concerns(&self, operation: Operation, file: &Path) -> bool {
         let kind = match self.kind {

@@ -1,6 +1,5 @@
-//! The layer under SQLite: a VFS that passes every call on to the one that SQLite chose by itself, and tells the
-//! [`Device`] of what changes a file. One lock is held in each call that reads or changes, so that nothing happens beside a
-//! power cut.
+//! The layer under SQLite: a VFS that passes every call on to SQLite's default VFS, and reports changes of files to the
+//! [`Device`]. Each call that reads or changes a file holds one lock, so that nothing happens beside a power cut.
 #![allow(unsafe_code, reason = "a VFS of SQLite's is a table of C functions")]
 
 use std::{
@@ -27,7 +26,7 @@ use super::{
 static DEVICE: OnceLock<Mutex<Device>> = OnceLock::new();
 static SYNC_TAKES: OnceLock<Duration> = OnceLock::new();
 
-/// The VFS beneath, which SQLite never frees.
+/// The VFS below, which SQLite never frees.
 struct Beneath(*mut ffi::sqlite3_vfs);
 
 // SAFETY: the VFS that SQLite brings along is made for any number of threads, and never changes once it is registered.
@@ -41,12 +40,12 @@ static BENEATH: OnceLock<Beneath> = OnceLock::new();
 #[repr(C, align(16))]
 struct OpenFile {
     base: ffi::sqlite3_file,
-    /// From [`Box::into_raw`], or null for a temporary file, of which a power cut may leave anything.
+    /// From [`Box::into_raw`], or null for a temporary file, which a power cut may leave in any state.
     path: *mut PathBuf,
 }
 
 static METHODS: ffi::sqlite3_io_methods = ffi::sqlite3_io_methods {
-    // Without xFetch: what is mapped is read without a call.
+    // Without xFetch: mapped pages would be read without a call.
     iVersion: 2,
     xClose: Some(close),
     xRead: Some(read),
@@ -74,7 +73,7 @@ static METHODS: ffi::sqlite3_io_methods = ffi::sqlite3_io_methods {
 /// When SQLite refuses.
 pub fn install(plan: Plan) -> Result<()> {
     let _ = SYNC_TAKES.set(Duration::from_micros(plan.sync_us));
-    ensure!(DEVICE.set(Mutex::new(Device::new(plan))).is_ok(), "there is a test disk already");
+    ensure!(DEVICE.set(Mutex::new(Device::new(plan))).is_ok(), "the test disk is installed already");
     // SAFETY: a null name asks for the default VFS, which lives as long as the process.
     let beneath = unsafe { ffi::sqlite3_vfs_find(null()) };
     ensure!(!beneath.is_null(), "SQLite has no VFS");
@@ -88,7 +87,7 @@ pub fn install(plan: Plan) -> Result<()> {
     vfs.xDelete = Some(delete);
     // SAFETY: it is leaked, and so lives as long as SQLite may use it.
     let registered = unsafe { ffi::sqlite3_vfs_register(Box::leak(Box::new(vfs)), 1) };
-    ensure!(registered == ffi::SQLITE_OK, "SQLite did not take the test disk: {registered}");
+    ensure!(registered == ffi::SQLITE_OK, "SQLite rejected the test disk: {registered}");
     Ok(())
 }
 
@@ -96,14 +95,15 @@ fn device() -> Option<MutexGuard<'static, Device>> {
     Some(DEVICE.get()?.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// The file beneath, and the path where it is one to be watched.
+/// The file below, and the path if it is a watched one.
 fn parts<'a>(file: *mut ffi::sqlite3_file) -> (*mut ffi::sqlite3_file, Option<&'a Path>) {
     let open = file.cast::<OpenFile>();
-    // SAFETY: SQLite hands over what `open` was given: an `OpenFile` and behind it, at the same alignment, the other file.
+    // SAFETY: SQLite hands over what `open` was given: an `OpenFile` and behind it, at the same alignment, the other
+    // file.
     unsafe { (open.add(1).cast(), (*open).path.as_ref().map(PathBuf::as_path)) }
 }
 
-/// Calls a method of the file beneath; `otherwise` where it has none.
+/// Calls a method of the file below; `otherwise` if it has none.
 macro_rules! beneath {
     ($file:expr, $method:ident ($($argument:expr),*), $otherwise:expr) => {{
         let file: *mut ffi::sqlite3_file = $file;
@@ -114,7 +114,7 @@ macro_rules! beneath {
     }};
 }
 
-/// The path of a name of SQLite's.
+/// The path for one of SQLite's names.
 ///
 /// # Safety
 /// The name is null or ends with a zero.
@@ -124,7 +124,7 @@ unsafe fn path_of(name: *const c_char) -> Option<PathBuf> {
     Some(OsStr::from_bytes(name.to_bytes()).into())
 }
 
-/// Asks what goes wrong with an operation, and cuts the power if it is time to.
+/// Looks up the failure of an operation, and cuts the power if that is the failure.
 fn meets(device: &mut Device, operation: Operation, file: &Path) -> Option<Kind> {
     let met = device.meets(operation, file);
     if met != Some(Kind::Cut) {
@@ -134,7 +134,8 @@ fn meets(device: &mut Device, operation: Operation, file: &Path) -> Option<Kind>
         Ok(()) => CUT_STATUS,
         Err(_) => 1,
     };
-    // SAFETY: it ends the process, which is the one thing that may happen now: nothing is flushed, and no destructor runs.
+    // SAFETY: it ends the process, which is the one thing that may happen now: nothing is flushed, and no destructor
+    // runs.
     unsafe { libc::_exit(status) }
 }
 
@@ -236,7 +237,7 @@ unsafe extern "C" fn truncate(file: *mut ffi::sqlite3_file, length: i64) -> c_in
     status
 }
 
-/// The real file is not synced: nobody cuts the power of the machine that tests.
+/// The real file is not synced: the power of the testing machine stays on.
 unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, _: c_int) -> c_int {
     if let Some(takes) = SYNC_TAKES.get().filter(|takes| !takes.is_zero()) {
         thread::sleep(*takes);
@@ -258,7 +259,7 @@ unsafe extern "C" fn file_size(file: *mut ffi::sqlite3_file, size: *mut i64) -> 
     beneath!(parts(file).0, xFileSize(size), ffi::SQLITE_IOERR_FSTAT)
 }
 
-// The rest reads and changes no content.
+// The other methods read or change no content.
 
 unsafe extern "C" fn lock(file: *mut ffi::sqlite3_file, level: c_int) -> c_int {
     beneath!(parts(file).0, xLock(level), ffi::SQLITE_IOERR_LOCK)

@@ -1,5 +1,5 @@
-//! Another program that uses the database while the server runs, with a stock SQLite. Knows the file and tables of its own, and of
-//! the server's tables only that there are messages.
+//! Another program that uses the database while the server runs, with a stock SQLite. Knows the file, tables of its
+//! own, and of the server's tables only the messages.
 
 use std::{
     path::{Path, PathBuf},
@@ -14,16 +14,16 @@ use std::{
 use rusqlite::{Connection, ErrorCode, params};
 
 const MODES: [&str; 4] = ["PASSIVE", "FULL", "RESTART", "TRUNCATE"];
-/// The number of a turn whose checkpoint empties the log.
+/// The number of a turn with a checkpoint that empties the log.
 pub(super) const TRUNCATE: usize = 3;
-/// The rows that a bystander reads in a turn.
+/// The number of rows that it reads in a turn.
 const READ_ROWS: u32 = 50;
 const PAGE_BYTES: usize = 4_096;
-/// The most pages of its rows that a bystander writes in a turn.
+/// The maximum of pages that it writes in a turn.
 const PAGES_MAX: i64 = 11;
-/// The most messages that are stored between two of its turns, in a quiet room.
+/// The maximum of messages between two of its turns, in a quiet room.
 const COMMITS_MAX: i64 = 7;
-/// How long a checkpoint may wait for readers, which keeps the server from writing.
+/// How long a checkpoint may wait for readers, and so keep the server from writing.
 const CHECKPOINT_WAIT: Duration = Duration::from_millis(20);
 
 /// Another program that uses the database while the server runs.
@@ -31,12 +31,12 @@ pub(super) struct Bystander {
     database: Connection,
     /// A second connection, for a read transaction that stays open.
     reader: Connection,
-    /// How many rows of its own were committed, and the number of the last commit.
+    /// The number of committed rows of its own, and the number of the last commit.
     pub(super) rows: i64,
     pub(super) seq: i64,
 }
 
-/// One turn of what it does; the number tells turns apart.
+/// One turn; the number tells turns apart.
 pub(super) type Turn = fn(&mut Bystander, usize) -> rusqlite::Result<()>;
 
 impl Bystander {
@@ -51,7 +51,7 @@ impl Bystander {
         Ok(Self { database, reader: Connection::open(file)?, rows, seq })
     }
 
-    /// Takes turns on a thread of its own, one at the least, until it is told to end.
+    /// Takes turns on a thread of its own, at least one, until it is told to stop.
     pub(super) fn start(file: PathBuf, turn: Turn) -> (Arc<AtomicBool>, JoinHandle<rusqlite::Result<Self>>) {
         let ended = Arc::new(AtomicBool::new(false));
         let end = Arc::clone(&ended);
@@ -63,7 +63,7 @@ impl Bystander {
                     break;
                 }
                 turn(&mut bystander, number)?;
-                // Now and then only: the server's own writes come in between, few or many of them.
+                // A few or many writes of the server come between two turns.
                 let more = bystander.latest()? + i64::try_from(number).unwrap_or_default() % COMMITS_MAX;
                 while !end.load(Ordering::Relaxed) && bystander.latest()? < more {
                     std::thread::yield_now();
@@ -80,7 +80,7 @@ impl Bystander {
         latest.query_row([], |row| row.get(0))
     }
 
-    /// How many frames the log has.
+    /// The number of frames in the log.
     pub(super) fn frames(&self) -> rusqlite::Result<i64> {
         self.database.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get(1))
     }
@@ -90,8 +90,8 @@ impl Bystander {
         unless_busy(self.database.query_row(&checkpoint, [], |_| Ok(()))).map(|_| ())
     }
 
-    /// Commits nothing, or a change to one page, or also a new row and some of those before it: commits of all lengths, so that
-    /// a log that has begun anew also ends where the last one did.
+    /// Commits nothing, or a change to one page, or also a new row and some of those before it: commits of all lengths,
+    /// so that a restarted log also ends where the last one did.
     pub(super) fn write(&mut self, number: usize) -> rusqlite::Result<()> {
         if number.is_multiple_of(3) || unless_busy(self.database.execute_batch("BEGIN IMMEDIATE"))?.is_none() {
             return Ok(());
@@ -119,7 +119,7 @@ impl Bystander {
         texts.collect::<rusqlite::Result<Vec<_>>>().map(|_| ())
     }
 
-    /// Checkpoints in each of the four ways, and writes at once after it: where the log begins anew.
+    /// Checkpoints in each of the four modes, and writes right after it, where the log restarts.
     pub(super) fn checkpoint_and_write(&mut self, number: usize) -> rusqlite::Result<()> {
         self.checkpoint(number)?;
         self.write(number)?;
@@ -134,23 +134,23 @@ impl Bystander {
         self.write(number)?;
         Self::read(&self.reader)?;
         self.reader.execute_batch("COMMIT")?;
-        // Without a reader that checkpoint gets further, and the log begins anew.
+        // Without a reader that checkpoint gets further, and the log restarts.
         self.checkpoint(number + 1)
     }
 }
 
-/// What a row holds that was last changed by this commit, half a page of it.
+/// The content of a row that was last changed by this commit: half a page.
 pub(super) fn text(seq: i64) -> String {
     format!("{seq:08}").repeat(PAGE_BYTES / 16)
 }
 
-/// How many rows of a bystander there are, and the number of its last commit.
+/// The number of rows of a bystander, and the number of its last commit.
 pub(super) fn own(database: &Connection) -> rusqlite::Result<(i64, i64)> {
     let own = "SELECT (SELECT count(*) FROM bystander), (SELECT coalesce(max(seq), 0) FROM bystander_seq)";
     database.query_row(own, [], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
-/// None when somebody else has the lock.
+/// None when another connection has the lock.
 fn unless_busy<T>(result: rusqlite::Result<T>) -> rusqlite::Result<Option<T>> {
     match result.map(Some) {
         Err(error)

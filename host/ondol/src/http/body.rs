@@ -1,4 +1,4 @@
-//! Reads the body of a request, within a size and a time. Knows nothing of its content.
+//! The body of a request, within a size and a time. Knows nothing of what it says.
 
 use std::time::Duration;
 
@@ -9,23 +9,24 @@ use hyper::{HeaderMap, Request, header};
 
 use super::answer::HttpError;
 
-/// The whole body. The limits on its size in bytes and on the milliseconds until its end come with the names by which an
-/// error calls them.
+/// A limit: its name, for the error, and its value.
+type Limit<T> = (&'static str, T);
+
+/// The whole body of a request, within a limit of bytes and one of milliseconds.
 pub(super) async fn read(
     request: Request<Incoming>,
-    (size_limit, bytes_max): (&'static str, usize),
-    (time_limit, ms_max): (&'static str, u64),
+    (bytes_limit, bytes_max): Limit<usize>,
+    (ms_limit, ms_max): Limit<u64>,
 ) -> Result<Bytes, HttpError> {
+    let too_large = || HttpError::BodyTooLarge { limit: bytes_limit, bytes_max };
     // A body that announces too large a size is refused before it arrives.
     if request.body().size_hint().lower() > bytes_max as u64 {
-        return Err(HttpError::BodyTooLarge { limit: size_limit, bytes_max });
+        return Err(too_large());
     }
     let body = Limited::new(request.into_body(), bytes_max).collect();
     match tokio::time::timeout(Duration::from_millis(ms_max), body).await {
-        Err(_) => Err(HttpError::BodyTimeout { limit: time_limit, ms_max }),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(HttpError::BodyTooLarge { limit: size_limit, bytes_max })
-        }
+        Err(_) => Err(HttpError::BodyTimeout { limit: ms_limit, ms_max }),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(_)) => Err(HttpError::Parse("the body ended too early".to_owned())),
         Ok(Ok(body)) => Ok(body.to_bytes()),
     }

@@ -193,8 +193,8 @@ fn stored_number(value: &Value) -> Option<u64> {
 /// The body of a request with a JSON content type, as text. An empty body counts as an empty object.
 async fn read_json(request: Request<Incoming>, limits: &Limits) -> Result<String, HttpError> {
     let is_json = body::is_json(request.headers());
-    let (size, time) = (("body_bytes_max", limits.body_bytes_max), ("body_ms_max", limits.body_ms_max));
-    let bytes = body::read(request, size, time).await?;
+    let bytes_max = ("body_bytes_max", limits.body_bytes_max);
+    let bytes = body::read(request, bytes_max, ("body_ms_max", limits.body_ms_max)).await?;
     if bytes.is_empty() {
         return Ok("{}".to_owned());
     }

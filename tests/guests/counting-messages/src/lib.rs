@@ -1,5 +1,5 @@
-//! A messages handler that posts, in place of a text, how many frames its instance has read. Everything else is the default
-//! handler's.
+//! A messages handler that posts, in place of a text, how many frames its instance has read. Everything else is the
+//! default handler's.
 #![cfg(target_arch = "wasm32")]
 
 use std::sync::atomic::{AtomicU32, Ordering};
