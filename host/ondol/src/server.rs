@@ -1,9 +1,9 @@
 //! Binds, accepts and drains. Knows connections and signals, and nothing of the requests on them.
 
 mod admin;
+mod connection;
 mod log;
 
-use std::convert::Infallible;
 use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
@@ -13,15 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
 use rustix::process::{Resource, Signal, getrlimit};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -32,6 +24,7 @@ use crate::config::{self, AdminAddress, Config, Limits, Token};
 use crate::http::{AdminApi, ConnContext, Phase, PublicApi, TimedStream, Timeouts};
 use admin::AdminListener;
 pub(crate) use admin::{read_token, token as admin_token};
+use connection::{ACCEPT_PAUSE, http, serve_connection};
 use log::Log;
 use ondol_host_handlers::Sandbox;
 use ondol_host_process::{exit, own_executable};
@@ -41,9 +34,6 @@ const DESCRIPTORS_KEPT: usize = 64;
 
 /// Connections over the limit that are answered with 503. Further ones are dropped at once.
 const REFUSED_AT_ONCE: usize = 16;
-
-/// How long the listener pauses after a failed accept, such as without a free descriptor.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// How long the exit waits for the log to be written: a normal one, and an immediate one.
 const LOG_MAX: Duration = Duration::from_secs(1);
@@ -253,50 +243,12 @@ async fn accept(listener: &TcpListener, api: &Arc<PublicApi>, open: &Arc<OpenCon
     }
 }
 
-/// Serves the requests of one connection by `answer`, until it becomes a WebSocket or ends. The log calls it `name`.
-async fn serve_connection<A>(
-    http: &http1::Builder,
-    stream: TimedStream<impl AsyncRead + AsyncWrite + Unpin + Send + 'static>,
-    mut phase: watch::Receiver<Phase>,
-    answer: impl Fn(Request<Incoming>) -> A,
-    name: &str,
-) where
-    A: Future<Output = Result<Response<Full<Bytes>>, Infallible>>,
-{
-    let stage = stream.stage();
-    let service = service_fn(|request| stage.clone().answering(answer(request)));
-    let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
-    let mut connection = std::pin::pin!(connection);
-    let outcome = tokio::select! {
-        outcome = connection.as_mut() => outcome,
-        () = async { drop(phase.wait_for(|phase| *phase > Phase::Running).await) } => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = outcome {
-        let error = format!("{:#}", anyhow::Error::new(error));
-        tracing::debug!(error, "{name} ended early: {error}");
-    }
-}
-
-fn http(limits: &Limits) -> http1::Builder {
-    let mut http = http1::Builder::new();
-    // `TimedStream` has the timeouts: hyper's would also close an idle connection.
-    http.header_read_timeout(None)
-        // A client may shut down its sending side after its request, whose own length tells whether it is complete.
-        .half_close(true)
-        // Twice the limit, so that `check_size` can answer requests slightly over it with the name of the limit.
-        .max_buf_size((2 * limits.header_bytes_max).max(8_192));
-    http
-}
-
 /// The limit on connections: as configured, or as many as there are file descriptors.
 fn connections_max(limits: &Limits) -> usize {
     if limits.connections_max > 0 {
         return limits.connections_max;
     }
-    // Linux always has a limit on open files.
+    // Linux always has a limit of open files.
     let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(1_024);
     usize::try_from(descriptors).unwrap_or(usize::MAX).saturating_sub(DESCRIPTORS_KEPT).max(1)
 }

@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
-use super::{ACCEPT_PAUSE, http, serve_connection};
+use super::connection::{ACCEPT_PAUSE, http, serve_connection};
 use crate::config::{AdminAddress, Config, Limits, Token};
 use crate::http::{AdminApi, Caller, TimedStream, Timeouts};
 
@@ -76,11 +76,11 @@ impl AdminListener {
             tokio::spawn(async move {
                 match connection {
                     Connection::Tcp(tcp) => {
-                        serve_caller(&http, TimedStream::new(tcp, timeouts), api, Caller::Network).await
+                        serve_admin(&http, TimedStream::new(tcp, timeouts), api, Caller::Network).await
                     }
                     Connection::Unix(unix) => match unix.peer_cred() {
                         Ok(peer) => {
-                            serve_caller(&http, TimedStream::new(unix, timeouts), api, Caller::User(peer.uid())).await;
+                            serve_admin(&http, TimedStream::new(unix, timeouts), api, Caller::User(peer.uid())).await;
                         }
                         Err(error) => {
                             tracing::warn!(%error, "cannot read the peer credentials of an admin connection: {error}")
@@ -99,7 +99,7 @@ enum Connection {
 }
 
 /// Serves the requests of one connection.
-async fn serve_caller(
+async fn serve_admin(
     http: &http1::Builder,
     stream: TimedStream<impl AsyncRead + AsyncWrite + Unpin + Send + 'static>,
     api: Arc<AdminApi>,
