@@ -248,7 +248,7 @@ fn connections_max(limits: &Limits) -> usize {
     if limits.connections_max > 0 {
         return limits.connections_max;
     }
-    // Linux always has a limit on open files.
+    // Linux always has a limit of open files.
     let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(1_024);
     usize::try_from(descriptors).unwrap_or(usize::MAX).saturating_sub(DESCRIPTORS_KEPT).max(1)
 }
