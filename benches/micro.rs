@@ -9,9 +9,9 @@ use std::sync::Arc;
 use anyhow::{Context as _, ensure};
 use criterion::{Criterion, Throughput};
 use ondol::config::Limits;
-use ondol_host_handlers::{Candidate, HandlerKind, Handlers, How, Ledger, Sandbox, Source, Why};
+use ondol_host_handlers::{Admission, Candidate, HandlerKind, Handlers, Ledger, Provenance, Sandbox, Source, Trigger};
 use ondol_host_model::{
-    Draft, Frame, Message, MessageId, OnExistingRoom, RoomDraft, RoomId, Seq, Speaker, Timestamp, User,
+    Draft, Frame, Message, MessageId, OnExistingRoom, RequestId, RoomDraft, RoomId, Seq, Speaker, Timestamp, User,
 };
 use ondol_host_rooms::{FrameSink, Outbox, Progress, Room};
 use ondol_host_store::{Entry, RoomOutcome, Store, Synchronous};
@@ -38,12 +38,13 @@ fn measure_call(criterion: &mut Criterion) -> anyhow::Result<()> {
     let (sender, room) = (speaker(), RoomId(1));
     let frame = format!(r#"{{"type":"chat.message","message":"{}"}}"#, "x".repeat(TEXT_BYTES));
     let message = message(&sender, room, 1);
+    let request = RequestId::Frame(1, 1);
     let mut group = criterion.benchmark_group("call");
     for (instance, limits) in [("kept", Limits::default()), ("fresh", fresh)] {
         let handlers = handlers(&limits)?;
         let release = handlers.current();
-        let receive = || release.receive(&sender, room, Frame::Text(&frame));
-        let write = || release.message(&message);
+        let receive = || release.receive(&request, &sender, room, Frame::Text(&frame));
+        let write = || release.message(Some(&request), &message);
         // A call that fails here would fail each time.
         receive()?.ok().context("the messages handler refuses the frame")?;
         write()?;
@@ -56,16 +57,18 @@ fn measure_call(criterion: &mut Criterion) -> anyhow::Result<()> {
 
 /// The default handlers, as a server holds them. Releases are not recorded.
 fn handlers(limits: &Limits) -> anyhow::Result<Handlers> {
-    let sandbox = Arc::new(Sandbox::new(&limits.handlers(), None)?);
+    let limits = limits.handlers();
+    let admission = Admission::new(Arc::new(Sandbox::new(&limits.sandbox, None)?), limits.admission);
     let mut candidate = Candidate::default();
     for handler in HandlerKind::ALL {
         let wasm = std::fs::read(Path::new(TARGET).join("handlers").join(handler.file_name()));
         let wasm = wasm.context("cannot read the handlers: `make handlers`")?;
-        candidate.prove(&sandbox, Source { handler, wasm, settings: Arc::default(), cases: None })?;
+        candidate.admit(&admission, Source { handler, wasm, settings: Arc::default(), cases: None })?;
     }
-    let why = Why { who: "benchmark".to_owned(), how: How::First, why: String::new(), back_to: None, forced: false };
-    let ledger = Ledger { record: Box::new(|_| Ok(1)), mark: Box::new(|_, _| Ok(())) };
-    Ok(Handlers::begin(sandbox, ledger, &candidate, &why, HashMap::new())?)
+    let (actor, trigger) = ("benchmark".to_owned(), Trigger::First);
+    let provenance = Provenance { actor, trigger, reason: String::new(), back_to: None, forced: false };
+    let ledger = Ledger { record: Box::new(|_| Ok(1)), block: Box::new(|_, _| Ok(())) };
+    Ok(Handlers::begin(Arc::new(admission), limits.rollout, &candidate, &provenance, ledger, HashMap::new())?)
 }
 
 /// A commit of several sizes, with both durabilities. Includes some 0.2 µs a message for creating it.

@@ -176,7 +176,7 @@ impl TestServer {
     /// When none did in time.
     pub async fn active_since(&self, mark: usize, handler: &str) -> Result<String> {
         let named = format!("handler={handler}");
-        let line = self.log.line_since(mark, &["handler is active", &named]).await?;
+        let line = self.log.line_since(mark, &["activated (release", &named]).await?;
         let version = line.split("version=").nth(1).map(|rest| rest.chars().take(12).collect::<String>());
         let version = version.with_context(|| format!("no version in {line}"))?;
         ensure!(version.len() == 12 && version.chars().all(|c| c.is_ascii_hexdigit()), "no version in {line}");

@@ -252,7 +252,7 @@ async fn the_actor_and_the_reason_are_recorded_and_logged() -> TestResult {
     let bytes = handlers::read(&guest("shouting_events"))?;
     let request = server.admin("POST", "/v1/handlers/events?reason=louder%20please")?;
     request.header("X-Ondol-Actor", "minji").body("application/wasm", bytes).send().await?.expect(200)?;
-    let line = server.wait_for_log("handler is active").await?;
+    let line = server.wait_for_log("activated (release").await?;
     for part in ["handler=events", "release=2", "minji (local)", "louder please", "deploy"] {
         assert!(line.contains(part), "no {part:?} in {line}");
     }

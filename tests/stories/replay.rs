@@ -43,7 +43,7 @@ async fn an_events_handler_with_other_payloads_differs_at_every_message() -> Tes
     let server = said(&["hi", "a longer text, which is cut in the output"]).await?;
     let output = replay(&server, guest("shouting_events"), &["--show", "1"])?;
     output.expect_parts(1, &["2 compared: 0 equal, 2 different", "room 1, seq 1 (message 1)", "1 more not shown"])?;
-    output.expect_parts(1, &["    message: before \"hi\"\n             after  \"HI\"\n", "style: new \"shout\""])?;
+    output.expect_parts(1, &["    message: before \"hi\"\n             after  \"HI\"\n", "style: before nothing"])?;
     assert!(!output.stdout.contains("ann"), "the sender is in the difference: {}", output.stdout);
     Ok(())
 }
@@ -93,7 +93,7 @@ async fn a_replay_compares_two_files() -> TestResult {
     let server = said(&["hi"]).await?;
     let shouting = guest("shouting_events").display().to_string();
     replay(&server, &shouting, &["--against", &shouting])?.expect_parts(0, &["1 compared: 1 equal"])?;
-    replay(&server, standard("events"), &["--against", &shouting])?.expect_parts(1, &["style: gone, was \"shout\""])
+    replay(&server, standard("events"), &["--against", &shouting])?.expect_parts(1, &["style: before \"shout\""])
 }
 
 #[tokio::test]

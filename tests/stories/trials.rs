@@ -72,7 +72,7 @@ async fn failed_probation() -> TestResult<(TestServer, Client, String)> {
         asked(&server, "/v1/status").await.is_ok_and(|status| status["bad"] != json!({})).then_some(())
     })
     .await?;
-    server.wait_for_log("how=\"probation\"").await?;
+    server.wait_for_log("trigger=\"probation\"").await?;
     Ok((server, ann, bad))
 }
 
@@ -136,7 +136,7 @@ async fn no_member_receives_an_error_while_a_bad_version_is_rolled_back() -> Tes
     let (talked, deployed) = tokio::join!(talk, deploy);
     talked.into_iter().collect::<TestResult<Vec<_>>>()?;
     deployed?;
-    server.wait_for_log("how=\"probation\"").await?;
+    server.wait_for_log("trigger=\"probation\"").await?;
     assert_eq!(asked(&server, "/v1/status").await?["release"]["release"], 3);
     Ok(())
 }
@@ -157,7 +157,7 @@ async fn a_blocked_version_is_rejected_also_after_a_restart() -> TestResult {
 async fn a_forced_version_has_no_probation() -> TestResult {
     let (server, mut ann, _) = failed_probation().await?;
     let file = format!("events={}", guest("twentieth_events").display());
-    command(&server, &["deploy", &file])?.expect_parts(1, &["marked as bad"])?;
+    command(&server, &["deploy", &file])?.expect_parts(1, &["is blocked"])?;
     command(&server, &["deploy", &file, "--force"])?.expect_parts(0, &["is active"])?;
     for _ in 0..5 {
         ann.say("20").await?;

@@ -196,7 +196,7 @@ async fn a_broken_version_falls_back_to_the_release_before_it() -> TestResult {
     server.upload("events", guest("shouting_events")).await?.expect(200)?;
     spoil(&server, &active(&server, "events").await?)?;
     server.restart().await?;
-    let line = server.wait_for_log("the active release is broken").await?;
+    let line = server.wait_for_log("is broken, looking for an earlier one").await?;
     assert!(line.contains("release=2") && line.contains("events"), "{line}");
     assert_eq!(active(&server, "events").await?, first);
     let history = asked(&server, "/v1/releases").await?;
@@ -214,7 +214,7 @@ async fn a_store_without_a_good_release_falls_back_to_the_files() -> TestResult 
     let mut server = operated().await?;
     spoil(&server, &active(&server, "events").await?)?;
     server.restart().await?;
-    server.wait_for_log("the active release is broken").await?;
+    server.wait_for_log("is broken, looking for an earlier one").await?;
     assert!(!shouts(&server).await?);
     Ok(())
 }

@@ -1,281 +1,252 @@
-//! The three versions that answer together, and their functions in the model's words. Knows nothing of files, nor of
-//! which release is active.
+//! A release that answers: three versions, and behind the same door the baseline that answers for one on probation, the
+//! shadow that receives copies of calls, and the built-in handlers. Logs every fault. Knows nothing of which release is
+//! active.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use serde::de::IgnoredAny;
-use wasmtime::Store;
+use ondol_host_model::{Action, Frame, Message, Refusal, RequestId, RoomDraft, RoomId, RoomRequest, Speaker, User};
 
-use super::SettingsMap;
-use super::bindings::{FrameIn, Message as MessageIn, RefusalIn, Request, User as UserIn};
-use super::call::Call;
-use super::exports::{EventExports, MessageExports, RoomExports};
-use super::fault::{Cause, Fault};
-use super::kind::{HandlerKind, VersionId};
-use super::probation::Trial;
-use super::shadow::Shadow;
-use super::state::State;
-use super::version::Version;
-use ondol_host_model::{Action, Draft, Frame, Message, Refusal, RoomDraft, RoomId, RoomRequest, Speaker, User};
+use crate::rollout::probation::Probation;
+use crate::rollout::shadow::Shadow;
+use crate::run::call::{Answer, Call};
+use crate::run::fallback;
+use crate::run::fault::{Cause, Fault};
+use crate::run::kind::{HandlerKind, SettingsMap};
+use crate::run::sandbox::Sandbox;
+use crate::run::version_set::VersionSet;
 
-/// The longest name of a room, in characters.
-const ROOM_NAME_CHARS_MAX: usize = 100;
+/// What a fault led to, for the operator.
+const BASELINE_ANSWERED: &str = "the baseline answered instead";
+const FALLBACK_ANSWERED: &str = "the built-in handler answered instead";
 
-/// The longest id that a client may give its message, in characters.
-const CLIENT_ID_CHARS_MAX: usize = 64;
-
-/// The longest code of a refusal, in bytes.
-const REFUSAL_CODE_BYTES_MAX: usize = 64;
-
-/// One version of each handler. A message takes the active release once, at its start, and keeps to it.
-#[derive(Clone)]
+/// One version of each handler, ready to answer. A message takes the active release once, at its start, and keeps it.
 pub struct Release {
-    pub(super) rooms: Arc<Version<RoomExports>>,
-    pub(super) messages: Arc<Version<MessageExports>>,
-    pub(super) events: Arc<Version<EventExports>>,
-    /// Whoever watches over them for a time.
-    pub(super) trial: Option<Arc<Trial>>,
-    /// Whoever is asked the same.
-    pub(super) shadow: Option<Arc<Shadow>>,
+    versions: VersionSet,
+    probation: Option<Arc<Probation>>,
+    shadow: Option<Arc<Shadow>>,
+    sandbox: Arc<Sandbox>,
+}
+
+/// A call as the log names it.
+struct Context<'a> {
+    handler: HandlerKind,
+    room: Option<RoomId>,
+    request: Option<&'a RequestId>,
+    /// What it leads to when nothing answers.
+    unanswered: &'static str,
 }
 
 impl Release {
-    /// The version of one handler in it.
+    /// A release of these versions.
+    pub(crate) fn new(
+        sandbox: &Arc<Sandbox>,
+        versions: VersionSet,
+        probation: Option<Arc<Probation>>,
+        shadow: Option<Arc<Shadow>>,
+    ) -> Self {
+        Self { versions, probation, shadow, sandbox: Arc::clone(sandbox) }
+    }
+
+    /// The same versions with another probation or shadow.
+    pub(crate) fn with(&self, probation: Option<Arc<Probation>>, shadow: Option<Arc<Shadow>>) -> Self {
+        Self::new(&self.sandbox, self.versions.clone(), probation, shadow)
+    }
+
+    /// The three versions.
     #[must_use]
-    pub fn version(&self, handler: HandlerKind) -> VersionId {
-        match handler {
-            HandlerKind::Rooms => self.rooms.id,
-            HandlerKind::Messages => self.messages.id,
-            HandlerKind::Events => self.events.id,
-        }
+    pub fn versions(&self) -> &VersionSet {
+        &self.versions
     }
 
-    /// Whether a handler has no version in it.
-    #[must_use]
-    pub fn lacks(&self, handler: HandlerKind) -> bool {
-        self.version(handler) == VersionId::NONE
+    pub(crate) fn probation(&self) -> Option<&Arc<Probation>> {
+        self.probation.as_ref()
     }
 
-    /// The versions of all three, in the order of [`HandlerKind::ALL`].
-    #[must_use]
-    pub fn versions(&self) -> [VersionId; 3] {
-        HandlerKind::ALL.map(|handler| self.version(handler))
+    pub(crate) fn shadow(&self) -> Option<&Arc<Shadow>> {
+        self.shadow.as_ref()
     }
 
-    /// The versions that another release has not.
-    pub(super) fn changes(&self, other: &Self) -> Vec<(HandlerKind, VersionId)> {
-        let versions = HandlerKind::ALL.into_iter().zip(self.versions());
-        versions.filter(|(handler, version)| other.version(*handler) != *version).collect()
-    }
-
-    /// What the operator has set for one handler in it.
-    #[must_use]
-    pub fn settings(&self, handler: HandlerKind) -> &Arc<SettingsMap> {
-        match handler {
-            HandlerKind::Rooms => self.rooms.settings(),
-            HandlerKind::Messages => self.messages.settings(),
-            HandlerKind::Events => self.events.settings(),
-        }
-    }
-
-    /// Asks `rooms.create` what room is to be made of a request.
+    /// Calls `rooms.create`: what room is to be made of a request.
     ///
     /// # Errors
     ///
-    /// The handler's fault. Its refusal is the inner result.
-    pub fn create(&self, request: &RoomRequest, creator: Option<&User>) -> Result<Result<RoomDraft, Refusal>, Fault> {
-        let call = || Call::Create(request.clone(), creator.cloned());
-        self.ask(HandlerKind::Rooms, |release| release.rooms.create(request, creator), call)
-    }
-
-    /// Asks `messages.receive` what becomes of a frame.
-    ///
-    /// # Errors
-    ///
-    /// The handler's fault. Its refusal is the inner result.
-    pub fn receive(
+    /// The handler's fault, which is logged. A refusal is the inner result.
+    pub fn create(
         &self,
-        sender: &Arc<Speaker>,
-        room: RoomId,
-        frame: Frame<'_>,
-    ) -> Result<Result<Action, Refusal>, Fault> {
-        let call = || Call::receive(sender, room, frame);
-        self.ask(HandlerKind::Messages, |release| release.messages.receive(sender, room, frame), call)
-    }
-
-    /// Asks `events.message` for a message's event.
-    ///
-    /// # Errors
-    ///
-    /// The handler's fault.
-    pub fn message(&self, message: &Message) -> Result<String, Fault> {
-        self.ask(HandlerKind::Events, |release| release.events.message(message), || Call::Message(message.clone()))
-    }
-
-    /// Asks `events.join` for the event of a user who came.
-    ///
-    /// # Errors
-    ///
-    /// The handler's fault.
-    pub fn join(&self, room: RoomId, user: &User) -> Result<Option<String>, Fault> {
-        self.ask(HandlerKind::Events, |release| release.events.join(room, user), || Call::Join(room, user.clone()))
-    }
-
-    /// Asks `events.leave` for the event of a user who left.
-    ///
-    /// # Errors
-    ///
-    /// The handler's fault.
-    pub fn leave(&self, room: RoomId, user: &User) -> Result<Option<String>, Fault> {
-        self.ask(HandlerKind::Events, |release| release.events.leave(room, user), || Call::Leave(room, user.clone()))
-    }
-
-    /// Asks `events.refusal` for the event of a refusal.
-    ///
-    /// # Errors
-    ///
-    /// The handler's fault.
-    pub fn refusal(&self, refusal: &Refusal) -> Result<String, Fault> {
-        self.ask(HandlerKind::Events, |release| release.events.refusal(refusal), || Call::Refusal(refusal.clone()))
-    }
-}
-
-impl Version<RoomExports> {
-    pub(super) fn create(
-        &self,
+        id: &RequestId,
         request: &RoomRequest,
         creator: Option<&User>,
     ) -> Result<Result<RoomDraft, Refusal>, Fault> {
-        const FUNCTION: &str = "rooms.create";
-        let request =
-            Request { name: request.name.as_deref(), post_id: request.post_id, creator: creator.map(UserIn::from) };
-        let answer = self.call(FUNCTION, |rooms, store| rooms.create(store, request))?;
-        let checked = match answer {
-            Ok(draft) => {
-                let draft = RoomDraft::from(draft);
-                within("a room's name", &draft.name, ROOM_NAME_CHARS_MAX).map(|()| Ok(draft))
-            }
-            Err(refusal) => {
-                let refusal = Refusal::from(refusal);
-                checked_refusal(&refusal).map(|()| Err(refusal))
-            }
-        };
-        checked.map_err(|cause| self.fault(FUNCTION, cause, None))
+        let context =
+            Context { handler: HandlerKind::Rooms, room: None, request: Some(id), unanswered: "no room is created" };
+        let call = |versions: &VersionSet| versions.rooms.create(request, creator);
+        self.answer(&context, call, || Call::Create(request.clone(), creator.cloned()), |_| None)
     }
-}
 
-impl Version<MessageExports> {
-    pub(super) fn receive(
+    /// Calls `messages.receive`: what becomes of a frame.
+    ///
+    /// # Errors
+    ///
+    /// The handler's fault, which is logged. A refusal is the inner result.
+    pub fn receive(
         &self,
+        request: &RequestId,
         sender: &Arc<Speaker>,
         room: RoomId,
         frame: Frame<'_>,
     ) -> Result<Result<Action, Refusal>, Fault> {
-        const FUNCTION: &str = "messages.receive";
-        let answer = self.call(FUNCTION, |messages, store| {
-            store.data_mut().present(sender);
-            let answer = messages.receive(store, sender.key().0, room.0, FrameIn::from(frame))?;
-            Ok(answer.map(Action::from).map_err(Refusal::from))
-        })?;
-        conforms(&answer).map_err(|cause| self.fault(FUNCTION, cause, None))?;
-        Ok(answer)
-    }
-}
-
-impl Version<EventExports> {
-    pub(super) fn message(&self, message: &Message) -> Result<String, Fault> {
-        self.payload("events.message", |events, store| {
-            store.data_mut().present(&message.sender);
-            events.message(store, MessageIn::from(message))
-        })
+        let context = Context {
+            handler: HandlerKind::Messages,
+            room: Some(room),
+            request: Some(request),
+            unanswered: "its sender gets an error",
+        };
+        let call = |versions: &VersionSet| versions.messages.receive(sender, room, frame);
+        let value = || Call::receive(sender, room, frame);
+        self.answer(&context, call, value, |settings| Some(fallback::receive(settings, frame)))
     }
 
-    pub(super) fn join(&self, room: RoomId, user: &User) -> Result<Option<String>, Fault> {
-        self.announcement("events.join", |events, store| events.join(store, room.0, UserIn::from(user)))
+    /// Calls `events.message`: the event of a message.
+    ///
+    /// # Errors
+    ///
+    /// The handler's fault, which is logged.
+    pub fn message(&self, request: Option<&RequestId>, message: &Message) -> Result<String, Fault> {
+        let context = events(Some(message.room), request, "its sender gets an error");
+        let call = |versions: &VersionSet| versions.events.message(message);
+        self.answer(&context, call, || Call::Message(message.clone()), |_| Some(fallback::message(message)))
     }
 
-    pub(super) fn leave(&self, room: RoomId, user: &User) -> Result<Option<String>, Fault> {
-        self.announcement("events.leave", |events, store| events.leave(store, room.0, UserIn::from(user)))
+    /// Calls `events.refusal`: the event of a refusal.
+    ///
+    /// # Errors
+    ///
+    /// The handler's fault, which is logged.
+    pub fn refusal(&self, request: &RequestId, room: RoomId, refusal: &Refusal) -> Result<String, Fault> {
+        let context = events(Some(room), Some(request), "its sender gets the refusal in the host's own words");
+        let call = |versions: &VersionSet| versions.events.refusal(refusal);
+        self.answer(&context, call, || Call::Refusal(refusal.clone()), |_| Some(fallback::refusal(refusal)))
     }
 
-    pub(super) fn refusal(&self, refusal: &Refusal) -> Result<String, Fault> {
-        self.payload("events.refusal", |events, store| events.refusal(store, RefusalIn::from(refusal)))
+    /// Calls `events.join`: the event of a user who came. None: it is not announced, as after a fault, which is logged.
+    #[must_use]
+    pub fn join(&self, room: RoomId, user: &User) -> Option<String> {
+        let context = events(Some(room), None, "the room is not told of a join");
+        let call = |versions: &VersionSet| versions.events.join(room, user);
+        let value = || Call::Join(room, user.clone());
+        self.answer(&context, call, value, |settings| Some(fallback::join(settings, user))).ok().flatten()
     }
 
-    fn payload(
+    /// Calls `events.leave`: the event of a user who left. None: it is not announced, as after a fault, which is
+    /// logged.
+    #[must_use]
+    pub fn leave(&self, room: RoomId, user: &User) -> Option<String> {
+        let context = events(Some(room), None, "the room is not told of a leave");
+        let call = |versions: &VersionSet| versions.events.leave(room, user);
+        let value = || Call::Leave(room, user.clone());
+        self.answer(&context, call, value, |settings| Some(fallback::leave(settings, user))).ok().flatten()
+    }
+
+    /// The answer to a call: of its version; else of the baseline, while that version is on probation; else of the
+    /// built-in handler, where the operator wants that. `value` is the call as a value, to make it again elsewhere.
+    fn answer<R: Clone + Into<Answer>>(
         &self,
-        function: &'static str,
-        call: impl FnOnce(&EventExports, &mut Store<State>) -> wasmtime::Result<String>,
-    ) -> Result<String, Fault> {
-        let payload = self.call(function, call)?;
-        checked_payload(&payload).map_err(|cause| self.fault(function, cause, None))?;
-        Ok(payload)
+        context: &Context<'_>,
+        call: impl Fn(&VersionSet) -> Result<R, Fault>,
+        value: impl Fn() -> Call,
+        fallback: impl FnOnce(&SettingsMap) -> Option<R>,
+    ) -> Result<R, Fault> {
+        let answer = if self.probation.is_none() && self.shadow.is_none() {
+            call(&self.versions)
+        } else {
+            self.observe(context.handler, &call, &value)
+        };
+        answer.or_else(|fault| self.answer_instead(context, fault, call, value, fallback))
     }
 
-    fn announcement(
+    /// Makes a call, measures it for the probation, and copies it to the shadow.
+    fn observe<R: Clone + Into<Answer>>(
         &self,
-        function: &'static str,
-        call: impl FnOnce(&EventExports, &mut Store<State>) -> wasmtime::Result<Option<String>>,
-    ) -> Result<Option<String>, Fault> {
-        let payload = self.call(function, call)?;
-        let checked = payload.as_deref().map_or(Ok(()), checked_payload);
-        checked.map_err(|cause| self.fault(function, cause, None))?;
-        Ok(payload)
-    }
-}
-
-/// Holds an answer of `messages.receive` to the contract.
-fn conforms(answer: &Result<Action, Refusal>) -> Result<(), Cause> {
-    match answer {
-        Ok(Action::Post(Draft { client_id: Some(id), .. })) => {
-            within("a client's id for a message", id, CLIENT_ID_CHARS_MAX)
+        handler: HandlerKind,
+        call: &impl Fn(&VersionSet) -> Result<R, Fault>,
+        value: &impl Fn() -> Call,
+    ) -> Result<R, Fault> {
+        let started = Instant::now();
+        let answer = call(&self.versions);
+        let took = started.elapsed();
+        if let Some(probation) = self.probation.as_ref().filter(|probation| probation.is_about(handler))
+            && probation.count_call()
+            && answer.is_ok()
+        {
+            // Now and then the baseline is called as well, here and at once: so both are measured alike.
+            let started = Instant::now();
+            let answered = call(&probation.baseline().versions).is_ok();
+            probation.compare(handler, took, answered.then(|| started.elapsed()));
         }
-        Ok(Action::Relay(payload)) => checked_payload(payload),
-        Ok(Action::Post(_) | Action::Ignore) => Ok(()),
-        Err(refusal) => checked_refusal(refusal),
-    }
-}
-
-/// Holds a payload to the contract: it is one JSON value (RFC 8259). What stands in it is the handler's business.
-fn checked_payload(payload: &str) -> Result<(), Cause> {
-    match serde_json::from_str::<IgnoredAny>(payload) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(Cause::Answer(format!("a payload is one JSON value: {error}"))),
-    }
-}
-
-/// Holds an answer to the contract: `text` has 1 to `chars_max` characters.
-fn within(what: &str, text: &str, chars_max: usize) -> Result<(), Cause> {
-    let chars = text.chars().count();
-    if (1..=chars_max).contains(&chars) {
-        return Ok(());
-    }
-    Err(Cause::Answer(format!("{what} has 1 to {chars_max} characters, not {chars}")))
-}
-
-/// Holds a refusal to the contract.
-fn checked_refusal(refusal: &Refusal) -> Result<(), Cause> {
-    let bytes = refusal.code.len();
-    if (1..=REFUSAL_CODE_BYTES_MAX).contains(&bytes) {
-        return Ok(());
-    }
-    Err(Cause::Answer(format!("a refusal's code has 1 to {REFUSAL_CODE_BYTES_MAX} bytes, not {bytes}")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_payload_is_one_json_value() {
-        for payload in [r#"{"type":"chat.message"}"#, "[1]", "\"방\"", " null\n", "-1.5e3", r#"["\u00e9"]"#] {
-            assert!(checked_payload(payload).is_ok(), "{payload}");
+        if let Some(shadow) = self.shadow.as_ref().filter(|shadow| shadow.is_about(handler)) {
+            let outcome = answer.as_ref().map(|answer| answer.clone().into()).map_err(|fault| fault.cause.to_string());
+            shadow.offer(value, outcome, took);
         }
-        for payload in ["", "{", "{} {}", "hello", "{\"a\":\"\n\"}", "{'a':1}", "[1,]", "01", "\"\\x\""] {
-            assert!(checked_payload(payload).is_err(), "{payload}");
-        }
-        assert!(checked_payload(&"[".repeat(100_000)).is_err(), "depth is no danger");
-        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-        assert!(checked_payload(&deep).is_ok(), "nor is it a fault");
+        answer
     }
+
+    /// The answer of the baseline or the built-in handler, after a fault.
+    #[cold]
+    fn answer_instead<R>(
+        &self,
+        context: &Context<'_>,
+        fault: Fault,
+        call: impl Fn(&VersionSet) -> Result<R, Fault>,
+        value: impl Fn() -> Call,
+        fallback: impl FnOnce(&SettingsMap) -> Option<R>,
+    ) -> Result<R, Fault> {
+        if let Some(probation) = self.probation.as_ref().filter(|probation| probation.is_about(fault.handler)) {
+            match call(&probation.baseline().versions) {
+                Ok(answer) => {
+                    self.log(context, &fault, BASELINE_ANSWERED);
+                    probation.count_fault(&fault, &value());
+                    return Ok(answer);
+                }
+                // The built-in handler answers for a baseline without a version.
+                Err(none) if matches!(none.cause, Cause::NoVersion) => probation.count_fault(&fault, &value()),
+                Err(_) => {}
+            }
+        }
+        let settings = self.sandbox.has_fallback(context.handler).then(|| self.versions.settings(context.handler));
+        match settings.and_then(|settings| fallback(settings)) {
+            Some(answer) => {
+                // That there is no version was logged once, when that began.
+                if !matches!(fault.cause, Cause::NoVersion) {
+                    self.log(context, &fault, FALLBACK_ANSWERED);
+                }
+                Ok(answer)
+            }
+            None => {
+                self.log(context, &fault, context.unanswered);
+                Err(fault)
+            }
+        }
+    }
+
+    /// Logs a fault, and keeps it for an operator who asks.
+    fn log(&self, context: &Context<'_>, fault: &Fault, outcome: &str) {
+        let Fault { handler, version, function, cause, printed, .. } = fault;
+        let backtrace = cause.backtrace();
+        tracing::error!(
+            request = context.request.map(tracing::field::display),
+            room = context.room.map(|room| room.0),
+            %handler,
+            %version,
+            function,
+            printed = printed.as_deref(),
+            backtrace = (!backtrace.is_empty()).then(|| backtrace.join(" < ")),
+            "handler {handler} {version} failed in {function}, {outcome}: {cause}"
+        );
+        self.sandbox.faults.add(fault, context.room, context.request, outcome);
+    }
+}
+
+fn events<'a>(room: Option<RoomId>, request: Option<&'a RequestId>, unanswered: &'static str) -> Context<'a> {
+    Context { handler: HandlerKind::Events, room, request, unanswered }
 }

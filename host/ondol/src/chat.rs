@@ -8,7 +8,6 @@ mod claims;
 mod commit_pipeline;
 mod connection_quota;
 mod delivery;
-mod invoke;
 mod member;
 mod opening;
 mod operator;
@@ -39,14 +38,14 @@ pub use reply::SayError;
 pub use report::{Diff, HandlerRow, ReleaseRow, Status, VersionRow};
 
 // What the edge needs of the two below: it knows them by these names alone.
-pub use ondol_host_handlers::{ActivateError, CanaryRow, HandlerKind, LoadError, ShadowRow, Stage};
+pub use ondol_host_handlers::{ActivateError, AdmissionError, CanaryRow, HandlerKind, ShadowRow, Stage};
 pub use ondol_host_rooms::{CloseReason, FrameSink, Outbox, OutboxState};
 pub use ondol_host_store::Page;
 
 use crate::config::Config;
 use commit_pipeline::Pipeline;
 use connection_quota::ConnectionQuota;
-use ondol_host_handlers::{Handlers, Known, Sandbox, VersionId, Watch};
+use ondol_host_handlers::{Admission, Handlers, LastOffered, VersionId, Watch};
 use ondol_host_model::{Frame, Message, OnExistingRoom, Refusal, RequestId, Room, RoomId, RoomRequest, Speaker, User};
 use ondol_host_store::{RoomOutcome, Store, StoreError};
 use readiness::Readiness;
@@ -61,7 +60,7 @@ pub struct Chat {
     operator: Operator,
     readiness: Arc<Readiness>,
     /// The handlers' files as they were when it opened.
-    known: [Known; 3],
+    last_offered: [Option<LastOffered>; 3],
     pipeline: Arc<ChatPipeline>,
     rooms: Mutex<HashMap<RoomId, Weak<RoomQueue>>>,
     connections: Arc<ConnectionQuota>,
@@ -128,18 +127,18 @@ impl Chat {
     /// # Errors
     ///
     /// When the store cannot be opened, or there are no three handlers that work: every reason.
-    pub fn open(config: &Config, sandbox: Sandbox) -> anyhow::Result<Self> {
+    pub fn open(config: &Config, admission: Admission) -> anyhow::Result<Self> {
         let path = config.data.join("ondol.db");
         let store = Store::open(&path, config.synchronous, &config.limits.store()).context("the database")?;
         let pipeline = Pipeline::new(store, config.limits.clone(), Handle::current(), delivery::deliver);
         let pipeline = Arc::new(pipeline);
         let connections = Arc::new(ConnectionQuota::new(config.limits.connections_per_user_max));
-        let (releases, known) = opening::open(&pipeline, sandbox, config).context("the handlers")?;
+        let (releases, last_offered) = opening::open(&pipeline, admission, config).context("the handlers")?;
         let (handlers, releases) = (Arc::clone(&releases.handlers), Arc::new(releases));
-        handlers.sandbox().give_way();
         let readiness = Arc::new(Readiness::new(Arc::clone(&handlers), Arc::clone(&pipeline)));
         let operator = Operator::new(Arc::clone(&releases), Arc::clone(&readiness));
-        Ok(Self { handlers, releases, operator, readiness, known, pipeline, rooms: Mutex::default(), connections })
+        let rooms = Mutex::default();
+        Ok(Self { handlers, releases, operator, readiness, last_offered, pipeline, rooms, connections })
     }
 
     /// Watches the directory of handlers for as long as what is returned lives.
@@ -148,7 +147,7 @@ impl Chat {
     ///
     /// When no thread can be had.
     pub fn watch(&self, directory: &Path) -> std::io::Result<Watch> {
-        opening::follow(&self.releases, directory, self.known)
+        opening::follow(&self.releases, directory, self.last_offered)
     }
 
     /// What an operator asks for and changes.
@@ -169,7 +168,7 @@ impl Chat {
     /// The versions that answer now, in the order of [`HandlerKind::ALL`].
     #[must_use]
     pub fn answering(&self) -> [VersionId; 3] {
-        self.handlers.current().versions()
+        self.handlers.current().versions().ids()
     }
 
     /// A permit for one more connection of a user. None: `connections_per_user_max` are open.
@@ -190,13 +189,8 @@ impl Chat {
         id: &RequestId,
     ) -> Result<Creation, ChatError> {
         let release = self.handlers.for_post(request.post_id);
-        let draft = match invoke::create(&release, id, &request, creator) {
-            Ok(draft) => draft.map_err(ChatError::Refused)?,
-            Err(fault) => {
-                fault.log(None, Some(id), "no room is created");
-                return Err(ChatError::HandlerFault);
-            }
-        };
+        let draft = release.create(id, &request, creator).map_err(|_| ChatError::HandlerFault)?;
+        let draft = draft.map_err(ChatError::Refused)?;
         let on_existing = draft.on_existing;
         let owner = creator.map(|user| user.id.clone());
         match self.pipeline.store.create_room(draft, request.post_id, owner).await? {

@@ -26,7 +26,7 @@ use admin::AdminListener;
 pub(crate) use admin::{read_token, token as admin_token};
 use connection::{ACCEPT_PAUSE, http, serve_connection};
 use log::Log;
-use ondol_host_handlers::Sandbox;
+use ondol_host_handlers::{Admission, CompilerProcess, Sandbox};
 use ondol_host_process::{exit, own_executable};
 
 /// File descriptors reserved for everything but connections.
@@ -99,7 +99,7 @@ async fn start(config: &Config) -> anyhow::Result<()> {
     announce(config, listener.local_addr()?, admin_address.as_ref(), &chat)?;
     tokio::spawn(async move {
         while hang_up.recv().await.is_some() {
-            watched.look_again();
+            watched.rescan();
         }
     });
     serve(listener, admin, chat, config, ended).await
@@ -120,13 +120,17 @@ fn data_directory(path: &Path) -> std::io::Result<()> {
 async fn open(config: &Config) -> anyhow::Result<Chat> {
     let config = config.clone();
     let opened = tokio::task::spawn_blocking(move || {
-        let mut sandbox = Sandbox::new(&config.limits.handlers(), Some(&config.cache_dir()))
-            .context("cannot create the sandbox")?
-            .failing(config.failure);
-        if let Some(program) = own_executable() {
-            sandbox = sandbox.compiling_aside(program);
+        let limits = config.limits.handlers();
+        let sandbox = Sandbox::new(&limits.sandbox, Some(&config.cache_dir())).context("cannot create the sandbox")?;
+        let mut sandbox = sandbox.with_fallback(config.failure);
+        let compiler = own_executable().map(|program| Arc::new(CompilerProcess::new(program, &limits)));
+        if let Some(compiler) = compiler.clone() {
+            sandbox = sandbox.with_compiler(move |wasm| compiler.compile(wasm).map_err(|error| error.to_string()));
         }
-        Chat::open(&config, sandbox)
+        let chat = Chat::open(&config, Admission::new(Arc::new(sandbox), limits.admission));
+        // Until here the start waits for it.
+        compiler.inspect(|compiler| compiler.set_background());
+        chat
     });
     opened.await?
 }

@@ -15,8 +15,8 @@ use super::releases::Releases;
 use super::room_queue::ChatPipeline;
 use crate::config::Config;
 use ondol_host_handlers::{
-    Candidate, Found, HandlerKind, Handlers, How, Known, LoadError, Sandbox, SettingsMap, Source, VersionId, Watch,
-    Why, content, read_handler, watch,
+    Admission, AdmissionError, Candidate, FileContent, HandlerKind, Handlers, LastOffered, Provenance, RolloutLimits,
+    SettingsMap, Source, Trigger, VersionId, Watch, read_handler, watch,
 };
 use ondol_host_store::StoredRelease;
 
@@ -27,7 +27,7 @@ const TRIED_MAX: usize = 20;
 const HOST: &str = "host";
 
 /// The three files, as a start finds them.
-type Files = [Found; 3];
+type Files = [FileContent; 3];
 
 /// The handlers that a start finds no version of, each with the reason.
 type Lacking = Vec<(HandlerKind, String)>;
@@ -35,7 +35,8 @@ type Lacking = Vec<(HandlerKind, String)>;
 /// What a start has to go by.
 struct Start<'a> {
     pipeline: &'a Arc<ChatPipeline>,
-    sandbox: Arc<Sandbox>,
+    admission: Arc<Admission>,
+    limits: RolloutLimits,
     /// What the config sets for each handler.
     settings: [Arc<SettingsMap>; 3],
     directory: &'a Path,
@@ -49,13 +50,14 @@ struct Start<'a> {
 /// When neither the store nor the directory has three handlers that work, and those that do not have no fallback: every reason.
 pub(super) fn open(
     pipeline: &Arc<ChatPipeline>,
-    sandbox: Sandbox,
+    admission: Admission,
     config: &Config,
-) -> anyhow::Result<(Releases, [Known; 3])> {
+) -> anyhow::Result<(Releases, [Option<LastOffered>; 3])> {
     let settings = [&config.settings.rooms, &config.settings.messages, &config.settings.events];
     let start = Start {
         pipeline,
-        sandbox: Arc::new(sandbox),
+        admission: Arc::new(admission),
+        limits: config.limits.handlers().rollout,
         settings: settings.map(|map| Arc::new(map.clone())),
         directory: &config.handlers,
         files: HandlerKind::ALL
@@ -68,18 +70,18 @@ pub(super) fn open(
     };
     let Start { settings, files, .. } = start;
     let releases = Releases::new(Arc::new(handlers), Arc::clone(pipeline), settings);
-    let mut known = [None; 3];
-    for ((handler, file), known) in HandlerKind::ALL.into_iter().zip(files).zip(&mut known) {
+    let mut last_offered = [None; 3];
+    for ((handler, file), last_offered) in HandlerKind::ALL.into_iter().zip(files).zip(&mut last_offered) {
         let file = file.ok();
-        let taken = if first {
+        let accepted = if first {
             // It has just passed the admission checks, or failed them.
-            !releases.handlers.current().lacks(handler) && releases.remember(handler, file.as_deref())
+            !releases.handlers.current().versions().lacks(handler) && releases.remember(handler, file.as_deref())
         } else {
             releases.news(handler, &seen, file.as_deref())
         };
-        *known = file.map(|bytes| (content(&bytes), taken));
+        *last_offered = file.map(|bytes| LastOffered::new(&bytes, accepted));
     }
-    Ok((releases, known))
+    Ok((releases, last_offered))
 }
 
 /// Watches the directory for as long as what is returned lives.
@@ -87,10 +89,14 @@ pub(super) fn open(
 /// # Errors
 ///
 /// When no thread can be had.
-pub(super) fn follow(releases: &Arc<Releases>, directory: &Path, known: [Known; 3]) -> std::io::Result<Watch> {
+pub(super) fn follow(
+    releases: &Arc<Releases>,
+    directory: &Path,
+    last_offered: [Option<LastOffered>; 3],
+) -> std::io::Result<Watch> {
     let bytes_max = releases.pipeline.limits.handler_file_bytes_max;
     let releases = Arc::clone(releases);
-    watch(directory, bytes_max, known, move |handler, found| match found {
+    watch(directory, bytes_max, last_offered, move |handler, file| match file {
         Ok(bytes) => releases.offer_file(handler, Some(bytes), None),
         Err(error) => {
             releases.log_rejected(handler, &error.to_string());
@@ -104,12 +110,13 @@ impl Start<'_> {
     fn by_store(&self) -> anyhow::Result<Option<Handlers>> {
         let history = self.pipeline.store.releases();
         let Some(active) = history.active()? else { return Ok(None) };
-        let bad = release_store::bad(self.pipeline)?;
-        let broken = match self.revive(&active, false) {
+        let blocked = release_store::blocked(self.pipeline)?;
+        let broken = match self.restore(&active, false) {
             Ok((candidate, lacking)) => {
                 let ledger = release_store::ledger(self.pipeline);
-                let handlers = Handlers::resume(Arc::clone(&self.sandbox), ledger, &candidate, active.number, bad)?;
-                tell(&lacking);
+                let admission = Arc::clone(&self.admission);
+                let handlers = Handlers::resume(admission, self.limits, &candidate, ledger, active.number, blocked)?;
+                log_lacking(&lacking);
                 return Ok(Some(handlers));
             }
             Err(broken) => broken,
@@ -117,83 +124,94 @@ impl Start<'_> {
         tracing::error!(
             release = active.number,
             reason = broken,
-            "the active release is broken, an earlier one is looked for"
+            "release {} is broken, looking for an earlier one: {broken}",
+            active.number
         );
         for release in history.list_admitted(Some(active.number), TRIED_MAX)? {
             let ran = matches!(release.outcome.as_str(), "replaced" | "rolled_back");
-            let marked = release.versions.iter().any(|id| bad.keys().any(|version| version.whole() == *id));
-            if !ran || marked || release.versions == active.versions || release.versions.iter().any(|id| is_none(id)) {
+            let is_blocked = release.versions.iter().any(|id| blocked.keys().any(|version| version.whole() == *id));
+            if !ran
+                || is_blocked
+                || release.versions == active.versions
+                || release.versions.iter().any(|id| is_none(id))
+            {
                 continue;
             }
-            match self.revive(&release, false) {
+            let number = release.number;
+            match self.restore(&release, false) {
                 Ok((candidate, _)) => {
-                    tracing::warn!(release = release.number, "an earlier release is active again");
-                    return Ok(Some(self.fall_back(&candidate, &active, &broken, Some(release.number))?));
+                    tracing::warn!(release = number, "release {number} is active again");
+                    return Ok(Some(self.fall_back(&candidate, &active, &broken, Some(number))?));
                 }
-                Err(reason) => tracing::warn!(release = release.number, reason, "this release is broken too"),
+                Err(reason) => tracing::warn!(release = number, reason, "release {number} is broken too: {reason}"),
             }
         }
         Ok(None)
     }
 
-    /// What the three files hold. Where that is no release: what still works of the one that was active; else what works of
-    /// the files; in both with somebody to stand in for the rest. True: the files alone have decided.
+    /// The release of the three files. If they make none: what still works of the release that was active; else what works of
+    /// the files; with the built-in handlers for the others. True: the files alone have decided.
     fn by_files(&self) -> anyhow::Result<(Handlers, bool)> {
         let mut candidate = Candidate::default();
         let mut lacking = Lacking::new();
         for ((handler, file), settings) in HandlerKind::ALL.into_iter().zip(&self.files).zip(&self.settings) {
-            let proved = file.as_ref().map_err(LoadError::unread).and_then(|wasm| {
+            let admitted = file.as_ref().map_err(AdmissionError::unreadable).and_then(|wasm| {
                 let source = Source { handler, wasm: wasm.clone(), settings: Arc::clone(settings), cases: None };
-                candidate.prove(&self.sandbox, source)
+                candidate.admit(&self.admission, source)
             });
-            if let Err(error) = proved {
+            if let Err(error) = admitted {
                 let path = self.directory.join(handler.file_name());
-                let told = error.reasons.iter().map(|reason| format!("{}: {reason}", path.display()));
-                lacking.push((handler, told.collect::<Vec<_>>().join("; ")));
+                let reasons = error.reasons.iter().map(|reason| format!("{}: {reason}", path.display()));
+                lacking.push((handler, reasons.collect::<Vec<_>>().join("; ")));
             }
         }
         if !lacking.is_empty()
-            && let Some(handlers) = self.remains()?
+            && let Some(handlers) = self.by_remains()?
         {
             return Ok((handlers, false));
         }
         let mut settings = HandlerKind::ALL.into_iter().zip(&self.settings);
-        let stood_in = settings.all(|(handler, settings)| {
+        let is_complete = settings.all(|(handler, settings)| {
             let lacks = lacking.iter().any(|(lacking, _)| *lacking == handler);
-            !lacks || candidate.go_without(&self.sandbox, handler, settings)
+            !lacks || candidate.go_without(&self.admission, handler, settings)
         });
         let reasons: Vec<&str> = lacking.iter().map(|(_, reason)| reason.as_str()).collect();
-        anyhow::ensure!(stood_in, "{}", reasons.join("; "));
-        let how = if self.pipeline.store.releases().active()?.is_some() { How::Fallback } else { How::First };
-        let why = format!("what {} held at the start", self.directory.display());
-        let why = Why { who: "directory".to_owned(), how, why, back_to: None, forced: false };
-        let handlers = self.begin(&candidate, &why).context("recording the first release")?;
-        tell(&lacking);
+        anyhow::ensure!(is_complete, "{}", reasons.join("; "));
+        let is_first = self.pipeline.store.releases().active()?.is_none();
+        let provenance = Provenance {
+            actor: "directory".to_owned(),
+            trigger: if is_first { Trigger::First } else { Trigger::Fallback },
+            reason: format!("the files in {} at startup", self.directory.display()),
+            back_to: None,
+            forced: false,
+        };
+        let handlers = self.begin(&candidate, &provenance).context("recording the first release")?;
+        log_lacking(&lacking);
         Ok((handlers, true))
     }
 
-    /// What still works of the release that was active, where somebody stands in for the rest.
-    fn remains(&self) -> anyhow::Result<Option<Handlers>> {
+    /// What still works of the release that was active, with the built-in handlers for the others.
+    fn by_remains(&self) -> anyhow::Result<Option<Handlers>> {
         let Some(active) = self.pipeline.store.releases().active()? else { return Ok(None) };
-        let Ok((candidate, lacking)) = self.revive(&active, true) else { return Ok(None) };
-        let told: Vec<&str> = lacking.iter().map(|(_, reason)| reason.as_str()).collect();
-        let handlers = self.fall_back(&candidate, &active, &told.join("; "), None)?;
-        tell(&lacking);
+        let Ok((candidate, lacking)) = self.restore(&active, true) else { return Ok(None) };
+        let reasons: Vec<&str> = lacking.iter().map(|(_, reason)| reason.as_str()).collect();
+        let handlers = self.fall_back(&candidate, &active, &reasons.join("; "), None)?;
+        log_lacking(&lacking);
         Ok(Some(handlers))
     }
 
     /// The three versions of a release, from the store, without those that it never had. With `broken_too` also without
-    /// those that do not work any more, where somebody stands in for them.
-    fn revive(&self, release: &StoredRelease, broken_too: bool) -> Result<(Candidate, Lacking), String> {
+    /// those that do not work any more and have a built-in handler.
+    fn restore(&self, release: &StoredRelease, broken_too: bool) -> Result<(Candidate, Lacking), String> {
         let mut candidate = Candidate::default();
         let mut lacking = Lacking::new();
         for ((handler, id), settings) in HandlerKind::ALL.into_iter().zip(&release.versions).zip(&self.settings) {
-            let revived = release_store::source(self.pipeline, handler, id).and_then(|source| {
-                let revived = candidate.revive(&self.sandbox, &source);
-                revived.map_err(|error| format!("{handler}: {error}"))
+            let restored = release_store::source(self.pipeline, handler, id).and_then(|source| {
+                let restored = candidate.restore(&self.admission, source);
+                restored.map_err(|error| format!("{handler}: {error}"))
             });
-            let Err(reason) = revived else { continue };
-            if !(broken_too || is_none(id)) || !candidate.go_without(&self.sandbox, handler, settings) {
+            let Err(reason) = restored else { continue };
+            if !(broken_too || is_none(id)) || !candidate.go_without(&self.admission, handler, settings) {
                 return Err(reason);
             }
             lacking.push((handler, reason));
@@ -208,13 +226,20 @@ impl Start<'_> {
         broken: &str,
         back_to: Option<u64>,
     ) -> anyhow::Result<Handlers> {
-        let why = format!("release {} is broken: {broken}", from.number);
-        self.begin(candidate, &Why { who: HOST.to_owned(), how: How::Fallback, why, back_to, forced: false })
+        let provenance = Provenance {
+            actor: HOST.to_owned(),
+            trigger: Trigger::Fallback,
+            reason: format!("release {} is broken: {broken}", from.number),
+            back_to,
+            forced: false,
+        };
+        self.begin(candidate, &provenance)
     }
 
-    fn begin(&self, candidate: &Candidate, why: &Why) -> anyhow::Result<Handlers> {
-        let (ledger, bad) = (release_store::ledger(self.pipeline), release_store::bad(self.pipeline)?);
-        Ok(Handlers::begin(Arc::clone(&self.sandbox), ledger, candidate, why, bad)?)
+    fn begin(&self, candidate: &Candidate, provenance: &Provenance) -> anyhow::Result<Handlers> {
+        let (ledger, blocked) = (release_store::ledger(self.pipeline), release_store::blocked(self.pipeline)?);
+        let admission = Arc::clone(&self.admission);
+        Ok(Handlers::begin(admission, self.limits, candidate, provenance, ledger, blocked)?)
     }
 }
 
@@ -224,7 +249,7 @@ fn is_none(id: &str) -> bool {
 }
 
 /// Logs which handlers have no version.
-fn tell(lacking: &Lacking) {
+fn log_lacking(lacking: &Lacking) {
     for (handler, reason) in lacking {
         tracing::error!(%handler, reason, "handler {handler} has no version: its built-in handler answers: {reason}");
     }

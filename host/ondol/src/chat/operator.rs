@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::readiness::Readiness;
 use super::releases::{ChangeRequest, Changed, HandlerChange, ReleaseError, Releases, RollbackTarget};
 use super::report::{self, Diff, ReleaseRow, Status, VersionRow};
-use ondol_host_handlers::{CanaryRow, ShadowRow, Standing};
+use ondol_host_handlers::{CanaryRow, NumberedRelease, ShadowRow};
 use ondol_host_store::StoreError;
 
 const ACTIVE_ALREADY: &str = "these versions are active already";
@@ -102,12 +102,12 @@ impl Operator {
         request: ChangeRequest,
     ) -> Result<Option<CanaryRow>, ReleaseError> {
         self.blocking(move |releases| {
-            let why = releases.why(&request);
-            let candidate = releases.prove(&changes, &why)?;
-            if !releases.handlers.start_canary(candidate, percent, why)? {
+            let provenance = releases.provenance(&request);
+            let candidate = releases.admit(&changes, &provenance)?;
+            if !releases.handlers.start_canary(candidate, percent, provenance)? {
                 return Err(ReleaseError::Conflict(ACTIVE_ALREADY));
             }
-            Ok(releases.handlers.trials().canary)
+            Ok(releases.handlers.rollouts().canary)
         })
         .await
     }
@@ -118,7 +118,7 @@ impl Operator {
     ///
     /// When there is none.
     pub fn canary(&self) -> Result<CanaryRow, ReleaseError> {
-        self.releases.handlers.trials().canary.ok_or_else(|| ReleaseError::Unknown(NO_CANARY.to_owned()))
+        self.releases.handlers.rollouts().canary.ok_or_else(|| ReleaseError::Unknown(NO_CANARY.to_owned()))
     }
 
     /// Makes the canary active in all rooms.
@@ -129,8 +129,9 @@ impl Operator {
     pub async fn promote_canary(&self, request: ChangeRequest) -> Result<Changed, ReleaseError> {
         self.blocking(move |releases| {
             let promoted = releases.handlers.promote_canary(&request.who, &request.why)?;
-            let Standing { number, release } = promoted.ok_or_else(|| ReleaseError::Unknown(NO_CANARY.to_owned()))?;
-            Ok(Changed { number, changed: true, versions: release.versions() })
+            let promoted = promoted.ok_or_else(|| ReleaseError::Unknown(NO_CANARY.to_owned()))?;
+            let NumberedRelease { number, versions } = promoted;
+            Ok(Changed { number, changed: true, versions: versions.ids() })
         })
         .await
     }
@@ -159,14 +160,14 @@ impl Operator {
         request: ChangeRequest,
     ) -> Result<Option<ShadowRow>, ReleaseError> {
         self.blocking(move |releases| {
-            let candidate = releases.prove(&changes, &releases.why(&request))?;
+            let candidate = releases.admit(&changes, &releases.provenance(&request))?;
             let started = releases.handlers.start_shadow(&candidate);
             if !started.map_err(|error| ReleaseError::Broken(format!("no thread for a shadow: {error}")))? {
                 return Err(ReleaseError::Conflict(ACTIVE_ALREADY));
             }
             let (who, why) = (&request.who, &request.why);
             tracing::info!(who, why, "shadow started by {who}: {why}");
-            Ok(releases.handlers.trials().shadow)
+            Ok(releases.handlers.rollouts().shadow)
         })
         .await
     }
@@ -177,7 +178,7 @@ impl Operator {
     ///
     /// When there is none.
     pub fn shadow(&self) -> Result<ShadowRow, ReleaseError> {
-        self.releases.handlers.trials().shadow.ok_or_else(|| ReleaseError::Unknown(NO_SHADOW.to_owned()))
+        self.releases.handlers.rollouts().shadow.ok_or_else(|| ReleaseError::Unknown(NO_SHADOW.to_owned()))
     }
 
     /// Ends the shadow, and returns its figures.

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::room_queue::ChatPipeline;
 use crate::config::Limits;
-use ondol_host_handlers::{Activation, HandlerKind, How, Ledger, Source, VersionId, Why};
+use ondol_host_handlers::{Activation, HandlerKind, Ledger, Provenance, SettingsMap, Source, Trigger, VersionId};
 use ondol_host_model::Timestamp;
 use ondol_host_store::{AboutVersion, DirectorySnapshot, ReleaseRecord, Retention, StoreError, StoredVersion};
 
@@ -20,12 +20,12 @@ pub(super) fn retention(limits: &Limits) -> Retention {
 
 /// A ledger that is the store.
 pub(super) fn ledger(pipeline: &Arc<ChatPipeline>) -> Ledger {
-    let (recording, marking) = (Arc::clone(pipeline), Arc::clone(pipeline));
+    let (recording, blocking) = (Arc::clone(pipeline), Arc::clone(pipeline));
     Ledger {
         record: Box::new(move |activation| record(&recording, activation).map_err(|error| error.to_string())),
-        mark: Box::new(move |version, evidence| {
-            let marked = marking.store.releases().set_blocked(version.whole(), evidence.map(str::to_owned));
-            marked.map_err(|error| error.to_string())
+        block: Box::new(move |version, evidence| {
+            let blocked = blocking.store.releases().set_blocked(version.whole(), evidence.map(str::to_owned));
+            blocked.map_err(|error| error.to_string())
         }),
     }
 }
@@ -34,7 +34,7 @@ fn record(pipeline: &ChatPipeline, activation: &Activation<'_>) -> Result<u64, S
     let fresh = activation.fresh.iter().map(stored_version).collect();
     pipeline.store.releases().record(
         fresh,
-        new_release(activation.versions, activation.why),
+        new_release(activation.versions, activation.provenance),
         retention(&pipeline.limits),
     )
 }
@@ -45,18 +45,21 @@ pub(super) fn keep(pipeline: &ChatPipeline, sources: &[Source]) -> Result<(), St
 }
 
 /// A release as it is recorded.
-pub(super) fn new_release(versions: [VersionId; 3], why: &Why) -> ReleaseRecord {
-    let (left, left_detail) = match why.how {
-        How::First | How::Directory | How::Deploy => ("replaced", None),
-        How::Rollback | How::Probation => ("rolled_back", Some(why.why.clone()).filter(|why| !why.is_empty())),
-        How::Fallback => ("broken", Some(format!("it did not start again: {}", why.why))),
+pub(super) fn new_release(versions: [VersionId; 3], provenance: &Provenance) -> ReleaseRecord {
+    let Provenance { actor, trigger, reason, back_to, .. } = provenance;
+    let (left, left_detail) = match trigger {
+        Trigger::First | Trigger::Directory | Trigger::Deploy => ("replaced", None),
+        Trigger::Rollback | Trigger::Probation => {
+            ("rolled_back", Some(reason.clone()).filter(|reason| !reason.is_empty()))
+        }
+        Trigger::Fallback => ("broken", Some(format!("it did not start again: {reason}"))),
     };
     ReleaseRecord {
         versions: versions.map(|version| version.whole()),
-        actor: why.who.clone(),
-        trigger: why.how.name().to_owned(),
-        reason: why.why.clone(),
-        back_to: why.back_to,
+        actor: actor.clone(),
+        trigger: trigger.name().to_owned(),
+        reason: reason.clone(),
+        back_to: *back_to,
         previous_outcome: left.to_owned(),
         previous_detail: left_detail,
     }
@@ -102,18 +105,14 @@ pub fn as_deployed(stored: Option<StoredVersion>, handler: HandlerKind, id: &str
     Ok(source)
 }
 
-/// The marks that the store remembers.
-pub(super) fn bad(pipeline: &ChatPipeline) -> Result<HashMap<VersionId, String>, StoreError> {
-    let marks = pipeline.store.releases().blocked_versions()?;
-    Ok(marks.into_iter().filter_map(|(id, evidence)| Some((VersionId::read(&id)?, evidence))).collect())
+/// The blocked versions, with the evidence.
+pub(super) fn blocked(pipeline: &ChatPipeline) -> Result<HashMap<VersionId, String>, StoreError> {
+    let blocked = pipeline.store.releases().blocked_versions()?;
+    Ok(blocked.into_iter().filter_map(|(id, evidence)| Some((VersionId::read(&id)?, evidence))).collect())
 }
 
 /// What the directory and the config say of a handler.
-pub(super) fn directory_snapshot(
-    handler: HandlerKind,
-    file: &str,
-    settings: &ondol_host_handlers::SettingsMap,
-) -> DirectorySnapshot {
+pub(super) fn directory_snapshot(handler: HandlerKind, file: &str, settings: &SettingsMap) -> DirectorySnapshot {
     DirectorySnapshot { handler: handler.name().to_owned(), sha256: file.to_owned(), settings: settings_json(settings) }
 }
 
@@ -123,6 +122,6 @@ pub(super) fn sha256(bytes: &[u8]) -> String {
 }
 
 /// An object of texts. Its keys are in order, so that what is equal reads equal.
-pub(super) fn settings_json(settings: &ondol_host_handlers::SettingsMap) -> String {
+pub(super) fn settings_json(settings: &SettingsMap) -> String {
     serde_json::to_string(settings).unwrap_or_else(|_| "{}".to_owned())
 }

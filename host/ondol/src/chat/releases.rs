@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::release_store;
 use super::room_queue::ChatPipeline;
 use ondol_host_handlers::{
-    ActivateError, Candidate, HandlerKind, Handlers, How, LoadError, SettingsMap, Source, Standing, VersionId, Why,
+    ActivateError, AdmissionError, Candidate, HandlerKind, Handlers, NumberedRelease, Provenance, SettingsMap, Source,
+    Trigger, VersionId, VersionSet,
 };
 use ondol_host_store::{DirectorySnapshot, StoreError, StoredRelease};
 
@@ -73,8 +74,8 @@ pub struct Changed {
 pub enum ReleaseError {
     /// Admission checks failed: for each handler, why.
     #[error("{}", describe(.0))]
-    Refused(Vec<(HandlerKind, LoadError)>),
-    /// Something speaks against one of its versions, or it could not be recorded.
+    Refused(Vec<(HandlerKind, AdmissionError)>),
+    /// One of its versions is blocked, or it could not be recorded.
     #[error(transparent)]
     Activate(#[from] ActivateError),
     /// There is no such release or version.
@@ -91,7 +92,7 @@ pub enum ReleaseError {
     Conflict(&'static str),
 }
 
-fn describe(refused: &[(HandlerKind, LoadError)]) -> String {
+fn describe(refused: &[(HandlerKind, AdmissionError)]) -> String {
     let reasons: Vec<String> = refused.iter().map(|(handler, error)| format!("{handler}: {error}")).collect();
     reasons.join("; ")
 }
@@ -112,13 +113,13 @@ impl Releases {
     }
 
     pub(super) fn deploy(&self, changes: &[HandlerChange], request: &ChangeRequest) -> Result<Changed, ReleaseError> {
-        self.change(changes, &self.why(request))
+        self.change(changes, &self.provenance(request))
     }
 
     /// Runs the admission checks, then activates the changes together.
-    fn change(&self, parts: &[HandlerChange], why: &Why) -> Result<Changed, ReleaseError> {
-        let candidate = self.prove(parts, why)?;
-        let changed = self.activate(&candidate, why)?;
+    fn change(&self, changes: &[HandlerChange], provenance: &Provenance) -> Result<Changed, ReleaseError> {
+        let candidate = self.admit(changes, provenance)?;
+        let changed = self.activate(&candidate, provenance)?;
         if !changed.changed {
             // Only its cases are new.
             release_store::keep(&self.pipeline, candidate.fresh())?;
@@ -127,67 +128,62 @@ impl Releases {
     }
 
     /// Runs the admission checks. A rejected change is recorded.
-    pub(super) fn prove(&self, parts: &[HandlerChange], why: &Why) -> Result<Candidate, ReleaseError> {
+    pub(super) fn admit(&self, changes: &[HandlerChange], provenance: &Provenance) -> Result<Candidate, ReleaseError> {
         let _one_at_a_time = self.preparing.lock().unwrap_or_else(PoisonError::into_inner);
-        let standing = self.handlers.standing();
+        let active = self.handlers.numbered().versions;
         let mut candidate = Candidate::default();
         let mut refused = Vec::new();
-        let mut versions = standing.release.versions();
-        for part in parts {
-            let source = self.source(part, &standing)?;
+        let mut versions = active.ids();
+        for change in changes {
+            let source = self.source(change, &active)?;
             let id = source.version();
             if let Some((_, version)) =
-                HandlerKind::ALL.into_iter().zip(&mut versions).find(|(handler, _)| *handler == part.handler)
+                HandlerKind::ALL.into_iter().zip(&mut versions).find(|(handler, _)| *handler == change.handler)
             {
                 *version = id;
             }
             // The active version has passed the checks; new cases for it have not.
-            if standing.release.version(part.handler) == id && part.cases.is_none() {
+            if active.id(change.handler) == id && change.cases.is_none() {
                 continue;
             }
-            if let Err(error) = candidate.prove(self.handlers.sandbox(), source) {
-                refused.push((part.handler, error));
+            if let Err(error) = candidate.admit(self.handlers.admission(), source) {
+                refused.push((change.handler, error));
             }
         }
         if refused.is_empty() {
             return Ok(candidate);
         }
         let error = ReleaseError::Refused(refused);
-        let release = release_store::new_release(versions, why);
+        let release = release_store::new_release(versions, provenance);
         let (reason, retention) = (error.to_string(), release_store::retention(&self.pipeline.limits));
-        let Why { who, why: purpose, .. } = why;
-        tracing::warn!(
-            who,
-            how = why.how.name(),
-            why = purpose,
-            reason,
-            "deploy by {who} ({purpose}) rejected: {reason}"
-        );
+        let Provenance { actor, trigger, reason: purpose, .. } = provenance;
+        let trigger = trigger.name();
+        tracing::warn!(actor, trigger, purpose, reason, "deploy by {actor} ({purpose}) rejected: {reason}");
         if let Err(error) = self.pipeline.store.releases().record_rejected(release, reason, retention) {
             tracing::error!(%error, "rejected deploy not recorded: {error}");
         }
         Err(error)
     }
 
-    fn activate(&self, candidate: &Candidate, why: &Why) -> Result<Changed, ReleaseError> {
-        let activated = self.handlers.activate(candidate, why)?;
+    fn activate(&self, candidate: &Candidate, provenance: &Provenance) -> Result<Changed, ReleaseError> {
+        let activated = self.handlers.activate(candidate, provenance)?;
         let changed = activated.is_some();
-        let Standing { number, release } = activated.unwrap_or_else(|| self.handlers.standing());
-        Ok(Changed { number, changed, versions: release.versions() })
+        let NumberedRelease { number, versions } = activated.unwrap_or_else(|| self.handlers.numbered());
+        Ok(Changed { number, changed, versions: versions.ids() })
     }
 
     /// The source of a change, completed from the active version.
-    fn source(&self, part: &HandlerChange, standing: &Standing) -> Result<Source, ReleaseError> {
-        let handler = part.handler;
-        let settings = part.settings.clone().map(Arc::new);
-        let settings = settings.unwrap_or_else(|| Arc::clone(standing.release.settings(handler)));
-        let cases = part.cases.clone();
-        if let Some(wasm) = part.wasm.clone() {
+    fn source(&self, change: &HandlerChange, active: &VersionSet) -> Result<Source, ReleaseError> {
+        let handler = change.handler;
+        let settings = change.settings.clone().map(Arc::new);
+        let settings = settings.unwrap_or_else(|| Arc::clone(active.settings(handler)));
+        let cases = change.cases.clone();
+        if let Some(wasm) = change.wasm.clone() {
             return Ok(Source { handler, wasm, settings, cases });
         }
-        let stands = standing.release.version(handler).whole();
-        let stands = release_store::source(&self.pipeline, handler, &stands).map_err(ReleaseError::Broken)?;
-        Ok(Source { handler, wasm: stands.wasm, settings, cases: cases.or(stands.cases) })
+        let id = active.id(handler).whole();
+        let stored = release_store::source(&self.pipeline, handler, &id).map_err(ReleaseError::Broken)?;
+        Ok(Source { handler, wasm: stored.wasm, settings, cases: cases.or(stored.cases) })
     }
 
     /// Deploys what the directory or the config has for a handler, and logs the outcome. False: it was rejected.
@@ -197,21 +193,26 @@ impl Releases {
         wasm: Option<Vec<u8>>,
         settings: Option<Arc<SettingsMap>>,
     ) -> bool {
-        let why = match (&wasm, &settings) {
+        let reason = match (&wasm, &settings) {
             (Some(_), Some(_)) => "its file and the config have changed",
             (None, _) => "the config has changed",
             (Some(_), None) => "its file has changed",
         };
-        let why =
-            Why { who: "directory".to_owned(), how: How::Directory, why: why.to_owned(), back_to: None, forced: false };
+        let provenance = Provenance {
+            actor: "directory".to_owned(),
+            trigger: Trigger::Directory,
+            reason: reason.to_owned(),
+            back_to: None,
+            forced: false,
+        };
         let settings = settings.map(|settings| SettingsMap::clone(&settings));
-        let part = HandlerChange { handler, wasm, settings, cases: None };
-        match self.change(std::slice::from_ref(&part), &why) {
+        let change = HandlerChange { handler, wasm, settings, cases: None };
+        match self.change(std::slice::from_ref(&change), &provenance) {
             Ok(Changed { changed, .. }) => {
                 if !changed {
                     tracing::debug!(%handler, "file of handler {handler} holds the active version");
                 }
-                self.remember(handler, part.wasm.as_deref())
+                self.remember(handler, change.wasm.as_deref())
             }
             Err(error) => {
                 let reason = match &error {
@@ -228,13 +229,13 @@ impl Releases {
 
     /// Logs why a handler's file or settings were rejected, and what answers instead.
     pub(super) fn log_rejected(&self, handler: HandlerKind, reason: &str) {
-        let standing = self.handlers.current().version(handler);
-        let kept = if standing == VersionId::NONE {
+        let active = self.handlers.current().versions().id(handler);
+        let kept = if active == VersionId::NONE {
             "keeping the built-in handler".to_owned()
         } else {
-            format!("keeping version {standing}")
+            format!("keeping version {active}")
         };
-        tracing::error!(%handler, reason, %standing, "handler {handler} rejected, {kept}: {reason}");
+        tracing::error!(%handler, reason, %active, "handler {handler} rejected, {kept}: {reason}");
     }
 
     /// Remembers the file, or that there was none, and the config's settings as deployed.
@@ -258,36 +259,30 @@ impl Releases {
 
     /// Does not wait for a change that is being prepared: a rollback has to be quick.
     pub(super) fn roll_back(&self, target: &RollbackTarget, request: &ChangeRequest) -> Result<Changed, ReleaseError> {
-        let mut why = Why {
-            who: request.who.clone(),
-            how: How::Rollback,
-            why: request.why.clone(),
-            back_to: None,
-            forced: request.forced,
-        };
+        let mut provenance = Provenance { trigger: Trigger::Rollback, ..self.provenance(request) };
         let versions: Vec<(HandlerKind, String)> = match target {
             RollbackTarget::Version(prefix) => vec![self.kept_version(prefix)?],
             RollbackTarget::Before | RollbackTarget::Release(_) => {
                 let release = self.release(target)?;
-                why.back_to = Some(release.number);
+                provenance.back_to = Some(release.number);
                 HandlerKind::ALL.into_iter().zip(release.versions).collect()
             }
         };
-        let candidate = self.revive(&versions)?;
-        self.activate(&candidate, &why)
+        let candidate = self.restore(&versions)?;
+        self.activate(&candidate, &provenance)
     }
 
     /// Versions that were active once: from memory where they are there, else from the store.
-    fn revive(&self, versions: &[(HandlerKind, String)]) -> Result<Candidate, ReleaseError> {
+    fn restore(&self, versions: &[(HandlerKind, String)]) -> Result<Candidate, ReleaseError> {
         let mut candidate = Candidate::default();
-        let ready: Vec<_> = [Some(self.handlers.standing()), self.handlers.before()].into_iter().flatten().collect();
+        let ready: Vec<_> = std::iter::once(self.handlers.numbered()).chain(self.handlers.previous()).collect();
         for (handler, id) in versions {
-            match ready.iter().find(|standing| standing.release.version(*handler).whole() == *id) {
-                Some(standing) => candidate.take(*handler, &standing.release),
+            match ready.iter().find(|release| release.versions.id(*handler).whole() == *id) {
+                Some(release) => candidate.take(*handler, &release.versions),
                 None => {
                     let source = release_store::source(&self.pipeline, *handler, id).map_err(ReleaseError::Broken)?;
-                    let revived = candidate.revive(self.handlers.sandbox(), &source);
-                    revived.map_err(|error| ReleaseError::Refused(vec![(*handler, error)]))?;
+                    let restored = candidate.restore(self.handlers.admission(), source);
+                    restored.map_err(|error| ReleaseError::Refused(vec![(*handler, error)]))?;
                 }
             }
         }
@@ -313,10 +308,10 @@ impl Releases {
         // Repeated rollbacks step further back.
         let from = active.back_to.unwrap_or(active.number);
         let good = |release: &StoredRelease| {
-            let marked = |id: &String| VersionId::read(id).is_some_and(|id| self.handlers.evidence(id).is_some());
+            let blocked = |id: &String| VersionId::read(id).is_some_and(|id| self.handlers.evidence(id).is_some());
             matches!(release.outcome.as_str(), "replaced" | "rolled_back")
                 && release.versions != active.versions
-                && !release.versions.iter().any(marked)
+                && !release.versions.iter().any(blocked)
                 && self.lacking(release).is_none()
         };
         let found = history.list_admitted(Some(from), STEPS_MAX)?.into_iter().find(good);
@@ -328,7 +323,10 @@ impl Releases {
         let current = self.handlers.current();
         let lacked = |id: &String| VersionId::read(id) == Some(VersionId::NONE);
         let versions = HandlerKind::ALL.into_iter().zip(&release.versions);
-        versions.filter(|(_, id)| lacked(id)).map(|(handler, _)| handler).find(|handler| !current.lacks(*handler))
+        versions
+            .filter(|(_, id)| lacked(id))
+            .map(|(handler, _)| handler)
+            .find(|handler| !current.versions().lacks(*handler))
     }
 
     /// The one kept version whose id begins so.
@@ -349,7 +347,7 @@ impl Releases {
     /// Deploys what has changed in a handler's file and settings since they were last deployed. False: it was rejected.
     pub(super) fn news(&self, handler: HandlerKind, seen: &[DirectorySnapshot], file: Option<&[u8]>) -> bool {
         // Whatever is there is new to a handler that has no version.
-        let lacking = self.handlers.current().lacks(handler);
+        let lacking = self.handlers.current().versions().lacks(handler);
         if lacking && file.is_none() {
             return false;
         }
@@ -364,12 +362,12 @@ impl Releases {
         self.offer_file(handler, new_file.map(<[u8]>::to_vec), settings)
     }
 
-    /// Why something is tried: as a deploy is.
-    pub(super) fn why(&self, request: &ChangeRequest) -> Why {
-        Why {
-            who: request.who.clone(),
-            how: How::Deploy,
-            why: request.why.clone(),
+    /// The provenance of a deploy that was asked for.
+    pub(super) fn provenance(&self, request: &ChangeRequest) -> Provenance {
+        Provenance {
+            actor: request.who.clone(),
+            trigger: Trigger::Deploy,
+            reason: request.why.clone(),
             back_to: None,
             forced: request.forced,
         }

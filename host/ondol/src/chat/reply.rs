@@ -8,7 +8,6 @@ use bytes::BytesMut;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-use super::invoke;
 use ondol_host_handlers::{Fault, Release};
 use ondol_host_model::frame;
 use ondol_host_model::{Message, Refusal, RequestId, RoomId};
@@ -157,10 +156,9 @@ impl Reply {
     pub(super) fn refused(self, release: &Release, room: RoomId, refusal: Refusal, client_id: Option<&str>) {
         match self.to {
             To::Waiting(_) => self.failed(SayError::Refused(refusal), client_id),
-            To::Socket(asker) => match invoke::refusal(release, &self.request, room, &refusal) {
+            To::Socket(asker) => match release.refusal(&self.request, room, &refusal) {
                 Ok(payload) => send(&asker.outbox, &named(payload, client_id)),
-                Err(fault) => {
-                    fault.log(Some(room), Some(&self.request), "its sender gets the refusal in the host's own words");
+                Err(_) => {
                     let event = error_event("invalid_request", &refusal.message, &refusal.code, client_id, None);
                     send(&asker.outbox, &event);
                 }
@@ -170,10 +168,9 @@ impl Reply {
 
     /// A handler failed at it. A connection whose frame cost much time is read more slowly: its next one is read
     /// after `pause_ms`.
-    pub(super) fn faulted(self, room: RoomId, fault: &Fault, pause_ms: u64, client_id: Option<&str>) {
-        fault.log(Some(room), Some(&self.request), "its sender gets an error");
+    pub(super) fn faulted(self, fault: &Fault, pause_ms: u64, client_id: Option<&str>) {
         if let To::Socket(asker) = &self.to
-            && fault.was_costly()
+            && fault.costly
         {
             asker.pause.begin(pause_ms);
         }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::readiness::Readiness;
 use super::release_store;
 use super::releases::{ReleaseError, Releases};
-use ondol_host_handlers::{FaultsRow, HandlerKind, Item, Report, SettingsMap, Trials, VersionId};
+use ondol_host_handlers::{FaultsRow, HandlerKind, Item, Report, Rollouts, SettingsMap, VersionId, inspect};
 use ondol_host_store::{AboutVersion, StoredRelease};
 
 /// What runs.
@@ -25,9 +25,9 @@ pub struct Status {
     pub release: Option<ReleaseRow>,
     /// Each handler.
     pub handlers: BTreeMap<&'static str, HandlerRow>,
-    /// What is being tried.
+    /// The rollouts, and the blocked versions.
     #[serde(flatten)]
-    pub trials: Trials,
+    pub rollouts: Rollouts,
 }
 
 /// A handler that answers, as an operator sees it.
@@ -61,7 +61,7 @@ pub struct VersionRow {
     pub last_active: String,
     /// Whether it is.
     pub active: bool,
-    /// What speaks against it.
+    /// Why it is blocked.
     pub bad: Option<String>,
 }
 
@@ -120,10 +120,11 @@ pub(super) fn status(releases: &Releases, readiness: &Readiness) -> Result<Statu
     let mut handlers = BTreeMap::new();
     for handler in HandlerKind::ALL {
         let active = releases.handlers.current();
-        let about = releases.pipeline.store.releases().versions(&active.version(handler).whole())?.into_iter().next();
+        let id = active.versions().id(handler).whole();
+        let about = releases.pipeline.store.releases().versions(&id)?.into_iter().next();
         let row = HandlerRow {
             version: about.map(|about| version_row(releases, about)),
-            built_in: active.lacks(handler),
+            built_in: active.versions().lacks(handler),
             faults: releases.handlers.faults(handler),
         };
         handlers.insert(handler.name(), row);
@@ -133,8 +134,8 @@ pub(super) fn status(releases: &Releases, readiness: &Readiness) -> Result<Statu
         Ok(()) => (true, None),
         Err(not_ready) => (false, Some(not_ready.to_string())),
     };
-    let trials = releases.handlers.trials();
-    Ok(Status { ondol: env!("CARGO_PKG_VERSION"), uptime_ms, ready, fault, release, handlers, trials })
+    let rollouts = releases.handlers.rollouts();
+    Ok(Status { ondol: env!("CARGO_PKG_VERSION"), uptime_ms, ready, fault, release, handlers, rollouts })
 }
 
 /// The kept versions of each handler, the last active first.
@@ -158,7 +159,7 @@ pub(super) fn diff(releases: &Releases, from: Option<&str>, to: &str) -> Result<
     let (handler, to) = releases.kept_version(to)?;
     let from = match from {
         Some(from) => releases.kept_version(from)?,
-        None => (handler, releases.handlers.current().version(handler).whole()),
+        None => (handler, releases.handlers.current().versions().id(handler).whole()),
     };
     if from.0 != handler {
         return Err(ReleaseError::Unknown(format!("the one is of {}, the other of {handler}", from.0)));
@@ -182,7 +183,7 @@ pub(super) fn diff(releases: &Releases, from: Option<&str>, to: &str) -> Result<
 
 fn described(releases: &Releases, handler: HandlerKind, id: &str) -> Result<(VersionRow, Report), ReleaseError> {
     let source = release_store::source(&releases.pipeline, handler, id).map_err(ReleaseError::Broken)?;
-    let report = releases.handlers.sandbox().inspect(&source.wasm);
+    let report = inspect(releases.handlers.admission().sandbox(), &source.wasm);
     let report = report.map_err(|error| ReleaseError::Refused(vec![(handler, error)]))?;
     let about = releases.pipeline.store.releases().versions(id)?.into_iter().next();
     let about = about.ok_or_else(|| ReleaseError::Unknown(format!("version {id} is not kept any more")))?;
@@ -192,7 +193,7 @@ fn described(releases: &Releases, handler: HandlerKind, id: &str) -> Result<(Ver
 fn version_row(releases: &Releases, about: AboutVersion) -> VersionRow {
     let id = VersionId::read(&about.id);
     VersionRow {
-        active: id.is_some_and(|id| releases.handlers.current().versions().contains(&id)),
+        active: id.is_some_and(|id| releases.handlers.current().versions().ids().contains(&id)),
         bad: id.and_then(|id| releases.handlers.evidence(id)),
         version: about.id,
         component: about.component,

@@ -11,10 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::claims::Claims;
 use super::commit_pipeline::Pipeline;
-use super::invoke;
 use super::reply::SayError;
 use super::ticket::{Accepted, Ticket};
-use ondol_host_handlers::{Fault, Release};
+use ondol_host_handlers::Release;
 use ondol_host_model::{Draft, Message, RoomId, Seq, Speaker, Timestamp};
 use ondol_host_rooms::{Flow, Outbox, Presence, Progress, Room};
 use ondol_host_store::{Entry, Failed, StoreError};
@@ -182,8 +181,8 @@ impl RoomQueue {
             // [`QueueState::begin`] numbers every message.
             (What::Message { draft, .. }, None) => ticket.fail(&SayError::NotStored, draft.client_id.as_deref()),
             (What::Relay(payload), _) => self.send_in_turn(payload, ticket),
-            (What::Join(user, release), _) => self.announce("join", invoke::join(&release, self.id, &user)),
-            (What::Leave(user, release), _) => self.announce("leave", invoke::leave(&release, self.id, &user)),
+            (What::Join(user, release), _) => self.announce(release.join(self.id, &user)),
+            (What::Leave(user, release), _) => self.announce(release.leave(self.id, &user)),
         }
     }
 
@@ -207,14 +206,13 @@ impl RoomQueue {
     /// Formats a message and appends it to the store's queue.
     fn append(self: &Arc<Self>, message: Message, release: &Release, mut ticket: Ticket, has_number: &Cell<bool>) {
         let seq = message.seq;
-        let payload = match invoke::message(release, ticket.request(), &message) {
+        let payload = match release.message(ticket.request(), &message) {
             Ok(payload) => payload,
             Err(fault) => {
                 self.state().take_back(seq);
                 let (client_id, pause_ms) =
                     (message.draft.client_id.as_deref(), self.pipeline.limits.handler_overrun_pause_ms);
-                return ticket
-                    .fail_by(&SayError::HandlerFault, |reply| reply.faulted(self.id, &fault, pause_ms, client_id));
+                return ticket.fail_by(&SayError::HandlerFault, |reply| reply.faulted(&fault, pause_ms, client_id));
             }
         };
         ticket.grow_to(payload.len());
@@ -257,12 +255,10 @@ impl RoomQueue {
         }
     }
 
-    /// Tells the room of a join or a leave. A handler's fault is told to the operator alone.
-    fn announce(self: &Arc<Self>, what: &str, payload: Result<Option<String>, Fault>) {
-        match payload {
-            Ok(Some(payload)) => self.send_in_turn(payload, Ticket::default()),
-            Ok(None) => {}
-            Err(fault) => fault.log(Some(self.id), None, &format!("the room is not told of a {what}")),
+    /// Tells the room of a join or a leave, if it is to hear of it.
+    fn announce(self: &Arc<Self>, payload: Option<String>) {
+        if let Some(payload) = payload {
+            self.send_in_turn(payload, Ticket::default());
         }
     }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::claims::Waiter;
-use super::invoke;
 use super::reply::{self, Reply, SayError};
 use super::room_queue::RoomQueue;
 use super::ticket::{Accepted, Ticket};
@@ -25,7 +24,7 @@ pub(super) async fn say(
     frame: Frame<'_>,
     reply: Reply,
 ) {
-    match invoke::receive(&release, &reply.request, sender, room.id, frame) {
+    match release.receive(&reply.request, sender, room.id, frame) {
         Ok(Ok(Action::Post(draft))) => {
             let Some(accepted) = accept(room, &reply, bytes(&draft)) else {
                 return reply.failed(SayError::Busy, draft.client_id.as_deref());
@@ -49,7 +48,7 @@ pub(super) async fn say(
             None => reply.refused(&release, room.id, refusal, None),
             Some(client_id) => Box::pin(refuse_named(room, sender, &release, reply, refusal, client_id)).await,
         },
-        Err(fault) => reply.faulted(room.id, &fault, room.pipeline.limits.handler_overrun_pause_ms, None),
+        Err(fault) => reply.faulted(&fault, room.pipeline.limits.handler_overrun_pause_ms, None),
     }
 }
 
@@ -141,11 +140,11 @@ async fn refuse_named(
 /// Answers a repeated message with the first one's event.
 fn repeat(room: &RoomQueue, first: &Message, release: &Release, reply: Reply) {
     let Some(outbox) = reply.outbox() else { return reply.stored(first) };
-    match invoke::message(release, Some(&reply.request), first) {
+    match release.message(Some(&reply.request), first) {
         Ok(payload) => reply::send(outbox, &payload),
         Err(fault) => {
             let pause_ms = room.pipeline.limits.handler_overrun_pause_ms;
-            reply.faulted(room.id, &fault, pause_ms, first.draft.client_id.as_deref());
+            reply.faulted(&fault, pause_ms, first.draft.client_id.as_deref());
         }
     }
 }

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 
 use super::shared::{Misuse, kibibytes, read, settings};
 use crate::config::{Config, ConfigFlags};
-use ondol_host_handlers::{Outcome, Sandbox};
+use ondol_host_handlers::{DynamicCaller, Outcome, Sandbox};
 
 /// Call one function of a handler in the server's sandbox
 #[derive(Debug, Args)]
@@ -53,10 +53,10 @@ impl Call {
         let settings = settings(&self.settings)?;
         let bytes = read(&self.file, Some(&limits))?;
 
-        let sandbox = Sandbox::new(&limits.handlers(), None)?;
+        let sandbox = Sandbox::new(&limits.handlers().sandbox, None)?;
         let unusable = |error: &dyn std::fmt::Display| Misuse(format!("{}: {error}", self.file.display()));
-        let trial = sandbox.trial(&bytes).map_err(|error| unusable(&error))?;
-        let called = trial.call(&self.function, &arguments, &settings).map_err(|error| unusable(&error))?;
+        let caller = DynamicCaller::new(&sandbox, &bytes).map_err(|error| unusable(&error))?;
+        let called = caller.call(&self.function, &arguments, &settings).map_err(|error| unusable(&error))?;
 
         if let Some(printed) = &called.cost.printed {
             eprintln!("{printed}");

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use crate::config::{Config, ConfigFlags, Limits};
-use ondol_host_handlers::{HandlerKind, LoadError, OnFault, Sandbox, SettingsMap, read_handler};
+use ondol_host_handlers::{Admission, AdmissionError, HandlerKind, OnFault, Sandbox, SettingsMap, read_handler};
 
 /// Check the configuration and the handlers without serving
 #[derive(Debug, Args)]
@@ -57,11 +57,12 @@ impl Check {
         }
 
         // Without a cache, a check leaves no trace in the data directory.
-        let sandbox = Arc::new(Sandbox::new(&config.limits.handlers(), None)?);
+        let limits = config.limits.handlers();
+        let admission = Admission::new(Arc::new(Sandbox::new(&limits.sandbox, None)?), limits.admission);
         let settings = [&config.settings.rooms, &config.settings.messages, &config.settings.events];
         for (handler, settings) in HandlerKind::ALL.into_iter().zip(settings) {
             let path = config.handlers.join(handler.file_name());
-            match version(&sandbox, handler, &config, settings) {
+            match version(&admission, handler, &config, settings) {
                 Ok(version) => println!("fine   {handler}: {} is version {version}", path.display()),
                 Err(error) => {
                     all_fine = false;
@@ -79,12 +80,12 @@ impl Check {
 }
 
 fn version(
-    sandbox: &Arc<Sandbox>,
+    admission: &Admission,
     handler: HandlerKind,
     config: &Config,
     settings: &SettingsMap,
-) -> Result<String, LoadError> {
+) -> Result<String, AdmissionError> {
     let bytes = read_handler(&config.handlers, handler, config.limits.handler_file_bytes_max);
-    let bytes = bytes.map_err(|error| LoadError::unread(&error))?;
-    sandbox.check(handler, &bytes, settings).map(|version| version.to_string())
+    let bytes = bytes.map_err(|error| AdmissionError::unreadable(&error))?;
+    admission.check(handler, bytes, settings).map(|version| version.to_string())
 }

@@ -21,7 +21,7 @@ pub(super) struct Compile {
 
 impl Compile {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
-        let answered = ondol_host_handlers::answer_compile(
+        let answered = ondol_host_handlers::compile_as_child(
             self.stack_bytes_max,
             self.memory_bytes_max,
             self.giving_way,

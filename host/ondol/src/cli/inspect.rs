@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::shared::{Output, print_json, read};
 use crate::config::Limits;
-use ondol_host_handlers::{Item, Report, Sandbox};
+use ondol_host_handlers::{Item, Report, Sandbox, inspect};
 
 /// Show what a component exports and imports, and which worlds it fits
 #[derive(Debug, Args)]
@@ -31,8 +31,8 @@ Examples:
 impl Inspect {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let bytes = read(&self.file, None)?;
-        let sandbox = Sandbox::new(&Limits::default().handlers(), None)?;
-        let report = match sandbox.inspect(&bytes) {
+        let sandbox = Sandbox::new(&Limits::default().handlers().sandbox, None)?;
+        let report = match inspect(&sandbox, &bytes) {
             Ok(report) => report,
             Err(error) => {
                 match self.output {

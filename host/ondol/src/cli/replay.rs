@@ -15,7 +15,7 @@ use self::tally::{Subject, Tally};
 use super::shared::{Misuse, Output, print_json, read, settings};
 use crate::chat::as_deployed;
 use crate::config::{Config, ConfigFlags, Limits};
-use ondol_host_handlers::{HandlerKind, Sandbox, Side, Source};
+use ondol_host_handlers::{Admission, HandlerKind, Sandbox, Side, Source, fits};
 use ondol_host_model::RoomId;
 use ondol_host_store::{Archive, StoredRelease};
 
@@ -88,8 +88,9 @@ impl Replay {
         {
             return Err(Misuse(format!("{}: room {room} does not exist", path.display())).into());
         }
-        let sandbox = Arc::new(Sandbox::new(&config.limits.handlers(), None)?);
-        let mut replay = self.load(&archive, &sandbox, &config.limits)?;
+        let limits = config.limits.handlers();
+        let admission = Admission::new(Arc::new(Sandbox::new(&limits.sandbox, None)?), limits.admission);
+        let mut replay = self.load(&archive, &admission, &config.limits)?;
         let tally = self.compare(&archive, &mut replay)?;
         match self.output {
             Output::Json => print_json(&tally.json(&replay))?,
@@ -102,11 +103,11 @@ impl Replay {
     fn load(
         &self,
         archive: &Archive,
-        sandbox: &Arc<Sandbox>,
+        admission: &Admission,
         limits: &Limits,
     ) -> anyhow::Result<ondol_host_handlers::Replay> {
         let wasm = read(&self.file, Some(limits))?;
-        let handler = self.handler_of(sandbox, &wasm)?;
+        let handler = self.handler_of(admission.sandbox(), &wasm)?;
         let given = settings(&self.settings)?;
         let active = archive.active_release()?;
         let active = active.as_ref().map(|release| active_source(archive, release, handler));
@@ -124,8 +125,8 @@ impl Replay {
         };
         let settings = if given.is_empty() { Arc::clone(&before.settings) } else { Arc::new(given) };
         let after = Source { handler, wasm, settings, cases: None };
-        let before = Side::load(sandbox, &before).map_err(|error| Misuse(format!("{description}: {error}")))?;
-        let after = Side::load(sandbox, &after).map_err(|error| unusable(&self.file, &error))?;
+        let before = Side::admit(admission, before).map_err(|error| Misuse(format!("{description}: {error}")))?;
+        let after = Side::admit(admission, after).map_err(|error| unusable(&self.file, &error))?;
         Ok(ondol_host_handlers::Replay::new(before, after))
     }
 
@@ -134,7 +135,7 @@ impl Replay {
         if let Some(handler) = self.handler {
             return Ok(handler);
         }
-        match sandbox.fits(wasm).map_err(|error| unusable(&self.file, &error))?.as_slice() {
+        match fits(sandbox, wasm).map_err(|error| unusable(&self.file, &error))?.as_slice() {
             [handler] => Ok(*handler),
             [] => Err(unusable(&self.file, &"it fits no handler's world; run `ondol inspect` for the reasons")),
             _ => Err(unusable(&self.file, &"it fits more than one handler's world: give --handler")),

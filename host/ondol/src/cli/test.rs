@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::shared::{Misuse, Output, kibibytes, print_json, read, read_cases};
 use crate::config::{Config, ConfigFlags};
-use ondol_host_handlers::{CaseReport, Cases, Sandbox};
+use ondol_host_handlers::{CaseReport, Cases, DynamicCaller, Sandbox};
 
 /// Run a handler against a table of test cases
 #[derive(Debug, Args)]
@@ -53,11 +53,12 @@ impl Test {
         let cases = Cases::read(&read_cases(&self.cases, Some(&limits))?)
             .map_err(|error| Misuse(format!("{}: {error}", self.cases.display())))?;
         let bytes = read(&self.file, Some(&limits))?;
-        let sandbox = Sandbox::new(&limits.handlers(), None)?;
-        let trial = sandbox.trial(&bytes).map_err(|error| Misuse(format!("{}: {error}", self.file.display())))?;
+        let sandbox = Sandbox::new(&limits.handlers().sandbox, None)?;
+        let caller = DynamicCaller::new(&sandbox, &bytes)
+            .map_err(|error| Misuse(format!("{}: {error}", self.file.display())))?;
 
         let mut reports = Vec::new();
-        for report in cases.run(&trial, &self.filter) {
+        for report in cases.run(&caller, &self.filter) {
             if self.output == Output::Text {
                 print(&report);
             }

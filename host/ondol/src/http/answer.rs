@@ -81,13 +81,11 @@ impl HttpError {
             },
             Self::Release(error) => match error {
                 ReleaseError::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
-                ReleaseError::Activate(ActivateError::Bad { .. })
+                ReleaseError::Activate(ActivateError::Blocked { .. })
                 | ReleaseError::Broken(_)
                 | ReleaseError::Conflict(_) => StatusCode::CONFLICT,
                 ReleaseError::Unknown(_) => StatusCode::NOT_FOUND,
-                ReleaseError::Activate(ActivateError::Ledger(_)) | ReleaseError::Store(_) => {
-                    StatusCode::SERVICE_UNAVAILABLE
-                }
+                ReleaseError::Activate(_) | ReleaseError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
             },
             Self::Identity(_) | Self::Token => StatusCode::UNAUTHORIZED,
             Self::NotReady(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -117,11 +115,11 @@ impl HttpError {
             },
             Self::Release(error) => match error {
                 ReleaseError::Refused(_) => "refused",
-                ReleaseError::Activate(ActivateError::Bad { .. }) => "marked_bad",
+                ReleaseError::Activate(ActivateError::Blocked { .. }) => "marked_bad",
                 ReleaseError::Broken(_) => "broken",
                 ReleaseError::Conflict(_) => "conflict",
                 ReleaseError::Unknown(_) => "not_found",
-                ReleaseError::Activate(ActivateError::Ledger(_)) | ReleaseError::Store(_) => "unavailable",
+                ReleaseError::Activate(_) | ReleaseError::Store(_) => "unavailable",
             },
             Self::Identity(_) | Self::Token => "not_authenticated",
             Self::Browser => "browser",

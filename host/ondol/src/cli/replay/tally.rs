@@ -73,7 +73,7 @@ impl Tally {
             println!("\n{subject}");
             print_fault("before", &compared.before);
             print_fault("after", &compared.after);
-            for line in compared.changes().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n").lines() {
+            for line in compared.differences().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n").lines() {
                 println!("    {line}");
             }
         }

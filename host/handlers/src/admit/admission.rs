@@ -1,0 +1,169 @@
+//! The admission checks: from a file's bytes to a version that can answer, step by step. The first step that fails
+//! reports all of its reasons, and nothing changes.
+//!
+//! The steps, in their order: size, kind of file, compiling within a time limit, every import, every export, an
+//! instance, the cases that came with it, the smoke calls. (Types are known only once a component is compiled, so
+//! compiling comes before the imports; it runs nothing of the guest's.)
+
+use std::sync::Arc;
+
+use wasmtime::component::Component;
+
+use super::cases::Cases;
+use super::component::{compile, link};
+use super::dynamic_call::DynamicCaller;
+use super::error::{AdmissionError, Stage};
+use super::inspect::{Inspector, Misfit};
+use super::smoke;
+use super::source::Source;
+use crate::run::exports::Exports;
+use crate::run::fault::{Cause, Fault};
+use crate::run::kind::{HandlerKind, SettingsMap, VersionId};
+use crate::run::limits::AdmissionLimits;
+use crate::run::sandbox::Sandbox;
+use crate::run::version::Version;
+use crate::run::versions::{EventsVersion, MessagesVersion, RoomsVersion};
+
+/// The failed cases that are reported when many fail.
+const CASES_REPORTED_MAX: usize = 10;
+
+/// Checks handlers before they can be active.
+pub struct Admission {
+    sandbox: Arc<Sandbox>,
+    limits: AdmissionLimits,
+}
+
+/// A version of whichever handler.
+pub(crate) enum AdmittedVersion {
+    Rooms(Arc<RoomsVersion>),
+    Messages(Arc<MessagesVersion>),
+    Events(Arc<EventsVersion>),
+}
+
+impl Admission {
+    /// Checks under these limits, for versions that run in this sandbox.
+    #[must_use]
+    pub fn new(sandbox: Arc<Sandbox>, limits: AdmissionLimits) -> Self {
+        Self { sandbox, limits }
+    }
+
+    /// Where versions are compiled and run.
+    #[must_use]
+    pub fn sandbox(&self) -> &Arc<Sandbox> {
+        &self.sandbox
+    }
+
+    /// Runs the checks as a server does, and returns the id of the version.
+    ///
+    /// # Errors
+    ///
+    /// Every reason of the first check that found one.
+    pub fn check(
+        &self,
+        handler: HandlerKind,
+        wasm: Vec<u8>,
+        settings: &SettingsMap,
+    ) -> Result<VersionId, AdmissionError> {
+        let source = Source { handler, wasm, settings: Arc::new(settings.clone()), cases: None };
+        self.admit(&source)?;
+        Ok(source.version())
+    }
+
+    /// Runs the checks. Compiles, so not for a worker.
+    ///
+    /// # Errors
+    ///
+    /// Every reason of the first check that found one.
+    pub(crate) fn admit(&self, source: &Source) -> Result<AdmittedVersion, AdmissionError> {
+        let component = self.fit(source)?;
+        let admitted = match source.handler {
+            HandlerKind::Rooms => AdmittedVersion::Rooms(Arc::new(RoomsVersion(self.version(&component, source)?))),
+            HandlerKind::Messages => {
+                AdmittedVersion::Messages(Arc::new(MessagesVersion(self.version(&component, source)?)))
+            }
+            HandlerKind::Events => AdmittedVersion::Events(Arc::new(EventsVersion(self.version(&component, source)?))),
+        };
+        let smoke = admitted.smoke();
+        // The first call makes the first instance; whether there can be one comes before the cases.
+        if let Err(Fault { cause: cause @ Cause::Instantiate(_), .. }) = &smoke {
+            return Err(AdmissionError::because(Stage::Instantiate, cause.to_string()));
+        }
+        if let Some(cases) = &source.cases {
+            self.run_cases(component, cases)?;
+        }
+        smoke.map_err(|fault| {
+            let printed = fault.printed.as_deref().map(|text| format!(" (it printed: {text})")).unwrap_or_default();
+            let reason = format!("the smoke call of {} failed: {}{printed}", fault.function, fault.cause);
+            AdmissionError::because(Stage::Smoke, reason)
+        })?;
+        Ok(admitted)
+    }
+
+    /// Size, kind, compiling, and the world.
+    fn fit(&self, source: &Source) -> Result<Component, AdmissionError> {
+        let (bytes, bytes_max) = (source.wasm.len(), self.limits.handler_file_bytes_max);
+        if bytes > bytes_max {
+            let reason = format!("the file has {bytes} bytes, more than handler_file_bytes_max = {bytes_max}");
+            return Err(AdmissionError::because(Stage::Size, reason));
+        }
+        let component = compile(&self.sandbox, &source.wasm)?;
+        let inspector = Inspector::new(&component, self.sandbox.engine())?;
+        let misfits =
+            [(Stage::Imports, inspector.unmet_imports()), (Stage::Exports, inspector.unmet_exports(source.handler))];
+        for (stage, misfits) in misfits {
+            if !misfits.is_empty() {
+                return Err(AdmissionError { stage, reasons: misfits.iter().map(Misfit::to_string).collect() });
+            }
+        }
+        Ok(component)
+    }
+
+    fn version<E: Exports>(&self, component: &Component, source: &Source) -> Result<Version<E>, AdmissionError> {
+        let linked = link(&self.sandbox, component)?;
+        Ok(Version::new(&source.wasm, linked, &source.settings, &self.sandbox))
+    }
+
+    /// Runs the cases that came with a version, each under its own settings, as `ondol test` does.
+    fn run_cases(&self, component: Component, cases: &str) -> Result<(), AdmissionError> {
+        let (bytes, bytes_max) = (cases.len(), self.limits.handler_cases_bytes_max);
+        if bytes > bytes_max {
+            let reason = format!("the cases have {bytes} bytes, more than handler_cases_bytes_max = {bytes_max}");
+            return Err(AdmissionError::because(Stage::Cases, reason));
+        }
+        let unreadable = |error| AdmissionError::because(Stage::Cases, format!("the cases: {error}"));
+        let cases = Cases::read(cases).map_err(unreadable)?;
+        let caller = DynamicCaller::of_component(&self.sandbox, component)?;
+        let mut reasons = Vec::new();
+        let mut failed = 0_usize;
+        for report in cases.run(&caller, "").filter(|report| !report.passed()) {
+            failed += 1;
+            if failed <= CASES_REPORTED_MAX {
+                let lines: Vec<&str> = report.differences.iter().map(|line| line.trim()).collect();
+                reasons.push(format!("the case {:?}: {}", report.name, lines.join("; ")));
+            }
+        }
+        if failed == 0 {
+            return Ok(());
+        }
+        if failed > CASES_REPORTED_MAX {
+            reasons.push(format!("and {} more cases", failed - CASES_REPORTED_MAX));
+        }
+        Err(AdmissionError { stage: Stage::Cases, reasons })
+    }
+}
+
+impl AdmittedVersion {
+    /// Makes the smoke calls.
+    fn smoke(&self) -> Result<(), Fault> {
+        // Time runs on while a busy machine leaves the call waiting: one that was late has a second chance.
+        self.smoke_once().or_else(|fault| if fault.cause.was_slow() { self.smoke_once() } else { Err(fault) })
+    }
+
+    fn smoke_once(&self) -> Result<(), Fault> {
+        match self {
+            Self::Rooms(rooms) => smoke::rooms(rooms),
+            Self::Messages(messages) => smoke::messages(messages),
+            Self::Events(events) => smoke::events(events),
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Rolling releases out: how one is recorded, and what is tried before it counts for all: probation, a canary in some
+//! rooms, a shadow beside the active release, a replay of what is stored. Knows nothing of how a message finds its
+//! release.
+
+pub(crate) mod canary;
+pub(crate) mod latency_histogram;
+pub(crate) mod ledger;
+pub(crate) mod probation;
+pub(crate) mod replay;
+pub(crate) mod rows;
+pub(crate) mod shadow;
