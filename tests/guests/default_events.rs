@@ -1,8 +1,7 @@
-//! What the guests that write events share: the bindings, and the default handler's events. Knows no settings: the
-//! defaults hold.
+//! Shared by the guests that write events: the bindings, and the default handler's events, with the default settings.
 //!
-//! The default handler's file is taken in by path. A dependency on its crate would bring that component's exports along,
-//! and a component can have them only once.
+//! The default handler's file is included by path. A dependency on its crate would bring that component's exports
+//! along, and a component can have them only once.
 
 use bindings::ondol::chat::types::{Message, Payload, Refusal, User};
 use payload::Announce;
@@ -10,7 +9,7 @@ use payload::Announce;
 #[path = "../../handlers/events/src/payload.rs"]
 pub mod payload;
 
-/// The default handler's event for a message that `sender` has said.
+/// The default handler's event for a message of `sender`.
 #[must_use]
 pub fn message(message: &Message, sender: &User) -> Payload {
     payload::message(&payload::Message {
@@ -28,13 +27,13 @@ pub fn message(message: &Message, sender: &User) -> Payload {
     })
 }
 
-/// The default handler's event for a user who has come.
+/// The default handler's event for a join.
 #[must_use]
 pub fn join(user: &User) -> Option<Payload> {
     payload::join(Announce::JoinsAndLeaves, &user.nickname)
 }
 
-/// The default handler's event for a user who has gone.
+/// The default handler's event for a leave.
 #[must_use]
 pub fn leave(user: &User) -> Option<Payload> {
     payload::leave(Announce::JoinsAndLeaves, &user.nickname)

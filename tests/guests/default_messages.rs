@@ -1,7 +1,7 @@
-//! What the guests that read messages share: the bindings, and the default handler's answer to a frame. Knows no
-//! settings: the defaults hold.
+//! Shared by the guests that read messages: the bindings, and the default handler's answer to a frame, with the default
+//! settings.
 //!
-//! The default handler's files are taken in by path. A dependency on its crate would bring that component's exports
+//! The default handler's files are included by path. A dependency on its crate would bring that component's exports
 //! along, and a component can have them only once.
 
 use bindings::exports::ondol::chat::messages::{Action, Draft, Frame};
@@ -12,7 +12,7 @@ pub mod frame;
 #[path = "../../handlers/messages/src/json.rs"]
 pub mod json;
 
-/// What the default handler does with `frame`.
+/// The default handler's answer to `frame`.
 ///
 /// # Errors
 /// The default handler's refusals.
@@ -34,7 +34,7 @@ pub fn receive(frame: &Frame) -> Result<Action, Refusal> {
     }
 }
 
-/// Whether the message that is to be posted contains `word`.
+/// Whether the posted message contains `word`.
 #[must_use]
 pub fn says(action: &Action, word: &str) -> bool {
     matches!(action, Action::Post(draft) if draft.text.contains(word))

@@ -45,9 +45,9 @@ const RETIRED_PHRASES: &[(&str, &str)] = &[
 
 /// Names of the code that were retired, with those that took their place.
 const RETIRED_NAMES: &[(&str, &str)] = &[
-    ("Ahead", "EarlyDelivery"),
+    ("Ahead", "nothing: runs are delivered in one pass"),
     ("Aside", "CompilerProcess"),
-    ("BREATH", "parking_lot's fair unlock"),
+    ("BREATH", "nothing: such sleeps are removed"),
     ("Begun", "RoomTask"),
     ("Crowded", "TooManyConnections"),
     ("Desk", "QueueState, BatchWriter"),
@@ -70,13 +70,13 @@ const RETIRED_NAMES: &[(&str, &str)] = &[
     ("Why", "Provenance, CloseReason"),
     ("Wire", "FrameSink"),
     ("aside", "compiler_process"),
-    ("breathe", "yield_cpu"),
+    ("breathe", "nothing: such sleeps are removed"),
     ("bursts", "duty_cycle"),
     ("came_back", "on_committed"),
     ("converse", "serve_connection"),
     ("give_way", "set_background"),
-    ("go_round", "deliver"),
-    ("heed", "note_speaker"),
+    ("go_round", "publish"),
+    ("heed", "nothing: runs are delivered in one pass"),
     ("look_closely", "tick_fast"),
     ("or_instead", "with_fallback"),
     ("prove", "admit"),

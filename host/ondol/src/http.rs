@@ -8,6 +8,7 @@ mod health;
 mod identity;
 mod page;
 mod rest;
+mod routes;
 mod socket;
 mod state;
 mod timed_stream;
@@ -19,7 +20,6 @@ use std::sync::Arc;
 
 use hyper::body::Incoming;
 use hyper::{Method, Request};
-use matchit::Router;
 use tokio::sync::watch;
 
 pub use admin::{AdminApi, Caller};
@@ -28,18 +28,19 @@ pub(crate) use timed_stream::{TimedStream, Timeouts};
 
 use crate::chat::Chat;
 use crate::config::Config;
-use answer::{Answer, HttpError, options, refuse};
+use answer::{Answer, HttpError, refuse};
 use ondol_host_model::{RequestId, RoomId};
+use routes::{READ, Routes};
 use state::ApiState;
 
 /// The public API of a listener.
 pub struct PublicApi {
     state: Arc<ApiState>,
-    routes: Router<Route>,
+    routes: Routes<Call>,
 }
 
 #[derive(Clone, Copy)]
-enum Route {
+enum Call {
     Rooms,
     CreateRoom,
     Room,
@@ -48,31 +49,25 @@ enum Route {
     Socket,
 }
 
-impl Route {
-    /// The methods of a path, as the `Allow` header lists them.
-    fn allow(self) -> &'static str {
-        match self {
-            Self::Rooms | Self::Room | Self::Messages => "GET, HEAD, OPTIONS",
-            Self::CreateRoom | Self::Message => "POST, OPTIONS",
-            Self::Socket => "GET, OPTIONS",
-        }
-    }
-}
+const GET: &[Method] = &[Method::GET];
+const POST: &[Method] = &[Method::POST];
+
+/// The REST calls, below each prefix.
+const CALLS: [(&[Method], &str, Call); 5] = [
+    (READ, "/rooms", Call::Rooms),
+    (POST, "/create-room", Call::CreateRoom),
+    (READ, "/room/{id}", Call::Room),
+    (READ, "/room/{id}/messages", Call::Messages),
+    (POST, "/message", Call::Message),
+];
 
 /// The prefixes of the REST calls: the one in the original's guide, and the one in the original's code.
 const PREFIXES: [&str; 2] = ["/chat/v1", "/api/chat"];
 
-fn routes() -> Result<Router<Route>, matchit::InsertError> {
-    let mut routes = Router::new();
-    for prefix in PREFIXES {
-        routes.insert(format!("{prefix}/rooms"), Route::Rooms)?;
-        routes.insert(format!("{prefix}/create-room"), Route::CreateRoom)?;
-        routes.insert(format!("{prefix}/room/{{id}}"), Route::Room)?;
-        routes.insert(format!("{prefix}/room/{{id}}/messages"), Route::Messages)?;
-        routes.insert(format!("{prefix}/message"), Route::Message)?;
-    }
-    routes.insert("/ws/chat/{id}/chat", Route::Socket)?;
-    Ok(routes)
+fn routes() -> anyhow::Result<Routes<Call>> {
+    let below = |prefix| CALLS.map(|(methods, path, call)| (methods, format!("{prefix}{path}"), call));
+    let socket = (GET, "/ws/chat/{id}/chat".to_owned(), Call::Socket);
+    Routes::new(PREFIXES.into_iter().flat_map(below).chain([socket]))
 }
 
 impl PublicApi {
@@ -112,11 +107,7 @@ impl PublicApi {
         self.check_size(&request)?;
         let path = request.uri().path();
         if let Some(file) = page::file(path) {
-            return match *request.method() {
-                Method::GET | Method::HEAD => Ok(file),
-                Method::OPTIONS => Ok(options("GET, HEAD, OPTIONS")),
-                _ => Err(HttpError::Method { allow: "GET, HEAD, OPTIONS" }),
-            };
+            return routes::read_only(request.method(), || Ok(file));
         }
         if let Some(answer) = health::answer(&self.state.chat, self.state.current_phase(), &request) {
             return answer;
@@ -124,23 +115,20 @@ impl PublicApi {
         if let (Some(max), false) = (connection.refused_at, path.starts_with("/ws/")) {
             return Err(HttpError::TooManyConnections(max));
         }
-        let path = path.strip_suffix('/').unwrap_or(path);
-        let matched = self.routes.at(path).map_err(|_| HttpError::NotFound)?;
-        let route = *matched.value;
+        let matched = self.routes.at(path)?;
+        if request.method() == Method::OPTIONS {
+            return Ok(matched.value.options());
+        }
         // An id that is not a number cannot name a room: it leads to 404.
-        let id = matched.params.get("id").map(|id| id.parse().map(RoomId)).transpose();
-        let method = request.method().clone();
-        match (route, method) {
-            (_, Method::OPTIONS) => Ok(options(route.allow())),
-            (Route::Socket, Method::GET) => {
-                upgrade::upgrade(Arc::clone(&self.state), request, id.ok().flatten(), connection).await
-            }
-            (Route::Rooms, Method::GET | Method::HEAD) => rest::rooms(&self.state, &request).await,
-            (Route::Room, Method::GET | Method::HEAD) => rest::room(&self.state, &request, known(id)?).await,
-            (Route::Messages, Method::GET | Method::HEAD) => rest::messages(&self.state, &request, known(id)?).await,
-            (Route::CreateRoom, Method::POST) => rest::create_room(&self.state, request).await,
-            (Route::Message, Method::POST) => rest::message(&self.state, request).await,
-            _ => Err(HttpError::Method { allow: route.allow() }),
+        let id = matched.params.get("id").and_then(|id| id.parse().ok()).map(RoomId);
+        let known = id.ok_or(HttpError::NotFound);
+        match matched.value.call(request.method())? {
+            Call::Socket => upgrade::upgrade(Arc::clone(&self.state), request, id, connection).await,
+            Call::Rooms => rest::rooms(&self.state, &request).await,
+            Call::Room => rest::room(&self.state, &request, known?).await,
+            Call::Messages => rest::messages(&self.state, &request, known?).await,
+            Call::CreateRoom => rest::create_room(&self.state, request).await,
+            Call::Message => rest::message(&self.state, request).await,
         }
     }
 
@@ -157,8 +145,4 @@ impl PublicApi {
         }
         Ok(())
     }
-}
-
-fn known(id: Result<Option<RoomId>, std::num::ParseIntError>) -> Result<RoomId, HttpError> {
-    id.ok().flatten().ok_or(HttpError::NotFound)
 }

@@ -1,6 +1,7 @@
 //! Binds, accepts and drains. Knows connections and signals, and nothing of the requests on them.
 
 mod admin;
+mod connection;
 mod log;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -12,11 +13,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use rustix::process::{Resource, Signal, getrlimit};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
@@ -26,6 +24,7 @@ use crate::config::{self, AdminAddress, Config, Limits, Token};
 use crate::http::{AdminApi, ConnContext, Phase, PublicApi, TimedStream, Timeouts};
 use admin::AdminListener;
 pub(crate) use admin::{read_token, token as admin_token};
+use connection::{ACCEPT_PAUSE, http, serve_connection};
 use log::Log;
 use ondol_host_handlers::{Admission, CompilerProcess, Sandbox};
 use ondol_host_process::{exit, own_executable};
@@ -35,9 +34,6 @@ const DESCRIPTORS_KEPT: usize = 64;
 
 /// Connections over the limit that are answered with 503. Further ones are dropped at once.
 const REFUSED_AT_ONCE: usize = 16;
-
-/// How long the listener pauses after a failed accept, such as without a free descriptor.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// How long the exit waits for the log to be written: a normal one, and an immediate one.
 const LOG_MAX: Duration = Duration::from_secs(1);
@@ -243,43 +239,12 @@ async fn accept(listener: &TcpListener, api: &Arc<PublicApi>, open: &Arc<OpenCon
         }
         let context = ConnContext { slot, refused_at: (open_before >= open.max).then_some(open.max) };
         let tcp = TimedStream::new(tcp, timeouts);
-        tokio::spawn(serve_connection(Arc::clone(&http), tcp, Arc::clone(api), context));
+        let (http, api) = (Arc::clone(&http), Arc::clone(api));
+        tokio::spawn(async move {
+            let answer = |request| api.answer(request, context.clone());
+            serve_connection(&http, tcp, api.phase(), answer, "a client connection").await;
+        });
     }
-}
-
-/// Serves the requests of one connection until it becomes a WebSocket or ends.
-async fn serve_connection(
-    http: Arc<http1::Builder>,
-    tcp: TimedStream<TcpStream>,
-    api: Arc<PublicApi>,
-    context: ConnContext,
-) {
-    let (mut phase, stage) = (api.phase(), tcp.stage());
-    let service = service_fn(|request| stage.clone().answering(api.answer(request, context.clone())));
-    let connection = http.serve_connection(TokioIo::new(tcp), service).with_upgrades();
-    let mut connection = std::pin::pin!(connection);
-    let outcome = tokio::select! {
-        outcome = connection.as_mut() => outcome,
-        () = async { drop(phase.wait_for(|phase| *phase > Phase::Running).await) } => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = outcome {
-        let error = format!("{:#}", anyhow::Error::new(error));
-        tracing::debug!(error, "a client connection ended early: {error}");
-    }
-}
-
-fn http(limits: &Limits) -> http1::Builder {
-    let mut http = http1::Builder::new();
-    // `TimedStream` has the timeouts: hyper's would also close an idle connection.
-    http.header_read_timeout(None)
-        // A client may shut down its sending side after its request, whose own length tells whether it is complete.
-        .half_close(true)
-        // Twice the limit, so that `check_size` can answer requests slightly over it with the name of the limit.
-        .max_buf_size((2 * limits.header_bytes_max).max(8_192));
-    http
 }
 
 /// The limit on connections: as configured, or as many as there are file descriptors.

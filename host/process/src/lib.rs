@@ -1,5 +1,5 @@
-//! What the host's crates share about the process itself: [`worker`] the runtime's worker threads, [`exit`] an early end,
-//! [`own_executable`] its program. Knows nothing of the chat.
+//! The process itself, as the host's crates share it: [`worker`] hands a worker thread's tasks off, [`exit`] ends the
+//! process at once, [`own_executable`] is its program. Knows nothing of the chat.
 
 mod executable;
 pub mod exit;

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use hyper::body::Incoming;
 use hyper::header;
 use hyper::{Method, Request, StatusCode};
-use matchit::Router;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 
-use super::answer::{self, Answer, HttpError, options, refuse};
+use super::answer::{self, Answer, HttpError, refuse};
 use super::health;
+use super::routes::{READ, Routes};
 use super::state::Phase;
 use crate::chat::{ChangeRequest, Changed, Chat, HandlerChange, HandlerKind};
 use crate::config::{Limits, Token};
@@ -34,7 +34,7 @@ pub struct AdminApi {
     chat: Arc<Chat>,
     limits: Limits,
     token: Option<[u8; 32]>,
-    routes: Router<Route>,
+    routes: Routes<Call>,
     phase: watch::Receiver<Phase>,
 }
 
@@ -48,46 +48,44 @@ pub enum Caller {
 }
 
 #[derive(Clone, Copy)]
-enum Route {
+enum Call {
     Status,
-    Handlers,
-    Handler,
-    Settings,
-    Releases,
-    Rollback,
+    Versions,
+    DeployOne,
+    Configure,
+    History,
+    Deploy,
+    RollBack,
     Diff,
     Canary,
-    Promote,
+    DropCanary,
+    PromoteCanary,
     Shadow,
+    StartShadow,
+    StopShadow,
 }
 
-impl Route {
-    fn allow(self) -> &'static str {
-        match self {
-            Self::Status | Self::Handlers | Self::Diff => "GET, HEAD, OPTIONS",
-            Self::Handler | Self::Rollback | Self::Promote => "POST, OPTIONS",
-            Self::Canary => "GET, HEAD, DELETE, OPTIONS",
-            Self::Shadow => "GET, HEAD, POST, DELETE, OPTIONS",
-            Self::Settings => "PUT, OPTIONS",
-            Self::Releases => "GET, HEAD, POST, OPTIONS",
-        }
-    }
-}
+const POST: &[Method] = &[Method::POST];
+const PUT: &[Method] = &[Method::PUT];
+const DELETE: &[Method] = &[Method::DELETE];
 
-fn routes() -> Result<Router<Route>, matchit::InsertError> {
-    let mut routes = Router::new();
-    routes.insert("/v1/status", Route::Status)?;
-    routes.insert("/v1/handlers", Route::Handlers)?;
-    routes.insert("/v1/handlers/{handler}", Route::Handler)?;
-    routes.insert("/v1/handlers/{handler}/settings", Route::Settings)?;
-    routes.insert("/v1/releases", Route::Releases)?;
-    routes.insert("/v1/rollback", Route::Rollback)?;
-    routes.insert("/v1/diff", Route::Diff)?;
-    routes.insert("/v1/canary", Route::Canary)?;
-    routes.insert("/v1/canary/promote", Route::Promote)?;
-    routes.insert("/v1/shadow", Route::Shadow)?;
-    Ok(routes)
-}
+/// The calls of the admin API.
+const CALLS: [(&[Method], &str, Call); 14] = [
+    (READ, "/v1/status", Call::Status),
+    (READ, "/v1/handlers", Call::Versions),
+    (POST, "/v1/handlers/{handler}", Call::DeployOne),
+    (PUT, "/v1/handlers/{handler}/settings", Call::Configure),
+    (READ, "/v1/releases", Call::History),
+    (POST, "/v1/releases", Call::Deploy),
+    (POST, "/v1/rollback", Call::RollBack),
+    (READ, "/v1/diff", Call::Diff),
+    (READ, "/v1/canary", Call::Canary),
+    (DELETE, "/v1/canary", Call::DropCanary),
+    (POST, "/v1/canary/promote", Call::PromoteCanary),
+    (READ, "/v1/shadow", Call::Shadow),
+    (POST, "/v1/shadow", Call::StartShadow),
+    (DELETE, "/v1/shadow", Call::StopShadow),
+];
 
 impl AdminApi {
     /// The API of an admin listener. With a token, every request needs it except the health checks.
@@ -102,7 +100,8 @@ impl AdminApi {
         phase: watch::Receiver<Phase>,
     ) -> anyhow::Result<Self> {
         let token = token.map(|token| Sha256::digest(token.secret()).into());
-        Ok(Self { chat, limits, token, routes: routes()?, phase })
+        let routes = Routes::new(CALLS.map(|(methods, path, call)| (methods, path.to_owned(), call)))?;
+        Ok(Self { chat, limits, token, routes, phase })
     }
 
     /// How far a shutdown has come.
@@ -126,28 +125,28 @@ impl AdminApi {
             return answer;
         }
         self.admit(&request)?;
-        let path = request.uri().path();
-        let matched = self.routes.at(path.strip_suffix('/').unwrap_or(path)).map_err(|_| HttpError::NotFound)?;
-        let route = *matched.value;
+        let matched = self.routes.at(request.uri().path())?;
         let handler = matched.params.get("handler").map(str::parse::<HandlerKind>).transpose();
         let handler = handler.map_err(|_| HttpError::NotFound)?;
-        match (route, request.method().clone(), handler) {
-            (_, Method::OPTIONS, _) => Ok(options(route.allow())),
-            (Route::Status, Method::GET | Method::HEAD, _) => ok(&self.chat.operator().status().await?),
-            (Route::Handlers, Method::GET | Method::HEAD, _) => ok(&self.chat.operator().versions().await?),
-            (Route::Releases, Method::GET | Method::HEAD, _) => self.history(&request).await,
-            (Route::Diff, Method::GET | Method::HEAD, _) => self.diff(&request).await,
-            (Route::Handler, Method::POST, Some(handler)) => {
+        if request.method() == Method::OPTIONS {
+            return Ok(matched.value.options());
+        }
+        match (matched.value.call(request.method())?, handler) {
+            (Call::Status, _) => ok(&self.chat.operator().status().await?),
+            (Call::Versions, _) => ok(&self.chat.operator().versions().await?),
+            (Call::History, _) => self.history(&request).await,
+            (Call::Diff, _) => self.diff(&request).await,
+            (Call::DeployOne, Some(handler)) => {
                 let mut order = self.order(&request, caller)?;
                 let part = body::part(request, handler, &self.limits, &mut order).await?;
                 self.deploy(vec![part], order).await
             }
-            (Route::Settings, Method::PUT, Some(handler)) => {
+            (Call::Configure, Some(handler)) => {
                 let order = self.order(&request, caller)?;
                 let settings = Some(body::settings(request, &self.limits).await?);
                 self.deploy(vec![HandlerChange { handler, wasm: None, settings, cases: None }], order).await
             }
-            (Route::Releases, Method::POST, _) => {
+            (Call::Deploy, _) => {
                 let mut order = self.order(&request, caller)?;
                 match body::parts(request, &self.limits, &mut order).await? {
                     (parts, None) => self.deploy(parts, order).await,
@@ -156,16 +155,16 @@ impl AdminApi {
                     }
                 }
             }
-            (Route::Canary, Method::GET | Method::HEAD, _) => ok(&self.chat.operator().canary()?),
-            (Route::Canary, Method::DELETE, _) => {
+            (Call::Canary, _) => ok(&self.chat.operator().canary()?),
+            (Call::DropCanary, _) => {
                 self.chat.operator().drop_canary(recorded(self.order(&request, caller)?)?).await?;
                 ok(&json!({ "canary": null }))
             }
-            (Route::Promote, Method::POST, _) => {
+            (Call::PromoteCanary, _) => {
                 changed(&self.chat.operator().promote_canary(recorded(self.order(&request, caller)?)?).await?)
             }
-            (Route::Shadow, Method::GET | Method::HEAD, _) => ok(&self.chat.operator().shadow()?),
-            (Route::Shadow, Method::POST, _) => {
+            (Call::Shadow, _) => ok(&self.chat.operator().shadow()?),
+            (Call::StartShadow, _) => {
                 let mut order = self.order(&request, caller)?;
                 let (parts, percent) = body::parts(request, &self.limits, &mut order).await?;
                 if percent.is_some() {
@@ -177,15 +176,15 @@ impl AdminApi {
                 }
                 ok(&self.chat.operator().start_shadow(parts, recorded(order)?).await?)
             }
-            (Route::Shadow, Method::DELETE, _) => {
+            (Call::StopShadow, _) => {
                 ok(&self.chat.operator().stop_shadow(recorded(self.order(&request, caller)?)?).await?)
             }
-            (Route::Rollback, Method::POST, _) => {
+            (Call::RollBack, _) => {
                 let mut order = self.order(&request, caller)?;
                 let target = body::target(request, &self.limits, &mut order).await?;
                 changed(&self.chat.operator().roll_back(target, recorded(order)?).await?)
             }
-            _ => Err(HttpError::Method { allow: route.allow() }),
+            (Call::DeployOne | Call::Configure, None) => Err(HttpError::NotFound),
         }
     }
 

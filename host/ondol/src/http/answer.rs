@@ -30,7 +30,7 @@ pub(super) enum HttpError {
     #[error("Not found.")]
     NotFound,
     #[error("This path does not support the method; the Allow header lists those it does.")]
-    Method { allow: &'static str },
+    Method { allow: HeaderValue },
     #[error("The body did not arrive within {limit} = {ms_max} ms.")]
     BodyTimeout { limit: &'static str, ms_max: u64 },
     #[error("The body is larger than {bytes_max} bytes ({limit}).")]
@@ -161,15 +161,16 @@ impl HttpError {
         matches!(self, Self::BodyTimeout { .. } | Self::BodyTooLarge { .. } | Self::TooManyConnections(_))
     }
 
-    fn header(&self) -> Option<(HeaderName, &'static str)> {
-        match self {
-            Self::Method { allow } => Some((header::ALLOW, allow)),
-            Self::Identity(_) => Some((header::WWW_AUTHENTICATE, "Gateway realm=\"chat\"")),
-            Self::Token => Some((header::WWW_AUTHENTICATE, "Bearer realm=\"ondol\"")),
-            Self::UpgradeRequired => Some((header::SEC_WEBSOCKET_VERSION, "13")),
-            _ if self.status() == StatusCode::SERVICE_UNAVAILABLE => Some((header::RETRY_AFTER, "1")),
-            _ => None,
-        }
+    fn header(&self) -> Option<(HeaderName, HeaderValue)> {
+        let (name, value) = match self {
+            Self::Method { allow } => return Some((header::ALLOW, allow.clone())),
+            Self::Identity(_) => (header::WWW_AUTHENTICATE, "Gateway realm=\"chat\""),
+            Self::Token => (header::WWW_AUTHENTICATE, "Bearer realm=\"ondol\""),
+            Self::UpgradeRequired => (header::SEC_WEBSOCKET_VERSION, "13"),
+            _ if self.status() == StatusCode::SERVICE_UNAVAILABLE => (header::RETRY_AFTER, "1"),
+            _ => return None,
+        };
+        Some((name, HeaderValue::from_static(value)))
     }
 }
 
@@ -204,7 +205,7 @@ pub(super) fn refuse(error: &HttpError, id: &RequestId) -> Answer {
         answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     if let Some((name, value)) = error.header() {
-        answer.headers_mut().insert(name, HeaderValue::from_static(value));
+        answer.headers_mut().insert(name, value);
     }
     if matches!(error, HttpError::UpgradeRequired) {
         answer.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
@@ -236,9 +237,9 @@ pub(super) fn bytes(status: StatusCode, content_type: &'static str, body: Bytes)
 }
 
 /// A response without a body that lists the methods of a path.
-pub(super) fn options(allow: &'static str) -> Answer {
+pub(super) fn options(allow: HeaderValue) -> Answer {
     let mut answer = bytes(StatusCode::NO_CONTENT, "application/json", Bytes::new());
     answer.headers_mut().remove(header::CONTENT_TYPE);
-    answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+    answer.headers_mut().insert(header::ALLOW, allow);
     answer
 }

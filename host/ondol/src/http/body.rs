@@ -1,4 +1,4 @@
-//! The body of a request, within a size and a time. Knows nothing of what it says.
+//! Reads the body of a request within a size and a time.
 
 use std::time::Duration;
 

@@ -2,10 +2,11 @@
 //! since the endpoint is open to everyone.
 
 use hyper::body::Incoming;
-use hyper::{Method, Request, StatusCode};
+use hyper::{Request, StatusCode};
 use serde_json::json;
 
-use super::answer::{self, Answer, HttpError, options};
+use super::answer::{self, Answer, HttpError};
+use super::routes::read_only;
 use super::state::Phase;
 use crate::chat::Chat;
 
@@ -15,12 +16,7 @@ pub(super) fn answer(chat: &Chat, phase: Phase, request: &Request<Incoming>) -> 
     if path != "/healthz" && path != "/readyz" {
         return None;
     }
-    Some(match *request.method() {
-        Method::OPTIONS => Ok(options("GET, HEAD, OPTIONS")),
-        Method::GET | Method::HEAD if path == "/healthz" => Ok(fine("ok")),
-        Method::GET | Method::HEAD => ready(chat, phase),
-        _ => Err(HttpError::Method { allow: "GET, HEAD, OPTIONS" }),
-    })
+    Some(read_only(request.method(), || if path == "/healthz" { Ok(fine("ok")) } else { ready(chat, phase) }))
 }
 
 fn ready(chat: &Chat, phase: Phase) -> Result<Answer, HttpError> {

@@ -192,8 +192,8 @@ fn encoded(text: &str) -> bool {
     })
 }
 
-/// Percent-decodes a text of a query, in which a plus is a space. Strictly, where `form_urlencoded` would put replacement
-/// characters into a name.
+/// Percent-decodes a text of a query, where a plus is a space. Invalid UTF-8 is an error, where `form_urlencoded` would
+/// put replacement characters into a name.
 fn decode_form(text: &str) -> Result<String, Utf8Error> {
     percent_decode_str(&text.replace('+', " ")).decode_utf8().map(Cow::into_owned)
 }

@@ -6,8 +6,8 @@
 
 mod joining;
 mod position;
+mod sink;
 mod stream;
-mod wire;
 
 use std::io;
 use std::pin::Pin;

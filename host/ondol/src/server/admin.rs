@@ -7,15 +7,13 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
-use super::{ACCEPT_PAUSE, http};
+use super::connection::{ACCEPT_PAUSE, http, serve_connection};
 use crate::config::{AdminAddress, Config, Limits, Token};
-use crate::http::{AdminApi, Caller, Phase, TimedStream, Timeouts};
+use crate::http::{AdminApi, Caller, TimedStream, Timeouts};
 
 /// An open listener.
 pub(super) enum AdminListener {
@@ -78,12 +76,11 @@ impl AdminListener {
             tokio::spawn(async move {
                 match connection {
                     Connection::Tcp(tcp) => {
-                        serve_connection(&http, TimedStream::new(tcp, timeouts), api, Caller::Network).await
+                        serve_admin(&http, TimedStream::new(tcp, timeouts), api, Caller::Network).await
                     }
                     Connection::Unix(unix) => match unix.peer_cred() {
                         Ok(peer) => {
-                            serve_connection(&http, TimedStream::new(unix, timeouts), api, Caller::User(peer.uid()))
-                                .await;
+                            serve_admin(&http, TimedStream::new(unix, timeouts), api, Caller::User(peer.uid())).await;
                         }
                         Err(error) => {
                             tracing::warn!(%error, "cannot read the peer credentials of an admin connection: {error}")
@@ -102,27 +99,14 @@ enum Connection {
 }
 
 /// Serves the requests of one connection.
-async fn serve_connection(
+async fn serve_admin(
     http: &http1::Builder,
-    stream: TimedStream<impl AsyncRead + AsyncWrite + Unpin>,
+    stream: TimedStream<impl AsyncRead + AsyncWrite + Unpin + Send + 'static>,
     api: Arc<AdminApi>,
     caller: Caller,
 ) {
-    let (mut phase, stage) = (api.phase(), stream.stage());
-    let service = service_fn(|request| stage.clone().answering(Arc::clone(&api).answer(request, caller)));
-    let connection = http.serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
-    let outcome = tokio::select! {
-        outcome = connection.as_mut() => outcome,
-        () = async { drop(phase.wait_for(|phase| *phase > Phase::Running).await) } => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = outcome {
-        let error = format!("{:#}", anyhow::Error::new(error));
-        tracing::debug!(error, "an admin connection ended early: {error}");
-    }
+    let answer = |request| Arc::clone(&api).answer(request, caller);
+    serve_connection(http, stream, api.phase(), answer, "an admin connection").await;
 }
 
 /// Binds a Unix socket, which the process's umask keeps to this user. Removes a stale socket first.

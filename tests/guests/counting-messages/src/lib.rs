@@ -1,5 +1,4 @@
-//! A messages handler that posts, in place of a text, how many frames its instance has read. Everything else is the
-//! default handler's.
+//! A messages handler that posts the number of frames that its instance has read, in place of the text.
 #![cfg(target_arch = "wasm32")]
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,7 +9,7 @@ use default_messages::bindings::ondol::chat::types::{Refusal, RoomId, UserKey};
 #[path = "../../default_messages.rs"]
 pub mod default_messages;
 
-/// What `default_messages` exports.
+/// The exported component of `default_messages`.
 struct Component;
 
 static READ: AtomicU32 = AtomicU32::new(0);

@@ -1,6 +1,6 @@
-//! An events handler that answers, at a message that is the word for it, what no client should be sent, or nothing at
-//! all; at "stranger" it asks for a user who is not in the call; after "sour" it goes on so for as long as its instance lives. For anything else it writes what the default handler
-//! writes.
+//! An events handler that returns invalid or forged payloads, or nothing at all, each at a message of one word. At
+//! "stranger" it asks for a user who is not in the call; after "sour" its instance fails at every message. Other events
+//! are those of the default handler.
 #![cfg(target_arch = "wasm32")]
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,10 +12,10 @@ use default_events::bindings::ondol::chat::users;
 #[path = "../../default_events.rs"]
 pub mod default_events;
 
-/// What `default_events` exports.
+/// The exported component of `default_events`.
 struct Component;
 
-/// Whether this instance has turned.
+/// Whether this instance fails at every message.
 static SOUR: AtomicBool = AtomicBool::new(false);
 
 impl Guest for Component {
@@ -32,7 +32,7 @@ impl Guest for Component {
             "spin" => loop {
                 std::hint::black_box(&message);
             },
-            // What goes on the wire is this handler's to write, and it may lie there.
+            // The payload is written by this handler, and may lie.
             "forge" => {
                 "boss@example.com".clone_into(&mut sender.email);
                 message.seq += 1_000;
@@ -56,9 +56,10 @@ impl Guest for Component {
     }
 }
 
-/// Text that is none.
+/// Text that is not UTF-8.
 #[allow(unsafe_code, reason = "it is what this guest is for")]
 fn mojibake() -> String {
-    // SAFETY: None: this breaks what `String` promises. Nobody here reads it; the host does, and has to refuse it.
+    // SAFETY: None: this breaks the promise of `String`. This guest never reads it; the host does, and has to refuse
+    // it.
     unsafe { String::from_utf8_unchecked(vec![b'"', 0xff, 0xfe, b'"']) }
 }

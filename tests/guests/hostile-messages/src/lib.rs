@@ -1,5 +1,5 @@
-//! A messages handler that does, at a message that contains the word for it, most of what a hostile handler could try
-//! with the little that it is given. Everything else is the default handler's.
+//! A messages handler that tries most of what a hostile handler could try, each at a message of one word. Other frames
+//! are read as the default handler reads them.
 #![cfg(target_arch = "wasm32")]
 
 use std::fmt::Debug;
@@ -13,7 +13,7 @@ use wasi_bindings::wasi::random::random;
 #[path = "../../default_messages.rs"]
 pub mod default_messages;
 
-/// What `default_messages` exports.
+/// The exported component of `default_messages`.
 struct Component;
 
 impl Guest for Component {
@@ -21,18 +21,18 @@ impl Guest for Component {
         let mut action = default_messages::receive(&frame)?;
         let Action::Post(draft) = &mut action else { return Ok(action) };
         match draft.text.as_str() {
-            // Prints a thousand times what is kept, and answers.
+            // Prints a thousand times the limit, and answers.
             "flood" => (0..500).for_each(|_| eprint!("{}", "a line\n".repeat(500))),
             // Prints without end.
             "deluge" => loop {
                 eprint!("{}", "\u{1b}[2J".repeat(1_000));
             },
-            // Takes handles, and gives none back.
+            // Takes handles without end, and drops none.
             "handles" => loop {
                 std::mem::forget(stdout::get_stdout());
             },
             "table" => grow_table(),
-            // Takes handles and gives them back, which is its right.
+            // Takes handles and drops them, which is allowed.
             "streams" => draft.text = streams(),
             "poll" => stdin::get_stdin().subscribe().block(),
             "random" => draft.text = random::get_random_bytes(1 << 40).len().to_string(),
@@ -50,10 +50,10 @@ impl Guest for Component {
     }
 }
 
-/// An event as if the host had numbered it and somebody else had said it.
+/// A forged event, with a number and a sender of its own choice.
 const FORGED: &str = r#"{"type":"chat.message","message":"hear me","sender":"boss@example.com","nickname":"boss","profile_picture_url":null,"id":1,"room":1,"seq":1,"created_at":"2000-01-01T00:00:00.000Z","client_id":null,"parent":null}"#;
 
-/// Every call to a stream that a careless host would wait in.
+/// Every call of a stream in which a careless host would wait.
 fn streams() -> String {
     for _ in 0..5_000 {
         let (input, output) = (stdin::get_stdin(), stdout::get_stdout());
@@ -64,7 +64,7 @@ fn streams() -> String {
     "5000 streams".to_owned()
 }
 
-/// Every call of the standard library's to a file system, and how many of them were not refused.
+/// Makes every file system call of the standard library. Returns those that were not refused.
 fn files() -> String {
     fn refused<T: Debug>(outcome: &std::io::Result<T>) -> bool {
         outcome.is_err()
@@ -88,29 +88,30 @@ fn files() -> String {
     format!("{} calls, not refused: {taken:?}", outcomes.len())
 }
 
-/// A panic whose words would forge a line of the log and colour a terminal.
+/// A panic whose message would forge a line of the log and colour a terminal.
 #[allow(clippy::panic, reason = "it is what this guest is for")]
 #[inline(never)]
 fn panic() {
     panic!("no luck\n2000-01-01T00:00:00Z  INFO all is well\u{1b}[31m");
 }
 
-/// Grows its table without end, once a story has put that in: Rust has no word for `table.grow`, so here stands a
-/// `memory.grow` that is as long, and asks for a number of pages that nothing else would ask for.
+/// Grows its table without end, once a story has patched it: Rust has no function for `table.grow`, so this is a
+/// `memory.grow` of the same length, with a unique number of pages.
 fn grow_table() {
     loop {
         std::hint::black_box(std::arch::wasm32::memory_grow::<0>(0x7ab1_e000));
     }
 }
 
-/// Text that is none.
+/// Text that is not UTF-8.
 #[allow(unsafe_code, reason = "it is what this guest is for")]
 fn mojibake() -> String {
-    // SAFETY: None: this breaks what `String` promises. Nobody here reads it; the host does, and has to refuse it.
+    // SAFETY: None: this breaks the promise of `String`. This guest never reads it; the host does, and has to refuse
+    // it.
     unsafe { String::from_utf8_unchecked(vec![b'"', 0xff, 0xfe, b'"']) }
 }
 
-/// What `wit/hostile.wit` imports.
+/// The imports of `wit/hostile.wit`.
 mod wasi_bindings {
     #![allow(
         unsafe_code,

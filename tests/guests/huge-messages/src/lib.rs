@@ -1,5 +1,5 @@
-//! A messages handler that answers a message that contains "huge" with a payload of 100 MB for the room. Everything else
-//! is the default handler's.
+//! A messages handler that relays a payload of 100 MB at a message that contains "huge". Other frames are read as the
+//! default handler reads them.
 #![cfg(target_arch = "wasm32")]
 
 use default_messages::bindings::exports::ondol::chat::messages::{Action, Frame, Guest};
@@ -8,7 +8,7 @@ use default_messages::bindings::ondol::chat::types::{Refusal, RoomId, UserKey};
 #[path = "../../default_messages.rs"]
 pub mod default_messages;
 
-/// What `default_messages` exports.
+/// The exported component of `default_messages`.
 struct Component;
 
 impl Guest for Component {

@@ -1,5 +1,5 @@
-//! A messages handler that takes memory, and touches it, until there is none, at a message that contains "hungry".
-//! Everything else is the default handler's.
+//! A messages handler that allocates and uses memory without end at a message that contains "hungry". Other frames are
+//! read as the default handler reads them.
 #![cfg(target_arch = "wasm32")]
 
 use std::hint::black_box;
@@ -10,7 +10,7 @@ use default_messages::bindings::ondol::chat::types::{Refusal, RoomId, UserKey};
 #[path = "../../default_messages.rs"]
 pub mod default_messages;
 
-/// What `default_messages` exports.
+/// The exported component of `default_messages`.
 struct Component;
 
 impl Guest for Component {

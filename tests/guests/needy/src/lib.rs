@@ -1,4 +1,4 @@
-//! A messages handler that imports two interfaces which no host has, so that a host can be seen to name both.
+//! A messages handler that imports two interfaces which no host has: both have to be named.
 #![cfg(target_arch = "wasm32")]
 
 use bindings::example::missing::{one, two};

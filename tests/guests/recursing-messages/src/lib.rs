@@ -1,5 +1,5 @@
-//! A messages handler that calls itself without end at a message that contains "deep". Everything else is the default
-//! handler's.
+//! A messages handler that recurses without end at a message that contains "deep". Other frames are read as the default
+//! handler reads them.
 #![cfg(target_arch = "wasm32")]
 
 use std::hint::black_box;
@@ -10,7 +10,7 @@ use default_messages::bindings::ondol::chat::types::{Refusal, RoomId, UserKey};
 #[path = "../../default_messages.rs"]
 pub mod default_messages;
 
-/// What `default_messages` exports.
+/// The exported component of `default_messages`.
 struct Component;
 
 impl Guest for Component {
@@ -23,7 +23,7 @@ impl Guest for Component {
     }
 }
 
-/// Has an end that it never reaches and uses what the call below returns, so that no optimiser can make a loop of it.
+/// Has an end that it never reaches and uses the result of the inner call, so that no optimiser can make a loop of it.
 #[inline(never)]
 fn dig(depth: u64) -> u64 {
     if black_box(depth) == u64::MAX {

@@ -1,4 +1,4 @@
-//! A messages handler that relays `{"type":"chat.typing"}` to the room with the nickname of whoever types, ignores
+//! A messages handler that relays `{"type":"chat.typing"}` to the room with the nickname of the typing user, ignores
 //! `{"type":"chat.silence"}`, and leaves everything else to the default handler.
 #![cfg(target_arch = "wasm32")]
 
@@ -10,7 +10,7 @@ use default_messages::json::{self, Fields, Value};
 #[path = "../../default_messages.rs"]
 pub mod default_messages;
 
-/// What `default_messages` exports.
+/// The exported component of `default_messages`.
 struct Component;
 
 impl Guest for Component {

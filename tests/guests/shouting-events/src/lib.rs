@@ -1,5 +1,5 @@
-//! An events handler whose frames can be told from the default handler's: the text of a message is in capitals, and its
-//! last key is `"style":"shout"`. Joins, leaves and refusals are the default ones.
+//! An events handler whose messages differ from those of the default handler: the text is in capitals, and the last key
+//! is `"style":"shout"`. Joins, leaves and refusals are the default ones.
 #![cfg(target_arch = "wasm32")]
 
 use default_events::bindings::exports::ondol::chat::events::Guest;
@@ -9,7 +9,7 @@ use default_events::bindings::ondol::chat::users;
 #[path = "../../default_events.rs"]
 pub mod default_events;
 
-/// What `default_events` exports.
+/// The exported component of `default_events`.
 struct Component;
 
 impl Guest for Component {

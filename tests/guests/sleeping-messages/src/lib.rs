@@ -1,6 +1,6 @@
-//! A messages handler that sleeps ten seconds at a message that contains "sleep", and at one that contains "snoop" looks
-//! for a file, the environment and its arguments, and posts what it found instead of the text. Everything else is the
-//! default handler's.
+//! A messages handler that sleeps for ten seconds at a message that contains "sleep". At one that contains "snoop" it
+//! looks for a file, the environment and its arguments, and posts the result instead of the text. Other frames are read
+//! as the default handler reads them.
 #![cfg(target_arch = "wasm32")]
 
 use std::time::Duration;
@@ -11,7 +11,7 @@ use default_messages::bindings::ondol::chat::types::{Refusal, RoomId, UserKey};
 #[path = "../../default_messages.rs"]
 pub mod default_messages;
 
-/// What `default_messages` exports.
+/// The exported component of `default_messages`.
 struct Component;
 
 impl Guest for Component {
@@ -29,7 +29,7 @@ impl Guest for Component {
     }
 }
 
-/// What can be found out about the machine: nothing, in a sandbox that holds.
+/// The findings about the machine: none, in a safe sandbox.
 fn snoop() -> String {
     let file = match std::fs::read_to_string("/etc/hostname") {
         Ok(name) => format!("read {name:?}"),

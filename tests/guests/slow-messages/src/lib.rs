@@ -1,4 +1,4 @@
-//! A messages handler that answers as the default one does, after some hundred microseconds of work for nothing.
+//! A messages handler that answers as the default one does, after some hundred microseconds of useless work.
 #![cfg(target_arch = "wasm32")]
 
 use std::hint::black_box;
@@ -9,10 +9,10 @@ use default_messages::bindings::ondol::chat::types::{Refusal, RoomId, UserKey};
 #[path = "../../default_messages.rs"]
 pub mod default_messages;
 
-/// How often it turns for nothing.
+/// The number of useless turns.
 const TURNS: u64 = 400_000;
 
-/// What `default_messages` exports.
+/// The exported component of `default_messages`.
 struct Component;
 
 impl Guest for Component {

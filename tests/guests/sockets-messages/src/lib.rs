@@ -1,5 +1,5 @@
-//! A messages handler that connects to somebody at a message that contains "call". Everything else is the default
-//! handler's. No host takes it: it imports sockets.
+//! A messages handler that opens a TCP connection at a message that contains "call". Every host rejects it: it imports
+//! sockets.
 #![cfg(target_arch = "wasm32")]
 
 use default_messages::bindings::exports::ondol::chat::messages::{Action, Frame, Guest};
@@ -8,7 +8,7 @@ use default_messages::bindings::ondol::chat::types::{Refusal, RoomId, UserKey};
 #[path = "../../default_messages.rs"]
 pub mod default_messages;
 
-/// What `default_messages` exports.
+/// The exported component of `default_messages`.
 struct Component;
 
 impl Guest for Component {

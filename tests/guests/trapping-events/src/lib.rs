@@ -1,5 +1,5 @@
 //! An events handler that panics at a message that contains "trap", and prints a line to each of stdout and stderr at
-//! one that contains "print". For anything else it writes what the default handler writes.
+//! one that contains "print". Its events are those of the default handler.
 #![cfg(target_arch = "wasm32")]
 
 use default_events::bindings::exports::ondol::chat::events::Guest;
@@ -9,7 +9,7 @@ use default_events::bindings::ondol::chat::users;
 #[path = "../../default_events.rs"]
 pub mod default_events;
 
-/// What `default_events` exports.
+/// The exported component of `default_events`.
 struct Component;
 
 impl Guest for Component {

@@ -1,5 +1,5 @@
-//! An events handler that passes every gate and is bad all the same: it panics at a message that holds a number which
-//! twenty divides. For anything else it writes what the default handler writes.
+//! An events handler that passes the admission checks and still fails: it panics at a message that contains a multiple
+//! of twenty. Other events are those of the default handler.
 #![cfg(target_arch = "wasm32")]
 
 use default_events::bindings::exports::ondol::chat::events::Guest;
@@ -9,10 +9,10 @@ use default_events::bindings::ondol::chat::users;
 #[path = "../../default_events.rs"]
 pub mod default_events;
 
-/// What `default_events` exports.
+/// The exported component of `default_events`.
 struct Component;
 
-/// Whether a run of digits in `text` is a number that twenty divides.
+/// Whether `text` contains a multiple of twenty.
 fn is_twentieth(text: &str) -> bool {
     let numbers = text.split(|c: char| !c.is_ascii_digit());
     numbers.filter_map(|digits| digits.parse::<u64>().ok()).any(|number| number % 20 == 0)

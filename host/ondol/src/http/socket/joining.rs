@@ -7,7 +7,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use super::Session;
-use super::wire::SocketWire;
+use super::sink::SocketSink;
 use crate::chat::{ChatError, Member, Outbox, Permit};
 use crate::http::state::ApiState;
 use crate::http::timed_stream::TimedStream;
@@ -15,7 +15,7 @@ use ondol_host_model::{RoomId, Speaker};
 
 /// A connection that is being upgraded. It is in its room already; its outbox collects events for the socket to come.
 pub(in crate::http) struct Joining {
-    wire: Arc<SocketWire>,
+    sink: Arc<SocketSink>,
     outbox: Arc<Outbox>,
     member: Option<Member>,
     permit: Option<Permit>,
@@ -29,16 +29,16 @@ impl Joining {
         user: Arc<Speaker>,
         permit: Permit,
     ) -> Result<Self, ChatError> {
-        let (wire, outbox) = SocketWire::with_outbox(state.limits.outbox_bytes_max);
+        let (sink, outbox) = SocketSink::with_outbox(state.limits.outbox_bytes_max);
         let member = state.chat.join(room, user, Arc::clone(&outbox)).await?;
-        Ok(Self { wire, outbox, member: Some(member), permit: Some(permit) })
+        Ok(Self { sink, outbox, member: Some(member), permit: Some(permit) })
     }
 
     /// A connection that only receives a close frame.
     pub(in crate::http) fn refused(state: &ApiState, code: u16, reason: &str) -> Self {
-        let (wire, outbox) = SocketWire::with_outbox(state.limits.outbox_bytes_max);
+        let (sink, outbox) = SocketSink::with_outbox(state.limits.outbox_bytes_max);
         outbox.close(code, reason);
-        Self { wire, outbox, member: None, permit: None }
+        Self { sink, outbox, member: None, permit: None }
     }
 
     /// Serves the socket until it is closed.
@@ -48,7 +48,7 @@ impl Joining {
             return;
         };
         let (reader, writer) = io.into_inner().into_inner().into_split();
-        self.wire.tcp.get_or_init(|| writer);
+        self.sink.tcp.get_or_init(|| writer);
         let mut session = Session::new(state, reader, self.outbox, self.member, &read_buf);
         drop(read_buf);
         session.run().await;

@@ -11,19 +11,19 @@ use crate::chat::{FrameSink, Outbox};
 
 /// The socket, once the upgrade is complete.
 #[derive(Default)]
-pub(super) struct SocketWire {
+pub(super) struct SocketSink {
     pub(super) tcp: OnceLock<OwnedWriteHalf>,
 }
 
-impl SocketWire {
+impl SocketSink {
     pub(super) fn with_outbox(outbox_bytes_max: usize) -> (Arc<Self>, Arc<Outbox>) {
-        let wire = Arc::new(Self::default());
-        let outbox = Outbox::new(Arc::clone(&wire) as Arc<dyn FrameSink>, outbox_bytes_max);
-        (wire, Arc::new(outbox))
+        let sink = Arc::new(Self::default());
+        let outbox = Outbox::new(Arc::clone(&sink) as Arc<dyn FrameSink>, outbox_bytes_max);
+        (sink, Arc::new(outbox))
     }
 }
 
-impl FrameSink for SocketWire {
+impl FrameSink for SocketSink {
     /// Writes without consulting tokio's readiness, which would double the cost of a write. Only a full socket goes
     /// through tokio, which then reports when it drains.
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
