@@ -85,9 +85,10 @@ fn collect(directory: &Path, files: &mut Vec<PathBuf>) -> TestResult {
     Ok(())
 }
 
-/// Holds that no file of a module of the binary's crate names one of `others`, as `crate::other`, in a group, or as a crate.
+/// Holds that no file of a module, by its path under `host`, names one of `others`, as `crate::other`, in a group, or as a
+/// crate.
 fn knows_nothing_of(module: &str, others: &[&str]) -> TestResult {
-    let (file, folder) = (format!("ondol/src/{module}.rs"), format!("ondol/src/{module}/"));
+    let (file, folder) = (format!("{module}.rs"), format!("{module}/"));
     let mut seen = 0;
     for (path, source) in sources()?.iter().filter(|(path, _)| *path == file || path.starts_with(&folder)) {
         seen += 1;
@@ -108,17 +109,25 @@ fn knows_nothing_of(module: &str, others: &[&str]) -> TestResult {
 
 #[test]
 fn the_application_does_not_know_the_edge() -> TestResult {
-    knows_nothing_of("chat", &["http", "server", "cli"])
+    knows_nothing_of("ondol/src/chat", &["http", "server", "cli"])
 }
 
 #[test]
 fn the_edge_reaches_the_rest_through_the_application() -> TestResult {
-    knows_nothing_of("http", &["store", "handlers", "server", "cli"])
+    knows_nothing_of("ondol/src/http", &["store", "handlers", "server", "cli"])
 }
 
 #[test]
 fn the_config_knows_nothing_above_it() -> TestResult {
-    knows_nothing_of("config", &["chat", "http", "server", "cli"])
+    knows_nothing_of("ondol/src/config", &["chat", "http", "server", "cli"])
+}
+
+#[test]
+fn inside_the_handlers_a_folder_knows_those_below_it_only() -> TestResult {
+    let door = ["handlers", "release", "active"];
+    knows_nothing_of("handlers/src/rollout", &door)?;
+    knows_nothing_of("handlers/src/admit", &[&door[..], &["rollout"]].concat())?;
+    knows_nothing_of("handlers/src/run", &[&door[..], &["rollout", "admit"]].concat())
 }
 
 #[test]

@@ -145,7 +145,7 @@ impl Chat {
     ///
     /// # Errors
     ///
-    /// When no thread can be had.
+    /// When no thread is available.
     pub fn watch(&self, directory: &Path) -> std::io::Result<Watch> {
         opening::follow(&self.releases, directory, self.last_offered)
     }

@@ -58,10 +58,10 @@ pub enum DynamicCallError {
     Unknown {
         /// The name as it was given.
         name: String,
-        /// Those that there are.
+        /// The functions that there are.
         known: Vec<String>,
     },
-    /// The number of arguments is another.
+    /// The number of arguments is wrong.
     #[error("{function} takes {wanted} ({names}); got {got}")]
     Count {
         /// The function.
@@ -87,7 +87,7 @@ impl<'a> DynamicCaller<'a> {
     ///
     /// # Errors
     ///
-    /// When they are no component, do not compile, or import what the host does not have: every such import.
+    /// When they are no component, do not compile, or import what the host does not provide: every such import.
     pub fn new(sandbox: &'a Sandbox, bytes: &[u8]) -> Result<Self, AdmissionError> {
         Self::of_component(sandbox, compile(sandbox, bytes)?)
     }
@@ -114,7 +114,7 @@ impl<'a> DynamicCaller<'a> {
     ///
     /// # Errors
     ///
-    /// When there is no such function, or an argument is not of its type. Whatever the handler does is no error here.
+    /// When there is no such function, or an argument is not of its type. A fault is an outcome here, and no error.
     pub fn call(&self, name: &str, arguments: &Json, settings: &SettingsMap) -> Result<Called, DynamicCallError> {
         let export = self.export(name)?;
         let mut reader = Reader::default();
@@ -122,8 +122,8 @@ impl<'a> DynamicCaller<'a> {
         Ok(self.run(&export, &arguments, &reader.senders, settings))
     }
 
-    /// Reads `json` as an answer of `name`; of a `result`, as its ok. Gives it back as [`Outcome::Answer`] would hold
-    /// it: with every field that was left out.
+    /// Reads `json` as an answer of `name`; of a `result`, as its ok. Returns it in the form of [`Outcome::Answer`]:
+    /// with the fields that were left out.
     ///
     /// # Errors
     ///

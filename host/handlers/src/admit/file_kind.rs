@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use data_encoding::HEXLOWER;
+
 const MAGIC: &[u8; 4] = b"\0asm";
 
 /// What a file is.
@@ -18,7 +20,7 @@ pub(crate) enum FileKind {
     Precompiled,
     /// WebAssembly in the text format.
     Text,
-    /// Something packed.
+    /// A compressed file or an archive.
     Packed,
     /// Nothing.
     Empty,
@@ -45,16 +47,16 @@ impl fmt::Display for FileKind {
                 write!(f, "it is precompiled code, which is not loaded from outside: give the .wasm file")
             }
             Self::Text => write!(f, "it is WebAssembly text: make it binary, for example with `wasm-tools parse`"),
-            Self::Packed => write!(f, "it is packed: give the .wasm file that is in it"),
-            Self::Empty => write!(f, "it is empty: it may be in the middle of being written"),
-            Self::Truncated => write!(f, "it ends in the middle: it may be half written"),
+            Self::Packed => write!(f, "it is compressed: give the .wasm file that is in it"),
+            Self::Empty => write!(f, "it is empty: it may still be being written"),
+            Self::Truncated => write!(f, "it is incomplete: it may still be being written"),
             Self::Other(first) => write!(f, "it is not WebAssembly (its first bytes are {})", hexadecimal(first)),
         }
     }
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")
+    bytes.iter().map(|byte| HEXLOWER.encode(&[*byte])).collect::<Vec<_>>().join(" ")
 }
 
 /// What `bytes` are. A component that this takes for one may still be broken inside.

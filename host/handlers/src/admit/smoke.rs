@@ -20,7 +20,7 @@ pub(crate) fn rooms(rooms: &RoomsVersion) -> Result<(), Fault> {
     Ok(())
 }
 
-/// What clients send, and what they should not.
+/// Frames that clients send, and some that they should not.
 pub(crate) fn messages(messages: &MessagesVersion) -> Result<(), Fault> {
     let frames = [
         Frame::Text(r#"{"type":"chat.message","message":"trial"}"#),
@@ -38,7 +38,7 @@ pub(crate) fn messages(messages: &MessagesVersion) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Everything that a room may hear of.
+/// Every kind of event.
 pub(crate) fn events(events: &EventsVersion) -> Result<(), Fault> {
     let whole = Draft {
         text: "시험 🍲 \" \\ \u{7f}".to_owned(),

@@ -29,7 +29,7 @@ pub(crate) struct Share {
 }
 
 impl Share {
-    /// So many percent of the rooms, other ones for other versions.
+    /// A percentage of the rooms, other ones for other versions.
     pub(crate) fn new(percent: u8, versions: &VersionSet) -> Self {
         let salt = HandlerKind::ALL.into_iter().fold(0, |salt: u64, handler| mix(salt ^ versions.id(handler).seed()));
         Self { percent: percent.into(), salt }

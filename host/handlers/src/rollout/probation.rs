@@ -161,7 +161,7 @@ impl Probation {
             failed,
         });
         let own = Arc::downgrade(&probation);
-        let thread = std::thread::Builder::new().name("handler-probation".to_owned());
+        let thread = std::thread::Builder::new().name("probation".to_owned());
         thread.spawn(move || wait(&own, &verdict, span, carry_out))?;
         Ok(probation)
     }

@@ -1,5 +1,5 @@
-//! A replay: two versions of a handler are given what stored rooms and messages were made of, and their answers
-//! compared. Knows the model and the sandbox, and nothing of where things are stored.
+//! A replay: calls two versions of a handler with the inputs of stored rooms and messages, and compares the answers.
+//! Knows nothing of how rooms and messages are stored.
 //!
 //! What is stored is not all of the input. Text is stored trimmed, refused frames are not stored, and of a room's
 //! creator only the id is known, which takes the place of nickname and e-mail address here.

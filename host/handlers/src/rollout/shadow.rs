@@ -1,5 +1,5 @@
 //! A candidate that answers copies of live calls, on a thread of its own. Its answers are compared with those of the
-//! active release, counts, and discarded. Knows nothing of who made the calls.
+//! active release, counts, and discarded. Knows nothing of their callers.
 //!
 //! No caller waits for it. Calls that do not fit into its queue are dropped and counts; a slow candidate pauses for
 //! three times as long as it took, so that it is throttled to a quarter of a CPU.

@@ -1,5 +1,5 @@
 //! A call and its answer as values that outlive it: to make the same call elsewhere, to compare two answers, and to
-//! show both to an operator. Knows nothing of who answers.
+//! show both to an operator. Knows nothing of how it is answered.
 
 use std::sync::Arc;
 

@@ -32,8 +32,8 @@ mod answers {
     });
 }
 
-/// What `events` exports, whose refusals go in. Apart from the others, because bindgen! writes code that does not compile
-/// for a borrowed type that is the error of a result as well.
+/// What `events` exports, whose refusals go in. Apart from the others, because bindgen! writes code that does not
+/// compile for a borrowed type that is the error of a result as well.
 #[allow(unsafe_code, missing_docs, reason = "made by bindgen!, which checks the types of what it calls unchecked")]
 mod payloads {
     wasmtime::component::bindgen!({

@@ -124,7 +124,7 @@ impl Cause {
         Self::Trap { what: one_line(&what), backtrace: error.downcast_ref().map(functions).unwrap_or_default() }
     }
 
-    /// Reads a panic out of what the call had printed, and gives back what else there was.
+    /// Finds a panic's message in the call's output, and returns the rest of the output.
     pub(crate) fn with_printed(self, printed: Option<String>) -> (Self, Option<String>) {
         match (self, printed) {
             (Self::Trap { what, backtrace }, Some(text)) => match Words::find(&text) {

@@ -1,4 +1,4 @@
-//! One running instance, and how a call in it ends. Knows nothing of which functions there are.
+//! One running instance, and how a call in it ends. Knows no function.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};

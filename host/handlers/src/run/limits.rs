@@ -1,4 +1,4 @@
-//! What the config tells this crate: its limits, and who answers for a handler that fails. Knows no file and no
+//! What the config sets for this crate: its limits, and what answers for a handler that fails. Knows no file and no
 //! default.
 
 use super::kind::HandlerKind;
@@ -91,7 +91,8 @@ pub struct RolloutLimits {
     pub shadow_differences_max: usize,
 }
 
-/// Who answers for a handler that fails. For `rooms` the call is always refused: a room that was created wrongly stays.
+/// What answers for a handler that fails. For `rooms` the call is always refused: a room that was created wrongly
+/// stays.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Failure {
     /// For the `messages` handler.
@@ -103,7 +104,7 @@ pub struct Failure {
 /// What becomes of a call that a handler failed at.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum OnFault {
-    /// The caller is told that it failed.
+    /// The caller receives an error.
     #[default]
     Refuse,
     /// The default handler that is built into the host answers.

@@ -64,11 +64,11 @@ fn add_wasi(linker: &mut Linker<State>) -> Result<()> {
     sync::filesystem::types::add_to_linker::<State, WasiFilesystem>(linker, State::filesystem)
 }
 
-/// Puts answers that cannot block in the place of those that could. The only streams in a sandbox are an empty standard
-/// input and the two outputs, which take whatever is written.
+/// Replaces functions that could block by others that cannot. The only streams in a sandbox are an empty standard input
+/// and the two outputs, which accept everything.
 ///
-/// What else of the library blocks is in `wasi:filesystem`, and all of it takes a descriptor: there is none where no
-/// directory is open to begin with.
+/// The library's other blocking functions are in `wasi:filesystem`, and each takes a descriptor: there is none, because
+/// no directory is open at the start.
 fn replace_waiting(linker: &mut Linker<State>) -> Result<()> {
     let mut poll = linker.instance("wasi:io/poll@0.2.12")?;
     poll.func_wrap("poll", |_: StoreContextMut<'_, State>, (_,): (Vec<Resource<DynPollable>>,)| {

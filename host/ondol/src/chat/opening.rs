@@ -88,7 +88,7 @@ pub(super) fn open(
 ///
 /// # Errors
 ///
-/// When no thread can be had.
+/// When no thread is available.
 pub(super) fn follow(
     releases: &Arc<Releases>,
     directory: &Path,

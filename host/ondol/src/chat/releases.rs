@@ -81,7 +81,7 @@ pub enum ReleaseError {
     /// There is no such release or version.
     #[error("{0}")]
     Unknown(String),
-    /// There is one, and it cannot be had any more.
+    /// There is one, and it does not work any more.
     #[error("{0}")]
     Broken(String),
     /// The store failed.

@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 
 use crate::run::kind::SettingsMap;
 
-/// One call, and what is expected of it.
+/// One call, and its expected outcome.
 #[derive(Debug)]
 pub(super) struct Case {
     pub(super) name: String,
@@ -17,24 +17,24 @@ pub(super) struct Case {
     pub(super) expected: Expected,
 }
 
-/// What a call is expected to come to.
+/// The expected outcome of a call.
 #[derive(Debug)]
 pub(super) enum Expected {
     /// This answer.
     Answer(Json),
     /// A refusal with these fields; the others may be anything.
     Refusal(Json),
-    /// A fault whose text, or what was printed before it, holds this.
+    /// A fault whose text, or the output before it, contains this.
     Trap(String),
 }
 
 /// A table that cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum CasesError {
-    /// It is not TOML, or has a key that no table has.
+    /// It is not TOML, or has an unknown key.
     #[error("{0}")]
     Toml(#[from] toml::de::Error),
-    /// A case is not written as it has to be.
+    /// A case is malformed.
     #[error("the case {name:?}: {why}")]
     Case {
         /// The case.
@@ -55,7 +55,7 @@ struct File {
     cases: Vec<Written>,
 }
 
-/// A string too long to be written out.
+/// A string that is too long to be written out.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Repeated {
@@ -78,10 +78,10 @@ struct Written {
     traps: Option<String>,
 }
 
-/// Strings by the name that stands for them in `${…}`.
+/// Long strings by their names, as `${name}`.
 type Strings = BTreeMap<String, String>;
 
-/// The longest string that a table may ask for, in bytes.
+/// The longest such string, in bytes.
 const STRING_BYTES_MAX: usize = 268_435_456;
 
 pub(super) fn read(text: &str) -> Result<Vec<Case>, CasesError> {
@@ -144,7 +144,7 @@ impl Written {
     }
 }
 
-/// A setting's text: numbers and truth values are taken as theirs, as in the config.
+/// A setting's text, from a text, a number or a truth value, as in the config.
 fn setting(key: &str, value: &toml::Value) -> Result<(String, String), String> {
     let text = match value {
         toml::Value::String(text) => text.clone(),
@@ -166,7 +166,7 @@ fn json(value: toml::Value) -> Json {
     }
 }
 
-/// Puts the long strings in the places of their names. An error is a name that stands for none.
+/// Replaces names by their long strings. An error is an unknown name.
 fn expand(json: Json, strings: &Strings) -> Result<Json, String> {
     Ok(match json {
         Json::String(text) => Json::String(expand_text(text, strings)?),

@@ -1,6 +1,6 @@
 //! From JSON to a component's value, by its type. A name may be written as WIT writes it or with underscores; a field
-//! that is an option may be left out; and a sender, which is a number to a handler, is written as the user that it
-//! stands for. What does not fit is told with its place.
+//! that is an option may be left out; and a sender, which is a number to a handler, is written as that user.
+//! An error names the place of what does not fit.
 
 use std::sync::Arc;
 
@@ -10,11 +10,11 @@ use wasmtime::component::{Type, Val};
 
 use ondol_host_model::{Speaker, User};
 
-/// JSON that is not of the type that is wanted.
+/// JSON that is not of the wanted type.
 #[derive(Debug, thiserror::Error)]
 #[error("{place} takes {takes}; got {got}")]
 pub struct Unreadable {
-    /// Where: an argument's name and the way into it.
+    /// Where: an argument's name and the path into it.
     pub place: String,
     /// What it takes.
     pub takes: String,
@@ -191,7 +191,7 @@ impl Reader {
 /// The fields of `types.user`.
 const USER: [&str; 4] = ["id", "nickname", "email", "profile-url"];
 
-/// Fails when an object has a key that is none of these fields.
+/// Fails when an object has another key than these fields.
 fn only(fields: &[&str], object: &Map<String, Json>, place: &str) -> Result<(), Unreadable> {
     match object.keys().find(|key| !fields.iter().any(|field| same(field, key))) {
         None => Ok(()),
@@ -202,7 +202,7 @@ fn only(fields: &[&str], object: &Map<String, Json>, place: &str) -> Result<(), 
     }
 }
 
-/// What an object has for a field.
+/// An object's value for a field.
 fn given<'a>(field: &str, object: &'a Map<String, Json>, place: &str) -> Result<Option<&'a Json>, Unreadable> {
     let mut given = object.iter().filter(|(key, _)| same(field, key));
     match (given.next(), given.next()) {
@@ -218,7 +218,7 @@ fn missing(place: String) -> Unreadable {
     Unreadable { place, takes: "a value".to_owned(), got: "nothing".to_owned() }
 }
 
-/// Whether a name in JSON means one in WIT: as it stands, or with underscores.
+/// Whether a name in JSON is one in WIT, with hyphens or underscores.
 fn same(wit: &str, given: &str) -> bool {
     wit == given || wit == given.replace('_', "-")
 }
