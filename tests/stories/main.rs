@@ -58,3 +58,4 @@ mod trials;
 mod turned_away;
 mod versions;
 mod watching;
+mod words;

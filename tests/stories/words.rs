@@ -63,7 +63,6 @@ const RETIRED_NAMES: &[(&str, &str)] = &[
     ("Seat", "Permit"),
     ("Seen", "DirectorySnapshot"),
     ("Tail", "Unindexed"),
-    ("Target", "RollbackTarget"),
     ("Trial", "Probation, DynamicCaller"),
     ("Turn::Theirs", "Follower"),
     ("Turn::Yours", "Leader"),

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ondol_host_model::{RoomId, Seq};
 
-/// Stands in for a message that was deleted. No row has this rowid.
+/// The rowid of a deleted message. No row has it.
 const DELETED: i64 = 0;
 
 /// The unindexed tail of a room: consecutive messages.

@@ -40,7 +40,7 @@ impl<C: Copy> Routes<C> {
         Ok(Self(router))
     }
 
-    /// The calls of a path, and what stands in it. A slash at its end changes nothing.
+    /// The calls of a path, and its parameters. A slash at its end changes nothing.
     pub(super) fn at<'p>(&self, path: &'p str) -> Result<Match<'_, 'p, &Path<C>>, HttpError> {
         self.0.at(path.strip_suffix('/').unwrap_or(path)).map_err(|_| HttpError::NotFound)
     }
@@ -59,7 +59,7 @@ impl<C: Copy> Path<C> {
     }
 }
 
-/// Answers a request for something that can only be read, and that stands in no table.
+/// Answers a request for something that can only be read and has no route in the table.
 pub(super) fn read_only(
     method: &Method,
     answer: impl FnOnce() -> Result<Answer, HttpError>,
