@@ -23,7 +23,8 @@ const TEXT_BYTES: usize = 100;
 const PAYLOAD_BYTES: usize = 300;
 
 fn main() -> anyhow::Result<()> {
-    let mut criterion = Criterion::default().configure_from_args();
+    let mut criterion =
+        Criterion::default().output_directory(&Path::new(TARGET).join("criterion")).configure_from_args();
     measure_call(&mut criterion)?;
     measure_commit(&mut criterion)?;
     measure_publish(&mut criterion);
@@ -128,7 +129,7 @@ fn measure_publish(criterion: &mut Criterion) {
         }
         group.throughput(Throughput::Elements(members));
         group.bench_function(format!("room of {members}"), |bencher| {
-            bencher.iter(|| room.put(&payload, None) && room.publish() == Progress::Done);
+            bencher.iter(|| room.put(&payload, None, None) && room.publish() == Progress::Done);
         });
     }
     group.finish();

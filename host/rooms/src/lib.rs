@@ -3,13 +3,15 @@
 //!
 //! Everyone in a room receives its events in the same order. One publisher at a time writes to a room, for all who
 //! publish meanwhile: while the sockets are busy events gather, and then leave in one buffer, with one write per
-//! connection.
+//! connection. In a large room whoever speaks receives their own message before the others.
 
 mod room;
 pub use room::{Presence, Progress, Room};
 
 mod outbox;
 pub use outbox::{CloseReason, FrameSink, Outbox, OutboxState};
+
+mod pass;
 
 mod flow;
 pub use flow::{Flow, InFlight};

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::{Bytes, BytesMut};
 
 use super::flow::InFlight;
-use super::outbox::Outbox;
+use super::outbox::{Outbox, OutboxState};
+use super::pass::{Early, Pass, STOP_EVERY};
 use ondol_host_model::frame;
 
 /// The members of one room, and the frames that wait to be sent to them.
@@ -29,6 +30,10 @@ struct Inner {
     outgoing: BytesMut,
     /// Their messages, which are in flight until every socket has taken the frames.
     in_flight: Vec<InFlight>,
+    /// Connections of a large room that spoke and wait for their own frames.
+    speakers: Vec<Arc<Outbox>>,
+    /// The number of bytes of `outgoing` that some of them have received early, by their ids.
+    received: HashMap<u64, usize>,
     publishing: bool,
     /// A publisher panicked and left frames behind.
     orphaned: bool,
@@ -59,6 +64,9 @@ pub enum Presence {
 /// How many writes a publisher makes for others before it returns to its own work.
 const WRITES_MAX: usize = 1_024;
 
+/// How many speakers receive their frames early at once.
+const SPEAKERS_MAX: usize = 16;
+
 /// How far a publisher got.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,13 +89,22 @@ impl Room {
     }
 
     /// Appends a payload to those that wait to be sent. True: the caller has to arrange a call of [`Room::publish`];
-    /// otherwise another publisher will send it. `in_flight` is dropped when the last socket has taken the payload.
+    /// otherwise another publisher will send it. `speaker`: the connection that said it. `in_flight` is dropped when the
+    /// last socket has taken the payload.
     #[must_use]
-    pub fn put(&self, payload: &str, in_flight: impl IntoIterator<Item = InFlight>) -> bool {
+    pub fn put(
+        &self,
+        payload: &str,
+        speaker: Option<&Arc<Outbox>>,
+        in_flight: impl IntoIterator<Item = InFlight>,
+    ) -> bool {
         let mut inner = self.lock();
         inner.in_flight.extend(in_flight);
         let due = !inner.publishing && (inner.outgoing.is_empty() || inner.orphaned);
         frame::text(&mut inner.outgoing, payload);
+        if let Some(speaker) = speaker {
+            inner.add_speaker(speaker);
+        }
         due
     }
 
@@ -118,7 +135,7 @@ impl Room {
         let publisher = Publisher(self);
         let mut writes = 0;
         while writes < WRITES_MAX {
-            let (frames, connections) = {
+            let (early, pass, connections) = {
                 let mut inner = self.lock();
                 if inner.outgoing.is_empty() {
                     inner.publishing = false;
@@ -126,12 +143,11 @@ impl Room {
                     publisher.end();
                     return Progress::Done;
                 }
-                (inner.take_outgoing(), inner.snapshot())
+                (inner.take_early(), inner.take_outgoing(), inner.snapshot())
             };
             writes += connections.len().max(1);
-            for connection in connections.iter() {
-                connection.send(&frames);
-            }
+            early.iter().for_each(|Early { speaker, frames }| speaker.send(frames));
+            pass.send(&connections, || self.lock().take_early());
         }
         publisher.end();
         Progress::Pending
@@ -193,12 +209,42 @@ impl Inner {
         Presence::Changed
     }
 
+    /// Notes that a connection waits for the frame that was put last.
+    fn add_speaker(&mut self, speaker: &Arc<Outbox>) {
+        let worthwhile = self.connections.len() > STOP_EVERY && self.speakers.len() < SPEAKERS_MAX;
+        if worthwhile && self.speakers.iter().all(|known| known.id != speaker.id) {
+            self.speakers.push(Arc::clone(speaker));
+        }
+    }
+
+    /// What the speakers are to receive ahead of the next pass.
+    fn take_early(&mut self) -> Vec<Early> {
+        let speakers = std::mem::take(&mut self.speakers);
+        speakers.into_iter().filter_map(|speaker| self.early(speaker)).collect()
+    }
+
+    /// A copy of the frames that a speaker has not received. Not for one whose socket is full: the copy keeps no message in
+    /// flight, so at most one may wait in an outbox.
+    fn early(&mut self, speaker: Arc<Outbox>) -> Option<Early> {
+        if !self.positions.contains_key(&speaker.id) || speaker.state() != OutboxState::Idle {
+            return None;
+        }
+        let received = self.received.insert(speaker.id, self.outgoing.len()).unwrap_or_default();
+        let frames = Bytes::copy_from_slice(self.outgoing.get(received..)?);
+        Some(Early { speaker, frames })
+    }
+
     /// Takes the frames that wait.
-    fn take_outgoing(&mut self) -> Bytes {
+    fn take_outgoing(&mut self) -> Pass {
         let frames = self.outgoing.split().freeze();
         let next = Vec::with_capacity(self.in_flight.len());
         let in_flight = std::mem::replace(&mut self.in_flight, next);
-        if in_flight.is_empty() { frames } else { Bytes::from_owner(SharedFrames { frames, _in_flight: in_flight }) }
+        let frames = if in_flight.is_empty() {
+            frames
+        } else {
+            Bytes::from_owner(SharedFrames { frames, _in_flight: in_flight })
+        };
+        Pass { frames, received: std::mem::take(&mut self.received) }
     }
 
     /// The connections to send to. Joins and leaves between two sends cost one copy of the list together.

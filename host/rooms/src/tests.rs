@@ -63,8 +63,8 @@ fn everyone_receives_the_same_frames() {
     for (index, pipe) in pipes.iter().enumerate() {
         room.join(&index.to_string(), &outbox(pipe, 10));
     }
-    assert!(room.put("one", None));
-    assert!(!room.put("two", None), "there is one publisher");
+    assert!(room.put("one", None, None));
+    assert!(!room.put("two", None, None), "there is one publisher");
     assert_eq!(room.publish(), Progress::Done);
     for pipe in &pipes {
         assert_eq!(pipe.taken(), b"\x81\x03one\x81\x03two");
@@ -80,7 +80,7 @@ fn a_connection_that_left_receives_nothing() {
         room.join(&index.to_string(), outbox);
     }
     room.leave("0", &outboxes[0]);
-    assert!(room.put("hi", None));
+    assert!(room.put("hi", None, None));
     assert_eq!(room.publish(), Progress::Done);
     let lengths: Vec<usize> = pipes.iter().map(|pipe| pipe.taken().len()).collect();
     assert_eq!(lengths, [0, 4, 4]);
@@ -101,28 +101,34 @@ impl FrameSink for Hooked {
     }
 }
 
-/// A room whose sinks call a hook after each write, with the number of the connection.
+/// A room whose sinks call a hook after each write, with all connections and the number of this one.
 struct Crowd {
     room: Arc<Room>,
+    outboxes: Arc<Mutex<Vec<Arc<Outbox>>>>,
     pipes: Vec<Pipe>,
 }
 
 impl Crowd {
-    fn new(members: usize, then: impl Fn(&Room, usize) + Send + Sync + 'static) -> Self {
-        let (room, then) = (Arc::new(Room::default()), Arc::new(then));
+    fn new(members: usize, then: impl Fn(&Room, &[Arc<Outbox>], usize) + Send + Sync + 'static) -> Self {
+        let (room, then, outboxes) = (Arc::new(Room::default()), Arc::new(then), Arc::<Mutex<Vec<_>>>::default());
         let pipes: Vec<Pipe> = (0..members).map(|_| Pipe::with_room(1_000_000)).collect();
         for (number, pipe) in pipes.iter().enumerate() {
-            let (room_then, then) = (Arc::clone(&room), Arc::clone(&then));
-            let hook = move |number| then(&room_then, number);
+            let (room_then, then, outboxes_then) = (Arc::clone(&room), Arc::clone(&then), Arc::clone(&outboxes));
+            let hook = move |number| {
+                let outboxes: Vec<_> = outboxes_then.lock().unwrap().clone();
+                then(&room_then, &outboxes, number);
+            };
             let sink = Hooked { number, written: pipe.clone(), then: Box::new(hook) };
             let outbox = Arc::new(Outbox::new(Arc::new(sink), 1_000));
             room.join(&number.to_string(), &outbox);
+            outboxes.lock().unwrap().push(outbox);
         }
-        Self { room, pipes }
+        Self { room, outboxes, pipes }
     }
 
-    fn say(&self, payload: &str) {
-        assert!(self.room.put(payload, None));
+    fn say(&self, payload: &str, speaker: usize) {
+        let speaker = Arc::clone(&self.outboxes.lock().unwrap()[speaker]);
+        assert!(self.room.put(payload, Some(&speaker), None));
         let mut progress = self.room.publish();
         while progress == Progress::Pending {
             progress = self.room.continue_publishing();
@@ -135,16 +141,16 @@ fn payloads_put_while_publishing_leave_together_with_one_write_each() {
     let (flow, last) = (Flow::new(10), Arc::new(AtomicUsize::new(0)));
     let (counted, last_seen, writes) = (Arc::clone(&flow), Arc::clone(&last), Arc::new(AtomicUsize::new(0)));
     let written = Arc::clone(&writes);
-    let crowd = Crowd::new(300, move |room, number| {
-        let round = written.fetch_add(1, Ordering::Relaxed) / 300;
-        match (round, number) {
-            (0, 10) => assert!(!room.put("two", Some(counted.begin(3)))),
-            (0, 250) => assert!(!room.put("three", Some(counted.begin(5)))),
+    let crowd = Crowd::new(300, move |room, _, number| {
+        let pass = written.fetch_add(1, Ordering::Relaxed) / 300;
+        match (pass, number) {
+            (0, 10) => assert!(!room.put("two", None, Some(counted.begin(3)))),
+            (0, 250) => assert!(!room.put("three", None, Some(counted.begin(5)))),
             (1, 299) => last_seen.store(counted.bytes(), Ordering::Relaxed),
             _ => {}
         }
     });
-    crowd.say("one");
+    crowd.say("one", 0);
     for (number, pipe) in crowd.pipes.iter().enumerate() {
         assert_eq!(pipe.taken(), b"\x81\x03one\x81\x03two\x81\x05three", "{number}");
     }
@@ -153,23 +159,80 @@ fn payloads_put_while_publishing_leave_together_with_one_write_each() {
     assert_eq!(flow.bytes(), 0);
 }
 
+/// The order in which the connections of a crowd are written to.
+fn order() -> (Arc<Mutex<Vec<usize>>>, impl Fn(usize) + Send + Sync + 'static) {
+    let order = Arc::<Mutex<Vec<usize>>>::default();
+    let noted = Arc::clone(&order);
+    (order, move |number| noted.lock().unwrap().push(number))
+}
+
+#[test]
+fn in_a_large_room_the_speaker_is_written_to_first() {
+    let (order, note) = order();
+    let crowd = Crowd::new(100, move |_, _, number| note(number));
+    crowd.say("hi", 98);
+    let mut order = order.lock().unwrap().clone();
+    assert_eq!(order[..3], [98, 0, 1]);
+    order.sort_unstable();
+    assert_eq!(order, (0..100).collect::<Vec<_>>(), "everyone is written to once");
+}
+
+#[test]
+fn whoever_speaks_during_a_pass_receives_their_message_before_it_ends() {
+    // While the tenth is written to, two others speak: one that the pass has reached, and one that it has not.
+    let (order, note) = order();
+    let once = AtomicUsize::new(0);
+    let crowd = Crowd::new(300, move |room, outboxes, number| {
+        note(number);
+        if number == 10 && once.fetch_add(1, Ordering::Relaxed) == 0 {
+            assert!(!room.put("two", Some(&outboxes[5]), None));
+            assert!(!room.put("three", Some(&outboxes[250]), None));
+        }
+    });
+    crowd.say("one", 0);
+    for (number, pipe) in crowd.pipes.iter().enumerate() {
+        assert_eq!(pipe.taken(), b"\x81\x03one\x81\x03two\x81\x05three", "{number}");
+    }
+    let order = order.lock().unwrap();
+    let first_pass = order.iter().position(|number| *number == 299).unwrap();
+    let writes_to = |one| order[..first_pass].iter().filter(|number| **number == one).count();
+    assert_eq!((writes_to(5), writes_to(250)), (2, 2), "each has the first message, and then both others");
+    assert_eq!(order.len(), 2 * 300, "nobody is written to more often for it");
+}
+
+#[test]
+fn a_speaker_whose_socket_is_full_waits_for_its_turn() {
+    let (order, note) = order();
+    let crowd = Crowd::new(100, move |_, _, number| note(number));
+    crowd.pipes[98].drain(0);
+    let full = Arc::clone(&crowd.outboxes.lock().unwrap()[98]);
+    full.send(&Bytes::from_static(b"before"));
+    order.lock().unwrap().clear();
+    crowd.say("hi", 98);
+    assert_eq!(order.lock().unwrap()[..2], [0, 1]);
+    crowd.pipes[98].drain(100);
+    assert_eq!(full.flush(), OutboxState::Idle);
+    assert_eq!(crowd.pipes[98].taken(), b"before\x81\x02hi");
+}
+
 #[test]
 fn everyone_receives_everything_in_one_order() {
     let said = Arc::new(Mutex::new((1_u64, String::from("\u{1}a"))));
     let talk = Arc::clone(&said);
-    let crowd = Crowd::new(200, move |room, _| {
+    let crowd = Crowd::new(200, move |room, outboxes, _| {
         let mut talk = talk.lock().unwrap();
         // Numbers without a pattern (Knuth's linear congruential generator).
         talk.0 = talk.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let draw = talk.0 >> 40;
         if draw % 16 == 0 && talk.1.len() < 600 {
             let letter = char::from(b'a' + u8::try_from(draw / 16 % 26).unwrap());
-            let _ = room.put(&letter.to_string(), None);
+            let speaker = usize::try_from(draw / 512 % 210).unwrap();
+            let _ = room.put(&letter.to_string(), outboxes.get(speaker), None);
             talk.1.push('\u{1}');
             talk.1.push(letter);
         }
     });
-    crowd.say("a");
+    crowd.say("a", 7);
     let said: Vec<u8> =
         said.lock().unwrap().1.chars().flat_map(|c| if c == '\u{1}' { vec![0x81, 1] } else { vec![c as u8] }).collect();
     assert!(said.len() > 600, "too little was said: {}", said.len());
@@ -227,7 +290,7 @@ fn a_message_is_in_flight_until_the_last_socket_has_taken_it() {
     room.join("quick", &outbox(&quick, 100));
     room.join("slow", &slow_outbox);
     for payload in ["one", "two"] {
-        let _ = room.put(payload, Some(speaker.begin(payload.len())));
+        let _ = room.put(payload, None, Some(speaker.begin(payload.len())));
     }
     assert_eq!(room.publish(), Progress::Done);
     assert!(speaker.bytes() > 2 * 3 && all.bytes() == speaker.bytes() && !speaker.is_low());
@@ -253,7 +316,7 @@ fn a_stalled_peer_is_closed_and_keeps_nothing_in_flight() {
     let outbox = outbox(&pipe, 1_000);
     room.join("idle", &outbox);
     for payload in ["one", "two"] {
-        assert!(room.put(payload, Some(flow.begin(3))));
+        assert!(room.put(payload, None, Some(flow.begin(3))));
         assert_eq!(room.publish(), Progress::Done);
     }
     assert!(!outbox.drop_stalled(std::time::Duration::from_secs(3_600)), "it has waited for less than an hour");

@@ -23,7 +23,7 @@ fn put(batch: Batch<PendingDelivery>) -> Vec<Arc<RoomQueue>> {
     let mut due = Vec::new();
     for Entry { message, context: PendingDelivery { room, payload, ticket } } in batch.stored {
         let (in_flight, stored) = ticket.committed();
-        let publish = room.members.put(&payload, in_flight);
+        let publish = room.members.put(&payload, stored.speaker(), in_flight);
         room.on_committed(true);
         if let Some(message) = message {
             stored.tell(&message);

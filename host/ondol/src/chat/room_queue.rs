@@ -250,7 +250,7 @@ impl RoomQueue {
 
     /// Sends a payload to the room, after what was put before.
     fn send(self: &Arc<Self>, payload: &str, ticket: Ticket) {
-        if self.members.put(payload, ticket.committed().0) {
+        if self.members.put(payload, None, ticket.committed().0) {
             self.publish();
         }
     }

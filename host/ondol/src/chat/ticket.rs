@@ -1,10 +1,12 @@
 //! What accompanies everything that is accepted until it is published or has failed: what it counts as, who hears of it, and
 //! the client's own id for it. Knows nothing of what is said.
 
+use std::sync::Arc;
+
 use super::claims::{Claim, Waiter};
 use super::reply::{Reply, SayError};
 use ondol_host_model::{Message, RequestId};
-use ondol_host_rooms::InFlight;
+use ondol_host_rooms::{InFlight, Outbox};
 
 /// What counts for an accepted frame until dropped: in the queue for the disk, and in flight.
 pub(super) struct Accepted {
@@ -97,6 +99,11 @@ pub(super) struct Stored {
 }
 
 impl Stored {
+    /// The connection that said it, which hears the event with its room.
+    pub(super) fn speaker(&self) -> Option<&Arc<Outbox>> {
+        self.sender.as_ref().and_then(Reply::outbox)
+    }
+
     /// Tells them. A connection hears the event with its room.
     pub(super) fn tell(self, message: &Message) {
         for reply in self.sender.into_iter().chain(self.waiting) {
