@@ -3,6 +3,7 @@
 //! Each event is a struct whose fields are the keys that the API promises, in their order.
 
 use jiff::Timestamp;
+use jiff::fmt::temporal::DateTimePrinter;
 use serde::{Serialize, Serializer};
 
 /// The event for an accepted message.
@@ -114,8 +115,9 @@ fn json(event: &impl Serialize) -> String {
 /// A moment in UTC with milliseconds: `2026-01-31T09:30:00.125Z`. Past the end of the year 9999 it is the last one that
 /// jiff has.
 fn rfc_3339<S: Serializer>(milliseconds: &u64, to: S) -> Result<S::Ok, S::Error> {
+    const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
     let moment = i64::try_from(*milliseconds).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
-    to.collect_str(&format_args!("{:.3}", moment.unwrap_or(Timestamp::MAX)))
+    to.serialize_str(&PRINTER.timestamp_to_string(&moment.unwrap_or(Timestamp::MAX)))
 }
 
 #[cfg(test)]

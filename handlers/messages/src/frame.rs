@@ -110,7 +110,7 @@ impl Default for Limits {
     }
 }
 
-fn check_kind(kind: &Value, may_be_missing: bool) -> Result<(), Refusal> {
+fn check_kind(kind: &Value<'_>, may_be_missing: bool) -> Result<(), Refusal> {
     match kind {
         Value::Text(kind) if kind == CHAT_MESSAGE => Ok(()),
         Value::Missing if may_be_missing => Ok(()),
@@ -120,7 +120,7 @@ fn check_kind(kind: &Value, may_be_missing: bool) -> Result<(), Refusal> {
     }
 }
 
-fn read_text(message: &Value, length_max: usize) -> Result<String, Refusal> {
+fn read_text(message: &Value<'_>, length_max: usize) -> Result<String, Refusal> {
     const FIELD: Option<&str> = Some("message");
     let text = match message {
         Value::Text(text) => text.trim(),
@@ -144,13 +144,13 @@ fn read_text(message: &Value, length_max: usize) -> Result<String, Refusal> {
 }
 
 /// A client that echoes an event says null where it has no id, so null is the same as nothing.
-fn read_client_id(client_id: Value) -> Result<Option<String>, Refusal> {
+fn read_client_id(client_id: Value<'_>) -> Result<Option<String>, Refusal> {
     match client_id {
         Value::Missing | Value::Null => Ok(None),
         Value::Text(id)
             if (1..=CLIENT_ID_LENGTH_MAX).contains(&id.chars().count()) && !id.contains(char::is_control) =>
         {
-            Ok(Some(id))
+            Ok(Some(id.into_owned()))
         }
         _ => refuse(
             "invalid_client_id",
@@ -162,7 +162,7 @@ fn read_client_id(client_id: Value) -> Result<Option<String>, Refusal> {
     }
 }
 
-fn read_parent(parent: &Value) -> Result<Option<u64>, Refusal> {
+fn read_parent(parent: &Value<'_>) -> Result<Option<u64>, Refusal> {
     match *parent {
         Value::Missing | Value::Null => Ok(None),
         Value::Whole(id @ 1..) => Ok(Some(id)),

@@ -3,35 +3,37 @@
 //! Everything else in the frame is skipped, however deep or odd it is: serde's [`IgnoredAny`] builds nothing and takes no
 //! stack, so no frame can bring a handler down.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// The keys of a frame.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Fields {
+pub struct Fields<'a> {
     /// `type`
-    pub kind: Value,
+    pub kind: Value<'a>,
     /// `message`
-    pub message: Value,
+    pub message: Value<'a>,
     /// `client_id`
-    pub client_id: Value,
+    pub client_id: Value<'a>,
     /// `parent`
-    pub parent: Value,
+    pub parent: Value<'a>,
     /// The first of these keys that was given again.
     pub repeated: Option<&'static str>,
 }
 
 /// One value, as far as a message can need it.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub enum Value {
+pub enum Value<'a> {
     /// The key was not there.
     #[default]
     Missing,
     /// `null`
     Null,
     /// A string.
-    Text(String),
+    Text(Cow<'a, str>),
     /// A whole number, written without sign, fraction and exponent.
     Whole(u64),
     /// Any other number, a boolean, an array or an object.
@@ -52,7 +54,7 @@ pub enum Error {
 ///
 /// # Errors
 /// It is none.
-pub fn parse(frame: &str) -> Result<Fields, Error> {
+pub fn parse(frame: &str) -> Result<Fields<'_>, Error> {
     match serde_json::from_str(frame) {
         Ok(fields) => Ok(fields),
         // The first byte has shown that it is no object. The rest was not looked at.
@@ -64,30 +66,43 @@ pub fn parse(frame: &str) -> Result<Fields, Error> {
     }
 }
 
-impl<'de> Deserialize<'de> for Fields {
+impl<'de> Deserialize<'de> for Fields<'de> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         from.deserialize_map(FieldsVisitor)
     }
 }
 
+/// A key of a frame.
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum Key {
+    #[serde(rename = "type")]
+    Kind,
+    Message,
+    ClientId,
+    Parent,
+    #[serde(other)]
+    Other,
+}
+
 struct FieldsVisitor;
 
 impl<'de> Visitor<'de> for FieldsVisitor {
-    type Value = Fields;
+    type Value = Fields<'de>;
 
     fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         to.write_str("a JSON object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Fields, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Fields<'de>, A::Error> {
         let mut fields = Fields::default();
-        while let Some(key) = entries.next_key::<String>()? {
-            let (name, value) = match key.as_str() {
-                "type" => ("type", &mut fields.kind),
-                "message" => ("message", &mut fields.message),
-                "client_id" => ("client_id", &mut fields.client_id),
-                "parent" => ("parent", &mut fields.parent),
-                _ => {
+        while let Some(key) = entries.next_key()? {
+            let (name, value) = match key {
+                Key::Kind => ("type", &mut fields.kind),
+                Key::Message => ("message", &mut fields.message),
+                Key::ClientId => ("client_id", &mut fields.client_id),
+                Key::Parent => ("parent", &mut fields.parent),
+                Key::Other => {
                     entries.next_value::<IgnoredAny>()?;
                     continue;
                 }
@@ -101,7 +116,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
     }
 }
 
-impl<'de> Deserialize<'de> for Value {
+impl<'de> Deserialize<'de> for Value<'de> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         from.deserialize_any(ValueVisitor)
     }
@@ -110,41 +125,45 @@ impl<'de> Deserialize<'de> for Value {
 struct ValueVisitor;
 
 impl<'de> Visitor<'de> for ValueVisitor {
-    type Value = Value;
+    type Value = Value<'de>;
 
     fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         to.write_str("a JSON value")
     }
 
-    fn visit_unit<E>(self) -> Result<Value, E> {
+    fn visit_unit<E>(self) -> Result<Value<'de>, E> {
         Ok(Value::Null)
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
-        Ok(Value::Text(text.to_owned()))
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Value<'de>, E> {
+        Ok(Value::Text(Cow::Borrowed(text)))
     }
 
-    fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
+    fn visit_str<E>(self, text: &str) -> Result<Value<'de>, E> {
+        Ok(Value::Text(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Value<'de>, E> {
         Ok(Value::Whole(number))
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Value, E> {
+    fn visit_i64<E>(self, _: i64) -> Result<Value<'de>, E> {
         Ok(Value::Other)
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Value, E> {
+    fn visit_f64<E>(self, _: f64) -> Result<Value<'de>, E> {
         Ok(Value::Other)
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Value, E> {
+    fn visit_bool<E>(self, _: bool) -> Result<Value<'de>, E> {
         Ok(Value::Other)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Value, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Value<'de>, A::Error> {
         IgnoredAny.visit_seq(items).map(|_| Value::Other)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<Value, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<Value<'de>, A::Error> {
         IgnoredAny.visit_map(entries).map(|_| Value::Other)
     }
 }
