@@ -128,7 +128,7 @@ impl Operator {
     /// When there is none, or it could not be recorded.
     pub async fn promote_canary(&self, request: ChangeRequest) -> Result<Changed, ReleaseError> {
         self.blocking(move |releases| {
-            let promoted = releases.handlers.promote_canary(&request.who, &request.why)?;
+            let promoted = releases.handlers.promote_canary(&request.actor, &request.reason)?;
             let promoted = promoted.ok_or_else(|| ReleaseError::Unknown(NO_CANARY.to_owned()))?;
             let NumberedRelease { number, versions } = promoted;
             Ok(Changed { number, changed: true, versions: versions.ids() })
@@ -143,7 +143,7 @@ impl Operator {
     /// When there is none.
     pub async fn drop_canary(&self, request: ChangeRequest) -> Result<(), ReleaseError> {
         self.blocking(move |releases| {
-            let dropped = releases.handlers.drop_canary(&request.who, &request.why);
+            let dropped = releases.handlers.drop_canary(&request.actor, &request.reason);
             dropped.then_some(()).ok_or_else(|| ReleaseError::Unknown(NO_CANARY.to_owned()))
         })
         .await
@@ -165,8 +165,8 @@ impl Operator {
             if !started.map_err(|error| ReleaseError::Broken(format!("no thread for a shadow: {error}")))? {
                 return Err(ReleaseError::Conflict(ACTIVE_ALREADY));
             }
-            let (who, why) = (&request.who, &request.why);
-            tracing::info!(who, why, "shadow started by {who}: {why}");
+            let (actor, reason) = (&request.actor, &request.reason);
+            tracing::info!(actor, reason, "shadow started by {actor}: {reason}");
             Ok(releases.handlers.rollouts().shadow)
         })
         .await
@@ -190,8 +190,8 @@ impl Operator {
         self.blocking(move |releases| {
             let row = releases.handlers.stop_shadow();
             let row = row.ok_or_else(|| ReleaseError::Unknown(NO_SHADOW.to_owned()))?;
-            let (who, why) = (&request.who, &request.why);
-            tracing::info!(who, why, "shadow stopped by {who}: {why}");
+            let (actor, reason) = (&request.actor, &request.reason);
+            tracing::info!(actor, reason, "shadow stopped by {actor}: {reason}");
             Ok(row)
         })
         .await

@@ -40,9 +40,9 @@ pub struct HandlerChange {
 #[derive(Clone, Debug)]
 pub struct ChangeRequest {
     /// Who.
-    pub who: String,
-    /// Their reason.
-    pub why: String,
+    pub actor: String,
+    /// Why, in their words.
+    pub reason: String,
     /// Blocked versions are accepted, and there is no probation.
     pub forced: bool,
 }
@@ -365,9 +365,9 @@ impl Releases {
     /// The provenance of a deploy that was asked for.
     pub(super) fn provenance(&self, request: &ChangeRequest) -> Provenance {
         Provenance {
-            actor: request.who.clone(),
+            actor: request.actor.clone(),
             trigger: Trigger::Deploy,
-            reason: request.why.clone(),
+            reason: request.reason.clone(),
             back_to: None,
             forced: request.forced,
         }

@@ -26,8 +26,8 @@ const HISTORY: usize = 50;
 const HISTORY_MAX: usize = 1_000;
 
 /// The longest actor and reason that are recorded, in characters.
-const WHO_CHARS_MAX: usize = 64;
-const WHY_CHARS_MAX: usize = 1_000;
+const ACTOR_CHARS_MAX: usize = 64;
+const REASON_CHARS_MAX: usize = 1_000;
 
 /// Everything that a request to the admin API needs. One per listener.
 pub struct AdminApi {
@@ -237,25 +237,25 @@ impl AdminApi {
             (Caller::Network, Some(_)) => "token".to_owned(),
             (Caller::Network, None) => "local".to_owned(),
         };
-        let who = match request.headers().get("x-ondol-actor").map(|actor| actor.to_str()) {
+        let actor = match request.headers().get("x-ondol-actor").map(|actor| actor.to_str()) {
             None => by,
-            Some(Ok(actor)) if plain(actor, WHO_CHARS_MAX) && !actor.is_empty() => format!("{actor} ({by})"),
+            Some(Ok(actor)) if plain(actor, ACTOR_CHARS_MAX) && !actor.is_empty() => format!("{actor} ({by})"),
             Some(_) => {
-                let reason = format!("X-Ondol-Actor: expected 1 to {WHO_CHARS_MAX} printable ASCII characters.");
+                let reason = format!("X-Ondol-Actor: expected 1 to {ACTOR_CHARS_MAX} printable ASCII characters.");
                 return Err(HttpError::field("X-Ondol-Actor", "invalid", reason));
             }
         };
         let forced = query(request, "force").is_some_and(|force| matches!(force.as_str(), "" | "1" | "true"));
-        Ok(ChangeRequest { who, why: query(request, "reason").unwrap_or_default(), forced })
+        Ok(ChangeRequest { actor, reason: query(request, "reason").unwrap_or_default(), forced })
     }
 }
 
 /// Checks that the history can show the reason.
 fn recorded(order: ChangeRequest) -> Result<ChangeRequest, HttpError> {
-    if plain(&order.why, WHY_CHARS_MAX) {
+    if plain(&order.reason, REASON_CHARS_MAX) {
         return Ok(order);
     }
-    let reason = format!("reason: expected at most {WHY_CHARS_MAX} characters, without control characters.");
+    let reason = format!("reason: expected at most {REASON_CHARS_MAX} characters, without control characters.");
     Err(HttpError::field("reason", "invalid", reason))
 }
 

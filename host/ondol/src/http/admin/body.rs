@@ -178,7 +178,7 @@ fn texts(settings: BTreeMap<String, Value>) -> Result<BTreeMap<String, String>, 
 /// The body's reason and `force` take precedence over the query's.
 fn complete(order: &mut ChangeRequest, reason: Option<String>, force: bool) {
     if let Some(reason) = reason {
-        order.why = reason;
+        order.reason = reason;
     }
     order.forced |= force;
 }
