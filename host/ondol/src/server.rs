@@ -30,7 +30,7 @@ use ondol_host_handlers::{Admission, CompilerProcess, Sandbox};
 use ondol_host_process::{exit, own_executable};
 
 /// File descriptors reserved for everything but connections.
-const DESCRIPTORS_KEPT: usize = 64;
+const DESCRIPTORS_KEPT: usize = 80;
 
 /// Connections over the limit that are answered with 503. Further ones are dropped at once.
 const REFUSED_AT_ONCE: usize = 16;

@@ -3,7 +3,7 @@
 //!
 //! Everyone in a room receives its events in the same order. One publisher at a time writes to a room, for all who
 //! publish meanwhile: while the sockets are busy events gather, and then leave in one buffer, with one write per
-//! connection. In a large room whoever speaks receives their own message before the others.
+//! connection. In a large room a speaker receives their own message before the others.
 
 mod room;
 pub use room::{Presence, Progress, Room};

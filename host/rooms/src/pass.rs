@@ -1,7 +1,7 @@
 //! One pass of frames through a room. Knows nothing of who joins and leaves.
 //!
 //! A pass through a large room takes as long as many commits, and clients usually wait for their own message before they send
-//! the next. So whoever speaks receives it early: the publisher stops every [`STOP_EVERY`] connections and sends the speakers
+//! the next. So a speaker receives it early: the publisher stops every [`STOP_EVERY`] connections and sends the speakers
 //! what was put meanwhile. Everyone else receives that in the next pass, with one write. Each connection still receives every
 //! byte once, in the same order.
 

@@ -178,7 +178,7 @@ fn in_a_large_room_the_speaker_is_written_to_first() {
 }
 
 #[test]
-fn whoever_speaks_during_a_pass_receives_their_message_before_it_ends() {
+fn a_speaker_during_a_pass_receives_their_message_before_it_ends() {
     // While the tenth is written to, two others speak: one that the pass has reached, and one that it has not.
     let (order, note) = order();
     let once = AtomicUsize::new(0);
@@ -197,7 +197,7 @@ fn whoever_speaks_during_a_pass_receives_their_message_before_it_ends() {
     let first_pass = order.iter().position(|number| *number == 299).unwrap();
     let writes_to = |one| order[..first_pass].iter().filter(|number| **number == one).count();
     assert_eq!((writes_to(5), writes_to(250)), (2, 2), "each has the first message, and then both others");
-    assert_eq!(order.len(), 2 * 300, "nobody is written to more often for it");
+    assert_eq!(order.len(), 2 * 300, "each connection is written to once per pass");
 }
 
 #[test]

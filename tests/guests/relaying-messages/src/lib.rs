@@ -21,7 +21,7 @@ impl Guest for Component {
         let Ok(Fields { kind: Value::Text(kind), repeated: None, .. }) = json::parse(text) else {
             return default_messages::receive(&frame);
         };
-        match kind.as_str() {
+        match kind.as_ref() {
             "chat.typing" => {
                 let name = serde_json::Value::String(users::get(sender).nickname);
                 Ok(Action::Relay(format!(r#"{{"type":"chat.typing","username":{name}}}"#)))
