@@ -35,7 +35,7 @@ async fn a_limit_can_be_set_in_the_file_the_environment_and_a_flag() -> TestResu
 
 #[tokio::test]
 async fn the_default_number_of_connections_follows_the_limit_of_open_files() -> TestResult {
-    let server = TestServer::setup().open_files(128).start().await?;
+    let server = TestServer::setup().open_files(144).start().await?;
     let room = server.create_room("lobby").await?;
     let mut inside = Vec::new();
     for number in 0..64 {
