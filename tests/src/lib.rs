@@ -21,6 +21,7 @@ mod process;
 pub mod raw;
 pub mod server;
 pub mod setup;
+pub mod signing;
 pub mod system;
 pub mod user;
 

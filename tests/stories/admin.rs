@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use ondol_tests::{Answer, TestResult, TestServer, command::Output, guest, handlers, ondol, standard};
+use ondol_tests::{Answer, RawSocket, TestResult, TestServer, command::Output, guest, handlers, ondol, standard};
 use serde_json::{Value, json};
 
 async fn operated() -> TestResult<TestServer> {
@@ -223,6 +223,12 @@ async fn requests_of_a_browser_are_rejected() -> TestResult {
     for (name, value) in [("Origin", "http://127.0.0.1:8000"), ("Sec-Fetch-Site", "same-origin")] {
         let answer = server.admin("GET", "/v1/status")?.header(name, value).send().await?;
         answer.expect_detail(403, "browser")?;
+    }
+    // A page whose name leads to this machine is of the same origin for its browser.
+    for (host, status) in [("evil.example:8001", 403), ("localhost", 200), ("[::1]:8001", 200), ("10.0.0.1", 200)] {
+        let mut raw = RawSocket::connect(server.admin_address()?.trim_start_matches("http://")).await?;
+        raw.send(format!("GET /v1/status HTTP/1.1\r\nHost: {host}\r\n\r\n")).await?;
+        assert_eq!(raw.read_answer("GET").await?.status, status, "{host}");
     }
     Ok(())
 }

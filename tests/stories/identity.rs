@@ -171,7 +171,8 @@ async fn each_field_has_a_maximum_length() -> TestResult {
         let mut user = User::named("ann").pictured("/a.png");
         for (length, fits) in [(most, true), (most + 1, false)] {
             // A character of three bytes: lengths count characters.
-            let value = if field == "profile_url" { "x".repeat(length) } else { "가".repeat(length) };
+            let value =
+                if field == "profile_url" { format!("/{}", "x".repeat(length - 1)) } else { "가".repeat(length) };
             match field {
                 "user_id" => user.id = value.clone(),
                 "nickname" => user.nickname = value.clone(),
@@ -228,5 +229,30 @@ async fn a_message_shows_the_sender_as_its_own_tab_names_them() -> TestResult {
             assert_eq!((&heard["nickname"], &heard["profile_picture_url"]), (&json!(nickname), &json!(picture)));
         }
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_picture_is_a_web_address_or_an_absolute_path() -> TestResult {
+    let server = lobby().await?;
+    for picture in ["/a.png", "https://example.com/a.png", "HTTP://example.com/a"] {
+        server.join(1, User::named(&format!("u{}", picture.len())).pictured(picture)).await?;
+    }
+    for picture in ["javascript:alert(1)", "data:image/png;base64,AA", "a.png", "ftp://example.com/a"] {
+        refused(&server, &User::named("ann").pictured(picture).query(), &[], "profile_url", picture).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_plus_in_the_query_of_an_address_or_an_id_stays_a_plus() -> TestResult {
+    let server = lobby().await?;
+    let query = "user_id=u+1&nickname=min+ji&email=minji+chat@example.com";
+    let post = server.request("POST", &format!("/chat/v1/message/?{query}")).json(r#"{"room":1,"message":"hi"}"#);
+    let message = post.send().await?.expect(201)?;
+    assert_eq!(
+        (message["sender"].as_str(), message["nickname"].as_str()),
+        (Some("minji+chat@example.com"), Some("min ji"))
+    );
     Ok(())
 }

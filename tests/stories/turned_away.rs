@@ -8,8 +8,8 @@ fn door(room: u64, name: &str) -> String {
 }
 
 #[tokio::test]
-async fn any_origin_is_allowed_by_default() -> TestResult {
-    let server = TestServer::start().await?;
+async fn any_origin_is_allowed_where_the_operator_says_so() -> TestResult {
+    let server = TestServer::setup().config(r#"origins = ["*"]"#).start().await?;
     let room = server.create_room("lobby").await?;
     server.knock(&door(room, "ann"), &[("Origin", "https://anywhere.example")]).await?.opened()?;
     Ok(())

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -34,7 +35,7 @@ pub enum Value<'a> {
     Null,
     /// A string.
     Text(Cow<'a, str>),
-    /// A whole number, written without sign, fraction and exponent.
+    /// A whole number without a sign: `7` or `7.0`.
     Whole(u64),
     /// Any other number, a boolean, an array or an object.
     Other,
@@ -55,6 +56,8 @@ pub enum Error {
 /// # Errors
 /// It is none.
 pub fn parse(frame: &str) -> Result<Fields<'_>, Error> {
+    // A byte order mark does not count (RFC 8259, section 8.1).
+    let frame = frame.strip_prefix('\u{feff}').unwrap_or(frame);
     match serde_json::from_str(frame) {
         Ok(fields) => Ok(fields),
         // The first byte has shown that it is no object. The rest was not looked at.
@@ -151,8 +154,12 @@ impl<'de> Visitor<'de> for ValueVisitor {
         Ok(Value::Other)
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Value<'de>, E> {
-        Ok(Value::Other)
+    fn visit_f64<E>(self, number: f64) -> Result<Value<'de>, E> {
+        /// Up to here every whole number is a double.
+        const EXACT: RangeInclusive<f64> = 0.0..=9_007_199_254_740_992.0;
+        let is_whole = number.fract() == 0.0 && number.is_sign_positive() && EXACT.contains(&number);
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number from 0 to 2^53")]
+        Ok(if is_whole { Value::Whole(number as u64) } else { Value::Other })
     }
 
     fn visit_bool<E>(self, _: bool) -> Result<Value<'de>, E> {

@@ -35,6 +35,7 @@ pub use readiness::NotReady;
 pub use release_store::as_deployed;
 pub use releases::{ChangeRequest, Changed, HandlerChange, ReleaseError, RollbackTarget};
 pub use reply::SayError;
+pub(crate) use reply::{own_error, send};
 pub use report::{Diff, HandlerRow, ReleaseRow, Status, VersionRow};
 
 // What the edge needs of the two below: it knows them by these names alone.

@@ -9,6 +9,7 @@ mod replay;
 mod serve;
 mod shared;
 mod test;
+mod token;
 
 use std::process::ExitCode;
 
@@ -62,6 +63,8 @@ enum Command {
     Test(test::Test),
     /// Compare a handler's answers with the active version's on stored data
     Replay(replay::Replay),
+    /// Make a token or an assertion for trying out identities
+    Token(token::Token),
     #[command(hide = true)]
     Compile(compile::Compile),
 }
@@ -86,6 +89,7 @@ pub fn run() -> ExitCode {
         Command::Call(call) => call.run(),
         Command::Test(test) => test.run(),
         Command::Replay(replay) => replay.run(),
+        Command::Token(token) => token.run(),
         Command::Compile(compile) => compile.run(),
     };
     done.unwrap_or_else(|error| {

@@ -8,6 +8,7 @@ mod error;
 mod file;
 mod flags;
 mod given;
+mod identity;
 mod key;
 mod limits;
 mod read;
@@ -21,14 +22,17 @@ use std::path::PathBuf;
 
 use ondol_host_handlers::{Failure, OnFault};
 use ondol_host_store::Synchronous;
+use url::Url;
 
 pub use admin::{AdminAddress, Token};
 pub use environment::ignored_variables;
 pub use error::{ConfigError, Origin, Problem};
 pub use flags::ConfigFlags;
 use given::Given;
+pub use identity::{IdentityConfig, IdentityMode, KeyAlgorithm, KeyFile};
 use key::{Entry, Key};
 pub use limits::{Limit, Limits};
+pub use read::{ANY_ORIGIN, SAME_ORIGIN};
 pub use refusal::RefusalStyle;
 pub use settings::Settings;
 
@@ -40,6 +44,8 @@ macro_rules! options {
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub struct Config {
             $($(#[doc = $doc])+ pub $name: $type,)+
+            /// How callers are identified.
+            pub identity: IdentityConfig,
             /// Every limit.
             pub limits: Limits,
             /// The values of the handlers' `settings` interface.
@@ -52,6 +58,7 @@ macro_rules! options {
             fn default() -> Self {
                 Self {
                     $($name: $default,)+
+                    identity: IdentityConfig::default(),
                     limits: Limits::default(),
                     settings: Settings::default(),
                     failure: Failure::default(),
@@ -97,11 +104,19 @@ options! {
     admin_token_file: Option<PathBuf> = None, read::some_path, "a path";
     /// The token itself, for environments without a file.
     admin_token: Option<Token> = None, read::token, "a text that is not empty";
-    /// The origins whose pages may open a WebSocket, as browsers send them. Empty: any.
-    origins: Vec<String> = Vec::new(), read::origins,
-        "origins as browsers send them, such as https://chat.example.com: a scheme and a host, no path";
+    /// The origins whose pages may call, as browsers send them; `same-origin` for the server's own page, `*` for any.
+    origins: Vec<String> = vec![SAME_ORIGIN.to_owned()], read::origins,
+        "origins as browsers send them, such as https://chat.example.com: a scheme and a host, no path; or same-origin, null or *";
+    /// Requests that name no origin are refused.
+    origins_required: bool = false, read::truth, "true or false";
+    /// The address at which clients reach the server.
+    public_url: Option<Url> = None, read::public_url, "a scheme and a host, such as https://chat.example.com";
     /// How a WebSocket is refused.
     refusal: RefusalStyle = RefusalStyle::Http, read::refusal, "\"http\" or \"close\"";
+    /// The subprotocols of WebSockets that a client may choose from.
+    subprotocols: Vec<String> = Vec::new(), read::subprotocols, "names of subprotocols, such as chat.v1";
+    /// Whether the host answers the heartbeats of clients' libraries.
+    heartbeats: bool = false, read::truth, "true or false";
     /// When a transaction counts as durable.
     synchronous: Synchronous = Synchronous::Full, read::synchronous, "\"full\" or \"normal\"";
     /// The log filter: a level, or levels by module, such as `info,ondol_host_store=debug`.
@@ -148,6 +163,9 @@ impl Config {
                 problems.push(problem);
             }
         }
+        if problems.is_empty() {
+            problems.extend(config.identity.conflicts(config.listen).into_iter().map(Problem::Conflict));
+        }
         if problems.is_empty() { Ok(config) } else { Err(ConfigError(problems)) }
     }
 
@@ -156,6 +174,7 @@ impl Config {
         let set = match &key {
             Key::Option(name) => self.set_option(name, &given),
             Key::Limit(name) => self.limits.set(name, &given),
+            Key::Identity(name) => self.identity.set(name, &given),
             Key::Failure(handler) => set_failure(&mut self.failure, handler, &given),
             Key::Setting { handler, key } => self.settings.of_mut(handler).map(|settings| match given.as_text() {
                 Some(text) => {

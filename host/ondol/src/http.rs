@@ -5,7 +5,10 @@ mod answer;
 mod body;
 pub mod client;
 mod health;
+mod host;
 mod identity;
+mod json_fields;
+mod origin;
 mod page;
 mod rest;
 mod routes;
@@ -18,7 +21,9 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use hyper::body::Incoming;
+use hyper::header::HeaderValue;
 use hyper::{Method, Request};
 use tokio::sync::watch;
 
@@ -28,8 +33,11 @@ pub(crate) use timed_stream::{TimedStream, Timeouts};
 
 use crate::chat::Chat;
 use crate::config::Config;
-use answer::{Answer, HttpError, refuse};
+use answer::{Answer, HttpError, options, refuse};
+use identity::Asked;
+pub(crate) use identity::{Identity, assertion_text, secret};
 use ondol_host_model::{RequestId, RoomId};
+use origin::Asking;
 use routes::{READ, Routes};
 use state::ApiState;
 
@@ -49,7 +57,6 @@ enum Call {
     Socket,
 }
 
-const GET: &[Method] = &[Method::GET];
 const POST: &[Method] = &[Method::POST];
 
 /// The REST calls, below each prefix.
@@ -66,7 +73,7 @@ const PREFIXES: [&str; 2] = ["/chat/v1", "/api/chat"];
 
 fn routes() -> anyhow::Result<Routes<Call>> {
     let below = |prefix| CALLS.map(|(methods, path, call)| (methods, format!("{prefix}{path}"), call));
-    let socket = (GET, "/ws/chat/{id}/chat".to_owned(), Call::Socket);
+    let socket = (READ, "/ws/chat/{id}/chat".to_owned(), Call::Socket);
     Routes::new(PREFIXES.into_iter().flat_map(below).chain([socket]))
 }
 
@@ -75,14 +82,14 @@ impl PublicApi {
     ///
     /// # Errors
     ///
-    /// When two routes conflict. The table is fixed, so any start would show it.
+    /// When a key of the identity cannot be read, or two routes conflict. The table is fixed, so any start would show that.
     pub fn new(
         chat: Arc<Chat>,
         config: &Config,
         local: SocketAddr,
         phase: watch::Receiver<Phase>,
     ) -> anyhow::Result<Self> {
-        Ok(Self { state: Arc::new(ApiState::new(chat, config, local, phase)), routes: routes()? })
+        Ok(Self { state: Arc::new(ApiState::new(chat, config, local, phase)?), routes: routes()? })
     }
 
     /// How far a shutdown has come.
@@ -100,12 +107,33 @@ impl PublicApi {
         let given = request.headers().get("x-request-id").and_then(|given| given.to_str().ok());
         let id = RequestId::of_request(given);
         request.extensions_mut().insert(id.clone());
-        Ok(self.route(request, connection).await.unwrap_or_else(|error| refuse(&error, &id)))
+        let asking = Asking::of(&request);
+        let answer = match self.read(request).await {
+            Ok(request) => self.route(request, connection).await,
+            Err(error) => Err(error),
+        };
+        let mut answer = answer.unwrap_or_else(|error| refuse(&error, &id));
+        self.state.origins.share(&asking, &mut answer);
+        Ok(answer)
     }
 
-    async fn route(&self, request: Request<Incoming>, connection: ConnContext) -> Result<Answer, HttpError> {
+    /// Reads the body of a request first: a client that is refused while it still sends would not read the response.
+    async fn read(&self, request: Request<Incoming>) -> Result<Request<Bytes>, HttpError> {
+        let limits = &self.state.limits;
+        let (parts, body) = request.into_parts();
+        let bytes_max = ("body_bytes_max", limits.body_bytes_max);
+        let body = body::read(body, bytes_max, ("body_ms_max", limits.body_ms_max)).await?;
+        Ok(Request::from_parts(parts, body))
+    }
+
+    async fn route(&self, request: Request<Bytes>, connection: ConnContext) -> Result<Answer, HttpError> {
         self.check_size(&request)?;
+        host::of(&request)?;
         let path = request.uri().path();
+        // The whole server (RFC 9110, section 9.3.7).
+        if path == "*" && request.method() == Method::OPTIONS {
+            return Ok(options(HeaderValue::from_static("GET, HEAD, POST, OPTIONS")));
+        }
         if let Some(file) = page::file(path) {
             return routes::read_only(request.method(), || Ok(file));
         }
@@ -119,21 +147,30 @@ impl PublicApi {
         if request.method() == Method::OPTIONS {
             return Ok(matched.value.options());
         }
-        // An id that is not a number cannot name a room: it leads to 404.
-        let id = matched.params.get("id").and_then(|id| id.parse().ok()).map(RoomId);
+        // Another text cannot name a room: it leads to 404.
+        let id = matched.params.get("id").and_then(room_id);
         let known = id.ok_or(HttpError::NotFound);
-        match matched.value.call(request.method())? {
+        let call = matched.value.call(request.method())?;
+        match call {
+            Call::Rooms | Call::Room | Call::Messages => {
+                self.state.identity.may_read(&Asked::of(&request, connection.peer))?;
+            }
+            Call::Socket | Call::CreateRoom | Call::Message => {
+                self.state.origins.check(request.headers(), &self.state.own(&request, connection.peer))?;
+            }
+        }
+        match call {
             Call::Socket => upgrade::upgrade(Arc::clone(&self.state), request, id, connection).await,
-            Call::Rooms => rest::rooms(&self.state, &request).await,
-            Call::Room => rest::room(&self.state, &request, known?).await,
+            Call::Rooms => rest::rooms(&self.state, &request, connection.peer).await,
+            Call::Room => rest::room(&self.state, &request, known?, connection.peer).await,
             Call::Messages => rest::messages(&self.state, &request, known?).await,
-            Call::CreateRoom => rest::create_room(&self.state, request).await,
-            Call::Message => rest::message(&self.state, request).await,
+            Call::CreateRoom => rest::create_room(&self.state, request, connection.peer).await,
+            Call::Message => rest::message(&self.state, request, connection.peer).await,
         }
     }
 
     /// hyper only bounds its buffer. This checks the exact limits and answers with their names.
-    fn check_size(&self, request: &Request<Incoming>) -> Result<(), HttpError> {
+    fn check_size(&self, request: &Request<Bytes>) -> Result<(), HttpError> {
         let url = request.uri().path_and_query().map_or(0, |url| url.as_str().len());
         if url > self.state.limits.url_bytes_max {
             return Err(HttpError::UrlTooLong(self.state.limits.url_bytes_max));
@@ -145,4 +182,10 @@ impl PublicApi {
         }
         Ok(())
     }
+}
+
+/// The id of a room, which has one spelling: no sign, no leading zero.
+fn room_id(text: &str) -> Option<RoomId> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    text.parse().ok().filter(|_| is_plain).map(RoomId)
 }

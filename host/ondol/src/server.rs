@@ -220,8 +220,8 @@ async fn serve(
 async fn accept(listener: &TcpListener, api: &Arc<PublicApi>, open: &Arc<OpenConnections>, limits: &Limits) {
     let (http, timeouts) = (Arc::new(http(limits)), Timeouts::of(limits));
     loop {
-        let tcp = match listener.accept().await {
-            Ok((tcp, _)) => tcp,
+        let (tcp, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection: {error}");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -237,7 +237,7 @@ async fn accept(listener: &TcpListener, api: &Arc<PublicApi>, open: &Arc<OpenCon
             tracing::debug!(%error, "cannot set TCP_NODELAY, dropping a connection: {error}");
             continue;
         }
-        let context = ConnContext { slot, refused_at: (open_before >= open.max).then_some(open.max) };
+        let context = ConnContext { slot, refused_at: (open_before >= open.max).then_some(open.max), peer: peer.ip() };
         let tcp = TimedStream::new(tcp, timeouts);
         let (http, api) = (Arc::clone(&http), Arc::clone(api));
         tokio::spawn(async move {

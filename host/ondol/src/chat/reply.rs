@@ -212,10 +212,15 @@ fn named(mut payload: String, client_id: Option<&str>) -> String {
 }
 
 /// Sends one payload to one connection.
-pub(super) fn send(outbox: &Outbox, payload: &str) {
+pub(crate) fn send(outbox: &Outbox, payload: &str) {
     let mut run = BytesMut::new();
     frame::text(&mut run, payload);
     outbox.send(&run.freeze());
+}
+
+/// The error event for a frame that the host answers itself.
+pub(crate) fn own_error(message: &str, code: &str) -> String {
+    error_event("invalid_request", message, code, None, None)
 }
 
 /// The error event in the host's own words, where no handler can write it. `request_id` is there when the log has it too.

@@ -45,6 +45,13 @@ impl Check {
         println!("fine   config: listens on {}, stores its data in {}", config.listen, config.data.display());
 
         let mut all_fine = true;
+        match crate::http::Identity::new(&config) {
+            Ok(_) => println!("fine   identity: {}", config.identity.mode),
+            Err(error) => {
+                all_fine = false;
+                println!("wrong  {error:#}");
+            }
+        }
         if let Some(address) = &config.admin {
             match crate::server::admin_token(&config, address) {
                 Ok(Some(_)) => println!("fine   admin: {address}, with a token"),

@@ -6,6 +6,7 @@ use std::ffi::{OsStr, OsString};
 
 use super::error::{Origin, Problem, nearest};
 use super::given::Given;
+use super::identity::IdentityConfig;
 use super::key::{Entry, Key, names};
 use super::limits::Limits;
 use super::settings::Settings;
@@ -97,6 +98,10 @@ fn key(name: &str, options: &[&'static str]) -> Option<Key> {
     }
     if let Some(handler) = name.strip_prefix("failure_") {
         return Settings::HANDLERS.contains(&handler).then(|| Key::Failure(handler.to_owned()));
+    }
+    if let Some(rest) = name.strip_prefix("identity_") {
+        let known = IdentityConfig::NAMES.iter().find(|known| known.replace('.', "_") == rest);
+        return known.map(|known| Key::Identity((*known).to_owned()));
     }
     if options.contains(&name.as_str()) {
         return Some(Key::Option(name));

@@ -59,6 +59,9 @@ pub enum Problem {
         /// The value as given.
         got: String,
     },
+    /// Settings do not go together.
+    #[error("{0}")]
+    Conflict(String),
 }
 
 /// Where a value came from.

@@ -39,15 +39,16 @@ pub(super) fn entries(path: &Path, problems: &mut Vec<Problem>) -> Vec<Entry> {
     for (name, value) in &root {
         let (key, start) = (name.get_ref().as_ref(), name.span().start);
         match (key, value.get_ref()) {
-            ("limits", DeValue::Table(table)) => {
+            ("limits" | "identity", DeValue::Table(table)) => {
+                let key = |name| if key == "limits" { Key::Limit(name) } else { Key::Identity(name) };
                 for (name, value) in table {
-                    let DeValue::Table(of_handler) = value.get_ref() else {
-                        entry(Key::Limit(name.get_ref().to_string()), value, name.span().start);
+                    let DeValue::Table(inner) = value.get_ref() else {
+                        entry(key(name.get_ref().to_string()), value, name.span().start);
                         continue;
                     };
-                    let handler = name.get_ref();
-                    for (name, value) in of_handler {
-                        entry(Key::Limit(format!("{handler}.{}", name.get_ref())), value, name.span().start);
+                    let outer = name.get_ref();
+                    for (name, value) in inner {
+                        entry(key(format!("{outer}.{}", name.get_ref())), value, name.span().start);
                     }
                 }
             }

@@ -19,9 +19,12 @@ macro_rules! flags {
             #[arg(long, value_name = "FILE")]
             pub config: Option<PathBuf>,
             $($(#[$attribute])+ pub $name: Option<String>,)+
-            /// Allow WebSockets from this origin; repeatable [default: any]
+            /// Allow pages of this origin; repeatable [default: same-origin]
             #[arg(long = "origin", value_name = "ORIGIN")]
             pub origins: Vec<String>,
+            /// Set how callers are identified; repeatable
+            #[arg(long = "identity", value_name = "NAME=VALUE")]
+            pub identity: Vec<String>,
             /// Set a limit (see `ondol check --limits`); repeatable
             #[arg(long = "limit", value_name = "NAME=VALUE")]
             pub limits: Vec<String>,
@@ -62,6 +65,9 @@ flags! {
     /// Require the token in this file for the admin API
     #[arg(long, value_name = "FILE")]
     admin_token_file;
+    /// Tell the server the address at which clients reach it
+    #[arg(long, value_name = "URL")]
+    public_url;
     /// Refuse WebSockets by HTTP status or close code [default: http]
     #[arg(long, value_name = "http|close")]
     refusal;
@@ -97,6 +103,9 @@ pub(super) fn entries(flags: &ConfigFlags, problems: &mut Vec<Problem>) -> Vec<E
     };
     repeatable("--limit", "NAME=VALUE", &flags.limits, |name, value| {
         Some((Key::Limit(name.to_owned()), value.trim().to_owned()))
+    });
+    repeatable("--identity", "NAME=VALUE", &flags.identity, |name, value| {
+        Some((Key::Identity(name.to_owned()), value.trim().to_owned()))
     });
     repeatable("--failure", "HANDLER=MODE", &flags.failures, |handler, value| {
         Some((Key::Failure(handler.to_owned()), value.trim().to_owned()))

@@ -49,6 +49,23 @@ impl Given {
         }
     }
 
+    /// The texts of a list; in the environment or a flag, of a comma-separated text.
+    pub(super) fn as_list(&self) -> Option<Vec<&str>> {
+        match self {
+            Self::Word(words) => Some(words.split(',').map(str::trim).filter(|word| !word.is_empty()).collect()),
+            Self::List(list) => list.iter().map(Self::as_str).collect(),
+            _ => None,
+        }
+    }
+
+    pub(super) fn as_truth(&self) -> Option<bool> {
+        match self {
+            Self::Word(text) => text.parse().ok(),
+            Self::Truth(truth) => Some(*truth),
+            _ => None,
+        }
+    }
+
     /// The value as a handler's setting: numbers and booleans become text.
     pub(super) fn as_text(&self) -> Option<String> {
         match self {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::error::{Origin, nearest};
 use super::given::Given;
+use super::identity::IdentityConfig;
 use super::limits::Limits;
 use super::settings::Settings;
 
@@ -18,6 +19,7 @@ pub(super) struct Entry {
 pub(super) enum Key {
     Option(String),
     Limit(String),
+    Identity(String),
     Setting { handler: String, key: String },
     Failure(String),
 }
@@ -31,11 +33,14 @@ impl Key {
             Self::Option(name) => match nearest(name, names(options)) {
                 Some(near) if options.contains(&near) => Some(near.to_owned()),
                 Some(near) => Some(format!("limits.{near}")),
-                None => nearest(name, ["limits", "settings", "failure"]).map(str::to_owned),
+                None => nearest(name, ["limits", "settings", "failure", "identity"]).map(str::to_owned),
             },
             Self::Limit(name) if name.contains('.') => {
                 let known: Vec<String> = Limits::names_of_handlers().collect();
                 nearest(name, known.iter().map(String::as_str)).map(|near| format!("limits.{near}"))
+            }
+            Self::Identity(name) => {
+                nearest(name, IdentityConfig::NAMES.iter().copied()).map(|near| format!("identity.{near}"))
             }
             Self::Failure(handler) => nearest(handler, Settings::HANDLERS).map(|near| format!("failure.{near}")),
             Self::Limit(name) => nearest(name, Limits::TABLE.iter().map(|limit| limit.name))
@@ -57,6 +62,7 @@ impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Option(name) => write!(f, "{name}"),
+            Self::Identity(name) => write!(f, "identity.{name}"),
             Self::Limit(name) => write!(f, "limits.{name}"),
             Self::Failure(handler) => write!(f, "failure.{handler}"),
             Self::Setting { handler, key } if key.is_empty() => write!(f, "settings.{handler}"),

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use tracing_subscriber::EnvFilter;
+use url::{Origin, Url};
 
 use ondol_host_store::Synchronous;
 
@@ -34,23 +35,47 @@ pub(super) fn token(given: &Given) -> Option<Option<Token>> {
     Token::new(given.as_str()?).map(Some)
 }
 
-/// A list; in the environment, a comma-separated text.
-pub(super) fn origins(given: &Given) -> Option<Vec<String>> {
-    let origins = match given {
-        Given::Word(words) => words.split(',').map(str::trim).filter(|word| !word.is_empty()).collect(),
-        Given::List(list) => list.iter().map(Given::as_str).collect::<Option<Vec<_>>>()?,
-        _ => return None,
-    };
-    origins.into_iter().map(|text| origin(text).map(|()| text.to_ascii_lowercase())).collect()
+pub(super) fn truth(given: &Given) -> Option<bool> {
+    given.as_truth()
 }
 
-/// Checks for the form of RFC 6454, section 6.2: a scheme, a host, perhaps a port, and nothing after it.
-fn origin(text: &str) -> Option<()> {
+/// The entry of `origins` for the server's own page.
+pub const SAME_ORIGIN: &str = "same-origin";
+/// The entry of `origins` that lets every page call.
+pub const ANY_ORIGIN: &str = "*";
+
+pub(super) fn origins(given: &Given) -> Option<Vec<String>> {
+    given.as_list()?.into_iter().map(origin).collect()
+}
+
+/// An origin as browsers send it (RFC 6454, section 6.2): a scheme, a host, a port unless it is the scheme's default, and
+/// nothing after it. The host of a web page is in Punycode.
+fn origin(text: &str) -> Option<String> {
+    if matches!(text, SAME_ORIGIN | ANY_ORIGIN | "null" | "file://") {
+        return Some(text.to_owned());
+    }
     let (scheme, host) = text.split_once("://")?;
-    let plain = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
-    let authority = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
-    let fits = !scheme.is_empty() && scheme.chars().all(plain) && !host.is_empty() && host.chars().all(authority);
-    fits.then_some(())
+    if host.is_empty() || host.contains(['/', '?', '#', '@']) || host.contains(char::is_whitespace) {
+        return None;
+    }
+    let url = Url::parse(text).ok()?;
+    match url.origin() {
+        origin @ Origin::Tuple(..) => Some(origin.ascii_serialization()),
+        Origin::Opaque(_) => host.is_ascii().then(|| format!("{scheme}://{host}").to_ascii_lowercase()),
+    }
+}
+
+/// Never `Some(None)`, like [`some_path`].
+pub(super) fn public_url(given: &Given) -> Option<Option<Url>> {
+    let url = Url::parse(given.as_str()?).ok()?;
+    let is_plain = url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    (matches!(url.scheme(), "http" | "https") && is_plain).then_some(Some(url))
+}
+
+/// Tokens (RFC 9110, section 5.6.2).
+pub(super) fn subprotocols(given: &Given) -> Option<Vec<String>> {
+    let is_token = |text: &&str| text.chars().all(|c| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c));
+    given.as_list()?.into_iter().map(|text| Some(text).filter(is_token).map(str::to_owned)).collect()
 }
 
 pub(super) fn refusal(given: &Given) -> Option<RefusalStyle> {

@@ -6,17 +6,20 @@ mod body;
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use std::net::IpAddr;
+
 use hyper::body::Incoming;
 use hyper::header;
+use hyper::http::uri::Authority;
 use hyper::{Method, Request, StatusCode};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 
 use super::answer::{self, Answer, HttpError, refuse};
-use super::health;
 use super::routes::{READ, Routes};
 use super::state::Phase;
+use super::{health, host};
 use crate::chat::{ChangeRequest, Changed, Chat, HandlerChange, HandlerKind};
 use crate::config::{Limits, Token};
 use ondol_host_model::RequestId;
@@ -124,7 +127,7 @@ impl AdminApi {
         if let Some(answer) = health::answer(&self.chat, *self.phase.borrow(), &request) {
             return answer;
         }
-        self.admit(&request)?;
+        self.admit(&request, caller)?;
         let matched = self.routes.at(request.uri().path())?;
         let handler = matched.params.get("handler").map(str::parse::<HandlerKind>).transpose();
         let handler = handler.map_err(|_| HttpError::NotFound)?;
@@ -211,8 +214,14 @@ impl AdminApi {
 
     /// Checks the token, and rejects requests from browsers: otherwise any web page that an operator opens could
     /// reach a listener on their machine.
-    fn admit(&self, request: &Request<Incoming>) -> Result<(), HttpError> {
+    ///
+    /// A page whose own name leads to this machine (DNS rebinding) sends neither of their headers, but its name as the host.
+    fn admit(&self, request: &Request<Incoming>, caller: Caller) -> Result<(), HttpError> {
         let headers = request.headers();
+        let named = host::of(request)?;
+        if matches!(caller, Caller::Network) && self.token.is_none() && named.is_some_and(|host| !is_own_host(host)) {
+            return Err(HttpError::Browser);
+        }
         if headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-site") {
             return Err(HttpError::Browser);
         }
@@ -283,6 +292,13 @@ fn changed(changed: &Changed) -> Result<Answer, HttpError> {
     let versions: serde_json::Map<_, _> =
         handlers.map(|(handler, version)| (handler.name().to_owned(), version.whole().into())).collect();
     ok(&json!({ "release": changed.number, "changed": changed.changed, "versions": versions }))
+}
+
+/// Whether a host is an address, this machine, or what `ondol handlers` sends: a name that no page can have.
+fn is_own_host(host: &str) -> bool {
+    let name = host.parse::<Authority>().map(|authority| authority.host().to_ascii_lowercase()).unwrap_or_default();
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    matches!(address, "localhost" | "ondol") || address.parse::<IpAddr>().is_ok()
 }
 
 #[cfg(test)]

@@ -41,8 +41,12 @@ pub(super) enum HttpError {
     HeadersTooLarge(usize),
     #[error("The body must be JSON, with Content-Type: application/json.")]
     MediaType,
-    #[error("Pages of this origin may not open a WebSocket: it is missing from the server's origins.")]
+    #[error("The body must not be encoded: Content-Encoding is not supported.")]
+    Coding,
+    #[error("Pages of this origin may not do this: it is missing from the server's `origins`.")]
     Origin,
+    #[error("{0}")]
+    Host(&'static str),
     #[error("The server has reached connections_max = {0} connections; try again later.")]
     TooManyConnections(usize),
     #[error("This user has reached connections_per_user_max = {0} open WebSockets; close one first.")]
@@ -89,14 +93,14 @@ impl HttpError {
             },
             Self::Identity(_) | Self::Token => StatusCode::UNAUTHORIZED,
             Self::NotReady(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Field { .. } | Self::Parse(_) | Self::Handshake(_) => StatusCode::BAD_REQUEST,
+            Self::Field { .. } | Self::Parse(_) | Self::Handshake(_) | Self::Host(_) => StatusCode::BAD_REQUEST,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UrlTooLong(_) => StatusCode::URI_TOO_LONG,
             Self::HeadersTooLarge(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::MediaType | Self::Coding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Origin | Self::Browser => StatusCode::FORBIDDEN,
             Self::TooManyConnections(_) | Self::TooManyUserConnections(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
@@ -132,8 +136,9 @@ impl HttpError {
             Self::BodyTooLarge { .. } => "request_too_large",
             Self::UrlTooLong(_) => "uri_too_long",
             Self::HeadersTooLarge(_) => "headers_too_large",
-            Self::MediaType => "unsupported_media_type",
+            Self::MediaType | Self::Coding => "unsupported_media_type",
             Self::Origin => "origin_not_allowed",
+            Self::Host(_) => "invalid_host",
             Self::TooManyConnections(_) | Self::TooManyUserConnections(_) => "unavailable",
             Self::UpgradeRequired => "upgrade_required",
             Self::Handshake(_) => "invalid_handshake",
@@ -164,8 +169,9 @@ impl HttpError {
     fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         let (name, value) = match self {
             Self::Method { allow } => return Some((header::ALLOW, allow.clone())),
-            Self::Identity(_) => (header::WWW_AUTHENTICATE, "Gateway realm=\"chat\""),
+            Self::Identity(error) => (header::WWW_AUTHENTICATE, error.challenge()),
             Self::Token => (header::WWW_AUTHENTICATE, "Bearer realm=\"ondol\""),
+            Self::Coding => (header::ACCEPT_ENCODING, "identity"),
             Self::UpgradeRequired => (header::SEC_WEBSOCKET_VERSION, "13"),
             _ if self.status() == StatusCode::SERVICE_UNAVAILABLE => (header::RETRY_AFTER, "1"),
             _ => return None,

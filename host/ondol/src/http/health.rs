@@ -1,7 +1,6 @@
 //! Liveness and readiness, for supervisors and load balancers. Names the handlers that are not ready and nothing more,
 //! since the endpoint is open to everyone.
 
-use hyper::body::Incoming;
 use hyper::{Request, StatusCode};
 use serde_json::json;
 
@@ -11,7 +10,7 @@ use super::state::Phase;
 use crate::chat::Chat;
 
 /// Answers `/healthz` and `/readyz`. None for any other path.
-pub(super) fn answer(chat: &Chat, phase: Phase, request: &Request<Incoming>) -> Option<Result<Answer, HttpError>> {
+pub(super) fn answer(chat: &Chat, phase: Phase, request: &Request<impl Sized>) -> Option<Result<Answer, HttpError>> {
     let path = request.uri().path();
     if path != "/healthz" && path != "/readyz" {
         return None;

@@ -1,18 +1,29 @@
-//! The caller's identity, as the gateway in front has written it into the query or the headers. Knows nothing of rooms.
+//! The caller's identity. Knows requests, and nothing of rooms.
 //!
-//! The gateway verifies the user, but appends to what the client sent. A value that appears twice, or differs between
-//! query and headers, is therefore refused: neither of the two can be trusted.
+//! Where it comes from is the operator's choice (`[identity]`): the values that a trusted gateway writes, the same with a
+//! signature over them, or a token. What the choice rules out is refused, never ignored: a client that sends it expects it
+//! to count.
 
-use std::borrow::Cow;
-use std::str::Utf8Error;
+mod assertion;
+mod keys;
+mod token;
+mod values;
 
-use hyper::HeaderMap;
-use percent_encoding::percent_decode_str;
+use std::net::IpAddr;
+use std::time::SystemTime;
 
-use crate::config::Limits;
+use hyper::header::{HeaderMap, HeaderValue};
+use hyper::{Method, Request};
+use ipnet::IpNet;
+
+use crate::config::{Config, IdentityConfig, IdentityMode, Limits};
+pub(crate) use assertion::text as assertion_text;
+use keys::Keys;
+pub(crate) use keys::secret;
 use ondol_host_model::User;
+use values::Values;
 
-/// Why a request has no usable identity.
+/// Why a request has no usable identity. No error contains a value of the request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum IdentityError {
     /// The request carries no identity.
@@ -36,166 +47,174 @@ pub(super) enum IdentityError {
     /// A value contains control characters.
     #[error("{0} contains control characters")]
     Control(&'static str),
+    /// An address that a page must not load.
+    #[error("{0} must be an http or https address, or an absolute path")]
+    NotUrl(&'static str),
+    /// No gateway vouches for the values.
+    #[error("an identity is accepted from the gateway alone: this connection is from none of identity.trusted")]
+    Untrusted,
+    /// The request carries values where a token is required.
+    #[error("this server takes the identity from a token: user_id, nickname, email and profile_url are not accepted")]
+    Unexpected,
+    /// There is no token.
+    #[error("a token is required, as Authorization: Bearer, in Sec-WebSocket-Protocol or in a cookie")]
+    TokenAbsent,
+    /// The token is not acceptable.
+    #[error("the token {0}")]
+    Token(&'static str),
+    /// The signature of the values is not acceptable.
+    #[error("X-Ondol-Assertion {0}")]
+    Assertion(&'static str),
 }
 
-/// One value of an identity: its key in the query, and its header.
-struct Key {
-    query: &'static str,
-    header: &'static str,
-}
-
-const USER_ID: Key = Key { query: "user_id", header: "x-user-id" };
-const NICKNAME: Key = Key { query: "nickname", header: "x-nickname" };
-const EMAIL: Key = Key { query: "email", header: "x-email" };
-const PROFILE_URL: Key = Key { query: "profile_url", header: "x-profile-url" };
-
-/// The caller, if the request carries an identity.
-///
-/// # Errors
-///
-/// When the identity is incomplete, ambiguous or too long.
-pub(super) fn optional(query: &str, headers: &HeaderMap, limits: &Limits) -> Result<Option<User>, IdentityError> {
-    match required(query, headers, limits) {
-        Err(IdentityError::Absent) => Ok(None),
-        user => user.map(Some),
-    }
-}
-
-/// The caller.
-///
-/// # Errors
-///
-/// When the identity is missing, incomplete, ambiguous or too long. No error contains a value.
-pub(super) fn required(query: &str, headers: &HeaderMap, limits: &Limits) -> Result<User, IdentityError> {
-    let query = Values::read(|key| from_query(key, query))?;
-    let headers = Values::read(|key| from_headers(key, headers))?;
-    let values = match (query.is_empty(), headers.is_empty()) {
-        (true, true) => return Err(IdentityError::Absent),
-        (_, true) => query,
-        (true, false) => headers,
-        (false, false) => query.agreeing(&headers)?,
-    };
-    let id = check(&USER_ID, values.id, "user_id_chars_max", limits.user_id_chars_max)?;
-    let nickname = check(&NICKNAME, values.nickname, "nickname_chars_max", limits.nickname_chars_max)?;
-    let email = check(&EMAIL, values.email, "email_chars_max", limits.email_chars_max)?;
-    let profile_url = check(&PROFILE_URL, values.profile_url, "profile_url_chars_max", limits.profile_url_chars_max)?;
-    let needed = |value: Option<String>, key: Key| {
-        value.filter(|value| !value.trim().is_empty()).ok_or(IdentityError::Missing(key.query))
-    };
-    Ok(User {
-        id: needed(id, USER_ID)?,
-        nickname: needed(nickname, NICKNAME)?,
-        email: needed(email, EMAIL)?,
-        profile_url: profile_url.filter(|url| !url.is_empty()),
-    })
-}
-
-/// The values in one place: the query, or the headers.
-#[derive(PartialEq, Eq)]
-struct Values {
-    id: Option<String>,
-    nickname: Option<String>,
-    email: Option<String>,
-    profile_url: Option<String>,
-}
-
-impl Values {
-    fn read(read: impl Fn(&Key) -> Result<Option<String>, IdentityError>) -> Result<Self, IdentityError> {
-        Ok(Self {
-            id: read(&USER_ID)?,
-            nickname: read(&NICKNAME)?,
-            email: read(&EMAIL)?,
-            profile_url: read(&PROFILE_URL)?,
-        })
-    }
-
-    fn is_empty(&self) -> bool {
-        let Self { id, nickname, email, profile_url } = self;
-        [id, nickname, email, profile_url].into_iter().all(Option::is_none)
-    }
-
-    /// These values, if the other place has the same ones. A gateway writes all of them in one place, so a value that
-    /// is only in the other comes from the client.
-    fn agreeing(self, other: &Self) -> Result<Self, IdentityError> {
-        let pairs = [
-            (USER_ID, &self.id, &other.id),
-            (NICKNAME, &self.nickname, &other.nickname),
-            (EMAIL, &self.email, &other.email),
-            (PROFILE_URL, &self.profile_url, &other.profile_url),
-        ];
-        // An added value is reported before a missing one.
-        let differing = || pairs.iter().filter(|(_, here, there)| here != there);
-        match differing().find(|(_, _, there)| there.is_some()).or_else(|| differing().next()) {
-            Some((key, _, _)) => Err(IdentityError::Differs(key.query)),
-            None => Ok(self),
+impl IdentityError {
+    /// The challenge of a 401 (RFC 9110, section 11.6.1; RFC 6750, section 3).
+    pub(super) fn challenge(&self) -> &'static str {
+        match self {
+            Self::TokenAbsent => "Bearer realm=\"chat\"",
+            Self::Token(_) | Self::Unexpected => "Bearer realm=\"chat\", error=\"invalid_token\"",
+            _ => "Gateway realm=\"chat\"",
         }
     }
 }
 
-/// A value within its limits.
-fn check(
-    key: &Key,
-    value: Option<String>,
-    limit: &'static str,
-    chars_max: usize,
-) -> Result<Option<String>, IdentityError> {
-    let Some(text) = &value else { return Ok(None) };
-    if text.chars().count() > chars_max {
-        return Err(IdentityError::TooLong { key: key.query, limit, chars_max });
-    }
-    if text.chars().any(char::is_control) {
-        return Err(IdentityError::Control(key.query));
-    }
-    Ok(value)
+/// A caller whose identity is established.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Caller {
+    pub(super) user: User,
+    /// When the token expires that says so.
+    pub(super) expires: Option<SystemTime>,
 }
 
-fn from_query(key: &Key, query: &str) -> Result<Option<String>, IdentityError> {
-    let mut found = query
-        .split('&')
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .filter(|(name, _)| decode_form(name).is_ok_and(|name| name == key.query));
-    let Some((_, value)) = found.next() else { return Ok(None) };
-    if found.next().is_some() {
-        return Err(IdentityError::Twice(key.query));
-    }
-    decode_form(value).map(Some).map_err(|_| IdentityError::NotText(key.query))
+/// What is known of a request's way here, and what it says of its caller.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) method: &'a Method,
+    pub(super) path: &'a str,
+    pub(super) query: &'a str,
+    pub(super) headers: &'a HeaderMap,
+    /// The address of the other end of the connection.
+    pub(super) peer: IpAddr,
 }
 
-/// Many programs behind a gateway take a header with underscores for the one with hyphens, so such a twin counts as a
-/// duplicate.
-fn from_headers(key: &Key, headers: &HeaderMap) -> Result<Option<String>, IdentityError> {
-    let twin = |name: &str| name.contains('_') && name.replace('_', "-") == key.header;
-    if headers.keys().any(|name| twin(name.as_str())) {
-        return Err(IdentityError::Twice(key.query));
+impl<'a> Asked<'a> {
+    pub(super) fn of<B>(request: &'a Request<B>, peer: IpAddr) -> Self {
+        let (uri, method, headers) = (request.uri(), request.method(), request.headers());
+        Self { method, path: uri.path(), query: uri.query().unwrap_or_default(), headers, peer }
     }
-    let mut found = headers.get_all(key.header).iter();
-    let Some(value) = found.next() else { return Ok(None) };
-    if found.next().is_some() {
-        return Err(IdentityError::Twice(key.query));
-    }
-    let raw = std::str::from_utf8(value.as_bytes()).map_err(|_| IdentityError::NotText(key.query))?;
-    // A value that no encoder would have written stays as it is: a nickname may be "100%", and "victi%6D" is a
-    // different user from "victim".
-    if !encoded(raw) {
-        return Ok(Some(raw.to_owned()));
-    }
-    let decoded = percent_decode_str(raw).decode_utf8();
-    decoded.map(|value| Some(value.into_owned())).map_err(|_| IdentityError::NotText(key.query))
 }
 
-/// Whether every percent sign starts the code of a byte that encoders encode: any but the unreserved ones (RFC 3986,
-/// section 2.3).
-fn encoded(text: &str) -> bool {
-    text.split('%').skip(1).all(|rest| {
-        let byte = rest.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        byte.is_some_and(|byte| !byte.is_ascii_alphanumeric() && !b"-._~".contains(&byte))
-    })
+/// How callers are identified.
+pub(crate) struct Identity {
+    config: IdentityConfig,
+    limits: Limits,
+    keys: Keys,
 }
 
-/// Percent-decodes a text of a query, where a plus is a space. Invalid UTF-8 is an error, where `form_urlencoded` would
-/// put replacement characters into a name.
-fn decode_form(text: &str) -> Result<String, Utf8Error> {
-    percent_decode_str(&text.replace('+', " ")).decode_utf8().map(Cow::into_owned)
+impl Identity {
+    /// Reads the keys.
+    ///
+    /// # Errors
+    ///
+    /// When a key cannot be read.
+    pub(crate) fn new(config: &Config) -> anyhow::Result<Self> {
+        let keys = Keys::read(&config.identity.keys, config.identity.jwks.as_deref())?;
+        Ok(Self { config: config.identity.clone(), limits: config.limits.clone(), keys })
+    }
+
+    /// The caller, if the request names one.
+    ///
+    /// # Errors
+    ///
+    /// When what it says of the caller is incomplete, ambiguous, or not proven.
+    pub(super) fn optional(&self, asked: &Asked<'_>) -> Result<Option<Caller>, IdentityError> {
+        let values = Values::of(asked.query, asked.headers)?;
+        match self.config.mode {
+            IdentityMode::Gateway => {
+                let Some(values) = values else { return Ok(None) };
+                if !self.trusts(asked.peer) {
+                    return Err(IdentityError::Untrusted);
+                }
+                Ok(Some(Caller { user: values.user(&self.limits)?, expires: None }))
+            }
+            IdentityMode::Signed => {
+                let header = assertion::find(asked.headers)?;
+                let user = values.map(|values| values.user(&self.limits)).transpose()?;
+                match (user, header) {
+                    (None, None) => Ok(None),
+                    (None, Some(_)) => Err(IdentityError::Absent),
+                    (Some(_), None) => Err(IdentityError::Assertion("is missing: the identity is not signed")),
+                    (Some(user), Some(header)) => {
+                        let keys = self.keys.current();
+                        assertion::check(&keys, header, asked, &user, self.config.leeway_s)?;
+                        Ok(Some(Caller { user, expires: None }))
+                    }
+                }
+            }
+            IdentityMode::Jwt if values.is_some() => Err(IdentityError::Unexpected),
+            IdentityMode::Jwt => {
+                let token = token::find(asked.headers, self.config.cookie.as_deref())?;
+                token.map(|token| self.of_token(token)).transpose()
+            }
+        }
+    }
+
+    /// The caller.
+    ///
+    /// # Errors
+    ///
+    /// As [`Identity::optional`], and when the request names none.
+    pub(super) fn required(&self, asked: &Asked<'_>) -> Result<Caller, IdentityError> {
+        let absent = match self.config.mode {
+            IdentityMode::Jwt => IdentityError::TokenAbsent,
+            IdentityMode::Gateway | IdentityMode::Signed => IdentityError::Absent,
+        };
+        self.optional(asked)?.ok_or(absent)
+    }
+
+    /// Whether a request that only reads may be answered.
+    ///
+    /// # Errors
+    ///
+    /// Where callers prove who they are, and the request does not.
+    pub(super) fn may_read(&self, asked: &Asked<'_>) -> Result<(), IdentityError> {
+        match self.config.mode {
+            IdentityMode::Gateway => Ok(()),
+            _ if self.config.anonymous_reads => self.optional(asked).map(drop),
+            _ => self.required(asked).map(drop),
+        }
+    }
+
+    /// Whether a room may be created without an identity.
+    pub(super) fn allows_anonymous(&self) -> bool {
+        self.config.mode == IdentityMode::Gateway
+    }
+
+    /// The caller that a token names.
+    ///
+    /// # Errors
+    ///
+    /// When the token does not hold.
+    pub(super) fn of_token(&self, token: &str) -> Result<Caller, IdentityError> {
+        token::check(&self.keys.current(), token, &self.config, &self.limits)
+    }
+
+    /// Whether an address is one of a gateway's.
+    pub(super) fn trusts(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        match &self.config.trusted {
+            None => peer.is_loopback(),
+            Some(networks) => networks.iter().any(|network: &IpNet| network.contains(&peer)),
+        }
+    }
+}
+
+/// The subprotocol that answers a client's offer: one that the operator lists, or the one that stands before a token.
+pub(super) fn chosen_subprotocol(headers: &HeaderMap, listed: &[String]) -> Option<HeaderValue> {
+    let offered = || token::offered(headers);
+    let chosen = offered().find(|name| listed.iter().any(|listed| listed == name));
+    let chosen = chosen.or_else(|| offered().find(|name| *name == token::SUBPROTOCOL));
+    chosen.and_then(|name| HeaderValue::from_str(name).ok())
 }
 
 #[cfg(test)]

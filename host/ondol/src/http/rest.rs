@@ -1,20 +1,20 @@
 //! The REST calls: paths, queries and bodies in, JSON out. Decides nothing about rooms or messages.
 
-use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use hyper::body::Incoming;
+use bytes::Bytes;
 use hyper::header::{self, HeaderValue};
 use hyper::{Request, StatusCode};
 use serde::Serialize;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::answer::{Answer, HttpError, json};
+use super::body;
+use super::identity::Asked;
+use super::json_fields::{Fields, whole};
 use super::state::ApiState;
-use super::{body, identity};
 use crate::chat::{Creation, Page, Said};
-use crate::config::Limits;
 use ondol_host_model::{Message, RequestId, Room, RoomId, RoomRequest, Seq, Speaker};
 
 /// How many of its latest messages a room comes with.
@@ -88,7 +88,7 @@ impl<'a> MessageBody<'a> {
 }
 
 /// `GET rooms/`
-pub(super) async fn rooms(state: &ApiState, request: &Request<Incoming>) -> Result<Answer, HttpError> {
+pub(super) async fn rooms(state: &ApiState, request: &Request<Bytes>, peer: IpAddr) -> Result<Answer, HttpError> {
     let query = Query::of(request);
     let limit = query.limit(ROOMS, state.limits.rooms_page_max)?;
     let after = query.number("after")?.unwrap_or(0);
@@ -96,8 +96,9 @@ pub(super) async fn rooms(state: &ApiState, request: &Request<Incoming>) -> Resu
     let mut rooms = state.chat.rooms(RoomId(after), limit + 1).await?;
     let more = rooms.len() > limit;
     rooms.truncate(limit);
-    let host = state.host_of(request);
-    let bodies: Vec<_> = rooms.iter().map(|room| RoomBody::new(room, &host, None)).collect();
+    let own = state.own(request, peer);
+    let host = own.host();
+    let bodies: Vec<_> = rooms.iter().map(|room| RoomBody::new(room, host, None)).collect();
     let mut answer = json(StatusCode::OK, &bodies);
     if let Some(last) = rooms.last().filter(|_| more) {
         let next = format!("<{}?limit={limit}&after={}>; rel=\"next\"", request.uri().path(), last.id);
@@ -109,14 +110,19 @@ pub(super) async fn rooms(state: &ApiState, request: &Request<Incoming>) -> Resu
 }
 
 /// `GET room/{id}/`
-pub(super) async fn room(state: &ApiState, request: &Request<Incoming>, id: RoomId) -> Result<Answer, HttpError> {
+pub(super) async fn room(
+    state: &ApiState,
+    request: &Request<Bytes>,
+    id: RoomId,
+    peer: IpAddr,
+) -> Result<Answer, HttpError> {
     let room = state.chat.room(id).await?;
     let messages = state.chat.messages(id, Page::Latest, LATEST).await?;
-    Ok(json(StatusCode::OK, &RoomBody::new(&room, &state.host_of(request), Some(&messages))))
+    Ok(json(StatusCode::OK, &RoomBody::new(&room, state.own(request, peer).host(), Some(&messages))))
 }
 
 /// `GET room/{id}/messages/`
-pub(super) async fn messages(state: &ApiState, request: &Request<Incoming>, id: RoomId) -> Result<Answer, HttpError> {
+pub(super) async fn messages(state: &ApiState, request: &Request<Bytes>, id: RoomId) -> Result<Answer, HttpError> {
     let query = Query::of(request);
     let limit = query.limit(MESSAGES, state.limits.messages_page_max)?;
     let page = match (query.number("after")?, query.number("before")?) {
@@ -133,20 +139,23 @@ pub(super) async fn messages(state: &ApiState, request: &Request<Incoming>, id: 
 }
 
 /// `POST create-room/`
-pub(super) async fn create_room(state: &ApiState, request: Request<Incoming>) -> Result<Answer, HttpError> {
-    let query = request.uri().query().unwrap_or_default();
-    let creator = identity::optional(query, request.headers(), &state.limits)?;
-    let host = state.host_of(&request);
+pub(super) async fn create_room(state: &ApiState, request: Request<Bytes>, peer: IpAddr) -> Result<Answer, HttpError> {
+    let asked = Asked::of(&request, peer);
+    let creator = match state.identity.allows_anonymous() {
+        true => state.identity.optional(&asked)?,
+        false => Some(state.identity.required(&asked)?),
+    };
+    let own = state.own(&request, peer);
     let id = id_of(&request);
-    let body = Fields::parse(&read_json(request, &state.limits).await?)?;
+    let body = Fields::parse(&json_of(request)?)?;
     let name = match body.get("name")? {
         None | Some(Value::Null) => None,
-        Some(Value::String(name)) => Some(name.clone()),
+        Some(Value::String(name)) => Some(name),
         Some(_) => return Err(HttpError::field("name", "invalid", "name: expected a string or null.")),
     };
     let post_id = match body.get("post_id")? {
         None | Some(Value::Null) => None,
-        Some(value) => Some(stored_number(value).ok_or_else(|| {
+        Some(value) => Some(whole(&value).ok_or_else(|| {
             HttpError::field(
                 "post_id",
                 "invalid",
@@ -154,24 +163,27 @@ pub(super) async fn create_room(state: &ApiState, request: Request<Incoming>) ->
             )
         })?),
     };
-    let (status, room) = match state.chat.create_room(RoomRequest { name, post_id }, creator.as_ref(), &id).await? {
+    let (status, room) = match state
+        .chat
+        .create_room(RoomRequest { name, post_id }, creator.as_ref().map(|caller| &caller.user), &id)
+        .await?
+    {
         Creation::Created(room) => (StatusCode::CREATED, room),
         Creation::Standing(room) => (StatusCode::OK, room),
     };
-    Ok(json(status, &RoomBody::new(&room, &host, None)))
+    Ok(json(status, &RoomBody::new(&room, own.host(), None)))
 }
 
 /// `POST message/`
-pub(super) async fn message(state: &ApiState, request: Request<Incoming>) -> Result<Answer, HttpError> {
-    let query = request.uri().query().unwrap_or_default();
-    let sender = identity::required(query, request.headers(), &state.limits)?;
+pub(super) async fn message(state: &ApiState, request: Request<Bytes>, peer: IpAddr) -> Result<Answer, HttpError> {
+    let sender = state.identity.required(&Asked::of(&request, peer))?.user;
     let id = id_of(&request);
-    let text = read_json(request, &state.limits).await?;
+    let text = json_of(request)?;
     let body = Fields::parse(&text)?;
     let room = match body.get("room")? {
         None => return Err(HttpError::field("room", "required", "room: the number of the room is required.")),
         Some(value) => {
-            value.as_u64().ok_or_else(|| HttpError::field("room", "invalid", "room: expected the number of a room."))?
+            whole(&value).ok_or_else(|| HttpError::field("room", "invalid", "room: expected the number of a room."))?
         }
     };
     match state.chat.say_once(RoomId(room), Arc::new(Speaker::new(sender)), text, id).await? {
@@ -181,76 +193,31 @@ pub(super) async fn message(state: &ApiState, request: Request<Incoming>) -> Res
 }
 
 /// The request's id, which `PublicApi::answer` has set.
-fn id_of(request: &Request<Incoming>) -> RequestId {
+fn id_of(request: &Request<Bytes>) -> RequestId {
     request.extensions().get().cloned().unwrap_or_else(|| RequestId::of_request(None))
 }
 
-/// A whole number that the database can hold.
-fn stored_number(value: &Value) -> Option<u64> {
-    value.as_u64().filter(|number| i64::try_from(*number).is_ok())
-}
-
-/// The body of a request with a JSON content type, as text. An empty body counts as an empty object.
-async fn read_json(request: Request<Incoming>, limits: &Limits) -> Result<String, HttpError> {
-    let is_json = body::is_json(request.headers());
-    let bytes_max = ("body_bytes_max", limits.body_bytes_max);
-    let bytes = body::read(request, bytes_max, ("body_ms_max", limits.body_ms_max)).await?;
-    if bytes.is_empty() {
-        return Ok("{}".to_owned());
+/// The body of a request with a JSON content type, as text. An empty body counts as an empty object, and a byte order mark
+/// at its start does not count (RFC 8259, section 8.1).
+fn json_of(request: Request<Bytes>) -> Result<String, HttpError> {
+    if body::is_encoded(request.headers()) {
+        return Err(HttpError::Coding);
     }
-    if !is_json {
+    // A page of another site can send an empty body without asking, but not this type.
+    if !body::is_json(request.headers()) {
         return Err(HttpError::MediaType);
     }
-    String::from_utf8(bytes.into()).map_err(|_| HttpError::Parse("the body is not valid UTF-8".to_owned()))
-}
-
-/// The fields of a JSON object in their order, so that a duplicate can be reported.
-struct Fields(Vec<(String, Value)>);
-
-impl Fields {
-    fn parse(text: &str) -> Result<Self, HttpError> {
-        serde_json::from_str(text).map_err(|error| HttpError::Parse(error.to_string()))
-    }
-
-    fn get(&self, field: &'static str) -> Result<Option<&Value>, HttpError> {
-        let mut found = self.0.iter().filter(|(name, _)| name == field).map(|(_, value)| value);
-        let value = found.next();
-        if found.next().is_some() {
-            return Err(HttpError::field(field, "duplicate_key", format!("{field}: given more than once.")));
-        }
-        Ok(value)
-    }
-}
-
-impl<'de> Deserialize<'de> for Fields {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Pairs;
-
-        impl<'de> Visitor<'de> for Pairs {
-            type Value = Fields;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
-                let mut fields = Vec::new();
-                while let Some(field) = map.next_entry()? {
-                    fields.push(field);
-                }
-                Ok(Fields(fields))
-            }
-        }
-
-        deserializer.deserialize_map(Pairs)
-    }
+    let text = String::from_utf8(request.into_body().into());
+    let text = text.map_err(|_| HttpError::Parse("the body is not valid UTF-8".to_owned()))?;
+    let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
+    Ok(if text.is_empty() { "{}".to_owned() } else { text })
 }
 
 /// The query of a request.
 struct Query<'a>(&'a str);
 
 impl<'a> Query<'a> {
-    fn of(request: &'a Request<Incoming>) -> Self {
+    fn of(request: &'a Request<Bytes>) -> Self {
         Self(request.uri().query().unwrap_or_default())
     }
 

@@ -5,6 +5,8 @@
 //! frames never mix.
 
 mod joining;
+mod linger;
+mod own_frames;
 mod position;
 mod sink;
 mod stream;
@@ -16,7 +18,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use rustix::net::{Shutdown, shutdown};
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::{Instant, Sleep};
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
@@ -24,10 +25,13 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, WebSocket};
 
 use super::state::ApiState;
-use crate::chat::{CloseReason, Member, Outbox, OutboxState};
+use crate::chat::{Member, Outbox, OutboxState, send};
+use crate::http::upgrade::CLOSE_IDENTITY;
 pub(super) use joining::Joining;
 use ondol_host_model::Frame;
 use ondol_host_model::frame;
+pub(super) use own_frames::Expiry;
+use own_frames::OwnAnswer;
 use position::Position;
 use stream::Stream;
 
@@ -43,6 +47,8 @@ struct Session {
     outbox: Arc<Outbox>,
     socket: WebSocket<Stream>,
     member: Option<Member>,
+    /// Until when the client's token holds, if it has one.
+    expiry: Option<Expiry>,
     /// Fires when something is due, or earlier.
     timer: Pin<Box<Sleep>>,
     /// When the next ping is due, or the pong for the last one.
@@ -100,6 +106,7 @@ impl Session {
             outbox,
             socket,
             member,
+            expiry: None,
             timer: Box::pin(tokio::time::sleep_until(ping_due)),
             ping_due,
             awaiting_pong: false,
@@ -191,7 +198,7 @@ impl Session {
     /// Sets the timer to the next deadline. It may fire too early, which is cheaper than moving it for every frame.
     fn arm(&mut self, waiting: bool) {
         let limits = &self.state.limits;
-        let mut due = self.ping_due;
+        let mut due = self.expiry.as_ref().map_or(self.ping_due, |expiry| self.ping_due.min(expiry.due_at()));
         if let Some(since) = waiting.then(|| self.outbox.waiting_since()).flatten() {
             due = due.min(Instant::from_std(since) + Duration::from_millis(limits.stall_ms_max));
         }
@@ -212,6 +219,11 @@ impl Session {
         let (stall, pong) = (Duration::from_millis(limits.stall_ms_max), Duration::from_millis(limits.pong_ms_max));
         self.outbox.flush();
         if self.outbox.drop_stalled(stall) {
+            return Next::Closed;
+        }
+        if let Some(due) = self.expiry.as_mut().and_then(Expiry::due)
+            && self.give(due) == Next::Closed
+        {
             return Next::Closed;
         }
         let now = Instant::now();
@@ -267,7 +279,11 @@ impl Session {
             };
             match frame {
                 Message::Text(text) => {
-                    if let Some(member) = &self.member {
+                    if let Some(answer) = own_frames::answer(text.as_str(), &self.state, self.expiry.as_mut()) {
+                        if self.give(answer) == Next::Closed {
+                            return Next::Closed;
+                        }
+                    } else if let Some(member) = &self.member {
                         member.say(Frame::Text(text.as_str())).await;
                     }
                 }
@@ -290,6 +306,18 @@ impl Session {
             }
         }
         Next::Again
+    }
+
+    /// Gives the host's own answer to the client.
+    fn give(&mut self, answer: OwnAnswer) -> Next {
+        match answer {
+            OwnAnswer::Event(event) => send(&self.outbox, &event),
+            OwnAnswer::Close(reason) => {
+                self.close_frame = Some((CLOSE_IDENTITY, reason));
+                return Next::Closed;
+            }
+        }
+        Next::Wait
     }
 
     /// Everything that was read has been handled.
@@ -354,32 +382,9 @@ impl Session {
         let _ = tokio::time::timeout_at(end, settled).await;
     }
 
-    /// Closes the connection cleanly: writes waiting data, shuts down the sending side, and gives the peer time to
-    /// close its own. Closing at once would make the kernel discard what the peer has not read yet.
-    async fn linger(&mut self) {
-        let end = self
-            .close_deadline
-            .unwrap_or_else(|| Instant::now() + Duration::from_millis(self.state.limits.close_ms_max));
-        let _ = tokio::time::timeout_at(end, async {
-            let tcp = self.socket.get_ref().tcp();
-            while matches!(self.outbox.flush(), OutboxState::Waiting | OutboxState::Closing(_)) {
-                tcp.writable().await?;
-            }
-            if self.outbox.state() == OutboxState::Closed(CloseReason::Broken) {
-                return Ok(());
-            }
-            shutdown(tcp, Shutdown::Write)?;
-            let mut ignored = [0; 512];
-            loop {
-                tcp.readable().await?;
-                match tcp.try_read(&mut ignored) {
-                    Ok(0) => return Ok(()),
-                    Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
-                    _ => {}
-                }
-            }
-        })
-        .await;
-        self.outbox.abandon();
+    /// When the closing handshake has to be over.
+    fn close_deadline(&self) -> Instant {
+        let close = Duration::from_millis(self.state.limits.close_ms_max);
+        self.close_deadline.unwrap_or_else(|| Instant::now() + close)
     }
 }

@@ -1,12 +1,15 @@
 //! What the public API's requests and WebSockets share: the chat, the limits, the phase of the server.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use hyper::body::Incoming;
-use hyper::{Request, header};
+use hyper::Request;
 use tokio::sync::watch;
+use url::Url;
 
+use super::host;
+use super::identity::Identity;
+use super::origin::{Origins, Own};
 use crate::chat::Chat;
 use crate::config::{Config, Limits, RefusalStyle};
 
@@ -26,6 +29,8 @@ pub struct ConnContext {
     pub slot: Arc<dyn std::any::Any + Send + Sync>,
     /// The limit, when this connection is over it: every request is refused.
     pub refused_at: Option<usize>,
+    /// The address of the other end.
+    pub peer: IpAddr,
 }
 
 /// Everything that a public request needs. One per listener.
@@ -33,7 +38,13 @@ pub(super) struct ApiState {
     pub(super) chat: Arc<Chat>,
     pub(super) limits: Limits,
     pub(super) refusal: RefusalStyle,
-    pub(super) origins: Vec<String>,
+    pub(super) origins: Origins,
+    pub(super) identity: Identity,
+    /// The subprotocols that a client may choose from.
+    pub(super) subprotocols: Vec<String>,
+    /// Whether the host answers the heartbeats of clients' libraries.
+    pub(super) heartbeats: bool,
+    public_url: Option<Url>,
     local: SocketAddr,
     /// Never marked as seen, so `has_changed` is true from the moment the shutdown begins.
     phase: watch::Receiver<Phase>,
@@ -41,15 +52,28 @@ pub(super) struct ApiState {
 
 impl ApiState {
     /// The state of a listener at `local`.
-    pub(super) fn new(chat: Arc<Chat>, config: &Config, local: SocketAddr, phase: watch::Receiver<Phase>) -> Self {
-        Self {
+    ///
+    /// # Errors
+    ///
+    /// When a key of the identity cannot be read.
+    pub(super) fn new(
+        chat: Arc<Chat>,
+        config: &Config,
+        local: SocketAddr,
+        phase: watch::Receiver<Phase>,
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
             chat,
             limits: config.limits.clone(),
             refusal: config.refusal,
-            origins: config.origins.clone(),
+            origins: Origins::new(config),
+            public_url: config.public_url.clone(),
+            identity: Identity::new(config)?,
+            subprotocols: config.subprotocols.clone(),
+            heartbeats: config.heartbeats,
             local,
             phase,
-        }
+        })
     }
 
     /// Whether a shutdown has begun. Costs one atomic load.
@@ -67,9 +91,24 @@ impl ApiState {
         self.phase.clone()
     }
 
-    /// The host that the client addressed, for the URLs in a response.
-    pub(super) fn host_of(&self, request: &Request<Incoming>) -> String {
-        let header = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-        header.map_or_else(|| self.local.to_string(), str::to_owned)
+    /// The server as the client of a request addresses it. A trusted gateway forwards that (`X-Forwarded-Host`).
+    pub(super) fn own<B>(&self, request: &Request<B>, peer: IpAddr) -> Own {
+        if let Some(public) = &self.public_url {
+            return Own::Origin(public.clone());
+        }
+        let forwarded = |name: &str| {
+            let mut values = request.headers().get_all(name).iter();
+            let value = values.next()?.to_str().ok()?;
+            (values.next().is_none() && !value.contains(',')).then_some(value.trim())
+        };
+        if let Some(host) =
+            forwarded("x-forwarded-host").filter(|host| self.identity.trusts(peer) && host::is_host(host))
+        {
+            let scheme = forwarded("x-forwarded-proto").filter(|scheme| matches!(*scheme, "http" | "https"));
+            let origin = scheme.and_then(|scheme| Url::parse(&format!("{scheme}://{host}")).ok());
+            return origin.map_or_else(|| Own::Host(host.to_owned()), Own::Origin);
+        }
+        let named = host::of(request).ok().flatten();
+        Own::Host(named.map_or_else(|| self.local.to_string(), str::to_owned))
     }
 }

@@ -4,21 +4,20 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::body::{Body as _, Incoming};
 use hyper::header::{self, HeaderMap, HeaderValue};
-use hyper::{Request, Response, StatusCode, Version};
+use hyper::{Method, Request, Response, StatusCode, Version};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::answer::{Answer, HttpError};
-use super::identity;
-use super::socket::Joining;
+use super::identity::{Asked, chosen_subprotocol};
+use super::socket::{Expiry, Joining};
 use super::state::{ApiState, ConnContext};
 use crate::chat::Permit;
 use crate::config::RefusalStyle;
 use ondol_host_model::{RoomId, Speaker};
 
 /// The codes that refuse a WebSocket under `refusal = "close"`.
-const CLOSE_IDENTITY: u16 = 4001;
+pub(super) const CLOSE_IDENTITY: u16 = 4001;
 const CLOSE_ROOM: u16 = 4003;
 const CLOSE_FULL: u16 = 4008;
 
@@ -29,29 +28,29 @@ const CLOSE_FULL: u16 = 4008;
 /// wait for the socket.
 pub(super) async fn upgrade(
     state: Arc<ApiState>,
-    mut request: Request<Incoming>,
+    mut request: Request<Bytes>,
     room: Option<RoomId>,
     connection: ConnContext,
 ) -> Result<Answer, HttpError> {
-    check_origin(&state, request.headers())?;
-    let admitted = match admit(&state, &request, room, connection.refused_at).await {
+    let admitted = match admit(&state, &request, room, &connection).await {
         Ok(admitted) => Ok(admitted),
         Err(error) => match close_code(&error) {
             Some(code) if state.refusal == RefusalStyle::Close => Err((code, error.to_string())),
             _ => return Err(error),
         },
     };
-    if request.version() < Version::HTTP_11 {
+    if request.version() < Version::HTTP_11 || request.method() != Method::GET {
         return Err(HttpError::UpgradeRequired);
     }
-    if !request.body().is_end_stream() {
+    if !request.body().is_empty() {
         return Err(HttpError::Handshake("A WebSocket request must not have a body."));
     }
     let accept = accept_key(request.headers())?;
     let socket = match admitted {
-        Ok((room, user, permit)) => Joining::join(&state, room, user, permit).await?,
+        Ok((room, user, permit, expiry)) => Joining::join(&state, room, user, permit, expiry).await?,
         Err((code, reason)) => Joining::refused(&state, code, &reason),
     };
+    let subprotocol = chosen_subprotocol(request.headers(), &state.subprotocols);
     let upgraded = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         match upgraded.await {
@@ -66,43 +65,33 @@ pub(super) async fn upgrade(
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    if let Some(subprotocol) = subprotocol {
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, subprotocol);
+    }
     Ok(answer)
 }
 
-/// Checks identity, room and limits. Returns the room, the user and their permit.
+/// Checks identity, room and limits. Returns the room, the user, their permit, and until when their token holds.
 async fn admit(
     state: &ApiState,
-    request: &Request<Incoming>,
+    request: &Request<Bytes>,
     room: Option<RoomId>,
-    refused_at: Option<usize>,
-) -> Result<(RoomId, Arc<Speaker>, Permit), HttpError> {
-    let query = request.uri().query().unwrap_or_default();
-    let user = identity::required(query, request.headers(), &state.limits)?;
+    connection: &ConnContext,
+) -> Result<(RoomId, Arc<Speaker>, Permit, Option<Expiry>), HttpError> {
+    let caller = state.identity.required(&Asked::of(request, connection.peer))?;
     let room = room.ok_or(HttpError::NotFound)?;
     if !state.chat.has_room(room).await? {
         return Err(HttpError::NotFound);
     }
-    if let Some(max) = refused_at {
+    if let Some(max) = connection.refused_at {
         return Err(HttpError::TooManyConnections(max));
     }
     let permit = state
         .chat
-        .connection_permit(&user)
+        .connection_permit(&caller.user)
         .ok_or(HttpError::TooManyUserConnections(state.limits.connections_per_user_max))?;
-    Ok((room, Arc::new(Speaker::new(user)), permit))
-}
-
-/// Checks the origin of a browser's request. Other clients send none and pass.
-fn check_origin(state: &ApiState, headers: &HeaderMap) -> Result<(), HttpError> {
-    if state.origins.is_empty() {
-        return Ok(());
-    }
-    let mut origins = headers.get_all(header::ORIGIN).iter();
-    match (origins.next(), origins.next()) {
-        (None, _) => Ok(()),
-        (Some(origin), None) if state.origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()) => Ok(()),
-        _ => Err(HttpError::Origin),
-    }
+    let expiry = Expiry::of(&caller);
+    Ok((room, Arc::new(Speaker::new(caller.user)), permit, expiry))
 }
 
 fn close_code(error: &HttpError) -> Option<u16> {

@@ -200,5 +200,5 @@ async fn read(
     limit: &'static str,
     bytes_max: usize,
 ) -> Result<Bytes, HttpError> {
-    body::read(request, (limit, bytes_max), ("admin_body_ms_max", limits.admin_body_ms_max)).await
+    body::read(request.into_body(), (limit, bytes_max), ("admin_body_ms_max", limits.admin_body_ms_max)).await
 }

@@ -1,11 +1,11 @@
 //! Who is calling, from queries and headers as gateways send them.
 #![allow(clippy::unwrap_used, reason = "a test that fails should say where")]
 
-use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
+use hyper::{HeaderMap, Method};
 
-use super::{IdentityError, optional, required};
-use crate::config::Limits;
+use super::{Asked, Identity, IdentityError};
+use crate::config::Config;
 use ondol_host_model::User;
 
 fn headers(pairs: &[(&str, &[u8])]) -> HeaderMap {
@@ -17,8 +17,20 @@ fn headers(pairs: &[(&str, &[u8])]) -> HeaderMap {
     headers
 }
 
+fn identity() -> Identity {
+    Identity::new(&Config::default()).unwrap()
+}
+
+fn asked<'a>(query: &'a str, headers: &'a HeaderMap) -> Asked<'a> {
+    Asked { method: &Method::GET, path: "/", query, headers, peer: [127, 0, 0, 1].into() }
+}
+
+fn required(query: &str, headers: &HeaderMap) -> Result<User, IdentityError> {
+    identity().required(&asked(query, headers)).map(|caller| caller.user)
+}
+
 fn from_query(query: &str) -> Result<User, IdentityError> {
-    required(query, &HeaderMap::new(), &Limits::default())
+    required(query, &HeaderMap::new())
 }
 
 fn ann(nickname: &str) -> User {
@@ -35,12 +47,12 @@ fn a_query_is_read_as_a_form() {
 fn headers_are_read_encoded_and_raw() {
     for nickname in ["%EC%95%A4".as_bytes(), "앤".as_bytes()] {
         let headers = headers(&[("x-user-id", b"7"), ("x-nickname", nickname), ("x-email", b"ann@example.com")]);
-        assert_eq!(required("", &headers, &Limits::default()), Ok(ann("앤")));
+        assert_eq!(required("", &headers), Ok(ann("앤")));
     }
     for literal in ["100%", "%61dmin", "a%2"] {
         let headers =
             headers(&[("x-user-id", b"7"), ("x-nickname", literal.as_bytes()), ("x-email", b"ann@example.com")]);
-        assert_eq!(required("", &headers, &Limits::default()), Ok(ann(literal)));
+        assert_eq!(required("", &headers), Ok(ann(literal)));
     }
 }
 
@@ -51,23 +63,23 @@ fn duplicates_are_refused() {
     assert_eq!(from_query(&format!("{good}&user_id=7")), twice);
     assert_eq!(from_query(&format!("{good}&user%5Fid=8")), twice);
     let doubled = headers(&[("x-user-id", b"7"), ("x-user-id", b"7")]);
-    assert_eq!(required(good, &doubled, &Limits::default()), twice);
+    assert_eq!(required(good, &doubled), twice);
     let twin = headers(&[("x_user_id", b"8")]);
-    assert_eq!(required(good, &twin, &Limits::default()), twice);
+    assert_eq!(required(good, &twin), twice);
 }
 
 #[test]
 fn query_and_headers_must_agree() {
     let good = "user_id=7&nickname=a&email=e";
     let same = [("x-user-id", &b"7"[..]), ("x-nickname", b"a"), ("x-email", b"e")];
-    assert!(required(good, &headers(&same), &Limits::default()).is_ok());
+    assert!(required(good, &headers(&same)).is_ok());
     for (name, value, key) in [("x-user-id", &b"8"[..], "user_id"), ("x-profile-url", b"/mine.png", "profile_url")] {
         let mut mixed = headers(&same);
         mixed.insert(HeaderName::from_static(name), HeaderValue::from_bytes(value).unwrap());
-        assert_eq!(required(good, &mixed, &Limits::default()), Err(IdentityError::Differs(key)));
+        assert_eq!(required(good, &mixed), Err(IdentityError::Differs(key)));
     }
     let alone = headers(&[("x-profile-url", b"/mine.png")]);
-    assert!(required(good, &alone, &Limits::default()).is_err());
+    assert!(required(good, &alone).is_err());
 }
 
 #[test]
@@ -82,7 +94,7 @@ fn errors_name_the_invalid_value() {
         from_query(&long),
         Err(IdentityError::TooLong { key: "nickname", limit: "nickname_chars_max", chars_max: 64 })
     );
-    let empty = optional("a=b", &HeaderMap::new(), &Limits::default());
-    assert_eq!(empty, Ok(None));
-    assert!(optional("user_id=7", &HeaderMap::new(), &Limits::default()).is_err());
+    let none = HeaderMap::new();
+    assert_eq!(identity().optional(&asked("a=b", &none)), Ok(None));
+    assert!(identity().optional(&asked("user_id=7", &none)).is_err());
 }

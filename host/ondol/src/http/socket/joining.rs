@@ -7,6 +7,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use super::Session;
+use super::linger::linger;
+use super::own_frames::Expiry;
 use super::sink::SocketSink;
 use crate::chat::{ChatError, Member, Outbox, Permit};
 use crate::http::state::ApiState;
@@ -19,6 +21,7 @@ pub(in crate::http) struct Joining {
     outbox: Arc<Outbox>,
     member: Option<Member>,
     permit: Option<Permit>,
+    expiry: Option<Expiry>,
 }
 
 impl Joining {
@@ -28,17 +31,18 @@ impl Joining {
         room: RoomId,
         user: Arc<Speaker>,
         permit: Permit,
+        expiry: Option<Expiry>,
     ) -> Result<Self, ChatError> {
         let (sink, outbox) = SocketSink::with_outbox(state.limits.outbox_bytes_max);
         let member = state.chat.join(room, user, Arc::clone(&outbox)).await?;
-        Ok(Self { sink, outbox, member: Some(member), permit: Some(permit) })
+        Ok(Self { sink, outbox, member: Some(member), permit: Some(permit), expiry })
     }
 
     /// A connection that only receives a close frame.
     pub(in crate::http) fn refused(state: &ApiState, code: u16, reason: &str) -> Self {
         let (sink, outbox) = SocketSink::with_outbox(state.limits.outbox_bytes_max);
         outbox.close(code, reason);
-        Self { sink, outbox, member: None, permit: None }
+        Self { sink, outbox, member: None, permit: None, expiry: None }
     }
 
     /// Serves the socket until it is closed.
@@ -50,11 +54,12 @@ impl Joining {
         let (reader, writer) = io.into_inner().into_inner().into_split();
         self.sink.tcp.get_or_init(|| writer);
         let mut session = Session::new(state, reader, self.outbox, self.member, &read_buf);
+        session.expiry = self.expiry;
         drop(read_buf);
         session.run().await;
         // The room learns of the departure now, even if the socket lingers.
         session.member = None;
         drop(self.permit);
-        session.linger().await;
+        linger(&session.outbox, session.socket.get_ref().tcp(), session.close_deadline()).await;
     }
 }

@@ -1,0 +1,209 @@
+//! `[identity]`: how the server knows who calls.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+
+use super::given::Given;
+use super::read;
+
+/// One row for each setting of identity: its documentation, name, type and default, how it is read, and the values that it
+/// takes in the words of an error.
+macro_rules! identity {
+    ($($(#[doc = $doc:literal])+ $name:ident $key:literal: $type:ty = $default:expr, $read:expr, $takes:literal;)+) => {
+        /// How the server knows who calls.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub struct IdentityConfig {
+            $($(#[doc = $doc])+ pub $name: $type,)+
+        }
+
+        impl Default for IdentityConfig {
+            fn default() -> Self {
+                Self { $($name: $default,)+ }
+            }
+        }
+
+        impl IdentityConfig {
+            /// The names of the settings, in the order of the table.
+            pub(super) const NAMES: &[&str] = &[$($key),+];
+
+            /// Sets one of them. None for any other name. An error lists the values that it takes.
+            pub(super) fn set(&mut self, name: &str, given: &Given) -> Option<Result<(), String>> {
+                match name {
+                    $($key => Some(match $read(given) {
+                        Some(value) => {
+                            self.$name = value;
+                            Ok(())
+                        }
+                        None => Err($takes.to_owned()),
+                    }),)+
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+identity! {
+    /// Where the identity comes from.
+    mode "mode": IdentityMode = IdentityMode::Gateway, mode, "\"gateway\", \"signed\" or \"jwt\"";
+    /// The networks of gateways, whose headers are believed. None: this machine alone.
+    trusted "trusted": Option<Vec<IpNet>> = None, networks,
+        "networks and addresses, such as 10.0.0.0/8 or 192.168.1.7";
+    /// The keys, by id.
+    keys "keys": Vec<KeyFile> = Vec::new(), keys,
+        "keys as ID=ALGORITHM:FILE, such as 2026=RS256:/etc/ondol/jwt.pem; the algorithms are HS256, RS256, ES256 and EdDSA";
+    /// A JSON Web Key Set (RFC 7517) with more keys.
+    jwks "jwks": Option<PathBuf> = None, read::some_path, "a path";
+    /// The issuer that a token must name.
+    issuer "issuer": Option<String> = None, some_text, "a text that is not empty";
+    /// The audience that a token must name.
+    audience "audience": Option<String> = None, some_text, "a text that is not empty";
+    /// How far the clocks may differ, in seconds.
+    leeway_s "leeway_s": u64 = 30, leeway, "a whole number of seconds from 0 to 300";
+    /// The cookie that may carry a token.
+    cookie "cookie": Option<String> = None, cookie, "the name of a cookie";
+    /// Requests that only read need no identity.
+    anonymous_reads "anonymous_reads": bool = false, read::truth, "true or false";
+    /// The claim with the id of the user.
+    claim_user_id "claims.user_id": String = "sub".to_owned(), text, "the name of a claim";
+    /// The claim with the nickname.
+    claim_nickname "claims.nickname": String = "nickname".to_owned(), text, "the name of a claim";
+    /// The claim with the email address.
+    claim_email "claims.email": String = "email".to_owned(), text, "the name of a claim";
+    /// The claim with the picture.
+    claim_profile_url "claims.profile_url": String = "picture".to_owned(), text, "the name of a claim";
+}
+
+/// Where the identity of a caller comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IdentityMode {
+    /// The query or the headers, as a trusted gateway has written them.
+    Gateway,
+    /// The same, with a signature over them.
+    Signed,
+    /// A JSON Web Token (RFC 7519).
+    Jwt,
+}
+
+/// A file with one key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyFile {
+    /// Its name in tokens and assertions.
+    pub id: String,
+    /// The only algorithm that it is used with.
+    pub algorithm: KeyAlgorithm,
+    /// A secret of 32 bytes or more for HS256, a public key in PEM for the others.
+    pub file: PathBuf,
+}
+
+/// An algorithm of JSON Web Signatures (RFC 7518, section 3.1; RFC 8037).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyAlgorithm {
+    /// HMAC with SHA-256.
+    Hs256,
+    /// RSA with SHA-256.
+    Rs256,
+    /// ECDSA on P-256 with SHA-256.
+    Es256,
+    /// Ed25519.
+    EdDsa,
+}
+
+impl fmt::Display for IdentityMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Gateway => "gateway",
+            Self::Signed => "signed",
+            Self::Jwt => "jwt",
+        })
+    }
+}
+
+impl IdentityConfig {
+    /// What is wrong with the settings together: with `listen`, or with each other.
+    pub(super) fn conflicts(&self, listen: SocketAddr) -> Vec<String> {
+        let mut conflicts = Vec::new();
+        match self.mode {
+            IdentityMode::Gateway if self.trusted.is_none() && !listen.ip().is_loopback() => conflicts.push(format!(
+                "other machines can reach {listen}, and anyone there could claim any identity: set identity.trusted to the \
+                 networks of your gateway, or identity.mode to signed or jwt"
+            )),
+            IdentityMode::Gateway => {}
+            IdentityMode::Signed => {
+                if self.keys.is_empty() {
+                    conflicts.push("identity.mode = signed needs a key: set identity.keys to ID=HS256:FILE".to_owned());
+                }
+                if self.keys.iter().any(|key| key.algorithm != KeyAlgorithm::Hs256) || self.jwks.is_some() {
+                    conflicts.push("identity.mode = signed takes keys of HS256 alone, and no identity.jwks".to_owned());
+                }
+            }
+            IdentityMode::Jwt => {
+                if self.keys.is_empty() && self.jwks.is_none() {
+                    conflicts.push("identity.mode = jwt needs a key: set identity.keys or identity.jwks".to_owned());
+                }
+            }
+        }
+        let ids: Vec<&str> = self.keys.iter().map(|key| key.id.as_str()).collect();
+        if let Some(id) =
+            ids.iter().enumerate().find_map(|(index, id)| ids.iter().take(index).find(|known| *known == id))
+        {
+            conflicts.push(format!("identity.keys has two keys with the id {id}"));
+        }
+        conflicts
+    }
+}
+
+fn mode(given: &Given) -> Option<IdentityMode> {
+    match given.as_str()? {
+        "gateway" => Some(IdentityMode::Gateway),
+        "signed" => Some(IdentityMode::Signed),
+        "jwt" => Some(IdentityMode::Jwt),
+        _ => None,
+    }
+}
+
+/// Networks, or single addresses. Never `Some(None)`.
+fn networks(given: &Given) -> Option<Option<Vec<IpNet>>> {
+    let network = |text: &str| text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+    given.as_list()?.into_iter().map(network).collect::<Option<Vec<_>>>().map(Some)
+}
+
+fn keys(given: &Given) -> Option<Vec<KeyFile>> {
+    given.as_list()?.into_iter().map(key).collect()
+}
+
+fn key(text: &str) -> Option<KeyFile> {
+    let (id, rest) = text.split_once('=')?;
+    let (algorithm, file) = rest.split_once(':')?;
+    let algorithm = match algorithm {
+        "HS256" => KeyAlgorithm::Hs256,
+        "RS256" => KeyAlgorithm::Rs256,
+        "ES256" => KeyAlgorithm::Es256,
+        "EdDSA" => KeyAlgorithm::EdDsa,
+        _ => return None,
+    };
+    let is_id = !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
+    (is_id && !file.is_empty()).then(|| KeyFile { id: id.to_owned(), algorithm, file: file.into() })
+}
+
+fn leeway(given: &Given) -> Option<u64> {
+    given.as_number().filter(|seconds| *seconds <= 300)
+}
+
+/// A name that a cookie may have (RFC 6265, section 4.1.1). Never `Some(None)`.
+fn cookie(given: &Given) -> Option<Option<String>> {
+    let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    text(given).filter(|name| name.chars().all(is_token)).map(Some)
+}
+
+fn text(given: &Given) -> Option<String> {
+    given.as_str().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+/// Never `Some(None)`.
+fn some_text(given: &Given) -> Option<Option<String>> {
+    text(given).map(Some)
+}

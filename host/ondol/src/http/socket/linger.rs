@@ -1,0 +1,34 @@
+//! The end of a connection. Knows the outbox and the stream.
+
+use std::io;
+
+use rustix::net::{Shutdown, shutdown};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use crate::chat::{CloseReason, Outbox, OutboxState};
+
+/// Closes a connection cleanly: writes waiting data, shuts down the sending side, and gives the peer until `end` to close
+/// its own. Closing at once would make the kernel discard what the peer has not read yet.
+pub(super) async fn linger(outbox: &Outbox, tcp: &TcpStream, end: Instant) {
+    let _ = tokio::time::timeout_at(end, async {
+        while matches!(outbox.flush(), OutboxState::Waiting | OutboxState::Closing(_)) {
+            tcp.writable().await?;
+        }
+        if outbox.state() == OutboxState::Closed(CloseReason::Broken) {
+            return Ok(());
+        }
+        shutdown(tcp, Shutdown::Write)?;
+        let mut ignored = [0; 512];
+        loop {
+            tcp.readable().await?;
+            match tcp.try_read(&mut ignored) {
+                Ok(0) => return io::Result::Ok(()),
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+                _ => {}
+            }
+        }
+    })
+    .await;
+    outbox.abandon();
+}
