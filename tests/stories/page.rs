@@ -5,6 +5,7 @@ mod languages;
 use ondol_tests::{
     TestResult, TestServer, User,
     browser::{Browser, Tab},
+    signing,
 };
 use serde_json::{Value, json};
 
@@ -38,6 +39,31 @@ async fn two_users_talk_in_two_tabs() -> TestResult {
     expect_said(&mut minji, &["안녕하세요! 방이 참 따뜻하네요.", "반가워요 👋🏽"]).await?;
     assert_eq!(minji.texts("#me-name").await?, ["민지"]);
     minji.expect_no_complaint()
+}
+
+#[tokio::test]
+async fn a_user_comes_in_with_a_token() -> TestResult {
+    let Some(mut browser) = Browser::start("a_user_comes_in_with_a_token").await? else { return Ok(()) };
+    let key = format!("keys=k=ES256:{}", signing::key_file("es256.pem").display());
+    let setup =
+        ["mode=jwt", &key].iter().fold(TestServer::setup(), |setup, value| setup.flag("--identity").flag(*value));
+    let server = setup.start().await?;
+    let mut tab = browser.open(&page(&server, "")).await?;
+    tab.fill("[name=token]", "no token").await?;
+    tab.click("#identity .primary").await?;
+    tab.until("!document.querySelector('#identity-problem').hidden").await?;
+    let token = signing::token("ES256", &signing::claims(&User::named("u1").called("민지")))?;
+    tab.fill("[name=token]", &token).await?;
+    tab.click("#identity .primary").await?;
+    tab.fill("#create-name", "토큰").await?;
+    tab.click("#create button").await?;
+    tab.until("document.body.dataset.link === 'up'").await?;
+    assert_eq!(tab.texts("#me-name").await?, ["민지"]);
+    say(&mut tab, "안녕하세요").await?;
+    expect_said(&mut tab, &["안녕하세요"]).await?;
+    tab.reload().await?;
+    expect_said(&mut tab, &["안녕하세요"]).await?;
+    tab.expect_no_complaint()
 }
 
 #[tokio::test]

@@ -182,7 +182,7 @@ async fn a_socket_closes_when_its_token_expires_after_a_notice() -> TestResult {
     ending["exp"] = json!(now() + 3);
     let mut client = join(&server, &ending).await?;
     client.expect_join("ann").await?;
-    let notice = client.expect_event("chat.token").await?;
+    let notice = client.expect_event("chat.token.expires").await?;
     assert!(notice["expires_in_ms"].as_u64().is_some_and(|left| left <= 3_000), "{notice}");
     assert!(client.expect_close(4001).await?.contains("expired"));
     Ok(())
@@ -195,7 +195,7 @@ async fn a_fresh_token_keeps_a_socket_open() -> TestResult {
     ending["exp"] = json!(now() + 4);
     let mut client = join(&server, &ending).await?;
     client.expect_join("ann").await?;
-    client.expect_event("chat.token").await?;
+    client.expect_event("chat.token.expires").await?;
     client.send(json!({ "type": "chat.token", "token": "garbage" }).to_string()).await?;
     client.expect_error("not_authenticated").await?;
     client.send(json!({ "type": "chat.token" }).to_string()).await?;

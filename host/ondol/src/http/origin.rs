@@ -118,8 +118,8 @@ impl Origins {
         let origin: String = origin.chars().take(LOGGED_CHARS_MAX).collect();
         tracing::warn!(
             origin,
-            "refused a page of the origin {origin:?}: `origins = [\"same-origin\", {origin:?}]` would let it in, and \
-             `public_url` tells the server its own"
+            "refused a page of the origin {origin:?}: `origins = [\"same-origin\", {origin:?}]` would let it in; \
+             `public_url` names the server's own origin"
         );
     }
 

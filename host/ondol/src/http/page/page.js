@@ -7,6 +7,7 @@ import { RoomList } from "./page/rooms.js";
 import { RoomView } from "./page/room.js";
 import { put } from "./page/language.js";
 import { face } from "./page/log.js";
+import { carry } from "./page/server.js";
 
 const id = (name) => document.getElementById(name);
 
@@ -36,6 +37,7 @@ function show() {
 
 function comeIn(user) {
   me = user;
+  carry(me.token);
   id("me-name").textContent = me.nickname;
   id("me-email").textContent = me.email;
   id("me-face").replaceChildren(face(me.nickname, me.profile_url, me.email));

@@ -6,6 +6,13 @@ import { refusal } from "./texts.js";
 const HOME = new URL(".", location.href);
 const PATIENCE_MS = 15_000;
 
+let token; // proves who the user is, where the server asks for one
+
+// From now on requests carry this token, or none, in place of the user's name.
+export function carry(given) {
+  token = given;
+}
+
 // A refusal of the server. `line` tells it to the user.
 export class Refused extends Error {
   constructor(status, body) {
@@ -46,6 +53,11 @@ export function socketAddress(id, user) {
   return address;
 }
 
+// The subprotocols of a socket: a page can send a token in no other header.
+export function socketProtocols() {
+  return token ? ["ondol.token", token] : [];
+}
+
 // Why a socket did not open: a browser hides it, so the same address is asked without an upgrade.
 // Null when the server has nothing against the user or the room, or cannot be reached.
 export async function whyRefused(id, user) {
@@ -64,6 +76,7 @@ function socketPath(id, user) {
 }
 
 function identity({ user_id, nickname, email, profile_url }) {
+  if (token) return {};
   return { user_id, nickname, email, ...(profile_url ? { profile_url } : {}) };
 }
 
@@ -72,7 +85,10 @@ async function ask(path, { query, body }) {
   if (query) address.search = new URLSearchParams(query);
   const answer = await fetch(address, {
     method: body ? "POST" : "GET",
-    headers: body ? { "Content-Type": "application/json" } : {},
+    headers: {
+      ...(body ? { "Content-Type": "application/json" } : {}),
+      ...(token ? { Authorization: `Bearer ${token}` } : {}),
+    },
     body: body && JSON.stringify(body),
     cache: "no-store",
     signal: AbortSignal.timeout(PATIENCE_MS),

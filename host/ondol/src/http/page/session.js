@@ -11,7 +11,7 @@
 //
 // A line is a text of the page by its key, so that it is shown in the language of the moment.
 
-import { Refused, messages, room, socketAddress, whyRefused } from "./server.js";
+import { Refused, messages, room, socketAddress, socketProtocols, whyRefused } from "./server.js";
 import { refusal } from "./texts.js";
 
 const FIRST_WAIT_MS = 500;
@@ -107,7 +107,7 @@ export class Session {
   #connect() {
     clearTimeout(this.#again);
     this.#tell("link", "connecting", this.#attempt ? { key: "reconnecting" } : { key: "connecting" });
-    const socket = new WebSocket(socketAddress(this.#room, this.#me));
+    const socket = new WebSocket(socketAddress(this.#room, this.#me), socketProtocols());
     let opened = false;
     this.#socket = socket;
     this.#held = [];

@@ -10,11 +10,13 @@ use crate::http::identity::Caller;
 use crate::http::json_fields::Fields;
 use crate::http::state::ApiState;
 
-/// How long before its end a token's notice comes.
+/// How long before its end a token's notice comes; a short one's comes at half its time.
 const NOTICE: Duration = Duration::from_secs(30);
 
-/// The reserved type of a frame with a token.
+/// The reserved type of a frame with a token, and of its confirmation.
 const TOKEN_TYPE: &str = "chat.token";
+/// The type of the notice.
+const NOTICE_TYPE: &str = "chat.token.expires";
 
 /// What the host answers a client.
 pub(super) enum OwnAnswer {
@@ -74,7 +76,11 @@ impl Expiry {
         let now = Instant::now();
         // Past what a clock can count, a token does not end.
         let at = now.checked_add(left)?;
-        Some(Self { user: caller.user.id.clone(), at, notice_at: Some(at.checked_sub(NOTICE).unwrap_or(now)) })
+        Some(Self {
+            user: caller.user.id.clone(),
+            at,
+            notice_at: now.checked_add(left.saturating_sub(NOTICE).max(left / 2)),
+        })
     }
 
     /// When something is due next.
@@ -88,7 +94,7 @@ impl Expiry {
         if self.at <= now {
             return Some(OwnAnswer::Close("the token has expired".to_owned()));
         }
-        self.notice_at.take_if(|at| *at <= now).map(|_| OwnAnswer::Event(self.event()))
+        self.notice_at.take_if(|at| *at <= now).map(|_| OwnAnswer::Event(self.event(NOTICE_TYPE)))
     }
 
     /// Takes the end of a fresh token.
@@ -99,13 +105,13 @@ impl Expiry {
         if let Some(fresh) = Self::of(caller) {
             *self = fresh;
         }
-        OwnAnswer::Event(self.event())
+        OwnAnswer::Event(self.event(TOKEN_TYPE))
     }
 
     /// The event that tells a client how long its token holds.
-    fn event(&self) -> String {
+    fn event(&self, kind: &str) -> String {
         let left = self.at.saturating_duration_since(Instant::now()).as_millis();
-        json!({ "type": TOKEN_TYPE, "expires_in_ms": u64::try_from(left).unwrap_or(u64::MAX) }).to_string()
+        json!({ "type": kind, "expires_in_ms": u64::try_from(left).unwrap_or(u64::MAX) }).to_string()
     }
 }
 
