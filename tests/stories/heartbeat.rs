@@ -92,3 +92,23 @@ async fn a_client_that_never_reads_is_still_heard() -> TestResult {
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn the_host_answers_heartbeats_of_clients_where_the_operator_says_so() -> TestResult {
+    for heartbeats in [true, false] {
+        let server = TestServer::setup().config(&format!("heartbeats = {heartbeats}")).start().await?;
+        let room = server.create_room("lobby").await?;
+        let mut client = server.join(room, "ann").await?;
+        for (ping, pong) in [("ping", "pong"), (r#"{"type":"ping"}"#, r#"{"type":"pong"}"#)] {
+            client.send(ping).await?;
+            if heartbeats {
+                client.expect_exactly(pong).await?;
+            } else {
+                client.expect_event("error").await?;
+            }
+        }
+        client.send(r#"{"type":"ping","n":1}"#).await?;
+        client.expect_error("unknown_type").await?;
+    }
+    Ok(())
+}

@@ -51,6 +51,22 @@ async fn the_default_number_of_connections_follows_the_limit_of_open_files() -> 
 }
 
 #[tokio::test]
+async fn the_soft_limit_of_open_files_is_raised_to_the_hard_one() -> TestResult {
+    let server = TestServer::setup()
+        .run_by(&["sh", "-c", "ulimit -H -n 160; ulimit -S -n 90; exec \"$@\"", "sh"])
+        .start()
+        .await?;
+    let room = server.create_room("lobby").await?;
+    let mut inside = Vec::new();
+    for number in 0..40 {
+        inside.push(server.open_tab(room, &*format!("u{number}")).await?);
+    }
+    inside[0].say("all are here").await?;
+    inside[39].expect_message("all are here").await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn idle_connections_make_room_for_others() -> TestResult {
     let server = TestServer::setup().limit("connections_max", 4).limit("header_ms_max", 1_000).start().await?;
     let room = server.create_room("lobby").await?;

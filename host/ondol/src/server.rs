@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use rustix::process::{Resource, Signal, getrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -80,6 +80,7 @@ async fn start(config: &Config) -> anyhow::Result<()> {
     // Under `ulimit -f` the default action of SIGXFSZ is to kill the process. With a handler the write fails with
     // EFBIG and is reported. tokio keeps the handler after the drop.
     drop(signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?);
+    raise_descriptors();
     data_directory(&config.data)
         .with_context(|| format!("cannot create the data directory {}", config.data.display()))?;
     let chat = Arc::new(open(config).await?);
@@ -103,6 +104,14 @@ async fn start(config: &Config) -> anyhow::Result<()> {
         }
     });
     serve(listener, admin, chat, config, ended).await
+}
+
+/// Raises the soft limit of open files to the hard one: systemd and shells start programs with 1,024.
+fn raise_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
+        tracing::warn!(%error, "the limit of open files stays at {:?}: {error}", limit.current);
+    }
 }
 
 /// Creates the data directory with mode 0700. An existing one keeps its mode, with a warning if others can open it.

@@ -130,7 +130,7 @@ limits! {
     /// The path and query of a request; longer is answered with 414.
     // The http crate rejects longer ones.
     url_bytes_max: usize = 8_192, "bytes", 64 => 65_534;
-    /// Connections in total. 0: the limit on file descriptors, minus 80.
+    /// Connections in total. 0: the hard limit on file descriptors, minus 80.
     connections_max: usize = 0, "connections", 0 => 10_000_000;
     /// WebSockets of one user, over all rooms; one more is answered with 503.
     connections_per_user_max: usize = 64, "connections", 1 => 10_000_000;

@@ -15,7 +15,7 @@ export const TEXTS = {
   picture: { en: "Picture", ko: "프로필 사진" },
   picture_optional: { en: "web address, optional", ko: "웹 주소, 없어도 돼요" },
   token: { en: "Token", ko: "토큰" },
-  token_optional: { en: "in place of the rest, if the server asks for one", ko: "서버가 요구하면 위 내용 대신 입력해요" },
+  token_optional: { en: "only if the server asks for one", ko: "서버가 요구할 때만 입력해요" },
   token_unreadable: { en: "This is no JSON Web Token.", ko: "JSON Web Token이 아니에요." },
   come_in: { en: "Come in", ko: "들어가기" },
   this_tab_only: {
