@@ -69,6 +69,9 @@ fn check_names_what_is_wrong_with_the_keys() -> TestResult {
         let words: Vec<&str> = ["check"].into_iter().chain(words).collect();
         let output = ondol(&words)?.expect(1)?;
         assert!(output.contains(part), "{identity:?}: no {part:?} in {output}");
+        let words: Vec<&str> = ["serve"].into_iter().chain(words.into_iter().skip(1)).collect();
+        let served = ondol(&words)?;
+        assert!(served.status != 0 && served.stderr.contains(part) && served.stdout.is_empty(), "{served:?}");
     }
     Ok(())
 }

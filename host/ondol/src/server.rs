@@ -21,7 +21,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::chat::Chat;
 use crate::config::{self, AdminAddress, Config, Limits, Token};
-use crate::http::{AdminApi, ConnContext, Phase, PublicApi, TimedStream, Timeouts};
+use crate::http::{AdminApi, ConnContext, Identity, Phase, PublicApi, TimedStream, Timeouts};
 use admin::AdminListener;
 pub(crate) use admin::{read_token, token as admin_token};
 use connection::{ACCEPT_PAUSE, http, serve_connection};
@@ -81,6 +81,8 @@ async fn start(config: &Config) -> anyhow::Result<()> {
     // EFBIG and is reported. tokio keeps the handler after the drop.
     drop(signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?);
     raise_descriptors();
+    // A key that cannot be read is found before anything is opened.
+    Identity::new(config)?;
     data_directory(&config.data)
         .with_context(|| format!("cannot create the data directory {}", config.data.display()))?;
     let chat = Arc::new(open(config).await?);
