@@ -31,6 +31,7 @@ mod hostile;
 mod identity;
 mod kills;
 mod layers;
+mod leniency;
 mod limits;
 mod litestream;
 mod membership;
