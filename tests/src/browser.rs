@@ -28,7 +28,7 @@ static TURNS: Semaphore = Semaphore::const_new(2);
 
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
-const FLAGS: [&str; 14] = [
+const FLAGS: [&str; 15] = [
     "--headless=new",
     "--no-sandbox",
     "--disable-gpu",
@@ -43,6 +43,8 @@ const FLAGS: [&str; 14] = [
     "--disable-backgrounding-occluded-windows",
     "--disable-renderer-backgrounding",
     "--remote-debugging-port=0",
+    // Names for this machine (RFC 2606), so that a page can be one of another site.
+    "--host-resolver-rules=MAP *.example 127.0.0.1",
 ];
 
 /// A headless Chromium with a profile of its own. Killed when the story ends.

@@ -22,6 +22,7 @@ mod durability;
 mod fault_reports;
 mod faults;
 mod flow;
+mod foreign_pages;
 mod frames;
 mod full_disks;
 mod gateways;

@@ -135,6 +135,58 @@ async fn a_body_that_is_too_large_is_refused_before_it_is_read() -> TestResult {
     Ok(())
 }
 
+/// A client that sends without reading meanwhile, and reads then.
+#[tokio::test]
+async fn a_refused_client_can_finish_its_body() -> TestResult {
+    let server = TestServer::setup().limit("body_bytes_max", 1_000).env("ONDOL_ADMIN_TOKEN", "secret").admin().start();
+    let server = server.await?;
+    let admin = server.admin_address()?.trim_start_matches("http://").to_owned();
+    let chat = server.address().to_owned();
+    let post = |host: &str, target: &str, length: usize| {
+        format!(
+            "POST {target} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+        )
+    };
+    for (address, target, status, code) in [
+        (&chat, "/chat/v1/create-room/", 413, "request_too_large"),
+        (&admin, "/v1/handlers/events", 401, "not_authenticated"),
+        (&admin, "/v1/no-such-call", 401, "not_authenticated"),
+    ] {
+        let mut socket = RawSocket::connect(address).await?;
+        socket.send(post(address, target, 300_000)).await?;
+        let answer = socket.read_answer("POST").await?;
+        answer.expect_detail(status, code)?;
+        for _ in 0..300 {
+            socket.send([b' '; 1_000]).await?;
+        }
+        if answer.header("connection") == Some("close") {
+            socket.expect_end().await?;
+        } else {
+            socket.send(format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\n\r\n")).await?;
+            socket.read_answer("GET").await?.expect(200)?;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_that_asks_before_it_sends_is_answered_first() -> TestResult {
+    let server = TestServer::setup().limit("body_bytes_max", 1_000).start().await?;
+    let asking =
+        |length: usize| post_head(server.address(), &format!("Content-Length: {length}\r\nExpect: 100-continue\r\n"));
+    let mut socket = server.raw().await?;
+    socket.send(asking(1_001)).await?;
+    socket.read_answer("POST").await?.expect_detail(413, "request_too_large")?;
+    let mut socket = server.raw().await?;
+    socket.send(asking(2)).await?;
+    assert_eq!(socket.read_answer("HEAD").await?.status, 100);
+    socket.send("{}").await?;
+    socket.read_answer("POST").await?.expect(201)?;
+    let unknown = server.request("POST", "/chat/v1/create-room/").json("{}").header("Expect", "a miracle");
+    unknown.send().await?.expect_detail(417, "expectation_failed")?;
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_chunked_body_that_grows_too_large_is_refused() -> TestResult {
     let server = TestServer::setup().limit("body_bytes_max", 1_000).start().await?;

@@ -14,6 +14,7 @@ mod limits;
 mod read;
 mod refusal;
 mod settings;
+mod table;
 
 use std::env;
 use std::ffi::OsString;
@@ -35,59 +36,21 @@ pub use limits::{Limit, Limits};
 pub use read::{ANY_ORIGIN, SAME_ORIGIN};
 pub use refusal::RefusalStyle;
 pub use settings::Settings;
+use table::table;
 
-/// One row for each setting that is not a limit: its documentation, name, type and default, how it is read, and the
-/// values that it takes in the words of an error.
-macro_rules! options {
-    ($($(#[doc = $doc:literal])+ $name:ident: $type:ty = $default:expr, $read:path, $takes:literal;)+) => {
-        /// Every setting.
-        #[derive(Debug, Clone, PartialEq, Eq)]
-        pub struct Config {
-            $($(#[doc = $doc])+ pub $name: $type,)+
-            /// How callers are identified.
-            pub identity: IdentityConfig,
-            /// Every limit.
-            pub limits: Limits,
-            /// The values of the handlers' `settings` interface.
-            pub settings: Settings,
-            /// What happens when a handler fails.
-            pub failure: Failure,
-        }
+table! {
+    /// Every setting.
+    Config {
+        /// How callers are identified.
+        identity: IdentityConfig,
+        /// Every limit.
+        limits: Limits,
+        /// The values of the handlers' `settings` interface.
+        settings: Settings,
+        /// What happens when a handler fails.
+        failure: Failure,
+    }
 
-        impl Default for Config {
-            fn default() -> Self {
-                Self {
-                    $($name: $default,)+
-                    identity: IdentityConfig::default(),
-                    limits: Limits::default(),
-                    settings: Settings::default(),
-                    failure: Failure::default(),
-                }
-            }
-        }
-
-        /// The names of the settings that are no limits, in the order of the table.
-        const OPTIONS: &[&str] = &[$(stringify!($name)),+];
-
-        impl Config {
-            /// Sets one of [`OPTIONS`]. None for any other name. An error lists the values that the option takes.
-            fn set_option(&mut self, name: &str, given: &Given) -> Option<Result<(), String>> {
-                match name {
-                    $(stringify!($name) => Some(match $read(given) {
-                        Some(value) => {
-                            self.$name = value;
-                            Ok(())
-                        }
-                        None => Err($takes.to_owned()),
-                    }),)+
-                    _ => None,
-                }
-            }
-        }
-    };
-}
-
-options! {
     /// The address to listen on. Port 0 picks a free port, which the startup line prints.
     listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)), read::address,
         "an address and a port, such as 127.0.0.1:8000 or [::]:8000";
@@ -111,6 +74,9 @@ options! {
     origins_required: bool = false, read::truth, "true or false";
     /// The address at which clients reach the server.
     public_url: Option<Url> = None, read::public_url, "a scheme and a host, such as https://chat.example.com";
+    /// From where the page loads the pictures of users: the sources of `img-src` (Content Security Policy Level 3).
+    img_src: Vec<String> = vec!["*".to_owned(), "data:".to_owned()], read::img_src,
+        "sources of a content security policy, such as https://pictures.example.com, 'self', data: or *; or 'none'";
     /// How a WebSocket is refused.
     refusal: RefusalStyle = RefusalStyle::Http, read::refusal, "\"http\" or \"close\"";
     /// The subprotocols of WebSockets that a client may choose from.
@@ -154,7 +120,7 @@ impl Config {
         if let Some(path) = flags.config.clone().or(named) {
             entries.extend(file::entries(&path, &mut problems));
         }
-        entries.extend(environment::entries(&variables, OPTIONS, &mut problems));
+        entries.extend(environment::entries(&variables, Self::NAMES, &mut problems));
         entries.extend(flags::entries(flags, &mut problems));
 
         let mut config = Self::default();
@@ -164,7 +130,8 @@ impl Config {
             }
         }
         if problems.is_empty() {
-            problems.extend(config.identity.conflicts(config.listen).into_iter().map(Problem::Conflict));
+            problems
+                .extend(config.identity.conflicts(config.listen, &config.origins).into_iter().map(Problem::Conflict));
         }
         if problems.is_empty() { Ok(config) } else { Err(ConfigError(problems)) }
     }
@@ -172,9 +139,9 @@ impl Config {
     fn set(&mut self, entry: Entry) -> Result<(), Problem> {
         let Entry { key, given, origin } = entry;
         let set = match &key {
-            Key::Option(name) => self.set_option(name, &given),
+            Key::Option(name) => self.set_row(name, &given),
             Key::Limit(name) => self.limits.set(name, &given),
-            Key::Identity(name) => self.identity.set(name, &given),
+            Key::Identity(name) => self.identity.set_row(name, &given),
             Key::Failure(handler) => set_failure(&mut self.failure, handler, &given),
             Key::Setting { handler, key } => self.settings.of_mut(handler).map(|settings| match given.as_text() {
                 Some(text) => {
@@ -187,7 +154,7 @@ impl Config {
         match set {
             Some(Ok(())) => Ok(()),
             Some(Err(takes)) => Err(Problem::Invalid { origin, key: key.to_string(), takes, got: given.to_string() }),
-            None => Err(Problem::Unknown { origin, name: key.to_string(), nearest: key.nearest(OPTIONS) }),
+            None => Err(Problem::Unknown { origin, name: key.to_string(), nearest: key.nearest(Self::NAMES) }),
         }
     }
 }

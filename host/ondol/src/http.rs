@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::body::Incoming;
-use hyper::header::HeaderValue;
+use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request};
 use tokio::sync::watch;
 
@@ -34,6 +34,7 @@ pub(crate) use timed_stream::{TimedStream, Timeouts};
 use crate::chat::Chat;
 use crate::config::Config;
 use answer::{Answer, HttpError, options, refuse};
+use body::Body;
 use identity::Asked;
 pub(crate) use identity::{Identity, assertion_text, secret};
 use ondol_host_model::{RequestId, RoomId};
@@ -120,21 +121,25 @@ impl PublicApi {
     /// Reads the body of a request first: a client that is refused while it still sends would not read the response.
     async fn read(&self, request: Request<Incoming>) -> Result<Request<Bytes>, HttpError> {
         let limits = &self.state.limits;
-        let (parts, body) = request.into_parts();
-        let bytes_max = ("body_bytes_max", limits.body_bytes_max);
-        let body = body::read(body, bytes_max, ("body_ms_max", limits.body_ms_max)).await?;
+        let (parts, body) = Body::of(request).into_parts();
+        let body = body.read(("body_bytes_max", limits.body_bytes_max), ("body_ms_max", limits.body_ms_max)).await?;
         Ok(Request::from_parts(parts, body))
     }
 
     async fn route(&self, request: Request<Bytes>, connection: ConnContext) -> Result<Answer, HttpError> {
         self.check_size(&request)?;
         host::of(&request)?;
+        // RFC 9110, section 10.1.1.
+        let mut expectations = request.headers().get_all(header::EXPECT).iter();
+        if expectations.any(|expected| !expected.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+            return Err(HttpError::Expectation);
+        }
         let path = request.uri().path();
         // The whole server (RFC 9110, section 9.3.7).
         if path == "*" && request.method() == Method::OPTIONS {
             return Ok(options(HeaderValue::from_static("GET, HEAD, POST, OPTIONS")));
         }
-        if let Some(file) = page::file(path) {
+        if let Some(file) = page::file(path, &self.state.page_policy) {
             return routes::read_only(request.method(), || Ok(file));
         }
         if let Some(answer) = health::answer(&self.state.chat, self.state.current_phase(), &request) {

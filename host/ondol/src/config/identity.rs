@@ -8,73 +8,40 @@ use ipnet::IpNet;
 
 use super::given::Given;
 use super::read;
+use super::table::table;
 
-/// One row for each setting of identity: its documentation, name, type and default, how it is read, and the values that it
-/// takes in the words of an error.
-macro_rules! identity {
-    ($($(#[doc = $doc:literal])+ $name:ident $key:literal: $type:ty = $default:expr, $read:expr, $takes:literal;)+) => {
-        /// How the server knows who calls.
-        #[derive(Debug, Clone, PartialEq, Eq)]
-        pub struct IdentityConfig {
-            $($(#[doc = $doc])+ pub $name: $type,)+
-        }
+table! {
+    /// How the server knows who calls.
+    IdentityConfig {}
 
-        impl Default for IdentityConfig {
-            fn default() -> Self {
-                Self { $($name: $default,)+ }
-            }
-        }
-
-        impl IdentityConfig {
-            /// The names of the settings, in the order of the table.
-            pub(super) const NAMES: &[&str] = &[$($key),+];
-
-            /// Sets one of them. None for any other name. An error lists the values that it takes.
-            pub(super) fn set(&mut self, name: &str, given: &Given) -> Option<Result<(), String>> {
-                match name {
-                    $($key => Some(match $read(given) {
-                        Some(value) => {
-                            self.$name = value;
-                            Ok(())
-                        }
-                        None => Err($takes.to_owned()),
-                    }),)+
-                    _ => None,
-                }
-            }
-        }
-    };
-}
-
-identity! {
     /// Where the identity comes from.
-    mode "mode": IdentityMode = IdentityMode::Gateway, mode, "\"gateway\", \"signed\" or \"jwt\"";
+    mode: IdentityMode = IdentityMode::Gateway, mode, "\"gateway\", \"signed\" or \"jwt\"";
     /// The networks of gateways, whose headers are believed. None: this machine alone.
-    trusted "trusted": Option<Vec<IpNet>> = None, networks,
+    trusted: Option<Vec<IpNet>> = None, networks,
         "networks and addresses, such as 10.0.0.0/8 or 192.168.1.7";
     /// The keys, by id.
-    keys "keys": Vec<KeyFile> = Vec::new(), keys,
+    keys: Vec<KeyFile> = Vec::new(), keys,
         "keys as ID=ALGORITHM:FILE, such as 2026=RS256:/etc/ondol/jwt.pem; the algorithms are HS256, RS256, ES256 and EdDSA";
     /// A JSON Web Key Set (RFC 7517) with more keys.
-    jwks "jwks": Option<PathBuf> = None, read::some_path, "a path";
+    jwks: Option<PathBuf> = None, read::some_path, "a path";
     /// The issuer that a token must name.
-    issuer "issuer": Option<String> = None, some_text, "a text that is not empty";
+    issuer: Option<String> = None, some_text, "a text that is not empty";
     /// The audience that a token must name.
-    audience "audience": Option<String> = None, some_text, "a text that is not empty";
+    audience: Option<String> = None, some_text, "a text that is not empty";
     /// How far the clocks may differ, in seconds.
-    leeway_s "leeway_s": u64 = 30, leeway, "a whole number of seconds from 0 to 300";
+    leeway_s: u64 = 30, leeway, "a whole number of seconds from 0 to 300";
     /// The cookie that may carry a token.
-    cookie "cookie": Option<String> = None, cookie, "the name of a cookie";
+    cookie: Option<String> = None, cookie, "the name of a cookie";
     /// Requests that only read need no identity.
-    anonymous_reads "anonymous_reads": bool = false, read::truth, "true or false";
+    anonymous_reads: bool = false, read::truth, "true or false";
     /// The claim with the id of the user.
-    claim_user_id "claims.user_id": String = "sub".to_owned(), text, "the name of a claim";
+    claim_user_id as "claims.user_id": String = "sub".to_owned(), text, "the name of a claim";
     /// The claim with the nickname.
-    claim_nickname "claims.nickname": String = "nickname".to_owned(), text, "the name of a claim";
+    claim_nickname as "claims.nickname": String = "nickname".to_owned(), text, "the name of a claim";
     /// The claim with the email address.
-    claim_email "claims.email": String = "email".to_owned(), text, "the name of a claim";
+    claim_email as "claims.email": String = "email".to_owned(), text, "the name of a claim";
     /// The claim with the picture.
-    claim_profile_url "claims.profile_url": String = "picture".to_owned(), text, "the name of a claim";
+    claim_profile_url as "claims.profile_url": String = "picture".to_owned(), text, "the name of a claim";
 }
 
 /// Where the identity of a caller comes from.
@@ -123,9 +90,16 @@ impl fmt::Display for IdentityMode {
 }
 
 impl IdentityConfig {
-    /// What is wrong with the settings together: with `listen`, or with each other.
-    pub(super) fn conflicts(&self, listen: SocketAddr) -> Vec<String> {
+    /// What is wrong with the settings together: with `listen` and `origins`, or with each other.
+    pub(super) fn conflicts(&self, listen: SocketAddr, origins: &[String]) -> Vec<String> {
         let mut conflicts = Vec::new();
+        if self.cookie.is_some() && origins.iter().any(|origin| origin == read::ANY_ORIGIN) {
+            conflicts.push(
+                "with identity.cookie and origins = [\"*\"], a page of any site could act as its visitor, whose browser \
+                 sends the cookie: list the origins of your own pages"
+                    .to_owned(),
+            );
+        }
         match self.mode {
             IdentityMode::Gateway if self.trusted.is_none() && !listen.ip().is_loopback() => conflicts.push(format!(
                 "other machines can reach {listen}, and anyone there could claim any identity: set identity.trusted to the \

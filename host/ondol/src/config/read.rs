@@ -78,6 +78,18 @@ pub(super) fn subprotocols(given: &Given) -> Option<Vec<String>> {
     given.as_list()?.into_iter().map(|text| Some(text).filter(is_token).map(str::to_owned)).collect()
 }
 
+/// Sources (CSP 3, section 2.3.1), of which none can end the directive. `self` and `none` may stand without their quotes.
+pub(super) fn img_src(given: &Given) -> Option<Vec<String>> {
+    let is_source =
+        |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic() && !";,\"\\".contains(c));
+    let sources = given.as_list()?.into_iter().map(|text| match text {
+        "self" | "none" => Some(format!("'{text}'")),
+        "'self'" | "'none'" => Some(text.to_owned()),
+        _ => (is_source(text) && !text.contains('\'')).then(|| text.to_owned()),
+    });
+    sources.collect::<Option<Vec<_>>>().filter(|sources| !sources.is_empty())
+}
+
 pub(super) fn refusal(given: &Given) -> Option<RefusalStyle> {
     match given.as_str()? {
         "http" => Some(RefusalStyle::Http),

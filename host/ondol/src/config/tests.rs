@@ -176,6 +176,26 @@ fn an_invalid_value_is_reported_with_the_valid_ones() {
 }
 
 #[test]
+fn sources_of_pictures_cannot_end_their_directive() {
+    let config =
+        load("img_src = ['self', 'https://pictures.example.com', 'data:']", &[], ConfigFlags::default()).unwrap();
+    assert_eq!(config.img_src, ["'self'", "https://pictures.example.com", "data:"]);
+    for source in ["*; script-src *", "a b", "'unsafe-inline'", "a,b", "", "\u{e9}"] {
+        assert!(wrong(&format!("img_src = [\"{source}\"]")).contains("takes sources"), "{source}");
+    }
+    assert!(wrong("img_src = []").contains("takes sources"));
+}
+
+#[test]
+fn a_cookie_needs_a_list_of_origins() {
+    let with = |origins: &str| {
+        format!("origins = ['{origins}']\n[identity]\nmode = 'jwt'\njwks = 'keys.json'\ncookie = 'session'")
+    };
+    assert!(wrong(&with("*")).contains("a page of any site could act as its visitor"));
+    assert!(load(&with("same-origin"), &[], ConfigFlags::default()).is_ok());
+}
+
+#[test]
 fn all_problems_are_reported_at_once() {
     let error = wrong("listen = 1\nrefusal = 'loud'\n[limits]\nx = 1\n");
     assert_eq!(error.lines().count(), 3, "{error}");

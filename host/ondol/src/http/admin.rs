@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 
 use super::answer::{self, Answer, HttpError, refuse};
+use super::body::Body;
 use super::routes::{READ, Routes};
 use super::state::Phase;
 use super::{health, host};
@@ -120,10 +121,10 @@ impl AdminApi {
     /// None.
     pub async fn answer(self: Arc<Self>, request: Request<Incoming>, caller: Caller) -> Result<Answer, Infallible> {
         let id = RequestId::of_request(request.headers().get("x-request-id").and_then(|given| given.to_str().ok()));
-        Ok(self.route(request, caller).await.unwrap_or_else(|error| refuse(&error, &id)))
+        Ok(self.route(Body::of(request), caller).await.unwrap_or_else(|error| refuse(&error, &id)))
     }
 
-    async fn route(&self, request: Request<Incoming>, caller: Caller) -> Result<Answer, HttpError> {
+    async fn route(&self, request: Request<Body>, caller: Caller) -> Result<Answer, HttpError> {
         if let Some(answer) = health::answer(&self.chat, *self.phase.borrow(), &request) {
             return answer;
         }
@@ -195,7 +196,7 @@ impl AdminApi {
         changed(&self.chat.operator().deploy(parts, recorded(order)?).await?)
     }
 
-    async fn history(&self, request: &Request<Incoming>) -> Result<Answer, HttpError> {
+    async fn history(&self, request: &Request<Body>) -> Result<Answer, HttpError> {
         let number = |name: &'static str| {
             let value = query(request, name);
             let value = value.map(|value| value.parse::<u64>()).transpose();
@@ -205,7 +206,7 @@ impl AdminApi {
         ok(&self.chat.operator().history(number("before")?, limit.min(HISTORY_MAX)).await?)
     }
 
-    async fn diff(&self, request: &Request<Incoming>) -> Result<Answer, HttpError> {
+    async fn diff(&self, request: &Request<Body>) -> Result<Answer, HttpError> {
         let to = query(request, "to").filter(|to| !to.is_empty());
         let to =
             to.ok_or_else(|| HttpError::field("to", "required", "to: give the first digits of a version's id."))?;
@@ -216,7 +217,7 @@ impl AdminApi {
     /// reach a listener on their machine.
     ///
     /// A page whose own name leads to this machine (DNS rebinding) sends neither of their headers, but its name as the host.
-    fn admit(&self, request: &Request<Incoming>, caller: Caller) -> Result<(), HttpError> {
+    fn admit(&self, request: &Request<Body>, caller: Caller) -> Result<(), HttpError> {
         let headers = request.headers();
         let named = host::of(request)?;
         if matches!(caller, Caller::Network) && self.token.is_none() && named.is_some_and(|host| !is_own_host(host)) {
@@ -240,7 +241,7 @@ impl AdminApi {
     }
 
     /// Who is calling, and the reason and `force` of the query.
-    fn order(&self, request: &Request<Incoming>, caller: Caller) -> Result<ChangeRequest, HttpError> {
+    fn order(&self, request: &Request<Body>, caller: Caller) -> Result<ChangeRequest, HttpError> {
         let by = match (caller, &self.token) {
             (Caller::User(user), _) => format!("uid {user}"),
             (Caller::Network, Some(_)) => "token".to_owned(),
@@ -278,7 +279,7 @@ fn same(one: &[u8; 32], other: &[u8; 32]) -> bool {
     differing == 0
 }
 
-fn query(request: &Request<Incoming>, name: &str) -> Option<String> {
+fn query(request: &Request<Body>, name: &str) -> Option<String> {
     let query = request.uri().query().unwrap_or_default().as_bytes();
     form_urlencoded::parse(query).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
 }

@@ -43,6 +43,8 @@ pub(super) enum HttpError {
     MediaType,
     #[error("The body must not be encoded: Content-Encoding is not supported.")]
     Coding,
+    #[error("The only expectation that is met is Expect: 100-continue.")]
+    Expectation,
     #[error("Pages of this origin may not do this: it is missing from the server's `origins`.")]
     Origin,
     #[error("{0}")]
@@ -101,6 +103,7 @@ impl HttpError {
             Self::UrlTooLong(_) => StatusCode::URI_TOO_LONG,
             Self::HeadersTooLarge(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::MediaType | Self::Coding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Expectation => StatusCode::EXPECTATION_FAILED,
             Self::Origin | Self::Browser => StatusCode::FORBIDDEN,
             Self::TooManyConnections(_) | Self::TooManyUserConnections(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
@@ -137,6 +140,7 @@ impl HttpError {
             Self::UrlTooLong(_) => "uri_too_long",
             Self::HeadersTooLarge(_) => "headers_too_large",
             Self::MediaType | Self::Coding => "unsupported_media_type",
+            Self::Expectation => "expectation_failed",
             Self::Origin => "origin_not_allowed",
             Self::Host(_) => "invalid_host",
             Self::TooManyConnections(_) | Self::TooManyUserConnections(_) => "unavailable",

@@ -4,12 +4,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use hyper::Request;
+use hyper::header::HeaderValue;
 use tokio::sync::watch;
 use url::Url;
 
 use super::host;
 use super::identity::Identity;
 use super::origin::{Origins, Own};
+use super::page;
 use crate::chat::Chat;
 use crate::config::{Config, Limits, RefusalStyle};
 
@@ -44,6 +46,8 @@ pub(super) struct ApiState {
     pub(super) subprotocols: Vec<String>,
     /// Whether the host answers the heartbeats of clients' libraries.
     pub(super) heartbeats: bool,
+    /// The content security policy of the page.
+    pub(super) page_policy: HeaderValue,
     public_url: Option<Url>,
     local: SocketAddr,
     /// Never marked as seen, so `has_changed` is true from the moment the shutdown begins.
@@ -71,6 +75,7 @@ impl ApiState {
             identity: Identity::new(config)?,
             subprotocols: config.subprotocols.clone(),
             heartbeats: config.heartbeats,
+            page_policy: page::policy(&config.img_src)?,
             local,
             phase,
         })

@@ -5,14 +5,13 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use hyper::Request;
-use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::chat::{ChangeRequest, HandlerChange, HandlerKind, RollbackTarget};
 use crate::config::Limits;
 use crate::http::answer::HttpError;
-use crate::http::body;
+use crate::http::body::{self, Body};
 
 /// The size of a JSON body apart from components and cases, in bytes.
 const REST_BYTES_MAX: usize = 1_048_576;
@@ -69,7 +68,7 @@ struct RollbackBody {
 
 /// One handler's part: JSON if the content type says so, otherwise the component itself.
 pub(super) async fn part(
-    request: Request<Incoming>,
+    request: Request<Body>,
     handler: HandlerKind,
     limits: &Limits,
     order: &mut ChangeRequest,
@@ -86,7 +85,7 @@ pub(super) async fn part(
 
 /// The parts of a release, at least one, and the percentage of rooms if it is a canary.
 pub(super) async fn parts(
-    request: Request<Incoming>,
+    request: Request<Body>,
     limits: &Limits,
     order: &mut ChangeRequest,
 ) -> Result<(Vec<HandlerChange>, Option<u8>), HttpError> {
@@ -105,16 +104,13 @@ pub(super) async fn parts(
 }
 
 /// All settings of a handler: an object of strings, numbers and booleans.
-pub(super) async fn settings(
-    request: Request<Incoming>,
-    limits: &Limits,
-) -> Result<BTreeMap<String, String>, HttpError> {
+pub(super) async fn settings(request: Request<Body>, limits: &Limits) -> Result<BTreeMap<String, String>, HttpError> {
     texts(parse(&read(request, limits, FIXED_LIMIT, REST_BYTES_MAX).await?)?)
 }
 
 /// The target of a rollback. An empty body means the previous release.
 pub(super) async fn target(
-    request: Request<Incoming>,
+    request: Request<Body>,
     limits: &Limits,
     order: &mut ChangeRequest,
 ) -> Result<RollbackTarget, HttpError> {
@@ -184,7 +180,7 @@ fn complete(order: &mut ChangeRequest, reason: Option<String>, force: bool) {
 }
 
 /// A JSON body with up to `parts` components. base64 turns three bytes into four.
-async fn read_parts(request: Request<Incoming>, limits: &Limits, parts: usize) -> Result<Bytes, HttpError> {
+async fn read_parts(request: Request<Body>, limits: &Limits, parts: usize) -> Result<Bytes, HttpError> {
     let part_bytes_max = limits.handler_file_bytes_max / 3 * 4 + 2 * limits.handler_cases_bytes_max;
     read(request, limits, "handler_file_bytes_max", parts * part_bytes_max + REST_BYTES_MAX).await
 }
@@ -195,10 +191,10 @@ fn parse<'a, B: Deserialize<'a>>(bytes: &'a [u8]) -> Result<B, HttpError> {
 
 /// The body, up to `bytes_max` bytes. `limit` names the limit that they come from.
 async fn read(
-    request: Request<Incoming>,
+    request: Request<Body>,
     limits: &Limits,
     limit: &'static str,
     bytes_max: usize,
 ) -> Result<Bytes, HttpError> {
-    body::read(request.into_body(), (limit, bytes_max), ("admin_body_ms_max", limits.admin_body_ms_max)).await
+    request.into_body().read((limit, bytes_max), ("admin_body_ms_max", limits.admin_body_ms_max)).await
 }
