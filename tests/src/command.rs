@@ -40,10 +40,17 @@ pub fn ondol<W: AsRef<std::ffi::OsStr>>(words: &[W]) -> Result<Output> {
 /// # Errors
 /// When it cannot be started, or was killed.
 pub fn ondol_with<W: AsRef<std::ffi::OsStr>>(words: &[W], environment: &[(&str, &str)]) -> Result<Output> {
-    let mut command = Command::new(binary());
-    command.args(words).env("NO_COLOR", "1").env("ONDOL_CACHE", target().join("test-cache"));
-    command.envs(environment.iter().copied()).current_dir(workspace()).stdin(Stdio::null());
-    let output = command.output().context("the binary does not start")?;
+    run(Command::new(binary()).args(words).envs(environment.iter().copied()))
+}
+
+/// Runs a command that starts `ondol`, in the root of the workspace, to its end.
+///
+/// # Errors
+/// When it cannot be started, or was killed.
+pub fn run(command: &mut Command) -> Result<Output> {
+    command.env("NO_COLOR", "1").env("ONDOL_CACHE", target().join("test-cache"));
+    let output =
+        command.current_dir(workspace()).stdin(Stdio::null()).output().context("the program does not start")?;
     Ok(Output {
         status: output.status.code().context("the command was killed")?,
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

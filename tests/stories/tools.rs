@@ -1,8 +1,12 @@
 //! The command line: the output and the exit status of each command.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Command};
 
-use ondol_tests::{TestResult, command::ondol_with, guest, handlers, ondol, standard};
+use ondol_tests::{
+    TestResult,
+    command::{self, Output, ondol_with},
+    guest, handlers, ondol, standard,
+};
 use serde_json::Value;
 
 fn text(path: &Path) -> String {
@@ -10,7 +14,7 @@ fn text(path: &Path) -> String {
 }
 
 /// Runs `ondol check` on the shipped handlers, with a config of these lines.
-fn check(config: &str, environment: &[(&str, &str)]) -> TestResult<ondol_tests::command::Output> {
+fn check(config: &str, environment: &[(&str, &str)]) -> TestResult<Output> {
     let home = tempfile::tempdir()?;
     let file = home.path().join("ondol.toml");
     fs::write(&file, config)?;
@@ -21,7 +25,7 @@ fn check(config: &str, environment: &[(&str, &str)]) -> TestResult<ondol_tests::
 
 #[test]
 fn a_closed_pipe_is_no_crash() -> TestResult {
-    let mut printing = std::process::Command::new(ondol_tests::command::binary())
+    let mut printing = Command::new(command::binary())
         .args(["check", "--limits"])
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped())
@@ -84,6 +88,30 @@ fn check_names_the_expected_and_the_given_value() -> TestResult {
 fn check_reads_the_environment() -> TestResult {
     check("", &[("ONDOL_FRAME_BYTES_MAX", "many")])?.expect_parts(1, &["ONDOL_FRAME_BYTES_MAX", "many"])?;
     check("", &[("ONDOL_FRAME_BYTE_MAX", "1")])?.expect_parts(1, &["ONDOL_FRAME_BYTE_MAX", "ONDOL_FRAME_BYTES_MAX"])
+}
+
+#[test]
+fn check_says_what_a_hardened_unit_denies() -> TestResult {
+    // As MemoryDenyWriteExecute does: PR_SET_MDWE (65) with PR_MDWE_REFUSE_EXEC_GAIN, since Linux 6.3.
+    let denying = "import ctypes, os, sys; sys.exit(77) if ctypes.CDLL(None).prctl(65, 1, 0, 0, 0) else os.execv(sys.argv[1], sys.argv[1:])";
+    let under = |words: &[&str]| command::run(Command::new(words[0]).args(&words[1..]));
+    let (program, shipped) = (text(&command::binary()), text(&handlers::target().join("handlers")));
+    let check = [&*program, "check", "--handlers", &*shipped];
+    match under(&[&["python3", "-c", denying], &check[..]].concat()) {
+        Ok(denied) if denied.status != 77 => {
+            denied.expect_parts(1, &["wrong  rooms", "MemoryDenyWriteExecute of a systemd unit has to be off"])?;
+        }
+        tried => {
+            anyhow::ensure!(std::env::var_os("CI").is_none(), "python3 and Linux 6.3 are needed: {tried:?}");
+            eprintln!("skipped: check_says_what_a_hardened_unit_denies: no python3, or a Linux before 6.3");
+        }
+    }
+    under(&[&check[..], &["--data", "/proc/ondol"]].concat())?
+        .expect_parts(1, &["wrong  data: /proc", "StateDirectory"])?;
+    let few = ["sh", "-c", "ulimit -n 200; exec \"$@\"", "sh"];
+    under(&[&few, &check[..]].concat())?.expect_parts(0, &["connections: 120 at once, with 200 open files"])?;
+    let many = under(&[&few, &check[..], &["--limit", "connections_max=121"]].concat())?;
+    many.expect_parts(1, &["connections_max = 121 needs 201 open files", "LimitNOFILE"])
 }
 
 #[test]
@@ -169,7 +197,7 @@ fn inspect_recognizes_files_that_are_not_components() -> TestResult {
 const ANN: &str = r#"{"id": "u1", "nickname": "민지", "email": "minji@example.com", "profile-url": null}"#;
 
 /// Calls the shipped messages handler.
-fn receive(frame: &str, more: &[&str]) -> TestResult<ondol_tests::command::Output> {
+fn receive(frame: &str, more: &[&str]) -> TestResult<Output> {
     let arguments = format!("[{ANN}, 1, {frame}]");
     let file = text(&standard("messages"));
     let words = [&["call", &file, "messages.receive", &arguments][..], more].concat();

@@ -30,7 +30,7 @@ use ondol_host_handlers::{Admission, CompilerProcess, Sandbox};
 use ondol_host_process::{exit, own_executable};
 
 /// File descriptors reserved for everything but connections.
-const DESCRIPTORS_KEPT: usize = 80;
+pub(crate) const DESCRIPTORS_KEPT: usize = 80;
 
 /// Connections over the limit that are answered with 503. Further ones are dropped at once.
 const REFUSED_AT_ONCE: usize = 16;
@@ -259,13 +259,16 @@ async fn accept(listener: &TcpListener, api: &Arc<PublicApi>, open: &Arc<OpenCon
 }
 
 /// The limit on connections: as configured, or as many as there are file descriptors.
-fn connections_max(limits: &Limits) -> usize {
-    if limits.connections_max > 0 {
-        return limits.connections_max;
+pub(crate) fn connections_max(limits: &Limits) -> usize {
+    match limits.connections_max {
+        0 => open_files_max().saturating_sub(DESCRIPTORS_KEPT).max(1),
+        configured => configured,
     }
-    // Linux always has a limit of open files.
-    let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(1_024);
-    usize::try_from(descriptors).unwrap_or(usize::MAX).saturating_sub(DESCRIPTORS_KEPT).max(1)
+}
+
+/// The limit of open files, to which the start raises the soft one.
+pub(crate) fn open_files_max() -> usize {
+    getrlimit(Resource::Nofile).maximum.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX))
 }
 
 /// The number of open connections.

@@ -94,7 +94,15 @@ fn component(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
     // (0700, checked at the start), only `CodeCache::keep` writes into it, whole files and under a name made of the
     // component's hash, and the hash before the code tells a damaged or exchanged file. Nothing from outside, such as
     // an upload or the watched directory, ever reaches this function.
-    unsafe { Component::deserialize(engine, code) }
+    let loaded = unsafe { Component::deserialize(engine, code) };
+    loaded.map_err(|error| {
+        if format!("{error:#}").contains("memory executable") {
+            return error.context(
+                "the system denies this process executable memory: MemoryDenyWriteExecute of a systemd unit has to be off",
+            );
+        }
+        error
+    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! `ondol check`: whether `ondol serve` would start. Prints a line for each part that is fine, and the reasons for
 //! each that is not.
 
+mod system;
+
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -22,7 +24,8 @@ pub(super) struct Check {
 
 const AFTER_HELP: &str = "\
 Reads both as `ondol serve` would, and runs every handler through its admission checks, which
-include a call. Exits with 1 if anything is wrong.
+include a call. Run it as the server's user and under the limits of its unit, since it tries what
+those allow: writing, open files and executable memory. Exits with 1 if anything is wrong.
 
 Examples:
   ondol check
@@ -59,6 +62,16 @@ impl Check {
                 Err(error) => {
                     all_fine = false;
                     println!("wrong  admin: {error:#}");
+                }
+            }
+        }
+
+        for finding in system::findings(&config) {
+            match finding {
+                Ok(fine) => println!("fine   {fine}"),
+                Err(error) => {
+                    all_fine = false;
+                    println!("wrong  {error:#}");
                 }
             }
         }

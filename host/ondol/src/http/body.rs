@@ -16,7 +16,7 @@ const REST_MAX: Duration = Duration::from_secs(10);
 /// A limit: its name, for the error, and its value.
 type Limit<T> = (&'static str, T);
 
-/// A body that nobody has read yet. Once it is dropped, a bounded rest of it is read while the response is sent: a client
+/// A body that is still unread. Once it is dropped, a bounded rest of it is read while the response is sent: a client
 /// that still sends would not read the response if the connection closed meanwhile.
 pub(super) struct Body {
     incoming: Option<Incoming>,
