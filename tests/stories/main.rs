@@ -13,6 +13,7 @@
 mod absent;
 mod admin;
 mod answers;
+mod api_documents;
 mod bystander;
 mod compiling;
 mod create_room;

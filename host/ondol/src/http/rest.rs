@@ -227,10 +227,12 @@ impl<'a> Query<'a> {
         if found.next().is_some() {
             return Err(HttpError::field(name, "invalid", format!("{name}: given more than once.")));
         }
-        let number = value
-            .parse()
-            .map_err(|_| HttpError::field(name, "invalid", format!("{name}: expected a whole number.")))?;
-        Ok(Some(number))
+        // The database numbers in 64 bits with a sign.
+        let is_plain = value.bytes().all(|byte| byte.is_ascii_digit());
+        let number = value.parse::<i64>().ok().filter(|_| is_plain).and_then(|number| u64::try_from(number).ok());
+        number.map(Some).ok_or_else(|| {
+            HttpError::field(name, "invalid", format!("{name}: expected a whole number from 0 to {}.", i64::MAX))
+        })
     }
 
     fn limit(&self, default: usize, max: usize) -> Result<usize, HttpError> {
