@@ -6,7 +6,7 @@ HANDLERS     := rooms messages events
 GUESTS       := $(notdir $(patsubst %/,%,$(wildcard tests/guests/*/)))
 BUILT        := target/$(WASM)/handler
 # The crates that run natively. Guests exist for the sandbox alone.
-NATIVE       := ondol ondol-host-handlers ondol-host-model ondol-host-process ondol-host-rooms ondol-host-store ondol-rooms ondol-messages ondol-events ondol-tests ondol-bench
+NATIVE       := ondol ondol-host-handlers ondol-host-model ondol-host-process ondol-host-rooms ondol-host-store ondol-rooms ondol-messages ondol-events ondol-text ondol-tests ondol-bench
 COMPONENTS   := $(HANDLERS:%=-p ondol-%) $(GUESTS:%=-p guest-%)
 
 .DEFAULT_GOAL := help

@@ -31,9 +31,9 @@ const LIBRARIES: [(&str, &str); 7] = [
     ("tokio-tungstenite", "ondol"),
 ];
 
-/// The dependencies of each crate of the host, tests left out.
-fn dependencies() -> TestResult<BTreeMap<String, BTreeSet<String>>> {
-    let folders = fs::read_dir(workspace().join("host"))?.collect::<Result<Vec<_>, _>>()?;
+/// The dependencies of each crate in `folder`, tests left out.
+fn dependencies(folder: &str) -> TestResult<BTreeMap<String, BTreeSet<String>>> {
+    let folders = fs::read_dir(workspace().join(folder))?.collect::<Result<Vec<_>, _>>()?;
     let crates = folders.iter().map(|folder| {
         let manifest: toml::Table = fs::read_to_string(folder.path().join("Cargo.toml"))?.parse()?;
         let named = manifest.get("dependencies").and_then(toml::Value::as_table).context("no dependencies")?;
@@ -47,7 +47,7 @@ fn crates_of_the_host_depend_downwards_only() -> TestResult {
     let ours = |names: &BTreeSet<String>| -> BTreeSet<String> {
         names.iter().filter_map(|name| name.strip_prefix("ondol-host-")).map(str::to_owned).collect()
     };
-    let found: BTreeMap<_, _> = dependencies()?.iter().map(|(name, names)| (name.clone(), ours(names))).collect();
+    let found: BTreeMap<_, _> = dependencies("host")?.iter().map(|(name, names)| (name.clone(), ours(names))).collect();
     let drawn = CRATES.map(|(name, below)| (name.to_owned(), below.iter().map(|&name| name.to_owned()).collect()));
     assert_eq!(found, BTreeMap::from(drawn));
     Ok(())
@@ -55,10 +55,19 @@ fn crates_of_the_host_depend_downwards_only() -> TestResult {
 
 #[test]
 fn a_library_is_known_to_one_crate_of_the_host() -> TestResult {
-    let crates = dependencies()?;
+    let crates = dependencies("host")?;
     for (library, owner) in LIBRARIES {
         let known: Vec<_> = crates.iter().filter(|(_, names)| names.contains(library)).map(|(name, _)| name).collect();
         assert_eq!(known, [owner], "{library}");
+    }
+    Ok(())
+}
+
+#[test]
+fn default_handlers_share_the_rules_of_text_and_nothing_else() -> TestResult {
+    for (name, names) in dependencies("handlers")? {
+        let ours: Vec<_> = names.iter().filter(|name| name.starts_with("ondol")).collect();
+        assert!(ours.is_empty() || name != "text" && ours == ["ondol-text"], "{name} depends on {ours:?}");
     }
     Ok(())
 }

@@ -52,7 +52,7 @@ pub struct Refusal {
 /// What the operator has set, or the defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// The longest message, in characters after trimming. Setting `text_length_max`.
+    /// The longest message, in characters after trimming, in NFC. Setting `text_length_max`.
     pub text_length_max: usize,
 }
 
@@ -127,7 +127,7 @@ fn read_text(message: &Value<'_>, length_max: usize) -> Result<String, Refusal> 
         Value::Missing => return refuse("missing", FIELD, "The message is missing."),
         _ => return refuse("wrong_type", FIELD, "The message must be a string."),
     };
-    if text.is_empty() {
+    if ondol_text::is_blank(text) {
         return refuse("blank", FIELD, "The message must not be blank.");
     }
     if text.chars().any(|character| character.is_control() && !matches!(character, '\n' | '\t' | '\r')) {
@@ -137,7 +137,7 @@ fn read_text(message: &Value<'_>, length_max: usize) -> Result<String, Refusal> 
             "The message must not contain control characters other than line breaks and tabs.",
         );
     }
-    if text.chars().count() > length_max {
+    if ondol_text::is_longer(text, length_max) {
         return refuse("too_long", FIELD, format!("The message must have at most {length_max} characters."));
     }
     Ok(text.to_owned())

@@ -69,6 +69,23 @@ fn the_limit_counts_characters_after_trimming() {
 }
 
 #[test]
+fn the_limit_counts_composed_characters_and_the_text_stays_as_sent() {
+    let decomposed = |count: usize| "\u{1112}\u{1161}\u{11ab}".repeat(count);
+    assert_eq!(text(&said(&format!("\"{}\"", decomposed(2000)))).unwrap().text, decomposed(2000));
+    assert_eq!(refused(&said(&format!("\"{}\"", decomposed(2001)))), ("too_long", Some("message")));
+}
+
+#[test]
+fn a_text_of_invisible_characters_is_blank() {
+    for blank in ["\u{3164}", " \u{200b}\u{2060} ", "\u{115f}\u{1160}", "\u{2800}", r"\u3164", r"\ufeff"] {
+        assert_eq!(refused(&said(&format!("\"{blank}\""))), ("blank", Some("message")), "{blank:?}");
+    }
+    for kept in ["\u{3164}민지\u{200b}", "❤\u{fe0f}", "می\u{200c}خواهم", "\u{202e}민지"] {
+        assert_eq!(text(&said(&format!("\"{kept}\""))).unwrap().text, kept);
+    }
+}
+
+#[test]
 fn control_characters_and_lengths_are_seen_wherever_they_stand() {
     for before in 0..20 {
         for character in (0..=0x80).filter_map(char::from_u32).chain(['\u{ff}', '가', '\u{9f}']) {

@@ -1,6 +1,8 @@
 //! What a room is called, and what happens to a post that has one. Knows nothing of components: text in, text or a
 //! refusal out.
 
+use std::borrow::Cow;
+
 /// The longest name that the contract lets a handler give, in characters.
 const CONTRACT_LENGTH_MAX: usize = 100;
 
@@ -9,7 +11,8 @@ const CONTRACT_LENGTH_MAX: usize = 100;
 pub struct Rules {
     /// The name of a room whose creator gave none. Setting `default_name`.
     pub default_name: String,
-    /// The longest name that a client may give, in characters after trimming. Setting `name_length_max`.
+    /// The longest name that a client may give, in characters after trimming, in NFC. Setting
+    /// `name_length_max`.
     pub name_length_max: usize,
     /// What to do when the post has a room already. Setting `post_has_room`.
     pub standing: Standing,
@@ -34,15 +37,16 @@ pub struct Refusal {
 }
 
 impl Rules {
-    /// The name to give a room for which `asked` was asked: trimmed, or the default name when nothing was asked.
+    /// The name to give a room for which `asked` was asked: trimmed and its directions closed, or the default name when
+    /// nothing was asked.
     ///
     /// # Errors
-    /// `blank` when nothing but white space was asked, `invalid` for control characters, `too_long` past
+    /// `blank` when nothing visible was asked, `invalid` for control characters, `too_long` past
     /// `name_length_max`.
     pub fn name(&self, asked: Option<&str>) -> Result<String, Refusal> {
         match asked {
             None => Ok(self.default_name.clone()),
-            Some(asked) => checked(asked, self.name_length_max).map(str::to_owned),
+            Some(asked) => checked(asked, self.name_length_max).map(Cow::into_owned),
         }
     }
 
@@ -66,10 +70,10 @@ impl Rules {
             let name = checked(&value, CONTRACT_LENGTH_MAX).map_err(|_| {
                 format!(
                     "The setting default_name takes 1 to {CONTRACT_LENGTH_MAX} characters that are not all white \
-                     space and hold no control characters, not {value:?}."
+                     space or invisible, and no control characters, not {value:?}."
                 )
             })?;
-            rules.default_name = name.to_owned();
+            rules.default_name = name.into_owned();
         }
         if let Some(value) = get("post_has_room") {
             rules.standing = match value.as_str() {
@@ -94,15 +98,15 @@ impl Default for Rules {
     }
 }
 
-/// `name` without the white space around it, if it may be a room's.
-fn checked(name: &str, length_max: usize) -> Result<&str, Refusal> {
-    let name = name.trim();
+/// `name` as it is kept, if it may be a room's.
+fn checked(name: &str, length_max: usize) -> Result<Cow<'_, str>, Refusal> {
+    let name = ondol_text::name(name);
     let refuse = |code, message| Err(Refusal { code, message });
     if name.is_empty() {
         refuse("blank", "The name must not be blank.".to_owned())
     } else if name.contains(char::is_control) {
         refuse("invalid", "The name must not contain line breaks or other control characters.".to_owned())
-    } else if name.chars().count() > length_max {
+    } else if ondol_text::is_longer(&name, length_max) {
         refuse("too_long", format!("The name must have at most {length_max} characters."))
     } else {
         Ok(name)
@@ -130,6 +134,25 @@ mod tests {
     }
 
     #[test]
+    fn a_name_is_trimmed_of_what_is_invisible_and_its_directions_are_closed() {
+        let rules = Rules::default();
+        assert_eq!(rules.name(Some("\u{3164}공부\u{200b}방\u{feff} ")).unwrap(), "공부\u{200b}방");
+        assert_eq!(rules.name(Some("❤\u{fe0f}")).unwrap(), "❤\u{fe0f}");
+        assert_eq!(rules.name(Some("\u{202e}방")).unwrap(), "\u{202e}방\u{202c}");
+        // The contract counts what closes a direction.
+        assert!(rules.name(Some(&format!("\u{202e}{}", "가".repeat(98)))).is_ok());
+        assert_eq!(code(&format!("\u{202e}{}", "가".repeat(99))), "too_long");
+    }
+
+    #[test]
+    fn the_limit_counts_composed_characters() {
+        let rules = Rules::default();
+        let decomposed = |count: usize| "\u{1112}\u{1161}\u{11ab}".repeat(count);
+        assert_eq!(rules.name(Some(&decomposed(100))).unwrap(), decomposed(100));
+        assert_eq!(code(&decomposed(101)), "too_long");
+    }
+
+    #[test]
     fn a_room_without_a_name_gets_the_default_one() {
         assert_eq!(Rules::default().name(None).unwrap(), "새로운 채팅방");
         assert_eq!(set("default_name", " 방 ").unwrap().name(None).unwrap(), "방");
@@ -149,7 +172,7 @@ mod tests {
 
     #[test]
     fn blank_names_and_control_characters_are_refused() {
-        for blank in ["", " ", "\n\t", "\u{3000}", "\u{a0}"] {
+        for blank in ["", " ", "\n\t", "\u{3000}", "\u{a0}", "\u{3164}", "\u{2060} \u{2800}"] {
             assert_eq!(code(blank), "blank", "{blank:?}");
         }
         for invalid in ["a\0b", "a\nb", "a\tb", "a\u{7f}b", "a\u{9b}b", "\u{1b}[31m"] {

@@ -11,7 +11,7 @@ use super::fault::{Cause, Fault};
 use super::state::State;
 use super::version::Version;
 
-/// The longest name of a room, in characters.
+/// The longest name of a room, in characters after composition (NFC).
 const ROOM_NAME_CHARS_MAX: usize = 100;
 
 /// The longest id that a client may give its message, in characters.
@@ -41,7 +41,7 @@ impl RoomsVersion {
         let answer = self.0.call(FUNCTION, |rooms, store| rooms.call_create(store, request))?;
         let answer = answer.map(RoomDraft::from).map_err(Refusal::from);
         let checked = match &answer {
-            Ok(draft) => check_chars("a room's name", &draft.name, ROOM_NAME_CHARS_MAX),
+            Ok(draft) => check_chars("a room's name", &ondol_text::nfc(&draft.name), ROOM_NAME_CHARS_MAX),
             Err(refusal) => check_refusal(refusal),
         };
         checked.map_err(|cause| self.0.fault(FUNCTION, cause))?;
