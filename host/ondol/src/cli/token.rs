@@ -108,7 +108,9 @@ impl Token {
 
     fn assertion(&self, key: &KeyFile, expiry: u64) -> anyhow::Result<String> {
         let (algorithm, signer) = self.signer(key)?;
-        let text = assertion_text(&key.id, &expiry.to_string(), &self.method, &self.path, &self.user());
+        let User { id, nickname, email, profile_url } = self.user();
+        let values = [id.as_str(), &nickname, &email, profile_url.as_deref().unwrap_or_default()];
+        let text = assertion_text(&key.id, &expiry.to_string(), &self.method, &self.path, values);
         let signature = crypto::sign(text.as_bytes(), &signer, algorithm).context("cannot sign the assertion")?;
         Ok(format!("v1.{}.{expiry}.{signature}", key.id))
     }

@@ -6,6 +6,7 @@
 
 mod assertion;
 mod keys;
+mod mangled;
 mod token;
 mod values;
 
@@ -20,6 +21,7 @@ use crate::config::{Config, IdentityConfig, IdentityMode, Limits};
 pub(crate) use assertion::text as assertion_text;
 use keys::Keys;
 pub(crate) use keys::secret;
+use mangled::{Mangled, Reports};
 use ondol_host_model::User;
 use values::Values;
 
@@ -38,9 +40,12 @@ pub(super) enum IdentityError {
     /// The header and the query differ.
     #[error("{0} differs between the header and the query")]
     Differs(&'static str),
-    /// A value is not UTF-8.
-    #[error("{0} is not valid UTF-8")]
+    /// A claim is not a text.
+    #[error("{0} is not a text")]
     NotText(&'static str),
+    /// A value that a gateway mangled.
+    #[error(transparent)]
+    Mangled(#[from] Mangled),
     /// A value is too long.
     #[error("{key} is longer than {limit} = {chars_max} characters")]
     TooLong { key: &'static str, limit: &'static str, chars_max: usize },
@@ -109,6 +114,7 @@ pub(crate) struct Identity {
     config: IdentityConfig,
     limits: Limits,
     keys: Keys,
+    reports: Reports,
 }
 
 impl Identity {
@@ -119,7 +125,7 @@ impl Identity {
     /// When a key cannot be read.
     pub(crate) fn new(config: &Config) -> anyhow::Result<Self> {
         let keys = Keys::read(&config.identity.keys, config.identity.jwks.as_deref())?;
-        Ok(Self { config: config.identity.clone(), limits: config.limits.clone(), keys })
+        Ok(Self { config: config.identity.clone(), limits: config.limits.clone(), keys, reports: Reports::default() })
     }
 
     /// The caller, if the request names one.
@@ -128,7 +134,7 @@ impl Identity {
     ///
     /// When what it says of the caller is incomplete, ambiguous, or not proven.
     pub(super) fn optional(&self, asked: &Asked<'_>) -> Result<Option<Caller>, IdentityError> {
-        let values = Values::of(asked.query, asked.headers)?;
+        let values = self.values(asked)?;
         match self.config.mode {
             IdentityMode::Gateway => {
                 let Some(values) = values else { return Ok(None) };
@@ -139,14 +145,14 @@ impl Identity {
             }
             IdentityMode::Signed => {
                 let header = assertion::find(asked.headers)?;
-                let user = values.map(|values| values.user(&self.limits)).transpose()?;
-                match (user, header) {
+                match (values, header) {
                     (None, None) => Ok(None),
                     (None, Some(_)) => Err(IdentityError::Absent),
                     (Some(_), None) => Err(IdentityError::Assertion("is missing: the identity is not signed")),
-                    (Some(user), Some(header)) => {
+                    (Some(values), Some(header)) => {
+                        let user = values.user(&self.limits)?;
                         let keys = self.keys.current();
-                        assertion::check(&keys, header, asked, &user, self.config.leeway_s)?;
+                        assertion::check(&keys, header, asked, values.signed(), self.config.leeway_s)?;
                         Ok(Some(Caller { user, expires: None }))
                     }
                 }
@@ -157,6 +163,31 @@ impl Identity {
                 token.map(|token| self.of_token(token)).transpose()
             }
         }
+    }
+
+    /// The values of a request. The operator hears of those that the gateway mangled.
+    fn values(&self, asked: &Asked<'_>) -> Result<Option<Values>, IdentityError> {
+        let from_gateway = match self.config.mode {
+            IdentityMode::Gateway => self.trusts(asked.peer),
+            IdentityMode::Signed => true,
+            IdentityMode::Jwt => false,
+        };
+        let read = Values::in_query(asked.query).and_then(|query| Ok((query, Values::in_headers(asked.headers)?)));
+        if !from_gateway {
+            return read.and_then(|(query, headers)| Values::merged(query, headers));
+        }
+        let (query, headers) = read.inspect_err(|error| {
+            if let IdentityError::Mangled(mangled) = error {
+                self.reports.tell(*mangled);
+            }
+        })?;
+        for mangled in Values::mangled(&query, &headers) {
+            self.reports.tell(mangled);
+            if mangled.is_refused() {
+                return Err(mangled.into());
+            }
+        }
+        Values::merged(query, headers)
     }
 
     /// The caller.

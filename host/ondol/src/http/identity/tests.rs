@@ -88,7 +88,8 @@ fn errors_name_the_invalid_value() {
     assert_eq!(from_query("user_id=7&nickname=a"), Err(IdentityError::Missing("email")));
     assert_eq!(from_query("user_id=7&nickname=+&email=e"), Err(IdentityError::Missing("nickname")));
     assert_eq!(from_query("user_id=7&nickname=a%00&email=e"), Err(IdentityError::Control("nickname")));
-    assert_eq!(from_query("user_id=7&nickname=%FF&email=e"), Err(IdentityError::NotText("nickname")));
+    let not_utf8 = from_query("user_id=7&nickname=%FF&email=e").unwrap_err().to_string();
+    assert!(not_utf8.starts_with("nickname is not valid UTF-8"), "{not_utf8}");
     let long = format!("user_id=7&nickname={}&email=e", "가".repeat(65));
     assert_eq!(
         from_query(&long),
@@ -97,4 +98,28 @@ fn errors_name_the_invalid_value() {
     let none = HeaderMap::new();
     assert_eq!(identity().optional(&asked("a=b", &none)), Ok(None));
     assert!(identity().optional(&asked("user_id=7", &none)).is_err());
+}
+
+#[test]
+fn an_id_is_kept_composed_and_a_name_trimmed_and_closed() {
+    let decomposed = "user_id=Vie%CC%A3%CC%82t&nickname=%E3%85%A4%E2%80%AE%E1%84%80%E1%85%A1%E2%80%8B&email=e%CC%81";
+    let user = from_query(decomposed).unwrap();
+    assert_eq!((user.id.as_str(), user.email.as_str()), ("Việt", "e\u{301}"));
+    assert_eq!(user.nickname, "\u{202e}\u{1100}\u{1161}\u{202c}");
+    let composed = [
+        ("x-user-id", "Việt".as_bytes()),
+        ("x-nickname", "ㅤ\u{202e}가\u{200b}".as_bytes()),
+        ("x-email", "é".as_bytes()),
+    ];
+    assert_eq!(required(decomposed, &headers(&composed)), Ok(user));
+    // What is invisible in an id makes it another id, and is not enough for one.
+    assert_eq!(from_query("user_id=%E2%80%8B7&nickname=a&email=e").unwrap().id, "\u{200b}7");
+    assert_eq!(from_query("user_id=%E2%80%8B&nickname=a&email=e"), Err(IdentityError::Missing("user_id")));
+}
+
+#[test]
+fn lengths_count_composed_characters() {
+    let of = |count: usize| format!("user_id=7&email=e&nickname={}", "%E1%84%80%E1%85%A1".repeat(count));
+    assert!(from_query(&of(64)).is_ok());
+    assert!(matches!(from_query(&of(65)), Err(IdentityError::TooLong { key: "nickname", .. })));
 }

@@ -3,12 +3,14 @@
 //! A gateway appends to what the client sent. A value that appears twice, or differs between query and headers, is
 //! therefore refused: neither of the two can be trusted.
 
+use std::borrow::Cow;
 use std::str::Utf8Error;
 
 use hyper::HeaderMap;
 use percent_encoding::percent_decode_str;
 
 use super::IdentityError;
+use super::mangled::{How, Mangled};
 use crate::config::Limits;
 use ondol_host_model::User;
 
@@ -18,15 +20,26 @@ struct Key {
     header: &'static str,
     /// A plus in the query is a plus, and no space: `minji+chat@example.com` is a usual address.
     has_plus: bool,
+    /// The value is the address of a picture.
+    is_url: bool,
+    /// The value as it is kept. An id is the same user however it is composed, so it is kept composed (NFC); a nickname is
+    /// trimmed.
+    kept: fn(&str) -> Cow<'_, str>,
 }
 
-const USER_ID: Key = Key { query: "user_id", header: "x-user-id", has_plus: true };
-const NICKNAME: Key = Key { query: "nickname", header: "x-nickname", has_plus: false };
-const EMAIL: Key = Key { query: "email", header: "x-email", has_plus: true };
-const PROFILE_URL: Key = Key { query: "profile_url", header: "x-profile-url", has_plus: false };
+const USER_ID: Key =
+    Key { query: "user_id", header: "X-User-ID", has_plus: true, is_url: false, kept: ondol_text::nfc };
+const NICKNAME: Key =
+    Key { query: "nickname", header: "X-Nickname", has_plus: false, is_url: false, kept: ondol_text::name };
+const EMAIL: Key = Key { query: "email", header: "X-Email", has_plus: true, is_url: false, kept: as_sent };
+const PROFILE_URL: Key =
+    Key { query: "profile_url", header: "X-Profile-URL", has_plus: false, is_url: true, kept: as_sent };
 
-/// The values in one place: the query, or the headers.
-#[derive(PartialEq, Eq)]
+fn as_sent(value: &str) -> Cow<'_, str> {
+    Cow::Borrowed(value)
+}
+
+/// The values in one place, as sent: the query, the headers or a token.
 pub(super) struct Values {
     pub(super) id: Option<String>,
     pub(super) nickname: Option<String>,
@@ -35,10 +48,18 @@ pub(super) struct Values {
 }
 
 impl Values {
+    /// The values in the query.
+    pub(super) fn in_query(query: &str) -> Result<Self, IdentityError> {
+        Self::read(|key| from_query(key, query))
+    }
+
+    /// The values in the headers.
+    pub(super) fn in_headers(headers: &HeaderMap) -> Result<Self, IdentityError> {
+        Self::read(|key| from_headers(key, headers))
+    }
+
     /// The values of a request, of which there may be none.
-    pub(super) fn of(query: &str, headers: &HeaderMap) -> Result<Option<Self>, IdentityError> {
-        let query = Self::read(|key| from_query(key, query))?;
-        let headers = Self::read(|key| from_headers(key, headers))?;
+    pub(super) fn merged(query: Self, headers: Self) -> Result<Option<Self>, IdentityError> {
         match (query.is_empty(), headers.is_empty()) {
             (true, true) => Ok(None),
             (_, true) => Ok(Some(query)),
@@ -47,12 +68,21 @@ impl Values {
         }
     }
 
+    /// The values of the query and of the headers that were probably mangled on their way.
+    pub(super) fn mangled(query: &Self, headers: &Self) -> impl Iterator<Item = Mangled> {
+        let of = |values: &Self, place: fn(&Key) -> &'static str| {
+            values.pairs().map(|(key, value)| Mangled::find(place(&key), value?, key.is_url))
+        };
+        of(query, |key| key.query).into_iter().chain(of(headers, |key| key.header)).flatten()
+    }
+
     /// The user, if the values are complete and within their limits.
-    pub(super) fn user(self, limits: &Limits) -> Result<User, IdentityError> {
-        let id = check(&USER_ID, self.id, "user_id_chars_max", limits.user_id_chars_max)?;
-        let nickname = check(&NICKNAME, self.nickname, "nickname_chars_max", limits.nickname_chars_max)?;
-        let email = check(&EMAIL, self.email, "email_chars_max", limits.email_chars_max)?;
-        let profile_url = check(&PROFILE_URL, self.profile_url, "profile_url_chars_max", limits.profile_url_chars_max)?;
+    pub(super) fn user(&self, limits: &Limits) -> Result<User, IdentityError> {
+        let [id, nickname, email, profile_url] = self.pairs();
+        let id = check(id, "user_id_chars_max", limits.user_id_chars_max)?;
+        let nickname = check(nickname, "nickname_chars_max", limits.nickname_chars_max)?;
+        let email = check(email, "email_chars_max", limits.email_chars_max)?;
+        let profile_url = check(profile_url, "profile_url_chars_max", limits.profile_url_chars_max)?;
         let is_url = |url: &str| {
             let scheme = url.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
             url.is_empty() || url.starts_with('/') || matches!(scheme.as_deref(), Some("http" | "https"))
@@ -61,7 +91,7 @@ impl Values {
             return Err(IdentityError::NotUrl(PROFILE_URL.query));
         }
         let needed = |value: Option<String>, key: Key| {
-            value.filter(|value| !value.trim().is_empty()).ok_or(IdentityError::Missing(key.query))
+            value.filter(|value| !ondol_text::is_blank(value)).ok_or(IdentityError::Missing(key.query))
         };
         Ok(User {
             id: needed(id, USER_ID)?,
@@ -69,6 +99,20 @@ impl Values {
             email: needed(email, EMAIL)?,
             profile_url: profile_url.filter(|url| !url.is_empty()),
         })
+    }
+
+    /// What a signature covers.
+    pub(super) fn signed(&self) -> [&str; 4] {
+        self.pairs().map(|(_, value)| value.unwrap_or_default())
+    }
+
+    fn pairs(&self) -> [(Key, Option<&str>); 4] {
+        [
+            (USER_ID, self.id.as_deref()),
+            (NICKNAME, self.nickname.as_deref()),
+            (EMAIL, self.email.as_deref()),
+            (PROFILE_URL, self.profile_url.as_deref()),
+        ]
     }
 
     fn read(read: impl Fn(&Key) -> Result<Option<String>, IdentityError>) -> Result<Self, IdentityError> {
@@ -81,43 +125,39 @@ impl Values {
     }
 
     fn is_empty(&self) -> bool {
-        let Self { id, nickname, email, profile_url } = self;
-        [id, nickname, email, profile_url].into_iter().all(Option::is_none)
+        self.pairs().into_iter().all(|(_, value)| value.is_none())
     }
 
     /// These values, if the other place has the same ones. A gateway writes all of them in one place, so a value that
     /// is only in the other comes from the client.
     fn agreeing(self, other: &Self) -> Result<Self, IdentityError> {
-        let pairs = [
-            (USER_ID, &self.id, &other.id),
-            (NICKNAME, &self.nickname, &other.nickname),
-            (EMAIL, &self.email, &other.email),
-            (PROFILE_URL, &self.profile_url, &other.profile_url),
-        ];
+        let composed = |value: Option<&str>| value.map(|value| ondol_text::nfc(value).into_owned());
+        let pairs = self.pairs().into_iter().zip(other.pairs());
+        let pairs = pairs.map(|((key, here), (_, there))| (key.query, composed(here), composed(there)));
+        let differing: Vec<_> = pairs.filter(|(_, here, there)| here != there).collect();
         // An added value is reported before a missing one.
-        let differing = || pairs.iter().filter(|(_, here, there)| here != there);
-        match differing().find(|(_, _, there)| there.is_some()).or_else(|| differing().next()) {
-            Some((key, _, _)) => Err(IdentityError::Differs(key.query)),
+        match differing.iter().find(|(_, _, there)| there.is_some()).or(differing.first()) {
+            Some((key, _, _)) => Err(IdentityError::Differs(key)),
             None => Ok(self),
         }
     }
 }
 
-/// A value within its limits.
+/// A value as it is kept, within its limits.
 fn check(
-    key: &Key,
-    value: Option<String>,
+    (key, value): (Key, Option<&str>),
     limit: &'static str,
     chars_max: usize,
 ) -> Result<Option<String>, IdentityError> {
-    let Some(text) = &value else { return Ok(None) };
-    if text.chars().count() > chars_max {
-        return Err(IdentityError::TooLong { key: key.query, limit, chars_max });
-    }
-    if text.chars().any(char::is_control) {
+    let Some(value) = value else { return Ok(None) };
+    if value.contains(char::is_control) {
         return Err(IdentityError::Control(key.query));
     }
-    Ok(value)
+    let kept = (key.kept)(value);
+    if ondol_text::is_longer(&kept, chars_max) {
+        return Err(IdentityError::TooLong { key: key.query, limit, chars_max });
+    }
+    Ok(Some(kept.into_owned()))
 }
 
 fn from_query(key: &Key, query: &str) -> Result<Option<String>, IdentityError> {
@@ -131,13 +171,13 @@ fn from_query(key: &Key, query: &str) -> Result<Option<String>, IdentityError> {
     }
     let decoded =
         if key.has_plus { percent_decode_str(value).decode_utf8().map(Into::into) } else { decode_form(value) };
-    decoded.map(Some).map_err(|_| IdentityError::NotText(key.query))
+    decoded.map(Some).map_err(|_| Mangled::new(key.query, How::NotUtf8).into())
 }
 
 /// Many programs behind a gateway take a header with underscores for the one with hyphens, so such a twin counts as a
 /// duplicate.
 fn from_headers(key: &Key, headers: &HeaderMap) -> Result<Option<String>, IdentityError> {
-    let twin = |name: &str| name.contains('_') && name.replace('_', "-") == key.header;
+    let twin = |name: &str| name.contains('_') && name.replace('_', "-").eq_ignore_ascii_case(key.header);
     if headers.keys().any(|name| twin(name.as_str())) {
         return Err(IdentityError::Twice(key.query));
     }
@@ -146,19 +186,19 @@ fn from_headers(key: &Key, headers: &HeaderMap) -> Result<Option<String>, Identi
     if found.next().is_some() {
         return Err(IdentityError::Twice(key.query));
     }
-    let raw = std::str::from_utf8(value.as_bytes()).map_err(|_| IdentityError::NotText(key.query))?;
+    let not_utf8 = |_| IdentityError::from(Mangled::new(key.header, How::NotUtf8));
+    let raw = std::str::from_utf8(value.as_bytes()).map_err(not_utf8)?;
     // A value that no encoder would have written stays as it is: a nickname may be "100%", and "victi%6D" is a
     // different user from "victim".
     if !encoded(raw) {
         return Ok(Some(raw.to_owned()));
     }
-    let decoded = percent_decode_str(raw).decode_utf8();
-    decoded.map(|value| Some(value.into_owned())).map_err(|_| IdentityError::NotText(key.query))
+    percent_decode_str(raw).decode_utf8().map(|value| Some(value.into_owned())).map_err(not_utf8)
 }
 
 /// Whether every percent sign starts the code of a byte that encoders encode: any but the unreserved ones (RFC 3986,
 /// section 2.3).
-fn encoded(text: &str) -> bool {
+pub(super) fn encoded(text: &str) -> bool {
     text.split('%').skip(1).all(|rest| {
         let byte = rest.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
         byte.is_some_and(|byte| !byte.is_ascii_alphanumeric() && !b"-._~".contains(&byte))
