@@ -7,7 +7,7 @@ use ondol_tests::{
     command::{self, Output, ondol_with},
     guest, handlers, ondol, standard,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn text(path: &Path) -> String {
     path.display().to_string()
@@ -126,6 +126,22 @@ fn check_says_which_missing_handlers_have_a_fallback() -> TestResult {
 }
 
 #[test]
+fn check_says_of_a_component_what_a_server_would() -> TestResult {
+    let (messages, cases) =
+        (text(&standard("messages")), text(&handlers::workspace().join("handlers/messages/cases.toml")));
+    let (given, with) = (format!("messages={messages}"), format!("messages={cases}"));
+    ondol(&["check", &given, "--cases", &with])?.expect_parts(0, &["fine   messages", "is version"])?;
+    let wrong = ondol(&["check", &given, "--cases", &with, "--setting", "messages.text_length_max=none"])?;
+    wrong.expect_parts(1, &["wrong  messages", "text_length_max"])?;
+    let other = ondol(&["check", &format!("events={messages}"), &given])?;
+    other.expect_parts(1, &["it does not export ondol:chat/events@0.2.0", "fine   messages"])?;
+    ondol(&["check", &given, "--limit", "handler_file_bytes_max=10000"])?
+        .expect_parts(2, &["handler_file_bytes_max"])?;
+    ondol(&["check", "--cases", &with])?.expect_parts(2, &["give messages=FILE"])?;
+    ondol(&["check", "doors=x.wasm"])?.expect_parts(2, &["doors"])
+}
+
+#[test]
 fn check_reports_how_the_admin_api_is_protected() -> TestResult {
     check("admin = \"127.0.0.1:0\"", &[])?.expect_parts(0, &["admin", "without a token"])?;
     check("admin = \"0.0.0.0:0\"", &[])?.expect_parts(1, &["admin_token_file"])?;
@@ -235,6 +251,31 @@ fn call_exits_with_one_for_a_fault_and_with_two_for_wrong_usage() -> TestResult 
     receive("not json", &[])?.expect(2)?;
     receive(r#"{"text": 5}"#, &[])?.expect(2)?;
     ondol(&["call", &text(&standard("messages")), "messages.nothing", "[]"])?.expect_parts(2, &["receive"])
+}
+
+/// What the server counts as a fault is one for the tools as well.
+#[test]
+fn an_answer_that_breaks_the_contract_is_a_fault_for_call_test_and_check() -> TestResult {
+    let (messages, events) = (text(&guest("hostile_messages")), text(&guest("hostile_events")));
+    let event = r#"{"id":1,"room":1,"seq":1,"sender":{"id":"u1","nickname":"a","email":"a@example.com"},"text":"prose","client-id":null,"parent":null,"extra":null,"created-at":0}"#;
+    let frame =
+        |word: &str| format!(r#"[{ANN}, 1, {{"text": "{{\"type\":\"chat.message\",\"message\":\"{word}\"}}"}}]"#);
+    for (file, call, arguments, reason) in [
+        (&messages, "messages.receive", frame("prose"), "a payload is one JSON value"),
+        (&messages, "messages.receive", frame("name"), "a client's id for a message has 1 to 64 characters, not 65"),
+        (&events, "events.message", event.to_owned(), "a payload is one JSON value"),
+    ] {
+        ondol(&["call", file, call, &arguments])?.expect_parts(1, &["its answer breaks the contract", reason])?;
+    }
+    let home = tempfile::tempdir()?;
+    let cases = home.path().join("cases.toml");
+    let case = json!({
+        "name": "prose", "call": "messages.receive", "args_json": frame("prose"), "returns": {"relay": "Once upon a time"},
+    });
+    fs::write(&cases, toml::to_string(&json!({ "case": [case] }))?)?;
+    ondol(&["test", &messages, "--cases", &text(&cases)])?.expect_parts(1, &["its answer breaks the contract"])?;
+    let check = ondol(&["check", &format!("messages={messages}"), "--cases", &format!("messages={}", text(&cases))])?;
+    check.expect_parts(1, &["the case \"prose\"", "its answer breaks the contract"])
 }
 
 #[test]

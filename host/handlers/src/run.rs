@@ -1,6 +1,7 @@
 //! Running handlers: an engine, a sandbox with limits, versions with their instances, and the built-in handlers that
 //! answer where one fails. Knows nothing of how a component comes to be admitted, nor of which versions are active.
 
+pub(crate) mod answers;
 pub(crate) mod call;
 pub(crate) mod code_cache;
 pub(crate) mod contract;

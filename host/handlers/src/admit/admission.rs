@@ -63,8 +63,9 @@ impl Admission {
         handler: HandlerKind,
         wasm: Vec<u8>,
         settings: &SettingsMap,
+        cases: Option<String>,
     ) -> Result<VersionId, AdmissionError> {
-        let source = Source { handler, wasm, settings: Arc::new(settings.clone()), cases: None };
+        let source = Source { handler, wasm, settings: Arc::new(settings.clone()), cases };
         self.admit(&source)?;
         Ok(source.version())
     }

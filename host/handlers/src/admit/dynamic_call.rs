@@ -16,6 +16,7 @@ use wasmtime::component::{Component, InstancePre, Type, Val};
 use super::component::{compile, link};
 use super::error::{AdmissionError, Stage};
 use super::inspect::{Inspector, short};
+use crate::run::answers;
 use crate::run::fault::Cause;
 use crate::run::instance::Cost;
 use crate::run::kind::SettingsMap;
@@ -199,11 +200,22 @@ impl<'a> DynamicCaller<'a> {
             function.call(store, arguments, &mut answers)
         });
         let cost = running.cost(started.elapsed());
-        match outcome {
-            Ok(()) => Called { outcome: outcome_of(answers.pop()), cost },
-            Err(failed) => Called { outcome: Outcome::Fault(failed.cause(limits)), cost },
-        }
+        let outcome = match outcome {
+            Ok(()) => checked(&export.name, outcome_of(answers.pop())),
+            Err(failed) => Outcome::Fault(failed.cause(limits)),
+        };
+        Called { outcome, cost }
     }
+}
+
+/// What the server makes of an outcome: an answer that breaks the contract is a fault.
+fn checked(function: &str, outcome: Outcome) -> Outcome {
+    let checked = match &outcome {
+        Outcome::Answer(answer) => answers::check_answer(function, answer),
+        Outcome::Refusal(refusal) => answers::check_refusal(function, refusal),
+        Outcome::Fault(_) => Ok(()),
+    };
+    checked.map_or_else(Outcome::Fault, |()| outcome)
 }
 
 fn outcome_of(answer: Option<Val>) -> Outcome {

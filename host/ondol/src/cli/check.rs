@@ -1,20 +1,28 @@
-//! `ondol check`: whether `ondol serve` would start. Prints a line for each part that is fine, and the reasons for
-//! each that is not.
+//! `ondol check`: whether `ondol serve` would start, or whether a server would admit a handler. Prints a line for each part
+//! that is fine, and the reasons for each that is not.
 
 mod system;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
 
+use super::shared::{Misuse, read, read_cases, split};
 use crate::config::{Config, ConfigFlags, Limits};
-use ondol_host_handlers::{Admission, AdmissionError, HandlerKind, OnFault, Sandbox, SettingsMap, read_handler};
+use ondol_host_handlers::{Admission, AdmissionError, HandlerKind, OnFault, Sandbox, read_handler};
 
 /// Check the configuration and the handlers without serving
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Check {
+    /// Check only this component, as a deploy would; repeatable
+    #[arg(value_name = "HANDLER=FILE")]
+    components: Vec<String>,
+    /// Test cases that the component must pass; repeatable
+    #[arg(long, value_name = "HANDLER=FILE")]
+    cases: Vec<String>,
     /// Print the table of limits as Markdown, and exit
     #[arg(long = "limits")]
     print_limits: bool,
@@ -30,6 +38,7 @@ those allow: writing, open files and executable memory. Exits with 1 if anything
 Examples:
   ondol check
   ondol check --config ondol.toml --handlers target/handlers
+  ondol check messages=my-messages.wasm --cases messages=cases.toml
   ondol check --limits";
 
 impl Check {
@@ -45,6 +54,9 @@ impl Check {
                 return Ok(ExitCode::FAILURE);
             }
         };
+        if !self.components.is_empty() || !self.cases.is_empty() {
+            return self.check_components(&config);
+        }
         println!("fine   config: listens on {}, stores its data in {}", config.listen, config.data.display());
 
         let mut all_fine = true;
@@ -76,36 +88,71 @@ impl Check {
             }
         }
 
-        // Without a cache, a check leaves no trace in the data directory.
-        let limits = config.limits.handlers();
-        let admission = Admission::new(Arc::new(Sandbox::new(&limits.sandbox, None)?), limits.admission);
-        let settings = [&config.settings.rooms, &config.settings.messages, &config.settings.events];
-        for (handler, settings) in HandlerKind::ALL.into_iter().zip(settings) {
+        for handler in HandlerKind::ALL {
             let path = config.handlers.join(handler.file_name());
-            match version(&admission, handler, &config, settings) {
-                Ok(version) => println!("fine   {handler}: {} is version {version}", path.display()),
-                Err(error) => {
-                    all_fine = false;
-                    error.reasons.iter().for_each(|reason| println!("wrong  {handler}: {}: {reason}", path.display()));
-                    if config.failure.of(handler) == OnFault::Default {
-                        println!(
-                            "       {handler}: the server would start anyway, with the built-in handler as fallback"
-                        );
-                    }
-                }
+            let bytes = read_handler(&config.handlers, handler, config.limits.handler_file_bytes_max);
+            let bytes = bytes.map_err(|error| AdmissionError::unreadable(&error));
+            if admitted(&config, handler, &path, bytes, None)? {
+                continue;
             }
+            all_fine = false;
+            if config.failure.of(handler) == OnFault::Default {
+                println!("       {handler}: the server would start anyway, with the built-in handler as fallback");
+            }
+        }
+        Ok(if all_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    /// Runs the admission checks of the components that were named.
+    fn check_components(&self, config: &Config) -> anyhow::Result<ExitCode> {
+        let named = |arguments: &[String], form| {
+            let pairs = arguments.iter().map(|argument| {
+                let (handler, file) = split(argument, form)?;
+                Ok((handler.parse::<HandlerKind>().map_err(Misuse)?, PathBuf::from(file)))
+            });
+            pairs.collect::<Result<Vec<_>, Misuse>>()
+        };
+        let components = named(&self.components, "HANDLER=FILE")?;
+        let cases = named(&self.cases, "--cases HANDLER=FILE")?;
+        if let Some((handler, _)) = cases.iter().find(|(handler, _)| !components.iter().any(|(of, _)| of == handler)) {
+            return Err(Misuse(format!("--cases {handler}=… needs the component: give {handler}=FILE")).into());
+        }
+        let mut all_fine = true;
+        for (handler, path) in components {
+            let bytes = read(&path, Some(&config.limits))?;
+            let cases = cases.iter().find(|(of, _)| *of == handler).map(|(_, file)| file);
+            let cases = cases.map(|file| read_cases(file, Some(&config.limits))).transpose()?;
+            all_fine &= admitted(config, handler, &path, Ok(bytes), cases)?;
         }
         Ok(if all_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
-fn version(
-    admission: &Admission,
-    handler: HandlerKind,
+/// Runs the admission checks of a component, and prints what came of them.
+fn admitted(
     config: &Config,
-    settings: &SettingsMap,
-) -> Result<String, AdmissionError> {
-    let bytes = read_handler(&config.handlers, handler, config.limits.handler_file_bytes_max);
-    let bytes = bytes.map_err(|error| AdmissionError::unreadable(&error))?;
-    admission.check(handler, bytes, settings).map(|version| version.to_string())
+    handler: HandlerKind,
+    path: &Path,
+    bytes: Result<Vec<u8>, AdmissionError>,
+    cases: Option<String>,
+) -> anyhow::Result<bool> {
+    // Without a cache, a check leaves no trace in the data directory.
+    let limits = config.limits.handlers();
+    let admission = Admission::new(Arc::new(Sandbox::new(&limits.sandbox, None)?), limits.admission);
+    let settings = match handler {
+        HandlerKind::Rooms => &config.settings.rooms,
+        HandlerKind::Messages => &config.settings.messages,
+        HandlerKind::Events => &config.settings.events,
+    };
+    let path = path.display();
+    match bytes.and_then(|bytes| admission.check(handler, bytes, settings, cases)) {
+        Ok(version) => {
+            println!("fine   {handler}: {path} is version {version}");
+            Ok(true)
+        }
+        Err(error) => {
+            error.reasons.iter().for_each(|reason| println!("wrong  {handler}: {path}: {reason}"));
+            Ok(false)
+        }
+    }
 }

@@ -39,6 +39,15 @@ fn read_within(path: &Path, limit: &'static str, bytes_max: Option<usize>) -> an
     read_file(path, limit, bytes_max).map_err(|error| Misuse(format!("{}: {error}", path.display())).into())
 }
 
+/// The two sides of an argument such as `HANDLER=FILE`; `form` is what the error shows.
+pub(super) fn split<'a>(argument: &'a str, form: &str) -> Result<(&'a str, &'a str), Misuse> {
+    argument.split_once('=').ok_or_else(|| misuse(argument, form))
+}
+
+pub(super) fn misuse(argument: &str, form: &str) -> Misuse {
+    Misuse(format!("expected {form}, got `{argument}`"))
+}
+
 /// Prints one JSON value on standard output.
 pub(super) fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     println!("{}", serde_json::to_string_pretty(value).context("writing JSON")?);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use clap::Args;
 use serde_json::{Map, Value};
 
-use crate::cli::shared::{Misuse, read, read_cases};
+use crate::cli::shared::{Misuse, misuse, read, read_cases, split};
 use crate::http::client::AdminRequest;
 
 /// The handlers to deploy.
@@ -84,12 +84,4 @@ impl Parts {
         }
         Ok(parts.into_iter().map(|(handler, part)| (handler, Value::Object(part))).collect())
     }
-}
-
-fn split<'a>(argument: &'a str, form: &str) -> Result<(&'a str, &'a str), Misuse> {
-    argument.split_once('=').ok_or_else(|| misuse(argument, form))
-}
-
-fn misuse(argument: &str, form: &str) -> Misuse {
-    Misuse(format!("expected {form}, got `{argument}`"))
 }
