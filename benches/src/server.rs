@@ -65,6 +65,7 @@ impl Server {
             .args(["--synchronous", &setup.synchronous])
             // Not within a day: clients whose server is not being measured answer no pings.
             .args(["--limit", "ping_interval_ms=86400000"])
+            .args(raised_rates(&setup.binary)?)
             .arg("--data")
             .arg(directory.path())
             .arg("--handlers")
@@ -112,6 +113,15 @@ impl Drop for Process {
         let _ = kill_process(Pid::from_child(&self.0), Signal::TERM);
         let _ = self.0.wait();
     }
+}
+
+/// The flags that raise the rate limits of a build: its clients send as much as they can, and what counting costs is measured.
+/// An older build has no such limits.
+fn raised_rates(binary: &Path) -> anyhow::Result<Vec<String>> {
+    let output = Command::new(binary).args(["check", "--limits"]).output()?;
+    let table = String::from_utf8(output.stdout)?;
+    let names = table.split('`').filter(|name| name.ends_with("_per_min") || name.ends_with("_burst"));
+    Ok(names.flat_map(|name| ["--limit".to_owned(), format!("{name}=1000000000")]).collect())
 }
 
 /// Starts a process and waits for the line that says where it listens.

@@ -15,6 +15,17 @@ use crate::{
     server::TestServer,
 };
 
+/// The limits of a rate.
+const RATES: [&str; 7] = [
+    "frames_per_connection_per_min",
+    "bytes_per_connection_per_min",
+    "messages_per_user_per_min",
+    "rooms_per_user_per_min",
+    "connections_per_address_per_min",
+    "requests_per_address_per_min",
+    "rejections_per_address_per_min",
+];
+
 /// The setup of a server. [`Setup::start`] starts it.
 #[derive(Debug, Default)]
 pub struct Setup {
@@ -52,6 +63,12 @@ impl Setup {
     pub fn limit(mut self, name: &str, value: u64) -> Self {
         let _ = writeln!(self.limits, "{name} = {value}");
         self
+    }
+
+    /// With no limit of a rate, for a story that sends as much as it can.
+    #[must_use]
+    pub fn without_rate_limits(self) -> Self {
+        RATES.iter().fold(self, |setup, rate| setup.limit(rate, 0))
     }
 
     /// A setting of a handler.

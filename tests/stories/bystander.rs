@@ -143,7 +143,7 @@ fn stored(database: &Connection) -> TestResult<Vec<Said>> {
 /// People talk while a bystander takes its turns; then the server is killed and restarted, and the same happens again.
 async fn stays_whole(parent: &Path, plan: Talk, turn: Turn) -> TestResult {
     let half = half()?;
-    let mut server = TestServer::setup().under(parent).start().await?;
+    let mut server = TestServer::setup().without_rate_limits().under(parent).start().await?;
     for room in 1..=plan.rooms {
         server.create_room(&format!("room {room}")).await?;
     }
@@ -187,7 +187,7 @@ async fn stays_whole_in_memory(story: &str, plan: Talk, turn: Turn) -> TestResul
 /// next commit follows.
 #[tokio::test]
 async fn the_server_continues_a_log_that_a_bystander_filled_to_the_same_length() -> TestResult {
-    let mut server = TestServer::setup().under(disk()?).start().await?;
+    let mut server = TestServer::setup().without_rate_limits().under(disk()?).start().await?;
     let room = server.create_room("lobby").await?;
     let mut heard = Vec::new();
     for round in 0..5 {

@@ -21,7 +21,7 @@ async fn talking(seed: u64, faults: Vec<Rule>) -> TestResult<(TestServer, Client
     let mut plan = Plan::seeded(seed).rule(Rule::new(Kind::Cut).after("cut"));
     plan.rules.extend(faults.into_iter().map(|fault| fault.after("fault")));
     eprintln!("{plan}");
-    let server = on_test_disk(&plan).start().await?;
+    let server = on_test_disk(&plan).without_rate_limits().start().await?;
     let room = server.create_room("lobby").await?;
     let mut ledger = Ledger::default();
     ledger.room(room);

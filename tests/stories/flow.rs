@@ -32,7 +32,7 @@ async fn hears(mut member: Client, count: u64) -> TestResult {
 
 /// Five members read while `flooders` send `each` messages as fast as they can.
 async fn a_flood_is_heard_by_all(flooders: usize, each: usize, text: &str) -> TestResult {
-    let server = TestServer::start().await?;
+    let server = TestServer::setup().without_rate_limits().start().await?;
     let room = server.create_room("lobby").await?;
     let mut members = Vec::new();
     for number in 0..5 {
@@ -60,7 +60,7 @@ async fn four_floods_of_long_messages_close_no_member_that_reads() -> TestResult
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stalled_member_is_closed_and_the_speaker_continues() -> TestResult {
-    let server = TestServer::setup().limit("stall_ms_max", 3_000).start().await?;
+    let server = TestServer::setup().without_rate_limits().limit("stall_ms_max", 3_000).start().await?;
     let room = server.create_room("lobby").await?;
     let mut idle = RawSocket::connect_narrow(server.address(), 4_096).await?;
     idle.upgrade(room, "idle").await?;
@@ -76,8 +76,8 @@ async fn a_stalled_member_is_closed_and_the_speaker_continues() -> TestResult {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn quiet_members_can_speak_while_a_flood_waits_for_a_stalled_member() -> TestResult {
-    let server =
-        TestServer::setup().limit("stall_ms_max", NEVER_MS).limit("ping_interval_ms", NEVER_MS).start().await?;
+    let setup = TestServer::setup().limit("stall_ms_max", NEVER_MS).limit("ping_interval_ms", NEVER_MS);
+    let server = setup.without_rate_limits().start().await?;
     let room = server.create_room("lobby").await?;
     let mut idle = RawSocket::connect_narrow(server.address(), 4_096).await?;
     idle.upgrade(room, "idle").await?;

@@ -44,7 +44,7 @@ async fn a_peer_that_stops_answering_leaves_the_room() -> TestResult {
 
 #[tokio::test]
 async fn a_peer_that_is_too_slow_is_closed_with_1008_and_a_reason() -> TestResult {
-    let server = TestServer::setup().limit("stall_ms_max", 2_000).start().await?;
+    let server = TestServer::setup().without_rate_limits().limit("stall_ms_max", 2_000).start().await?;
     let room = server.create_room("lobby").await?;
     let mut slow = RawSocket::connect_narrow(server.address(), 4_096).await?;
     slow.upgrade(room, "slow").await?;

@@ -26,7 +26,7 @@ async fn litestream_replicates_a_database_in_use() -> TestResult {
         eprintln!("skipped: litestream is not installed");
         return Ok(());
     }
-    let mut server = TestServer::start().await?;
+    let mut server = TestServer::setup().without_rate_limits().start().await?;
     let room = server.create_room("lobby").await?;
     let mut ledger = Ledger::default();
     ledger.room(room);

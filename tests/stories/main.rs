@@ -49,6 +49,7 @@ mod page;
 mod patience;
 mod post_message;
 mod power;
+mod rates;
 mod raw_frames;
 mod refusals;
 mod replay;

@@ -89,7 +89,7 @@ async fn hears(mut member: Client, count: u64) -> TestResult {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_burst_closes_no_member_that_reads() -> TestResult {
-    let server = TestServer::setup().limit("outbox_bytes_max", 65_536).start().await?;
+    let server = TestServer::setup().without_rate_limits().limit("outbox_bytes_max", 65_536).start().await?;
     let room = server.create_room("lobby").await?;
     let mut members = Vec::new();
     for name in ["ann", "ben", "cat"] {
@@ -146,7 +146,7 @@ async fn a_percent_encoded_header_is_decoded() -> TestResult {
 
 #[tokio::test]
 async fn endless_pings_of_a_peer_that_never_reads_take_little_memory_and_end_with_1008() -> TestResult {
-    let server = TestServer::setup().limit("stall_ms_max", 500).start().await?;
+    let server = TestServer::setup().without_rate_limits().limit("stall_ms_max", 500).start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
     let mut rude = RawSocket::connect_narrow(server.address(), 4_096).await?;

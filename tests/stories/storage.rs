@@ -106,6 +106,7 @@ async fn numbers_continue_after_rows_were_deleted_by_hand() -> TestResult {
 #[tokio::test]
 async fn a_forgotten_reader_is_reported_and_the_log_shrinks_after_it() -> TestResult {
     let server = TestServer::setup()
+        .without_rate_limits()
         .limit("frame_bytes_max", 65_536)
         .setting("messages", "text_length_max", 60_000)
         .start()

@@ -35,8 +35,9 @@ pub use readiness::NotReady;
 pub use release_store::as_deployed;
 pub use releases::{ChangeRequest, Changed, HandlerChange, ReleaseError, RollbackTarget};
 pub use reply::SayError;
-pub(crate) use reply::{own_error, send};
+pub(crate) use reply::{RATE_LIMITED, own_error, rate_limited, send};
 pub use report::{Diff, HandlerRow, ReleaseRow, Status, VersionRow};
+pub(crate) use say::client_id;
 
 // What the edge needs of the two below: it knows them by these names alone.
 pub use ondol_host_handlers::{ActivateError, AdmissionError, CanaryRow, HandlerKind, ShadowRow, Stage};

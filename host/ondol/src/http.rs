@@ -10,6 +10,7 @@ mod identity;
 mod json_fields;
 mod origin;
 mod page;
+mod rates;
 mod rest;
 mod routes;
 mod socket;
@@ -145,8 +146,12 @@ impl PublicApi {
         if let Some(answer) = health::answer(&self.state.chat, self.state.current_phase(), &request) {
             return answer;
         }
-        if let (Some(max), false) = (connection.refused_at, path.starts_with("/ws/")) {
-            return Err(HttpError::TooManyConnections(max));
+        // A WebSocket is refused by its own code, in the way that the operator has chosen.
+        if !path.starts_with("/ws/") {
+            if let Some(max) = connection.refused_at {
+                return Err(HttpError::TooManyConnections(max));
+            }
+            self.state.rates.request(self.state.address(request.headers(), connection.peer))?;
         }
         let matched = self.routes.at(path)?;
         if request.method() == Method::OPTIONS {
@@ -158,7 +163,7 @@ impl PublicApi {
         let call = matched.value.call(request.method())?;
         match call {
             Call::Rooms | Call::Room | Call::Messages => {
-                self.state.identity.may_read(&Asked::of(&request, connection.peer))?;
+                self.state.identify(&Asked::of(&request, connection.peer), Identity::may_read)?;
             }
             Call::Socket | Call::CreateRoom | Call::Message => {
                 self.state.origins.check(request.headers(), &self.state.own(&request, connection.peer))?;

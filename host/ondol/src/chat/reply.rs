@@ -14,6 +14,9 @@ use ondol_host_model::{Message, Refusal, RequestId, RoomId};
 use ondol_host_process::worker;
 use ondol_host_rooms::{Flow, Outbox};
 
+/// The code of what comes too fast.
+pub(crate) const RATE_LIMITED: &str = "rate_limited";
+
 /// Why a frame is not stored or sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SayError {
@@ -159,7 +162,7 @@ impl Reply {
             To::Socket(asker) => match release.refusal(&self.request, room, &refusal) {
                 Ok(payload) => send(&asker.outbox, &named(payload, client_id)),
                 Err(_) => {
-                    let event = error_event("invalid_request", &refusal.message, &refusal.code, client_id, None);
+                    let event = error_event("invalid_request", &refusal.message, &refusal.code, client_id, Extra::None);
                     send(&asker.outbox, &event);
                 }
             },
@@ -184,7 +187,10 @@ impl Reply {
                 drop(waiting.send(Err(Unsaid { error, client_id: client_id.map(str::to_owned) })));
             }
             To::Socket(asker) => {
-                let logged = (error == SayError::HandlerFault).then_some(&self.request);
+                let logged = match error {
+                    SayError::HandlerFault => Extra::Request(&self.request),
+                    _ => Extra::None,
+                };
                 let event = error_event("server_error", &error.to_string(), error.code(), client_id, logged);
                 send(&asker.outbox, &event);
             }
@@ -220,17 +226,25 @@ pub(crate) fn send(outbox: &Outbox, payload: &str) {
 
 /// The error event for a frame that the host answers itself.
 pub(crate) fn own_error(message: &str, code: &str) -> String {
-    error_event("invalid_request", message, code, None, None)
+    error_event("invalid_request", message, code, None, Extra::None)
 }
 
-/// The error event in the host's own words, where no handler can write it. `request_id` is there when the log has it too.
-fn error_event(
-    error_type: &str,
-    message: &str,
-    code: &str,
-    client_id: Option<&str>,
-    request: Option<&RequestId>,
-) -> String {
+/// The error event for a frame that came too fast.
+pub(crate) fn rate_limited(message: &str, client_id: Option<&str>, retry_after_ms: u64) -> String {
+    error_event(RATE_LIMITED, message, RATE_LIMITED, client_id, Extra::RetryAfterMs(retry_after_ms))
+}
+
+/// What an error event says beyond what all of them do.
+#[derive(Clone, Copy)]
+enum Extra<'a> {
+    None,
+    /// The log has it too.
+    Request(&'a RequestId),
+    RetryAfterMs(u64),
+}
+
+/// The error event in the host's own words, where no handler can write it.
+fn error_event(error_type: &str, message: &str, code: &str, client_id: Option<&str>, extra: Extra<'_>) -> String {
     #[derive(serde::Serialize)]
     struct Event<'a> {
         r#type: &'a str,
@@ -241,10 +255,16 @@ fn error_event(
         client_id: Option<&'a str>,
         #[serde(skip_serializing_if = "Option::is_none")]
         request_id: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        retry_after_ms: Option<u64>,
     }
-    let request_id = request.map(ToString::to_string);
-    serde_json::to_string(&Event { r#type: "error", error_type, message, code, client_id, request_id })
-        .unwrap_or_default()
+    let (request_id, retry_after_ms) = match extra {
+        Extra::None => (None, None),
+        Extra::Request(id) => (Some(id.to_string()), None),
+        Extra::RetryAfterMs(ms) => (None, Some(ms)),
+    };
+    let event = Event { r#type: "error", error_type, message, code, client_id, request_id, retry_after_ms };
+    serde_json::to_string(&event).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -254,13 +274,17 @@ mod tests {
     #[test]
     fn the_hosts_error_event_has_the_keys_of_the_api_in_its_order() {
         assert_eq!(
-            error_event("invalid_request", "no \"luck\"", "blank", None, None),
+            error_event("invalid_request", "no \"luck\"", "blank", None, Extra::None),
             r#"{"type":"error","error_type":"invalid_request","message":"no \"luck\"","code":"blank"}"#
         );
         let request = RequestId::of_request(Some("a-1"));
         assert_eq!(
-            error_event("server_error", "no", "busy", Some("c-1"), Some(&request)),
+            error_event("server_error", "no", "busy", Some("c-1"), Extra::Request(&request)),
             r#"{"type":"error","error_type":"server_error","message":"no","code":"busy","client_id":"c-1","request_id":"a-1"}"#
+        );
+        assert_eq!(
+            rate_limited("wait", Some("c-1"), 20),
+            r#"{"type":"error","error_type":"rate_limited","message":"wait","code":"rate_limited","client_id":"c-1","retry_after_ms":20}"#
         );
     }
 

@@ -160,9 +160,9 @@ fn bytes(draft: &Draft) -> usize {
     draft.text.len() + draft.extra.as_ref().map_or(0, String::len)
 }
 
-/// The client's own id in a frame that a handler refused, if it reads as one. Only then does the host read a frame; see
-/// docs/decisions/0002-client-id-of-refused-frames.md.
-fn client_id(frame: Frame<'_>) -> Option<String> {
+/// The client's own id in a frame that a handler or a rate limit refused, if it reads as one. Only then does the host read a
+/// frame; see docs/decisions/0002-client-id-of-refused-frames.md.
+pub(crate) fn client_id(frame: Frame<'_>) -> Option<String> {
     #[derive(Deserialize)]
     struct Named {
         client_id: Option<serde_json::Value>,

@@ -15,6 +15,8 @@ use super::settings::Settings;
 const DAY_MS: u64 = 86_400_000;
 const MIB: usize = 1_048_576;
 const GIB: usize = 1_073_741_824;
+/// No rate is higher: what comes faster is not told apart in nanoseconds.
+const RATE_MAX: usize = 1_000_000_000;
 
 /// One row of the table of limits.
 #[derive(Debug, Clone, Copy)]
@@ -134,6 +136,38 @@ limits! {
     connections_max: usize = 0, "connections", 0 => 10_000_000;
     /// WebSockets of one user, over all rooms; one more is answered with 503.
     connections_per_user_max: usize = 64, "connections", 1 => 10_000_000;
+    /// A connection's frames, heartbeats included; more are dropped, with an error event. 0: no limit.
+    frames_per_connection_per_min: usize = 3_000, "frames a minute", 0 => RATE_MAX;
+    /// How many of them may come at once.
+    frames_per_connection_burst: usize = 500, "frames", 1 => RATE_MAX;
+    /// The bytes of those frames; more are dropped, with an error event. 0: no limit.
+    bytes_per_connection_per_min: usize = 60 * MIB, "bytes a minute", 0 => RATE_MAX;
+    /// How many of them may come at once.
+    bytes_per_connection_burst: usize = 8 * MIB, "bytes", 1 => RATE_MAX;
+    /// Dropped frames of a client that does not wait as it is asked to; one more closes with 1008.
+    frames_refused_max: usize = 1_000, "frames, a connection", 0 => 1_000_000;
+    /// A user's frames on all their WebSockets, their `POST message/`, and the WebSockets that they open. 0: no limit.
+    messages_per_user_per_min: usize = 6_000, "messages a minute", 0 => RATE_MAX;
+    /// How many of them may come at once.
+    messages_per_user_burst: usize = 1_000, "messages", 1 => RATE_MAX;
+    /// A user's `POST create-room/`; without an identity, an address's. 0: no limit.
+    rooms_per_user_per_min: usize = 120, "requests a minute", 0 => RATE_MAX;
+    /// How many of them may come at once.
+    rooms_per_user_burst: usize = 200, "requests", 1 => RATE_MAX;
+    /// WebSockets that are opened from one address. 0: no limit.
+    connections_per_address_per_min: usize = 6_000, "connections a minute", 0 => RATE_MAX;
+    /// How many of them may be opened at once.
+    connections_per_address_burst: usize = 3_000, "connections", 1 => RATE_MAX;
+    /// REST requests from one address. 0: no limit.
+    requests_per_address_per_min: usize = 60_000, "requests a minute", 0 => RATE_MAX;
+    /// How many of them may come at once.
+    requests_per_address_burst: usize = 20_000, "requests", 1 => RATE_MAX;
+    /// Rejected identities from one address; after more, none is looked at. 0: no limit.
+    rejections_per_address_per_min: usize = 3_000, "identities a minute", 0 => RATE_MAX;
+    /// How many of them may come at once.
+    rejections_per_address_burst: usize = 1_000, "identities", 1 => RATE_MAX;
+    /// Users, or addresses, whose recent use each rate remembers; further ones are not counted.
+    rate_keys_max: usize = 65_536, "users or addresses", 1 => 10_000_000;
     /// The interval between pings. Gateways drop silent connections: nginx after 60 s.
     ping_interval_ms: u64 = 25_000, "ms", 1 => DAY_MS;
     /// From a ping to the next bytes of the peer; longer closes with 1008.

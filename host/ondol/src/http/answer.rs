@@ -10,7 +10,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::identity::IdentityError;
-use crate::chat::{ActivateError, ChatError, ReleaseError, SayError};
+use super::rates::TooFast;
+use crate::chat::{ActivateError, ChatError, RATE_LIMITED, ReleaseError, SayError};
 use ondol_host_model::{Refusal, RequestId};
 
 /// The response of every route.
@@ -22,7 +23,9 @@ pub(super) enum HttpError {
     #[error(transparent)]
     Chat(#[from] ChatError),
     #[error(transparent)]
-    Identity(#[from] IdentityError),
+    Identity(IdentityError),
+    #[error(transparent)]
+    TooFast(#[from] TooFast),
     #[error("{message}")]
     Field { field: &'static str, code: &'static str, message: String },
     #[error("JSON parse error: {0}")]
@@ -67,6 +70,15 @@ pub(super) enum HttpError {
     NotReady(String),
 }
 
+impl From<IdentityError> for HttpError {
+    fn from(error: IdentityError) -> Self {
+        match error {
+            IdentityError::TooFast(error) => Self::TooFast(error),
+            error => Self::Identity(error),
+        }
+    }
+}
+
 impl HttpError {
     /// An invalid field of a body or query.
     pub(super) fn field(field: &'static str, code: &'static str, message: impl Into<String>) -> Self {
@@ -107,6 +119,7 @@ impl HttpError {
             Self::Origin | Self::Browser => StatusCode::FORBIDDEN,
             Self::TooManyConnections(_) | Self::TooManyUserConnections(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
+            Self::TooFast(_) => StatusCode::TOO_MANY_REQUESTS,
         }
     }
 
@@ -146,6 +159,7 @@ impl HttpError {
             Self::TooManyConnections(_) | Self::TooManyUserConnections(_) => "unavailable",
             Self::UpgradeRequired => "upgrade_required",
             Self::Handshake(_) => "invalid_handshake",
+            Self::TooFast(_) => RATE_LIMITED,
         }
     }
 
@@ -173,6 +187,7 @@ impl HttpError {
     fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         let (name, value) = match self {
             Self::Method { allow } => return Some((header::ALLOW, allow.clone())),
+            Self::TooFast(error) => return Some((header::RETRY_AFTER, HeaderValue::from(error.wait_s()))),
             Self::Identity(error) => (header::WWW_AUTHENTICATE, error.challenge()),
             Self::Token => (header::WWW_AUTHENTICATE, "Bearer realm=\"ondol\""),
             Self::Coding => (header::ACCEPT_ENCODING, "identity"),
@@ -205,6 +220,9 @@ pub(super) fn refuse(error: &HttpError, id: &RequestId) -> Answer {
     if matches!(error, HttpError::Chat(ChatError::HandlerFault | ChatError::Say { error: SayError::HandlerFault, .. }))
     {
         body.insert("request_id".to_owned(), id.to_string().into());
+    }
+    if let HttpError::TooFast(error) = error {
+        body.insert("retry_after_ms".to_owned(), error.wait_ms().into());
     }
     if let HttpError::Release(ReleaseError::Refused(refused)) = error {
         let each = refused.iter().map(|(handler, error)| (handler.name().to_owned(), serde_json::json!(error)));

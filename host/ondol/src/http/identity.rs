@@ -17,6 +17,7 @@ use hyper::header::{HeaderMap, HeaderValue};
 use hyper::{Method, Request};
 use ipnet::IpNet;
 
+use super::rates::TooFast;
 use crate::config::{Config, IdentityConfig, IdentityMode, Limits};
 pub(crate) use assertion::text as assertion_text;
 use keys::Keys;
@@ -70,6 +71,9 @@ pub(super) enum IdentityError {
     /// The signature of the values is not acceptable.
     #[error("X-Ondol-Assertion {0}")]
     Assertion(&'static str),
+    /// Too many identities from the same address were rejected.
+    #[error(transparent)]
+    TooFast(#[from] TooFast),
 }
 
 impl IdentityError {
@@ -80,6 +84,11 @@ impl IdentityError {
             Self::Token(_) | Self::Unexpected => "Bearer realm=\"chat\", error=\"invalid_token\"",
             _ => "Gateway realm=\"chat\"",
         }
+    }
+
+    /// Whether there was an identity to look at.
+    pub(super) fn is_rejection(&self) -> bool {
+        !matches!(self, Self::Absent | Self::TokenAbsent | Self::TooFast(_))
     }
 }
 

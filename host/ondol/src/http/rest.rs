@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::answer::{Answer, HttpError, json};
 use super::body;
-use super::identity::Asked;
+use super::identity::{Asked, Identity};
 use super::json_fields::{Fields, whole};
 use super::state::ApiState;
 use crate::chat::{Creation, Page, Said};
@@ -142,9 +142,11 @@ pub(super) async fn messages(state: &ApiState, request: &Request<Bytes>, id: Roo
 pub(super) async fn create_room(state: &ApiState, request: Request<Bytes>, peer: IpAddr) -> Result<Answer, HttpError> {
     let asked = Asked::of(&request, peer);
     let creator = match state.identity.allows_anonymous() {
-        true => state.identity.optional(&asked)?,
-        false => Some(state.identity.required(&asked)?),
+        true => state.identify(&asked, Identity::optional)?,
+        false => Some(state.identify(&asked, Identity::required)?),
     };
+    let user = creator.as_ref().map(|caller| &caller.user);
+    state.rates.room(user, state.address(request.headers(), peer))?;
     let own = state.own(&request, peer);
     let id = id_of(&request);
     let body = Fields::parse(&json_of(request)?)?;
@@ -163,11 +165,7 @@ pub(super) async fn create_room(state: &ApiState, request: Request<Bytes>, peer:
             )
         })?),
     };
-    let (status, room) = match state
-        .chat
-        .create_room(RoomRequest { name, post_id }, creator.as_ref().map(|caller| &caller.user), &id)
-        .await?
-    {
+    let (status, room) = match state.chat.create_room(RoomRequest { name, post_id }, user, &id).await? {
         Creation::Created(room) => (StatusCode::CREATED, room),
         Creation::Standing(room) => (StatusCode::OK, room),
     };
@@ -176,7 +174,8 @@ pub(super) async fn create_room(state: &ApiState, request: Request<Bytes>, peer:
 
 /// `POST message/`
 pub(super) async fn message(state: &ApiState, request: Request<Bytes>, peer: IpAddr) -> Result<Answer, HttpError> {
-    let sender = state.identity.required(&Asked::of(&request, peer))?.user;
+    let sender = state.identify(&Asked::of(&request, peer), Identity::required)?.user;
+    state.rates.message(&sender)?;
     let id = id_of(&request);
     let text = json_of(request)?;
     let body = Fields::parse(&text)?;

@@ -8,6 +8,7 @@ mod joining;
 mod linger;
 mod own_frames;
 mod position;
+mod rates;
 mod sink;
 mod stream;
 
@@ -25,14 +26,13 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, WebSocket};
 
 use super::state::ApiState;
-use crate::chat::{Member, Outbox, OutboxState, send};
-use crate::http::upgrade::CLOSE_IDENTITY;
+use crate::chat::{Member, Outbox, OutboxState};
 pub(super) use joining::Joining;
 use ondol_host_model::Frame;
 use ondol_host_model::frame;
 pub(super) use own_frames::Expiry;
-use own_frames::OwnAnswer;
 use position::Position;
+use rates::ConnectionRates;
 use stream::Stream;
 
 /// The size of tungstenite's read buffer, which every connection has.
@@ -49,6 +49,8 @@ struct Session {
     member: Option<Member>,
     /// Until when the client's token holds, if it has one.
     expiry: Option<Expiry>,
+    /// The rates of a client that is in a room.
+    rates: Option<ConnectionRates>,
     /// Fires when something is due, or earlier.
     timer: Pin<Box<Sleep>>,
     /// When the next ping is due, or the pong for the last one.
@@ -107,6 +109,7 @@ impl Session {
             socket,
             member,
             expiry: None,
+            rates: None,
             timer: Box::pin(tokio::time::sleep_until(ping_due)),
             ping_due,
             awaiting_pong: false,
@@ -273,6 +276,10 @@ impl Session {
                 return Next::Again;
             }
             let frame = match self.socket.read() {
+                Ok(frame) if self.is_too_fast(&frame) => match self.close_frame {
+                    Some(_) => return Next::Closed,
+                    None => continue,
+                },
                 Ok(frame) => frame,
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return self.on_would_block(),
                 Err(error) => return self.on_read_error(&error),
@@ -306,18 +313,6 @@ impl Session {
             }
         }
         Next::Again
-    }
-
-    /// Gives the host's own answer to the client.
-    fn give(&mut self, answer: OwnAnswer) -> Next {
-        match answer {
-            OwnAnswer::Event(event) => send(&self.outbox, &event),
-            OwnAnswer::Close(reason) => {
-                self.close_frame = Some((CLOSE_IDENTITY, reason));
-                return Next::Closed;
-            }
-        }
-        Next::Wait
     }
 
     /// Everything that was read has been handled.

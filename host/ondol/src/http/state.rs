@@ -3,15 +3,16 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use hyper::Request;
 use hyper::header::HeaderValue;
+use hyper::{HeaderMap, Request};
 use tokio::sync::watch;
 use url::Url;
 
 use super::host;
-use super::identity::Identity;
+use super::identity::{Asked, Identity, IdentityError};
 use super::origin::{Origins, Own};
 use super::page;
+use super::rates::{Address, Rates};
 use crate::chat::Chat;
 use crate::config::{Config, Limits, RefusalStyle};
 
@@ -42,6 +43,7 @@ pub(super) struct ApiState {
     pub(super) refusal: RefusalStyle,
     pub(super) origins: Origins,
     pub(super) identity: Identity,
+    pub(super) rates: Rates,
     /// The subprotocols that a client may choose from.
     pub(super) subprotocols: Vec<String>,
     /// Whether the host answers the heartbeats of clients' libraries.
@@ -73,6 +75,7 @@ impl ApiState {
             origins: Origins::new(config),
             public_url: config.public_url.clone(),
             identity: Identity::new(config)?,
+            rates: Rates::new(&config.limits),
             subprotocols: config.subprotocols.clone(),
             heartbeats: config.heartbeats,
             page_policy: page::policy(&config.img_src)?,
@@ -94,6 +97,25 @@ impl ApiState {
     /// The phase and its changes.
     pub(super) fn phase(&self) -> watch::Receiver<Phase> {
         self.phase.clone()
+    }
+
+    /// The address that a request counts for.
+    pub(super) fn address(&self, headers: &HeaderMap, peer: IpAddr) -> Option<Address> {
+        Address::of(headers, peer, |address| self.identity.trusts(address))
+    }
+
+    /// Establishes who calls, `by` one of the functions of [`Identity`].
+    ///
+    /// # Errors
+    ///
+    /// Its own, and when too many identities from the same address were rejected.
+    pub(super) fn identify<T>(
+        &self,
+        asked: &Asked<'_>,
+        by: impl FnOnce(&Identity, &Asked<'_>) -> Result<T, IdentityError>,
+    ) -> Result<T, IdentityError> {
+        let address = self.address(asked.headers, asked.peer);
+        self.rates.establish(address, || by(&self.identity, asked))
     }
 
     /// The server as the client of a request addresses it. A trusted gateway forwards that (`X-Forwarded-Host`).

@@ -9,7 +9,7 @@ use hyper::{Method, Request, Response, StatusCode, Version};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::answer::{Answer, HttpError};
-use super::identity::{Asked, chosen_subprotocol};
+use super::identity::{Asked, Identity, chosen_subprotocol};
 use super::socket::{Expiry, Joining};
 use super::state::{ApiState, ConnContext};
 use crate::chat::Permit;
@@ -20,6 +20,7 @@ use ondol_host_model::{RoomId, Speaker};
 pub(super) const CLOSE_IDENTITY: u16 = 4001;
 const CLOSE_ROOM: u16 = 4003;
 const CLOSE_FULL: u16 = 4008;
+const CLOSE_TOO_FAST: u16 = 4029;
 
 /// Answers a request for a WebSocket in a room. `connection` is counted until that socket is closed.
 ///
@@ -78,7 +79,9 @@ async fn admit(
     room: Option<RoomId>,
     connection: &ConnContext,
 ) -> Result<(RoomId, Arc<Speaker>, Permit, Option<Expiry>), HttpError> {
-    let caller = state.identity.required(&Asked::of(request, connection.peer))?;
+    let address = state.address(request.headers(), connection.peer);
+    state.rates.connection(address)?;
+    let caller = state.identify(&Asked::of(request, connection.peer), Identity::required)?;
     let room = room.ok_or(HttpError::NotFound)?;
     if !state.chat.has_room(room).await? {
         return Err(HttpError::NotFound);
@@ -86,11 +89,12 @@ async fn admit(
     if let Some(max) = connection.refused_at {
         return Err(HttpError::TooManyConnections(max));
     }
+    state.rates.message(&caller.user)?;
     let permit = state
         .chat
         .connection_permit(&caller.user)
         .ok_or(HttpError::TooManyUserConnections(state.limits.connections_per_user_max))?;
-    let expiry = Expiry::of(&caller);
+    let expiry = Expiry::of(&caller, address);
     Ok((room, Arc::new(Speaker::new(caller.user)), permit, expiry))
 }
 
@@ -99,6 +103,7 @@ fn close_code(error: &HttpError) -> Option<u16> {
         HttpError::Identity(_) => Some(CLOSE_IDENTITY),
         HttpError::NotFound => Some(CLOSE_ROOM),
         HttpError::TooManyConnections(_) | HttpError::TooManyUserConnections(_) => Some(CLOSE_FULL),
+        HttpError::TooFast(_) => Some(CLOSE_TOO_FAST),
         _ => None,
     }
 }

@@ -64,7 +64,7 @@ export async function whyRefused(id, user) {
   try {
     await ask(socketPath(id, user), {});
   } catch (error) {
-    if (error instanceof Refused && [401, 403, 404, 503].includes(error.status)) return error;
+    if (error instanceof Refused && [401, 403, 404, 429, 503].includes(error.status)) return error;
   }
   return null;
 }

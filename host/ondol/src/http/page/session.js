@@ -24,7 +24,7 @@ const OUTGOING_MAX = 50;
 
 const NO_ROOM = { key: "no_room" };
 const OVER = { 4001: { key: "error.not_authenticated" }, 4003: NO_ROOM };
-const AGAIN = { 1001: { key: "restarting" }, 1008: { key: "too_slow" }, 4008: { key: "full" } };
+const AGAIN = { 1001: { key: "restarting" }, 1008: { key: "too_slow" }, 4008: { key: "full" }, 4029: { key: "error.rate_limited" } };
 
 export class Session {
   #room;
@@ -242,7 +242,7 @@ export class Session {
     if (OVER[code]) return this.#end(OVER[code]);
     const refused = opened ? null : await whyRefused(this.#room, this.#me);
     if (socket !== this.#socket) return;
-    if (refused && refused.status !== 503) return this.#end(refused.status === 404 ? NO_ROOM : refused.line);
+    if (refused && ![429, 503].includes(refused.status)) return this.#end(refused.status === 404 ? NO_ROOM : refused.line);
     this.#lost(AGAIN[code] ?? refused?.line ?? (opened ? { key: "connection_lost" } : { key: "unreachable" }));
   }
 

@@ -102,6 +102,7 @@ export const TEXTS = {
     ko: "서버가 이 페이지의 연결을 허용하지 않아요.",
   },
   "error.timeout": { en: "The request took too long.", ko: "요청이 너무 오래 걸렸어요." },
+  "error.rate_limited": { en: "Too fast. Try again in a moment.", ko: "너무 빨라요. 잠시 뒤에 다시 시도해 주세요." },
   "error.busy": { en: "Too many messages are waiting. Try again.", ko: "밀린 메시지가 많아요. 다시 시도해 주세요." },
   "error.handler_fault": { en: "The server failed to handle this.", ko: "서버가 처리하지 못했어요." },
   "error.not_stored": { en: "The message could not be stored.", ko: "메시지를 저장하지 못했어요." },

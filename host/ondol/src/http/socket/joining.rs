@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use super::Session;
 use super::linger::linger;
 use super::own_frames::Expiry;
+use super::rates::ConnectionRates;
 use super::sink::SocketSink;
 use crate::chat::{ChatError, Member, Outbox, Permit};
 use crate::http::state::ApiState;
@@ -22,6 +23,7 @@ pub(in crate::http) struct Joining {
     member: Option<Member>,
     permit: Option<Permit>,
     expiry: Option<Expiry>,
+    rates: Option<ConnectionRates>,
 }
 
 impl Joining {
@@ -34,15 +36,16 @@ impl Joining {
         expiry: Option<Expiry>,
     ) -> Result<Self, ChatError> {
         let (sink, outbox) = SocketSink::with_outbox(state.limits.outbox_bytes_max);
+        let rates = Some(ConnectionRates::new(state, &user));
         let member = state.chat.join(room, user, Arc::clone(&outbox)).await?;
-        Ok(Self { sink, outbox, member: Some(member), permit: Some(permit), expiry })
+        Ok(Self { sink, outbox, member: Some(member), permit: Some(permit), expiry, rates })
     }
 
     /// A connection that only receives a close frame.
     pub(in crate::http) fn refused(state: &ApiState, code: u16, reason: &str) -> Self {
         let (sink, outbox) = SocketSink::with_outbox(state.limits.outbox_bytes_max);
         outbox.close(code, reason);
-        Self { sink, outbox, member: None, permit: None, expiry: None }
+        Self { sink, outbox, member: None, permit: None, expiry: None, rates: None }
     }
 
     /// Serves the socket until it is closed.
@@ -54,7 +57,7 @@ impl Joining {
         let (reader, writer) = io.into_inner().into_inner().into_split();
         self.sink.tcp.get_or_init(|| writer);
         let mut session = Session::new(state, reader, self.outbox, self.member, &read_buf);
-        session.expiry = self.expiry;
+        (session.expiry, session.rates) = (self.expiry, self.rates);
         drop(read_buf);
         session.run().await;
         // The room learns of the departure now, even if the socket lingers.

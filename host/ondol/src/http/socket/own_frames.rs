@@ -5,10 +5,13 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::chat::own_error;
-use crate::http::identity::Caller;
+use super::{Next, Session};
+use crate::chat::{own_error, rate_limited, send};
+use crate::http::identity::{Caller, IdentityError};
 use crate::http::json_fields::Fields;
+use crate::http::rates::Address;
 use crate::http::state::ApiState;
+use crate::http::upgrade::CLOSE_IDENTITY;
 
 /// How long before its end a token's notice comes; a short one's comes at half its time.
 const NOTICE: Duration = Duration::from_secs(30);
@@ -25,6 +28,20 @@ pub(super) enum OwnAnswer {
     Close(String),
 }
 
+impl Session {
+    /// Gives the host's own answer to the client.
+    pub(super) fn give(&mut self, answer: OwnAnswer) -> Next {
+        match answer {
+            OwnAnswer::Event(event) => send(&self.outbox, &event),
+            OwnAnswer::Close(reason) => {
+                self.close_frame = Some((CLOSE_IDENTITY, reason));
+                return Next::Closed;
+            }
+        }
+        Next::Wait
+    }
+}
+
 /// The answer to a frame that is for the host. `expiry` is there where clients have tokens.
 pub(super) fn answer(frame: &str, state: &ApiState, expiry: Option<&mut Expiry>) -> Option<OwnAnswer> {
     if let Some(pong) = pong(frame).filter(|_| state.heartbeats) {
@@ -32,8 +49,12 @@ pub(super) fn answer(frame: &str, state: &ApiState, expiry: Option<&mut Expiry>)
     }
     let expiry = expiry?;
     let refused = |message: &str, code| OwnAnswer::Event(own_error(message, code));
-    Some(match token(frame)?.map(|token| state.identity.of_token(&token)) {
+    let establish = |token: String| state.rates.establish(expiry.address, || state.identity.of_token(&token));
+    Some(match token(frame)?.map(establish) {
         Ok(Ok(caller)) => expiry.renew(&caller),
+        Ok(Err(IdentityError::TooFast(error))) => {
+            OwnAnswer::Event(rate_limited(&error.to_string(), None, error.wait_ms()))
+        }
         Ok(Err(error)) => refused(&error.to_string(), "not_authenticated"),
         Err(why) => refused(why, "invalid"),
     })
@@ -65,19 +86,22 @@ fn token(frame: &str) -> Option<Result<String, &'static str>> {
 /// Until when a socket's token holds.
 pub(in crate::http) struct Expiry {
     user: String,
+    /// For which bad tokens are counted.
+    address: Option<Address>,
     at: Instant,
     notice_at: Option<Instant>,
 }
 
 impl Expiry {
     /// Of a caller whose token ends.
-    pub(in crate::http) fn of(caller: &Caller) -> Option<Self> {
+    pub(in crate::http) fn of(caller: &Caller, address: Option<Address>) -> Option<Self> {
         let left = caller.expires?.duration_since(SystemTime::now()).unwrap_or_default();
         let now = Instant::now();
         // Past what a clock can count, a token does not end.
         let at = now.checked_add(left)?;
         Some(Self {
             user: caller.user.id.clone(),
+            address,
             at,
             notice_at: now.checked_add(left.saturating_sub(NOTICE).max(left / 2)),
         })
@@ -102,7 +126,7 @@ impl Expiry {
         if caller.user.id != self.user {
             return OwnAnswer::Close("the token is another user's".to_owned());
         }
-        if let Some(fresh) = Self::of(caller) {
+        if let Some(fresh) = Self::of(caller, self.address) {
             *self = fresh;
         }
         OwnAnswer::Event(self.event(TOKEN_TYPE))
