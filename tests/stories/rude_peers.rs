@@ -194,7 +194,7 @@ async fn talks_without_end(mut member: Client) {
 
 #[tokio::test]
 async fn the_server_sends_nothing_after_a_close_frame() -> TestResult {
-    let server = TestServer::start().await?;
+    let server = TestServer::setup().without_rate_limits().start().await?;
     let room = server.create_room("lobby").await?;
     for name in ["ann", "ben", "cat"] {
         tokio::spawn(talks_without_end(server.open_tab(room, name).await?));

@@ -362,7 +362,8 @@ async fn a_shadow_of_the_same_code_shows_no_difference() -> TestResult {
 #[tokio::test]
 async fn a_failing_shadow_does_not_disturb_the_chat() -> TestResult {
     for (handler, name, text) in [("messages", "spinning_messages", "spin"), ("events", "trapping_events", "trap")] {
-        let server = TestServer::setup().admin().limit("shadow_queue_max", 8).start().await?;
+        let setup = TestServer::setup().admin().without_rate_limits();
+        let server = setup.limit("shadow_queue_max", 8).start().await?;
         let mut ann = member(&server).await?;
         shadow(&server, handler, guest(name)).await?;
         // Each deadline takes a while: meanwhile more messages come than fit into the queue of a shadow that spins.
