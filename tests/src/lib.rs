@@ -11,6 +11,7 @@ pub mod client;
 pub mod command;
 pub mod deadline;
 pub mod disk;
+pub mod gateway;
 pub mod handlers;
 pub mod http;
 pub mod ledger;

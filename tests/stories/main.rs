@@ -51,6 +51,7 @@ mod post_message;
 mod power;
 mod rates;
 mod raw_frames;
+mod real_gateways;
 mod refusals;
 mod replay;
 mod rooms;
