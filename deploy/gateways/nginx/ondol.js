@@ -87,7 +87,7 @@ function tokenOf(r) {
     const equals = pair.indexOf('=');
     if (cookie && equals > 0 && pair.slice(0, equals).trim() === cookie) found.push(pair.slice(equals + 1).trim());
   });
-  if (found.some((token) => token !== found[0])) throw refusal('the token is given more than once', true);
+  need(found.every((token) => token === found[0]), 'is given more than once');
   return found.length ? found[0] : null;
 }
 
@@ -121,9 +121,10 @@ function decoded(name) {
 // The claims of a token that one of the keys has signed and that holds now.
 async function verify(token, settings) {
   const parts = token.split('.');
-  if (parts.length !== 3 || !parts.every((part) => /^[A-Za-z0-9_-]+$/.test(part))) throw refusal('the token is not a JSON Web Token', true);
+  const isToken = parts.length === 3 && parts.every((part) => /^[A-Za-z0-9_-]+$/.test(part));
+  need(isToken, 'is not a JSON Web Token');
   const header = json(parts[0]);
-  if (header.crit !== undefined) throw refusal('the token has critical parameters, and none is supported', true);
+  need(header.crit === undefined, 'has critical parameters, and none is supported');
   // Each key has one algorithm, whatever the token asks for: "none" is the algorithm of no key.
   const fits = (key) => key.algorithm === header.alg && (header.kid === undefined || header.kid === key.id);
   const fitting = keys(settings.jwt_keys).filter(fits);
@@ -134,19 +135,20 @@ async function verify(token, settings) {
     const key = await crypto.subtle.importKey(algorithm.format, bytes(fitting[i]), algorithm.name, false, ['verify']);
     if (await crypto.subtle.verify(algorithm.name, key, signature, signed)) return current(json(parts[1]), settings);
   }
-  throw refusal(fitting.length ? 'the token has a wrong signature' : 'the token was signed with an unknown key or algorithm', true);
+  need(fitting.length === 0, 'has a wrong signature');
+  throw refusal('the token was signed with an unknown key or algorithm', true);
 }
 
 // The claims, if they hold now and here.
 function current(claims, settings) {
   const now = Date.now() / 1000;
-  if (typeof claims.exp !== 'number') throw refusal('the token has no exp', true);
-  if (claims.exp + LEEWAY_S <= now) throw refusal('the token has expired', true);
-  if (claims.nbf !== undefined && typeof claims.nbf !== 'number') throw refusal('the token has a claim of the wrong type', true);
-  if (claims.nbf > now + LEEWAY_S) throw refusal('the token is not valid yet', true);
-  if (settings.jwt_issuer && claims.iss !== settings.jwt_issuer) throw refusal('the token is from another issuer', true);
+  need(typeof claims.exp === 'number', 'has no exp');
+  need(claims.exp + LEEWAY_S > now, 'has expired');
+  need(claims.nbf === undefined || typeof claims.nbf === 'number', 'has a claim of the wrong type');
+  need(claims.nbf === undefined || claims.nbf <= now + LEEWAY_S, 'is not valid yet');
+  need(!settings.jwt_issuer || claims.iss === settings.jwt_issuer, 'is from another issuer');
   const audience = Array.isArray(claims.aud) ? claims.aud : [claims.aud];
-  if (settings.jwt_audience && !audience.includes(settings.jwt_audience)) throw refusal('the token is for another audience', true);
+  need(!settings.jwt_audience || audience.includes(settings.jwt_audience), 'is for another audience');
   return claims;
 }
 
@@ -155,7 +157,8 @@ function textOf(claims, value) {
   const claim = claims[value.claim];
   if (typeof claim === 'string' && claim !== '') return claim;
   if (Number.isSafeInteger(claim) && claim >= 0) return String(claim);
-  if (value.required || (claim !== undefined && claim !== null && claim !== '')) throw refusal(`the token has no usable ${value.claim}`, true);
+  const isAbsent = claim === undefined || claim === null || claim === '';
+  need(isAbsent && !value.required, `has no usable ${value.claim}`);
   return '';
 }
 
@@ -167,7 +170,7 @@ function json(part) {
   } catch (error) {
     // Not the error's own message: it may repeat what the token contains.
   }
-  if (typeof object !== 'object' || object === null) throw refusal('the token is not a JSON Web Token', true);
+  need(typeof object === 'object' && object !== null, 'is not a JSON Web Token');
   return object;
 }
 
@@ -175,14 +178,16 @@ function json(part) {
 function keys(setting) {
   return setting.split(',').map((text) => {
     const parts = text.trim().match(/^([^=]+)=([A-Z0-9]+):(.+)$/);
-    if (!parts || ALGORITHMS[parts[2]] === undefined) throw new Error('$jwt_keys must be ID=HS256:FILE, ID=RS256:FILE or ID=ES256:FILE');
+    if (!parts || ALGORITHMS[parts[2]] === undefined) {
+      throw new Error('$jwt_keys must be ID=HS256:FILE, ID=RS256:FILE or ID=ES256:FILE');
+    }
     return { id: parts[1], algorithm: parts[2], file: parts[3] };
   });
 }
 
 // The bytes of a key. They are read for each token, so that a new file counts at once.
 function bytes(key) {
-  const content = fs.readFileSync(key.file);
+  const content = read(key.file);
   if (key.algorithm !== 'HS256') {
     return Buffer.from(content.toString().replace(/-----[^-]+-----/g, '').replace(/\s+/g, ''), 'base64');
   }
@@ -191,6 +196,19 @@ function bytes(key) {
   if (content[end - 1] === 13) end--;
   if (end < 32) throw new Error(`${key.file}: a secret needs 32 bytes`);
   return content.subarray(0, end);
+}
+
+function read(file) {
+  try {
+    return fs.readFileSync(file);
+  } catch (error) {
+    throw new Error(`${file}: ${error.message}`);
+  }
+}
+
+// Refuses a token for which something does not hold.
+function need(holds, why) {
+  if (!holds) throw refusal(`the token ${why}`, true);
 }
 
 // A reason for a 401, without a value of the request. `given`: there was a token.
