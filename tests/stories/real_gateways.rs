@@ -72,6 +72,7 @@ checks! {
         closing::a_shutdown_is_seen,
         closing::a_body_as_large_as_the_server_takes_passes,
         pool::no_post_is_lost_at_the_edge_of_the_idle_time,
+        pool::a_post_that_meets_a_closing_connection_is_not_stored,
         pool::connections_to_the_server_are_kept,
     }
 }

@@ -16,8 +16,8 @@ const QUERY_KEYS = ['user_id', 'nickname', 'email', 'profile_url'];
 const SUBPROTOCOL = 'ondol.token';
 // Seconds by which clocks may differ.
 const LEEWAY_S = 30;
-// What answers a request without a token that only reads.
-const PUBLIC = /^\/($|page\.|page\/|healthz$|readyz$)/;
+// What needs no token even where reading does: the chat page, and health.
+const PUBLIC = /^\/($|page\.(css|js)$|page\/[a-z]+\.js$|healthz$|readyz$)/;
 
 const ALGORITHMS = {
   HS256: { format: 'raw', name: { name: 'HMAC', hash: 'SHA-256' } },

@@ -1,7 +1,5 @@
 //! Pages behind a gateway, in a real browser.
 
-use std::{env, path::Path};
-
 use ondol_tests::{
     TestResult, TestServer, User,
     browser::{Browser, Tab},
@@ -59,7 +57,6 @@ pub(super) async fn the_chat_page_works(case: &Case) -> TestResult {
     let Some(mut browser) = Browser::start(case.story).await? else { return Ok(()) };
     let Some((_server, gateway)) = case.start(TestServer::setup()).await? else { return Ok(()) };
     let mut tab = browser.open(&format!("http://{}/", gateway.address())).await?;
-    tab.resize(1_100, 700).await?;
     tab.fill("[name=token]", &token(&User::named("u1").called("민지"))?).await?;
     tab.click("#identity .primary").await?;
     tab.fill("#create-name", "게이트웨이 뒤에서").await?;
@@ -71,9 +68,6 @@ pub(super) async fn the_chat_page_works(case: &Case) -> TestResult {
     tab.until("document.querySelector('#messages .mine .text')?.textContent === '안녕하세요 & 반가워요 = 100%'")
         .await?;
     assert_eq!(tab.texts("#me-name").await?, ["민지"]);
-    if let Some(file) = env::var_os("ONDOL_SCREENSHOT") {
-        tab.screenshot(Path::new(&file)).await?;
-    }
     tab.reload().await?;
     tab.until("document.querySelector('#messages .mine .text')").await?;
     tab.expect_no_complaint()
