@@ -15,8 +15,8 @@ use serde_json::json;
 
 use super::Case;
 
-/// Short enough to wait for, and far above the interval of the pings.
-const READ_TIMEOUT: Duration = Duration::from_secs(2);
+/// Short enough to wait for, and far above the interval of the pings. A handshake has to be answered in it as well.
+const READ_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Pings until the read timeout has passed twice. None: there was a pause as long as the timeout, because the machine was
 /// busy, so this says nothing.
@@ -50,7 +50,7 @@ pub(super) async fn an_idle_socket_stays_open(case: &Case) -> TestResult {
 
 pub(super) async fn a_silent_socket_is_closed_by_the_gateway(case: &Case) -> TestResult {
     let setup = TestServer::setup().limit("ping_interval_ms", NEVER_MS);
-    let timing = Timing { read_timeout: Duration::from_millis(500), ..Timing::default() };
+    let timing = Timing { read_timeout: READ_TIMEOUT, ..Timing::default() };
     let Some((server, gateway)) = case.start_timed(setup, timing).await? else { return Ok(()) };
     let room = server.create_room("lobby").await?;
     let mut idle = gateway.open(room, &User::named("ann")).await?;
