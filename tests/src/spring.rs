@@ -42,7 +42,7 @@ impl Spring {
         let turn = TURNS.acquire().await?;
         let mut command = Command::new("java");
         command.args(FLAGS).arg(&jar).env("GATEWAY_PORT", "0").env("GATEWAY_UPSTREAM", format!("http://{upstream}"));
-        command.env("GATEWAY_TOKEN_ALGORITHM", "ES256").env("GATEWAY_TOKEN_KEY", key_file("es256.pem"));
+        command.env("GATEWAY_TOKEN_KEYS", format!("e=ES256:{}", key_file("es256.pem").display()));
         command.env("GATEWAY_TOKEN_COOKIE", "session").envs(settings.iter().copied());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut process = command.spawn().context("java does not start")?;

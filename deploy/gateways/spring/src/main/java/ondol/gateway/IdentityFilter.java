@@ -6,6 +6,7 @@ import static org.springframework.cloud.gateway.support.ServerWebExchangeUtils.G
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.net.URI;
+import java.nio.charset.StandardCharsets;
 import java.util.Set;
 
 import org.slf4j.Logger;
@@ -15,9 +16,12 @@ import org.springframework.cloud.gateway.filter.GlobalFilter;
 import org.springframework.cloud.gateway.filter.RouteToRequestUrlFilter;
 import org.springframework.cloud.gateway.route.Route;
 import org.springframework.core.Ordered;
+import org.springframework.http.CacheControl;
 import org.springframework.http.HttpHeaders;
 import org.springframework.http.HttpStatus;
+import org.springframework.http.MediaType;
 import org.springframework.http.server.reactive.ServerHttpRequest;
+import org.springframework.http.server.reactive.ServerHttpResponse;
 import org.springframework.security.oauth2.jwt.BadJwtException;
 import org.springframework.security.oauth2.jwt.ReactiveJwtDecoder;
 import org.springframework.stereotype.Component;
@@ -52,10 +56,10 @@ class IdentityFilter implements GlobalFilter, Ordered {
     public Mono<Void> filter(ServerWebExchange exchange, GatewayFilterChain chain) {
         Set<String> tokens = Tokens.of(exchange.getRequest(), settings.cookie());
         if (tokens.size() > 1) {
-            return refuse(exchange, "Bearer realm=\"chat\", error=\"invalid_request\"");
+            return refuse(exchange, "invalid_request", "Tokens that differ are refused.");
         }
         if (tokens.isEmpty()) {
-            return needsToken(exchange) ? refuse(exchange, "Bearer realm=\"chat\"") : pass(exchange, chain, null);
+            return needsToken(exchange) ? refuse(exchange, null, "A token is required.") : pass(exchange, chain, null);
         }
         // Materialized, because an error further down the chain is no refusal.
         return decoder.decode(tokens.iterator().next())
@@ -76,8 +80,6 @@ class IdentityFilter implements GlobalFilter, Ordered {
         ServerHttpRequest request = exchange.getRequest();
         InetSocketAddress client = request.getRemoteAddress();
         boolean isSocket = "websocket".equalsIgnoreCase(request.getHeaders().getUpgrade());
-        // Netty expects Ondol to choose a subprotocol that it is offered, and Ondol does not choose that of tokens.
-        boolean answersProtocol = isSocket && Tokens.isOffered(request.getHeaders());
         ServerHttpRequest changed = request.mutate().headers(headers -> {
             headers.keySet().removeIf(Identity::isClaimed);
             headers.remove(HttpHeaders.AUTHORIZATION);
@@ -92,7 +94,8 @@ class IdentityFilter implements GlobalFilter, Ordered {
                 identity.write(headers);
             }
         }).build();
-        if (answersProtocol) {
+        // Netty expects that Ondol chooses a subprotocol that it is offered. It is not offered that of tokens.
+        if (isSocket && Tokens.isOffered(request.getHeaders())) {
             exchange.getResponse().getHeaders().set(Tokens.PROTOCOLS, Tokens.SUBPROTOCOL);
         }
         // The routing filters dial this address, whatever the request says. They would encode it anew if they had to
@@ -106,16 +109,22 @@ class IdentityFilter implements GlobalFilter, Ordered {
 
     private static Mono<Void> refuse(ServerWebExchange exchange, Throwable error) {
         if (error instanceof BadJwtException || error instanceof IllegalArgumentException) {
-            return refuse(exchange, "Bearer realm=\"chat\", error=\"invalid_token\"");
+            return refuse(exchange, "invalid_token", "The token is not valid.");
         }
         LOG.error("tokens cannot be verified, because the keys cannot be read", error);
         exchange.getResponse().setStatusCode(HttpStatus.SERVICE_UNAVAILABLE);
         return exchange.getResponse().setComplete();
     }
 
-    private static Mono<Void> refuse(ServerWebExchange exchange, String challenge) {
-        exchange.getResponse().setStatusCode(HttpStatus.UNAUTHORIZED);
-        exchange.getResponse().getHeaders().set(HttpHeaders.WWW_AUTHENTICATE, challenge);
-        return exchange.getResponse().setComplete();
+    /** Answers 401 as Ondol does (RFC 6750, section 3), with no word of the request. */
+    private static Mono<Void> refuse(ServerWebExchange exchange, String error, String detail) {
+        ServerHttpResponse response = exchange.getResponse();
+        response.setStatusCode(HttpStatus.UNAUTHORIZED);
+        response.getHeaders().setContentType(MediaType.APPLICATION_JSON);
+        response.getHeaders().setCacheControl(CacheControl.noStore());
+        String challenge = "Bearer realm=\"chat\"" + (error == null ? "" : ", error=\"" + error + "\"");
+        response.getHeaders().set(HttpHeaders.WWW_AUTHENTICATE, challenge);
+        String body = "{\"detail\":\"" + detail + "\",\"code\":\"not_authenticated\"}";
+        return response.writeWith(Mono.just(response.bufferFactory().wrap(body.getBytes(StandardCharsets.UTF_8))));
     }
 }

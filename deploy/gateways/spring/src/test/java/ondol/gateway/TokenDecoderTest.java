@@ -11,6 +11,7 @@ import java.time.Duration;
 import java.time.Instant;
 import java.util.Base64;
 import java.util.Date;
+import java.util.List;
 
 import com.nimbusds.jose.JWSAlgorithm;
 import com.nimbusds.jose.JWSHeader;
@@ -26,7 +27,6 @@ import com.nimbusds.jose.jwk.gen.ECKeyGenerator;
 import com.nimbusds.jose.jwk.gen.RSAKeyGenerator;
 import com.nimbusds.jwt.JWTClaimsSet;
 import com.nimbusds.jwt.SignedJWT;
-import ondol.gateway.TokenSettings.Algorithm;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.springframework.security.oauth2.jwt.BadJwtException;
@@ -48,12 +48,12 @@ class TokenDecoderTest {
         // The trick with a public key as a secret, which anyone may know.
         String confused = sign(JWSAlgorithm.HS256, new MACSigner(pem(rsa.toRSAPublicKey())));
 
-        ReactiveJwtDecoder decoder = decoder(Algorithm.RS256, write(pem(rsa.toRSAPublicKey())), "");
+        ReactiveJwtDecoder decoder = decoder("", "k=RS256:" + write(pem(rsa.toRSAPublicKey())));
         assertThat(decoder.decode(byRsa).block().getSubject()).isEqualTo("u1");
         refused(decoder, byEc);
         refused(decoder, confused);
         refused(decoder, sign(JWSAlgorithm.RS512, new RSASSASigner(rsa)));
-        decoder = decoder(Algorithm.ES256, write(pem(ec.toECPublicKey())), "");
+        decoder = decoder("", "k=ES256:" + write(pem(ec.toECPublicKey())));
         assertThat(decoder.decode(byEc).block().getSubject()).isEqualTo("u1");
         refused(decoder, byRsa);
     }
@@ -64,7 +64,7 @@ class TokenDecoderTest {
         String set = new JWKSet(ec.toPublicJWK()).toString();
         DisposableServer server = HttpServer.create().host("127.0.0.1").port(0)
                 .handle((request, response) -> response.sendString(Mono.just(set))).bindNow();
-        ReactiveJwtDecoder decoder = decoder(Algorithm.ES256, null, "http://127.0.0.1:" + server.port());
+        ReactiveJwtDecoder decoder = decoder("http://127.0.0.1:" + server.port());
         assertThat(decoder.decode(sign(JWSAlgorithm.ES256, new ECDSASigner(ec))).block().getSubject()).isEqualTo("u1");
         refused(decoder, sign(JWSAlgorithm.ES256, new ECDSASigner(new ECKeyGenerator(Curve.P_256).generate())));
         server.disposeNow();
@@ -72,27 +72,43 @@ class TokenDecoderTest {
 
     @Test
     void aTokenIsNotToBlameForKeysThatCannotBeFetched() throws Exception {
-        ReactiveJwtDecoder decoder = decoder(Algorithm.ES256, null, "http://127.0.0.1:1");
+        ReactiveJwtDecoder decoder = decoder("http://127.0.0.1:1");
         String token = sign(JWSAlgorithm.ES256, new ECDSASigner(new ECKeyGenerator(Curve.P_256).generate()));
         assertThatExceptionOfType(IllegalStateException.class).isThrownBy(() -> decoder.decode(token).block());
     }
 
     @Test
+    void oneOfSeveralKeysVerifiesAToken() throws Exception {
+        ECKey old = new ECKeyGenerator(Curve.P_256).generate();
+        ECKey fresh = new ECKeyGenerator(Curve.P_256).generate();
+        ReactiveJwtDecoder decoder = decoder("", "old=ES256:" + write(pem(old.toECPublicKey())),
+                " k=ES256:" + write(pem(fresh.toECPublicKey())));
+        assertThat(decoder.decode(sign(JWSAlgorithm.ES256, new ECDSASigner(fresh))).block().getSubject()).isEqualTo("u1");
+        refused(decoder, sign(JWSAlgorithm.ES256, new ECDSASigner(old)));
+        SignedJWT unnamed = new SignedJWT(new JWSHeader(JWSAlgorithm.ES256), claims());
+        unnamed.sign(new ECDSASigner(old));
+        assertThat(decoder.decode(unnamed.serialize()).block().getSubject()).isEqualTo("u1");
+    }
+
+    @Test
     void settingsThatDoNotFitAreNamed() {
-        assertThatIllegalArgumentException().isThrownBy(() -> decoder(Algorithm.HS256, write("short"), ""))
+        assertThatIllegalArgumentException().isThrownBy(() -> decoder("", "k=HS256:" + write("short")))
                 .withMessageContaining("32 bytes");
-        assertThatIllegalArgumentException().isThrownBy(() -> decoder(Algorithm.RS256, null, ""))
-                .withMessageContaining("gateway.token.key");
-        assertThatIllegalArgumentException().isThrownBy(() -> decoder(Algorithm.HS256, null, "http://127.0.0.1:1"))
-                .withMessageContaining("RS256 or ES256");
+        assertThatIllegalArgumentException().isThrownBy(() -> decoder("")).withMessageContaining("gateway.token.keys");
+        assertThatIllegalArgumentException().isThrownBy(() -> decoder("http://127.0.0.1:1", "k=HS256:/x"))
+                .withMessageContaining("not both");
+        for (String setting : new String[] {"/x", "k=/x", "k=HS512:/x", "k=ES256:/does/not/exist"}) {
+            assertThatIllegalArgumentException().isThrownBy(() -> decoder("", setting));
+        }
+        assertThatIllegalArgumentException().isThrownBy(() -> decoder("", "k=RS256:" + write("no key")));
     }
 
     private static void refused(ReactiveJwtDecoder decoder, String token) {
         assertThatExceptionOfType(BadJwtException.class).isThrownBy(() -> decoder.decode(token).block());
     }
 
-    private static ReactiveJwtDecoder decoder(Algorithm algorithm, Path key, String jwks) throws Exception {
-        return new TokenDecoder().decoder(new TokenSettings(algorithm, key, jwks, "", "", Duration.ZERO, "", null));
+    private static ReactiveJwtDecoder decoder(String jwks, String... keys) {
+        return new TokenDecoder().decoder(new TokenSettings(List.of(keys), jwks, "", "", Duration.ZERO, "", null));
     }
 
     private Path write(String text) throws Exception {
@@ -105,10 +121,12 @@ class TokenDecoderTest {
     }
 
     private static String sign(JWSAlgorithm algorithm, JWSSigner signer) throws Exception {
-        JWTClaimsSet claims = new JWTClaimsSet.Builder().subject("u1")
-                .expirationTime(Date.from(Instant.now().plusSeconds(60))).build();
-        SignedJWT token = new SignedJWT(new JWSHeader.Builder(algorithm).keyID("k").build(), claims);
+        SignedJWT token = new SignedJWT(new JWSHeader.Builder(algorithm).keyID("k").build(), claims());
         token.sign(signer);
         return token.serialize();
+    }
+
+    private static JWTClaimsSet claims() {
+        return new JWTClaimsSet.Builder().subject("u1").expirationTime(Date.from(Instant.now().plusSeconds(60))).build();
     }
 }
