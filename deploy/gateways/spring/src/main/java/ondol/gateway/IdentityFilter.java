@@ -78,33 +78,34 @@ class IdentityFilter implements GlobalFilter, Ordered {
 
     private static Mono<Void> pass(ServerWebExchange exchange, GatewayFilterChain chain, Identity identity) {
         ServerHttpRequest request = exchange.getRequest();
-        InetSocketAddress client = request.getRemoteAddress();
-        boolean isSocket = "websocket".equalsIgnoreCase(request.getHeaders().getUpgrade());
-        ServerHttpRequest changed = request.mutate().headers(headers -> {
-            headers.keySet().removeIf(Identity::isClaimed);
-            headers.remove(HttpHeaders.AUTHORIZATION);
-            headers.remove(HttpHeaders.COOKIE);
-            if (Tokens.isOffered(headers)) {
-                headers.remove(Tokens.PROTOCOLS);
-            }
-            if (client != null && client.getAddress() != null) {
-                headers.set("X-Forwarded-For", client.getAddress().getHostAddress());
-            }
-            if (identity != null) {
-                identity.write(headers);
-            }
-        }).build();
-        // Netty expects that Ondol chooses a subprotocol that it is offered. It is not offered that of tokens.
-        if (isSocket && Tokens.isOffered(request.getHeaders())) {
-            exchange.getResponse().getHeaders().set(Tokens.PROTOCOLS, Tokens.SUBPROTOCOL);
-        }
+        ServerHttpRequest changed = request.mutate().headers(headers -> change(headers, request, identity)).build();
         // The routing filters dial this address, whatever the request says. They would encode it anew if they had to
         // change its scheme.
+        boolean isSocket = "websocket".equalsIgnoreCase(request.getHeaders().getUpgrade());
         URI upstream = exchange.getRequiredAttribute(GATEWAY_REQUEST_URL_ATTR);
         String scheme = isSocket ? upstream.getScheme().replaceFirst("^http", "ws") : upstream.getScheme();
         exchange.getAttributes().put(GATEWAY_REQUEST_URL_ATTR, Identity.target(scheme, upstream, request.getURI()));
         return chain.filter(exchange.mutate().request(changed).build())
                 .onErrorMap(IOException.class, error -> new ResponseStatusException(HttpStatus.BAD_GATEWAY, null, error));
+    }
+
+    /** The token ends here, and so does what the client says of itself and of its way here. */
+    private static void change(HttpHeaders headers, ServerHttpRequest request, Identity identity) {
+        headers.keySet().removeIf(Identity::isClaimed);
+        headers.remove(HttpHeaders.AUTHORIZATION);
+        headers.remove(HttpHeaders.COOKIE);
+        if (headers.containsKey(Tokens.PROTOCOLS)) {
+            headers.set(Tokens.PROTOCOLS, String.join(", ", Tokens.protocols(headers)));
+        }
+        InetSocketAddress client = request.getRemoteAddress();
+        if (client != null && client.getAddress() != null) {
+            headers.set("X-Forwarded-For", client.getAddress().getHostAddress());
+        }
+        headers.set("X-Forwarded-Host", headers.getFirst(HttpHeaders.HOST));
+        headers.set("X-Forwarded-Proto", request.getURI().getScheme());
+        if (identity != null) {
+            identity.write(headers);
+        }
     }
 
     private static Mono<Void> refuse(ServerWebExchange exchange, Throwable error) {

@@ -4,6 +4,7 @@ import java.util.Arrays;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
 import org.springframework.http.HttpCookie;
@@ -39,9 +40,11 @@ final class Tokens {
         return found;
     }
 
-    /** Whether a WebSocket offers the subprotocol of tokens. */
-    static boolean isOffered(HttpHeaders headers) {
-        return offered(headers).contains(SUBPROTOCOL);
+    /** The subprotocols that a WebSocket offers, without a token among them. */
+    static List<String> protocols(HttpHeaders headers) {
+        List<String> offered = offered(headers);
+        return IntStream.range(0, offered.size())
+                .filter(i -> i == 0 || !offered.get(i - 1).equals(SUBPROTOCOL)).mapToObj(offered::get).toList();
     }
 
     private static List<String> offered(HttpHeaders headers) {

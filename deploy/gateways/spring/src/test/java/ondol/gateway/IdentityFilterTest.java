@@ -86,14 +86,18 @@ class IdentityFilterTest {
         assertThat(headers.getAll("X-Nickname")).containsExactly("%EB%AF%BC%EC%A7%80");
         assertThat(headers.getAll("X-Email")).containsExactly("a%2Bb%40example.com");
         assertThat(headers.getAll("X-Forwarded-For")).containsExactly("127.0.0.1");
+        assertThat(headers.getAll("X-Forwarded-Host")).containsExactly(headers.get("Host"));
+        assertThat(headers.getAll("X-Forwarded-Proto")).containsExactly("http");
         assertThat(List.of("X_User_ID", "X-Profile-URL", "Authorization", "Cookie")).noneMatch(headers::contains);
         assertThat(headers.toString()).doesNotContain(token);
     }
 
     @Test
-    void aRequestWithoutATokenPassesWithoutAnIdentity() throws Exception {
+    void readingNeedsNoTokenAndWritingDoes() throws Exception {
         client.get().uri("/chat/v1/rooms/").header("X-User-ID", "evil").exchange().expectStatus().isOk();
         assertThat(SEEN.take().headers().contains("X-User-ID")).isFalse();
+        client.post().uri("/chat/v1/create-room/").exchange().expectStatus().isUnauthorized();
+        assertThat(SEEN).isEmpty();
     }
 
     @Test
@@ -114,6 +118,16 @@ class IdentityFilterTest {
         client.get().uri("/chat/v1/rooms/").header("Authorization", "Bearer " + sign(SECRET, claims -> { }))
                 .cookie("session", sign(SECRET, claims -> claims.subject("u2")))
                 .exchange().expectStatus().isUnauthorized();
+    }
+
+    @Test
+    void aTokenIsTakenOutOfTheSubprotocols() throws Exception {
+        client.get().uri("/chat/v1/rooms/")
+                .header("Sec-WebSocket-Protocol", "chat.v1,ondol.token, " + sign(SECRET, claims -> { }) + ", chat.v2")
+                .exchange().expectStatus().isOk();
+        HttpHeaders headers = SEEN.take().headers();
+        assertThat(headers.get("X-User-ID")).isEqualTo("u1");
+        assertThat(headers.getAll("Sec-WebSocket-Protocol")).containsExactly("chat.v1, ondol.token, chat.v2");
     }
 
     @Test
