@@ -1,10 +1,11 @@
 //! A gateway in front of a server: a real program with the configuration that the repository ships. It verifies tokens and
 //! passes identities on. The stories know of it what is here: where it is, whose tokens it takes, and what it changes.
 //!
-//! A new kind needs an arm in each method of [`Kind`] and a starter beside [`nginx`].
+//! A new kind needs an arm in each method of [`Kind`] and a starter beside [`nginx`] and [`spring`].
 
 mod nginx;
 mod recorder;
+mod spring;
 
 use std::{
     process::{Child, Command},
@@ -14,6 +15,7 @@ use std::{
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::sync::SemaphorePermit;
 
 use crate::{
     client::{Client, Knock},
@@ -37,6 +39,8 @@ pub const COOKIE: &str = "session";
 pub enum Kind {
     /// `deploy/gateways/nginx`.
     Nginx,
+    /// `deploy/gateways/spring`.
+    Spring,
 }
 
 /// The times of a gateway that stories shorten.
@@ -64,6 +68,7 @@ impl Kind {
     pub async fn start(self, story: &str, upstream: &str, timing: Timing) -> Result<Option<Gateway>> {
         match self {
             Self::Nginx => nginx::start(story, upstream, timing).await,
+            Self::Spring => spring::start(story, upstream, timing).await,
         }
     }
 
@@ -71,7 +76,7 @@ impl Kind {
     #[must_use]
     pub fn algorithms(self) -> &'static [&'static str] {
         match self {
-            Self::Nginx => &["HS256", "RS256", "ES256"],
+            Self::Nginx | Self::Spring => &["HS256", "RS256", "ES256"],
         }
     }
 
@@ -79,7 +84,16 @@ impl Kind {
     #[must_use]
     pub fn close_code(self, code: u16) -> u16 {
         match self {
-            Self::Nginx => code,
+            Self::Nginx | Self::Spring => code,
+        }
+    }
+
+    /// Whether the fragments of a message reach the server as they were sent.
+    #[must_use]
+    pub fn passes_fragments(self) -> bool {
+        match self {
+            Self::Nginx => true,
+            Self::Spring => false,
         }
     }
 
@@ -89,6 +103,7 @@ impl Kind {
     pub fn shows_refusals(self) -> bool {
         match self {
             Self::Nginx => true,
+            Self::Spring => false,
         }
     }
 }
@@ -102,6 +117,7 @@ pub struct Gateway {
     process: Child,
     log: Log,
     _home: TempDir,
+    _turn: Option<SemaphorePermit<'static>>,
 }
 
 impl Gateway {

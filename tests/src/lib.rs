@@ -23,7 +23,6 @@ pub mod raw;
 pub mod server;
 pub mod setup;
 pub mod signing;
-pub mod spring;
 pub mod system;
 pub mod user;
 

@@ -58,7 +58,6 @@ mod rooms;
 mod rude_peers;
 mod settings;
 mod shutdown;
-mod spring;
 mod storage;
 mod swap;
 mod sync_order;

@@ -103,7 +103,7 @@ async fn run(program: &Path, home: TempDir, address: String) -> Result<Gateway> 
         if listens { Some(Ok(())) } else { ended.map(Err) }
     })
     .await;
-    let gateway = Gateway { kind: Kind::Nginx, address, process, log, _home: home };
+    let gateway = Gateway { kind: Kind::Nginx, address, process, log, _home: home, _turn: None };
     if let Err(status) = came? {
         gateway.log.end().await?;
         bail!("it ended with {status}: {}", gateway.log.since(0).join("\n"));

@@ -60,6 +60,20 @@ pub(super) async fn a_silent_socket_is_closed_by_the_gateway(case: &Case) -> Tes
     Ok(())
 }
 
+pub(super) async fn a_silent_socket_outlives_the_timeouts(case: &Case) -> TestResult {
+    // Silent until the first ping, for several times as long as the timeouts.
+    let setup = TestServer::setup().limit("ping_interval_ms", 1_000).limit("pong_ms_max", NEVER_MS);
+    let timing = Timing { read_timeout: Duration::from_millis(200), ..Timing::default() };
+    let Some((server, gateway)) = case.start_timed(setup, timing).await? else { return Ok(()) };
+    let room = server.create_room("lobby").await?;
+    let mut idle = gateway.open(room, &User::named("ann")).await?;
+    idle.expect_join("ann").await?;
+    assert_eq!(idle.next().await?, Heard::Ping);
+    idle.say("still here").await?;
+    idle.expect_message("still here").await?;
+    Ok(())
+}
+
 pub(super) async fn a_thousand_sockets_hear_a_message(case: &Case) -> TestResult {
     // Twice as many pass through the gateway, which has the same limit as this process.
     let raise = Command::new("prlimit").args(["--pid", &process::id().to_string(), "--nofile=4096:"]).status()?;
