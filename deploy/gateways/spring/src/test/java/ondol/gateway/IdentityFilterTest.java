@@ -121,6 +121,13 @@ class IdentityFilterTest {
     }
 
     @Test
+    void aBodyThatIsTooLargeIsRefused() throws Exception {
+        client.post().uri("/chat/v1/message/").header("Authorization", "Bearer " + sign(SECRET, claims -> { }))
+                .bodyValue("x".repeat(65_537)).exchange().expectStatus().isEqualTo(413);
+        assertThat(SEEN).isEmpty();
+    }
+
+    @Test
     void aTokenIsTakenOutOfTheSubprotocols() throws Exception {
         client.get().uri("/chat/v1/rooms/")
                 .header("Sec-WebSocket-Protocol", "chat.v1,ondol.token, " + sign(SECRET, claims -> { }) + ", chat.v2")
