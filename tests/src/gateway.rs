@@ -191,7 +191,7 @@ impl Drop for Gateway {
     fn drop(&mut self) {
         let _ = Command::new("sh").args(["-c", &format!("kill -KILL -{}", self.process.id())]).status();
         let _ = self.process.wait();
-        eprintln!("── log of {:?} at {} ──\n{}", self.kind, self.address, self.log.since(0).join("\n"));
+        eprintln!("── log of {:?} at {} ──\n{}", self.kind, self.address, self.log.last().join("\n"));
     }
 }
 

@@ -4,6 +4,7 @@ use std::{
     io::{BufRead, BufReader, Read},
     sync::{Arc, Mutex, PoisonError},
     thread,
+    time::Duration,
 };
 
 use anyhow::Result;
@@ -57,6 +58,18 @@ impl Log {
     pub async fn end(&self) -> Result<()> {
         let mut grown = self.grown.clone();
         within("the end of the log", async { while grown.changed().await.is_ok() {} }).await
+    }
+
+    /// The lines of a process that has ended, when they have all been read or a second has passed. Blocks.
+    #[must_use]
+    pub fn last(&self) -> Vec<String> {
+        for _ in 0..200 {
+            if self.grown.has_changed().is_err() {
+                break;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        self.since(0)
     }
 
     /// Waits for a line from `mark` on that contains all of `parts`, and returns it.

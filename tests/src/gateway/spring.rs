@@ -39,11 +39,25 @@ pub(super) async fn start(story: &str, upstream: &str, timing: Timing) -> Result
     let log = Log::follow(process.stdout.take().context("no standard output")?);
     let mut gateway =
         Gateway { kind: Kind::Spring, address: String::new(), process, log, _home: home, _turn: Some(turn) };
+    come_up(&mut gateway).await?;
+    Ok(Some(gateway))
+}
+
+/// Waits until it is started, and for longer than for anything else: it is the work of several seconds on a machine that
+/// has nothing else to do.
+async fn come_up(gateway: &mut Gateway) -> Result<()> {
+    let mut started = gateway.log.line_since(0, &["Started OndolGateway"]).await;
+    for _ in 0..4 {
+        if started.is_ok() || gateway.process.try_wait()?.is_some() {
+            break;
+        }
+        started = gateway.log.line_since(0, &["Started OndolGateway"]).await;
+    }
+    started?;
     let line = gateway.log.line_since(0, &["Netty started on port "]).await?;
     let port = line.split("on port ").nth(1).and_then(|rest| rest.split(' ').next());
     gateway.address = format!("127.0.0.1:{}", port.with_context(|| format!("no port in {line}"))?);
-    gateway.log.line_since(0, &["Started OndolGateway"]).await?;
-    Ok(Some(gateway))
+    Ok(())
 }
 
 /// What a machine lacks to run it.
@@ -60,6 +74,7 @@ fn settings(upstream: &str, timing: Timing) -> Vec<(String, String)> {
     let (secret, rsa, elliptic) = (key("hs256.secret"), key("rs256.pem"), key("es256.pem"));
     [
         ("GATEWAY_PORT", "0".to_owned()),
+        ("LOGGING_LEVEL_ONDOL", "debug".to_owned()),
         ("GATEWAY_UPSTREAM", format!("http://{upstream}")),
         ("GATEWAY_TOKEN_KEYS", format!("h=HS256:{secret},r=RS256:{rsa},e=ES256:{elliptic}")),
         ("GATEWAY_TOKEN_ISSUER", ISSUER.to_owned()),

@@ -110,6 +110,7 @@ class IdentityFilter implements GlobalFilter, Ordered {
 
     private static Mono<Void> refuse(ServerWebExchange exchange, Throwable error) {
         if (error instanceof BadJwtException || error instanceof IllegalArgumentException) {
+            LOG.debug("refused a token: {}", error.getMessage());
             return refuse(exchange, "invalid_token", "The token is not valid.");
         }
         LOG.error("tokens cannot be verified, because the keys cannot be read", error);
