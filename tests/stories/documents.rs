@@ -16,7 +16,7 @@ const PAGE_LINES_MAX: usize = 250;
 fn pages() -> TestResult<Vec<(PathBuf, String)>> {
     let root = workspace();
     let mut paths = vec![root.join("README.md"), root.join("README.ko.md")];
-    for directory in ["docs", "docs/decisions", "deploy/gateways/nginx"] {
+    for directory in ["docs", "docs/decisions", "deploy/gateways/nginx", "deploy/gateways/spring"] {
         let files = fs::read_dir(root.join(directory))?.collect::<Result<Vec<_>, _>>()?;
         paths.extend(files.iter().map(|file| file.path()).filter(|path| path.extension().is_some_and(|it| it == "md")));
     }
