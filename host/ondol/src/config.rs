@@ -15,6 +15,7 @@ mod read;
 mod refusal;
 mod settings;
 mod table;
+mod tls;
 
 use std::env;
 use std::ffi::OsString;
@@ -37,6 +38,7 @@ pub use read::{ANY_ORIGIN, SAME_ORIGIN};
 pub use refusal::RefusalStyle;
 pub use settings::Settings;
 use table::table;
+pub use tls::TlsFiles;
 
 table! {
     /// Every setting.
@@ -54,6 +56,10 @@ table! {
     /// The address to listen on. Port 0 picks a free port, which the startup line prints.
     listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)), read::address,
         "an address and a port, such as 127.0.0.1:8000 or [::]:8000";
+    /// The certificate of the listener, in PEM, with those between it and its authority.
+    tls_certificate: Option<PathBuf> = None, read::some_path, "a path";
+    /// The private key of the certificate, in PEM.
+    tls_key: Option<PathBuf> = None, read::some_path, "a path";
     /// The directory of the database. Created if missing.
     data: PathBuf = PathBuf::from("ondol-data"), read::path, "a path";
     /// The directory with `rooms.wasm`, `messages.wasm` and `events.wasm`, which the server watches.
@@ -62,7 +68,13 @@ table! {
     cache: Option<PathBuf> = None, read::some_path, "a path";
     /// The address of the admin API. None disables it.
     admin: Option<AdminAddress> = None, read::admin,
-        "an address and a port, such as 127.0.0.1:8001, or the path of a socket, such as unix:/run/ondol.sock";
+        "an address and a port, such as 127.0.0.1:8001, the same as a URL, or the path of a socket, such as unix:/run/ondol.sock";
+    /// The certificate of the admin API's listener, in PEM.
+    admin_tls_certificate: Option<PathBuf> = None, read::some_path, "a path";
+    /// The private key of that certificate, in PEM.
+    admin_tls_key: Option<PathBuf> = None, read::some_path, "a path";
+    /// The authority that a client of the admin API trusts, in PEM. None: those of the system.
+    admin_ca: Option<PathBuf> = None, read::some_path, "a path";
     /// A file with the token of the admin API.
     admin_token_file: Option<PathBuf> = None, read::some_path, "a path";
     /// The token itself, for environments without a file.
@@ -132,6 +144,7 @@ impl Config {
         if problems.is_empty() {
             problems
                 .extend(config.identity.conflicts(config.listen, &config.origins).into_iter().map(Problem::Conflict));
+            problems.extend(config.tls_conflicts().into_iter().map(Problem::Conflict));
         }
         if problems.is_empty() { Ok(config) } else { Err(ConfigError(problems)) }
     }

@@ -194,6 +194,11 @@ impl PublicApi {
     }
 }
 
+/// The answer to a request without TLS on a port with TLS.
+pub(crate) fn tls_required() -> Answer {
+    refuse(&HttpError::TlsRequired, &RequestId::of_request(None))
+}
+
 /// The id of a room, which has one spelling: no sign, no leading zero.
 fn room_id(text: &str) -> Option<RoomId> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));

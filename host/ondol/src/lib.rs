@@ -5,10 +5,13 @@
 //! - the application: [`chat`] the only place that knows all three below
 //! - three siblings that do not know each other: [`ondol_host_store`] SQLite, [`ondol_host_rooms`] members and fan-out,
 //!   [`ondol_host_handlers`] wasmtime
-//! - the ground: [`ondol_host_model`] plain data, [`ondol_host_process`] workers and exit, [`config`] settings and limits
+//! - the ground: [`ondol_host_model`] plain data, [`ondol_host_process`] workers and exit, [`config`] settings and limits;
+//!   certificates and keys from files
 
 pub mod chat;
 pub mod cli;
 pub mod config;
+mod files;
 pub mod http;
 pub mod server;
+mod tls;

@@ -2,7 +2,11 @@
 
 mod admin;
 mod connection;
+mod http2;
 mod log;
+mod public;
+mod streams;
+mod tls;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
@@ -14,6 +18,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
+use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -21,13 +26,15 @@ use tracing_subscriber::EnvFilter;
 
 use crate::chat::Chat;
 use crate::config::{self, AdminAddress, Config, Limits, Token};
-use crate::http::{AdminApi, ConnContext, Identity, Phase, PublicApi, TimedStream, Timeouts};
+use crate::http::{AdminApi, ConnContext, Identity, Phase, PublicApi};
 use admin::AdminListener;
 pub(crate) use admin::{read_token, token as admin_token};
-use connection::{ACCEPT_PAUSE, http, serve_connection};
+use connection::ACCEPT_PAUSE;
 use log::Log;
 use ondol_host_handlers::{Admission, CompilerProcess, Sandbox};
 use ondol_host_process::{exit, own_executable};
+use public::Public;
+use tls::TlsConfigs;
 
 /// File descriptors reserved for everything but connections.
 pub(crate) const DESCRIPTORS_KEPT: usize = 80;
@@ -83,13 +90,14 @@ async fn start(config: &Config) -> anyhow::Result<()> {
     raise_descriptors();
     // A key that cannot be read is found before anything is opened.
     Identity::new(config)?;
+    let tls = TlsConfigs::read(config)?;
     data_directory(&config.data)
         .with_context(|| format!("cannot create the data directory {}", config.data.display()))?;
     let chat = Arc::new(open(config).await?);
     let listener =
         TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
     let admin = match &config.admin {
-        Some(address) => Some((AdminListener::bind(address).await?, admin_token(config, address)?)),
+        Some(address) => Some((AdminListener::bind(address, tls.admin).await?, admin_token(config, address)?)),
         None => None,
     };
     let watched = chat
@@ -105,7 +113,7 @@ async fn start(config: &Config) -> anyhow::Result<()> {
             watched.rescan();
         }
     });
-    serve(listener, admin, chat, config, ended).await
+    serve(listener, tls.public, admin, chat, config, ended).await
 }
 
 /// Raises the soft limit of open files to the hard one: systemd and shells start programs with 1,024.
@@ -151,9 +159,10 @@ fn announce(config: &Config, address: SocketAddr, admin: Option<&AdminAddress>, 
     let [rooms, messages, events] = chat.answering();
     let data = config.data.join("ondol.db");
     let mut out = std::io::stdout().lock();
+    let scheme = if config.tls().is_some() { "https" } else { "http" };
     write!(
         out,
-        "ondol {} listening on http://{address} data={} rooms={rooms} messages={messages} events={events}",
+        "ondol {} listening on {scheme}://{address} data={} rooms={rooms} messages={messages} events={events}",
         env!("CARGO_PKG_VERSION"),
         data.display(),
     )?;
@@ -188,6 +197,7 @@ fn ended() -> anyhow::Result<impl Future<Output = ()>> {
 /// When the table of routes is inconsistent.
 async fn serve(
     listener: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
     admin: Option<(AdminListener, Option<Token>)>,
     chat: Arc<Chat>,
     config: &Config,
@@ -201,9 +211,10 @@ async fn serve(
         listener.serve(&Arc::new(admin_api), &config.limits).await;
         anyhow::Ok(())
     };
+    let public = Arc::new(Public::new(Arc::clone(&api), &config.limits, tls));
     let open = Arc::new(OpenConnections::new(connections_max(&config.limits)));
     tokio::select! {
-        () = accept(&listener, &api, &open, &config.limits) => {}
+        () = accept(&listener, &public, &open) => {}
         served = serve_admin => served?,
         () = ended => {}
     }
@@ -228,8 +239,7 @@ async fn serve(
 }
 
 /// Accepts connections forever.
-async fn accept(listener: &TcpListener, api: &Arc<PublicApi>, open: &Arc<OpenConnections>, limits: &Limits) {
-    let (http, timeouts) = (Arc::new(http(limits)), Timeouts::of(limits));
+async fn accept(listener: &TcpListener, public: &Arc<Public>, open: &Arc<OpenConnections>) {
     loop {
         let (tcp, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -249,12 +259,8 @@ async fn accept(listener: &TcpListener, api: &Arc<PublicApi>, open: &Arc<OpenCon
             continue;
         }
         let context = ConnContext { slot, refused_at: (open_before >= open.max).then_some(open.max), peer: peer.ip() };
-        let tcp = TimedStream::new(tcp, timeouts);
-        let (http, api) = (Arc::clone(&http), Arc::clone(api));
-        tokio::spawn(async move {
-            let answer = |request| api.answer(request, context.clone());
-            serve_connection(&http, tcp, api.phase(), answer, "a client connection").await;
-        });
+        let public = Arc::clone(public);
+        tokio::spawn(async move { public.serve(tcp, context).await });
     }
 }
 

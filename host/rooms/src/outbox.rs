@@ -22,7 +22,8 @@ const CHUNK_BYTES: usize = 64;
 
 /// Takes the bytes of frames without waiting. A socket, except in tests.
 pub trait FrameSink: Send + Sync {
-    /// Writes what fits, and returns how much that was.
+    /// Writes what fits, and returns how much that was. The next call begins with the bytes that did not fit: TLS may have
+    /// encrypted some of them.
     ///
     /// # Errors
     ///

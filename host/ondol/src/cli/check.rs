@@ -67,7 +67,17 @@ impl Check {
                 println!("wrong  {error:#}");
             }
         }
-        if let Some(address) = &config.admin {
+        for (name, files) in [("tls", config.tls()), ("admin_tls", config.admin_tls())] {
+            let Some(files) = files else { continue };
+            match crate::tls::server(name, files.clone(), &[]) {
+                Ok(_) => println!("fine   {name}: {} with its key", files.certificate.display()),
+                Err(error) => {
+                    all_fine = false;
+                    println!("wrong  {error:#}");
+                }
+            }
+        }
+        if let Some(address) = &config.admin_url() {
             match crate::server::admin_token(&config, address) {
                 Ok(Some(_)) => println!("fine   admin: {address}, with a token"),
                 Ok(None) => println!("fine   admin: {address}, local only, without a token"),

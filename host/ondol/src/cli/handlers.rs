@@ -15,8 +15,8 @@ use serde_json::{Map, Value, json};
 use self::request::{Parts, Reason};
 use self::rollout::{CanaryCommand, ShadowCommand};
 use super::shared::{Misuse, Output, print_json};
-use crate::config::{AdminAddress, Config, ConfigFlags, Token};
-use crate::http::client::{AdminRequest, send};
+use crate::config::{Config, ConfigFlags};
+use crate::http::client::{AdminRequest, AdminServer, send};
 
 /// Manage a running server's handlers: list, deploy, roll back
 #[derive(Debug, Args)]
@@ -24,9 +24,12 @@ use crate::http::client::{AdminRequest, send};
 pub(super) struct Handlers {
     #[command(subcommand)]
     command: Command,
-    /// Address of the admin API, or unix:PATH [env: ONDOL_ADMIN]
+    /// Address of the admin API, https://HOST:PORT or unix:PATH [env: ONDOL_ADMIN]
     #[arg(long, global = true, value_name = "ADDRESS:PORT")]
     admin: Option<String>,
+    /// Trust only the authority in this PEM file for https [env: ONDOL_ADMIN_CA]
+    #[arg(long, global = true, value_name = "FILE")]
+    admin_ca: Option<PathBuf>,
     /// File with the token [env: ONDOL_ADMIN_TOKEN_FILE]
     #[arg(long, global = true, value_name = "FILE")]
     token_file: Option<String>,
@@ -45,6 +48,7 @@ server rejects the request, with 2 on a usage error.
 
 Examples:
   ondol handlers status --admin 127.0.0.1:8001
+  ondol handlers status --admin https://ondol.example.com:8001 --admin-ca ca.pem
   ondol handlers deploy events=my-events.wasm --cases events=cases.toml --reason 'shorter names'
   ondol handlers deploy rooms=r.wasm messages=m.wasm events=e.wasm      all three, or none
   ondol handlers deploy --setting messages.text_length_max=500          only the settings
@@ -116,9 +120,9 @@ struct Rollback {
 impl Handlers {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let request = self.command.request()?;
-        let (address, token) = self.server()?;
+        let server = self.server()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (status, answer) = runtime.block_on(send(&address, token.as_ref(), request))?;
+        let (status, answer) = runtime.block_on(send(&server, request))?;
         let done = status < 300;
         match self.output {
             Output::Json => print_json(&answer)?,
@@ -128,8 +132,8 @@ impl Handlers {
         Ok(if done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
-    /// The address and the token, from the flags, the environment or the server's configuration file.
-    fn server(&self) -> anyhow::Result<(AdminAddress, Option<Token>)> {
+    /// The server, from the flags, the environment or the server's configuration file.
+    fn server(&self) -> anyhow::Result<AdminServer> {
         let flags = ConfigFlags {
             config: self.config.clone(),
             admin: self.admin.clone(),
@@ -139,7 +143,8 @@ impl Handlers {
         let config = Config::load(&flags)?;
         let token = crate::server::read_token(&config)?;
         let missing = || Misuse("no server address: give --admin ADDRESS, or set ONDOL_ADMIN".to_owned());
-        Ok((config.admin.ok_or_else(missing)?, token))
+        let address = config.admin_url().ok_or_else(missing)?;
+        Ok(AdminServer { address, token, ca: self.admin_ca.clone().or(config.admin_ca) })
     }
 }
 

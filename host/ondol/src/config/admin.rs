@@ -1,14 +1,23 @@
 //! The address and the token of the admin API.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+
+use url::{Host, Url};
 
 /// The address of the admin API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AdminAddress {
     /// A TCP port.
     Tcp(SocketAddr),
+    /// A TCP port with TLS.
+    Https {
+        /// A name or an address, the latter without brackets.
+        host: String,
+        /// The port.
+        port: u16,
+    },
     /// A Unix socket, private to this user.
     Unix(PathBuf),
 }
@@ -20,8 +29,28 @@ impl AdminAddress {
             let path = path.strip_prefix("//").unwrap_or(path);
             return (!path.is_empty() && !path.contains('\0')).then(|| Self::Unix(path.into()));
         }
+        if text.starts_with("https://") {
+            return Self::read_https(text);
+        }
         let address = text.strip_prefix("http://").unwrap_or(text);
         address.strip_suffix('/').unwrap_or(address).parse().ok().map(Self::Tcp)
+    }
+
+    fn read_https(text: &str) -> Option<Self> {
+        let url = Url::parse(text).ok()?;
+        let is_plain =
+            url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+        let host = match url.host()? {
+            Host::Domain(name) => name.to_owned(),
+            Host::Ipv4(address) => address.to_string(),
+            Host::Ipv6(address) => address.to_string(),
+        };
+        is_plain.then_some(Self::Https { host, port: url.port_or_known_default()? })
+    }
+
+    /// A port with TLS.
+    pub(crate) fn https(address: SocketAddr) -> Self {
+        Self::Https { host: address.ip().to_string(), port: address.port() }
     }
 
     /// Whether only this machine can connect.
@@ -29,6 +58,7 @@ impl AdminAddress {
     pub fn is_local(&self) -> bool {
         match self {
             Self::Tcp(address) => address.ip().is_loopback(),
+            Self::Https { host, .. } => host.parse().map_or(host == "localhost", |ip: IpAddr| ip.is_loopback()),
             Self::Unix(_) => true,
         }
     }
@@ -38,6 +68,8 @@ impl fmt::Display for AdminAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => write!(f, "http://{address}"),
+            Self::Https { host, port } if host.contains(':') => write!(f, "https://[{host}]:{port}"),
+            Self::Https { host, port } => write!(f, "https://{host}:{port}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
@@ -79,6 +111,11 @@ mod tests {
         assert_eq!(AdminAddress::read("127.0.0.1:8001"), Some(tcp.clone()));
         assert_eq!(AdminAddress::read("http://127.0.0.1:8001/"), Some(tcp.clone()));
         assert_eq!(AdminAddress::read("unix:/run/o.sock"), Some(AdminAddress::Unix("/run/o.sock".into())));
+        let https = AdminAddress::Https { host: "ondol.example.com".to_owned(), port: 8001 };
+        assert_eq!(AdminAddress::read("https://ondol.example.com:8001/"), Some(https));
+        let local = AdminAddress::read("https://[::1]:8001").unwrap();
+        assert_eq!((local.to_string().as_str(), local.is_local()), ("https://[::1]:8001", true));
+        assert_eq!(AdminAddress::read("https://ondol.example.com/path"), None);
         assert_eq!(AdminAddress::read("unix:"), None);
         assert_eq!(AdminAddress::read("here"), None);
         assert!(tcp.is_local());

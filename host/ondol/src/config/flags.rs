@@ -50,6 +50,12 @@ flags! {
     /// Listen on this address [default: 127.0.0.1:8000]
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen;
+    /// Serve TLS with the certificate in this PEM file
+    #[arg(long, value_name = "FILE")]
+    tls_certificate;
+    /// Use the private key in this PEM file for it
+    #[arg(long, value_name = "FILE")]
+    tls_key;
     /// Keep the database in this directory [default: ondol-data]
     #[arg(long, value_name = "DIR")]
     data;
@@ -65,6 +71,12 @@ flags! {
     /// Require the token in this file for the admin API
     #[arg(long, value_name = "FILE")]
     admin_token_file;
+    /// Serve the admin API over TLS with the certificate in this file
+    #[arg(long, value_name = "FILE")]
+    admin_tls_certificate;
+    /// Use the private key in this PEM file for it
+    #[arg(long, value_name = "FILE")]
+    admin_tls_key;
     /// Tell the server the address at which clients reach it
     #[arg(long, value_name = "URL")]
     public_url;

@@ -119,12 +119,15 @@ limits! {
     /// The head of a request; a larger one is answered with 431.
     // hyper requires a buffer of at least 8 KiB.
     header_bytes_max: usize = 16_384, "bytes", 8_192 => MIB;
-    /// From the accept, or the first byte of a later request, to the end of its head; longer drops the connection.
+    /// From the accept, or the first byte of a later request, to the end of its head, and for a TLS handshake;
+    /// longer drops the connection.
     header_ms_max: u64 = 10_000, "ms", 1 => DAY_MS;
     /// From an answer to the next request's first byte; longer closes the connection. nginx keeps one for 60 s.
     idle_ms_max: u64 = 75_000, "ms", 1 => DAY_MS;
     /// From the moment an answer waits for its client until it is fully written; longer drops the connection.
     answer_ms_max: u64 = 30_000, "ms", 1 => DAY_MS;
+    /// Requests of one HTTP/2 connection at a time; a client keeps further ones.
+    http2_streams_max: usize = 32, "requests, a connection", 1 => 1_000;
     /// The body of a request; a larger one is answered with 413.
     body_bytes_max: usize = 65_536, "bytes", 1 => 16 * MIB;
     /// From the head of a request to the end of its body; longer is answered with 408.

@@ -52,6 +52,8 @@ pub(super) enum HttpError {
     Origin,
     #[error("{0}")]
     Host(&'static str),
+    #[error("This port speaks TLS: the address begins with https:// or wss://.")]
+    TlsRequired,
     #[error("The server has reached connections_max = {0} connections; try again later.")]
     TooManyConnections(usize),
     #[error("This user has reached connections_per_user_max = {0} open WebSockets; close one first.")]
@@ -107,7 +109,9 @@ impl HttpError {
             },
             Self::Identity(_) | Self::Token => StatusCode::UNAUTHORIZED,
             Self::NotReady(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Field { .. } | Self::Parse(_) | Self::Handshake(_) | Self::Host(_) => StatusCode::BAD_REQUEST,
+            Self::Field { .. } | Self::Parse(_) | Self::Handshake(_) | Self::Host(_) | Self::TlsRequired => {
+                StatusCode::BAD_REQUEST
+            }
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
@@ -156,6 +160,7 @@ impl HttpError {
             Self::Expectation => "expectation_failed",
             Self::Origin => "origin_not_allowed",
             Self::Host(_) => "invalid_host",
+            Self::TlsRequired => "tls_required",
             Self::TooManyConnections(_) | Self::TooManyUserConnections(_) => "unavailable",
             Self::UpgradeRequired => "upgrade_required",
             Self::Handshake(_) => "invalid_handshake",
@@ -181,7 +186,10 @@ impl HttpError {
 
     /// The rest of an unread body is not worth reading, and a connection over the limit has to go.
     fn ends_connection(&self) -> bool {
-        matches!(self, Self::BodyTimeout { .. } | Self::BodyTooLarge { .. } | Self::TooManyConnections(_))
+        matches!(
+            self,
+            Self::BodyTimeout { .. } | Self::BodyTooLarge { .. } | Self::TooManyConnections(_) | Self::TlsRequired
+        )
     }
 
     fn header(&self) -> Option<(HeaderName, HeaderValue)> {

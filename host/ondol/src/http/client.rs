@@ -1,15 +1,20 @@
 //! One request to the admin API, for the command line. Knows HTTP, and nothing of what the request means.
 
+use std::path::PathBuf;
+
 use anyhow::Context as _;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{Request, header};
 use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
 
 use crate::config::{AdminAddress, Token};
+use crate::tls;
 
 /// The largest response that is read.
 const RESPONSE_BYTES_MAX: usize = 67_108_864;
@@ -27,19 +32,38 @@ pub struct AdminRequest {
     pub actor: Option<String>,
 }
 
+/// The server that a request is for.
+#[derive(Debug)]
+pub struct AdminServer {
+    /// The address of its admin API.
+    pub address: AdminAddress,
+    /// The token, if it requires one.
+    pub token: Option<Token>,
+    /// The file of the authority that vouches for its certificate. None: those of the system do.
+    pub ca: Option<PathBuf>,
+}
+
 /// Sends a request and returns the status and the body of the response.
 ///
 /// # Errors
 ///
-/// When the connection fails, or the response is not JSON.
-pub async fn send(
-    address: &AdminAddress,
-    token: Option<&Token>,
-    request: AdminRequest,
-) -> anyhow::Result<(u16, Value)> {
-    let context = || format!("cannot connect to {address}: is the server running with --admin?");
+/// When the connection fails, the server's certificate is not trusted, or the response is not JSON.
+pub async fn send(server: &AdminServer, request: AdminRequest) -> anyhow::Result<(u16, Value)> {
+    let AdminServer { address, token, ca } = server;
+    let (token, context) =
+        (token.as_ref(), || format!("cannot connect to {address}: is the server running with --admin?"));
     match address {
         AdminAddress::Tcp(tcp) => exchange(TcpStream::connect(tcp).await.with_context(context)?, token, request).await,
+        AdminAddress::Https { host, port } => {
+            let tls = TlsConnector::from(tls::client(ca.as_deref())?);
+            let name = ServerName::try_from(host.clone()).with_context(|| format!("{host} is not a host"))?;
+            let tcp = TcpStream::connect((host.as_str(), *port)).await.with_context(context)?;
+            let stream = tls.connect(name, tcp).await;
+            let stream = stream.with_context(|| {
+                format!("no trusted connection to {address}; --admin-ca FILE names the authority of its certificate")
+            })?;
+            exchange(stream, token, request).await
+        }
         AdminAddress::Unix(path) => {
             exchange(UnixStream::connect(path).await.with_context(context)?, token, request).await
         }

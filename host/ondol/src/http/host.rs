@@ -1,4 +1,4 @@
-//! The host that a request is for (RFC 9112, section 3.2).
+//! The host that a request is for (RFC 9112, section 3.2; RFC 9113, section 8.3.1).
 
 use hyper::http::uri::Authority;
 use hyper::{HeaderMap, Request, Version, header};
@@ -9,14 +9,26 @@ use super::answer::HttpError;
 ///
 /// # Errors
 ///
-/// When HTTP/1.1 requires it, or it is given twice or is no host.
+/// When HTTP/1.1 or HTTP/2 requires it, or it is given twice, differs or is no host.
 pub(super) fn of<B>(request: &Request<B>) -> Result<Option<&str>, HttpError> {
-    let headers = host(request.headers())?;
-    if headers.is_none() && request.version() == Version::HTTP_11 {
+    let header = host(request.headers())?;
+    let target = request.uri().authority().map(Authority::as_str);
+    if request.version() == Version::HTTP_2 {
+        // The pseudo-header `:authority` (RFC 9113, section 8.3.1).
+        return match (target, header) {
+            (Some(target), _) if !is_host(target) => Err(HttpError::Host("The :authority is not a host and a port.")),
+            (Some(target), Some(header)) if !target.eq_ignore_ascii_case(header) => {
+                Err(HttpError::Host("The header Host differs from :authority."))
+            }
+            (None, None) => Err(HttpError::Host("The pseudo-header :authority is missing.")),
+            (target, header) => Ok(target.or(header)),
+        };
+    }
+    if header.is_none() && request.version() == Version::HTTP_11 {
         return Err(HttpError::Host("The header Host is missing."));
     }
     // A target in absolute form takes precedence over the header.
-    Ok(request.uri().authority().map(Authority::as_str).or(headers))
+    Ok(target.or(header))
 }
 
 fn host(headers: &HeaderMap) -> Result<Option<&str>, HttpError> {

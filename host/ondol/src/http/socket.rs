@@ -11,6 +11,8 @@ mod position;
 mod rates;
 mod sink;
 mod stream;
+mod tls_socket;
+mod transport;
 
 use std::io;
 use std::pin::Pin;
@@ -19,7 +21,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::{Instant, Sleep};
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
@@ -34,6 +35,7 @@ pub(super) use own_frames::Expiry;
 use position::Position;
 use rates::ConnectionRates;
 use stream::Stream;
+use transport::Reader;
 
 /// The size of tungstenite's read buffer, which every connection has.
 const READ_BYTES: usize = 1_024;
@@ -87,7 +89,7 @@ enum Next {
 impl Session {
     fn new(
         state: Arc<ApiState>,
-        reader: OwnedReadHalf,
+        reader: Reader,
         outbox: Arc<Outbox>,
         member: Option<Member>,
         read_already: &[u8],

@@ -52,6 +52,8 @@ pub(super) struct ApiState {
     pub(super) page_policy: HeaderValue,
     public_url: Option<Url>,
     local: SocketAddr,
+    /// Whether the listener has TLS.
+    tls: bool,
     /// Never marked as seen, so `has_changed` is true from the moment the shutdown begins.
     phase: watch::Receiver<Phase>,
 }
@@ -80,6 +82,7 @@ impl ApiState {
             heartbeats: config.heartbeats,
             page_policy: page::policy(&config.img_src)?,
             local,
+            tls: config.tls().is_some(),
             phase,
         })
     }
@@ -118,7 +121,8 @@ impl ApiState {
         self.rates.establish(address, || by(&self.identity, asked))
     }
 
-    /// The server as the client of a request addresses it. A trusted gateway forwards that (`X-Forwarded-Host`).
+    /// The server as the client of a request addresses it. A trusted gateway forwards that (`X-Forwarded-Host`,
+    /// `X-Forwarded-Proto`). With TLS and without a gateway the scheme is https.
     pub(super) fn own<B>(&self, request: &Request<B>, peer: IpAddr) -> Own {
         if let Some(public) = &self.public_url {
             return Own::Origin(public.clone());
@@ -128,14 +132,17 @@ impl ApiState {
             let value = values.next()?.to_str().ok()?;
             (values.next().is_none() && !value.contains(',')).then_some(value.trim())
         };
+        let scheme = || forwarded("x-forwarded-proto").filter(|scheme| matches!(*scheme, "http" | "https"));
         if let Some(host) =
             forwarded("x-forwarded-host").filter(|host| self.identity.trusts(peer) && host::is_host(host))
         {
-            let scheme = forwarded("x-forwarded-proto").filter(|scheme| matches!(*scheme, "http" | "https"));
-            let origin = scheme.and_then(|scheme| Url::parse(&format!("{scheme}://{host}")).ok());
+            let origin = scheme().and_then(|scheme| Url::parse(&format!("{scheme}://{host}")).ok());
             return origin.map_or_else(|| Own::Host(host.to_owned()), Own::Origin);
         }
         let named = host::of(request).ok().flatten();
-        Own::Host(named.map_or_else(|| self.local.to_string(), str::to_owned))
+        let host = named.map_or_else(|| self.local.to_string(), str::to_owned);
+        let forwarded = scheme().filter(|_| self.identity.trusts(peer));
+        let origin = self.tls.then(|| Url::parse(&format!("{}://{host}", forwarded.unwrap_or("https"))).ok()).flatten();
+        origin.map_or(Own::Host(host), Own::Origin)
     }
 }

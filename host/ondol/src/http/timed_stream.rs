@@ -54,6 +54,11 @@ impl Stage {
         answer
     }
 
+    /// Ends the stages: a connection that carries many requests at once has other timeouts than those between them.
+    pub(crate) fn leave(&self) {
+        self.set(Self::BUSY);
+    }
+
     // The stream and the service run in one task, so relaxed ordering is enough.
     fn get(&self) -> u8 {
         self.0.load(Ordering::Relaxed)
@@ -185,6 +190,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimedStream<S> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+        let this = self.get_mut();
+        let outcome = Pin::new(&mut this.stream).poll_shutdown(context);
+        // TLS has a last word to write.
+        if outcome.is_pending() { this.written(context, outcome) } else { outcome }
     }
 }

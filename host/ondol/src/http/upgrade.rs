@@ -40,7 +40,7 @@ pub(super) async fn upgrade(
             _ => return Err(error),
         },
     };
-    if request.version() < Version::HTTP_11 || request.method() != Method::GET {
+    if request.version() != Version::HTTP_11 || request.method() != Method::GET {
         return Err(HttpError::UpgradeRequired);
     }
     if !request.body().is_empty() {

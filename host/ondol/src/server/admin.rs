@@ -7,17 +7,22 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use hyper::server::conn::http1;
+use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
 use super::connection::{ACCEPT_PAUSE, http, serve_connection};
+use super::tls::{self, Opened};
 use crate::config::{AdminAddress, Config, Limits, Token};
-use crate::http::{AdminApi, Caller, TimedStream, Timeouts};
+use crate::http::{AdminApi, Caller, TimedStream, Timeouts, tls_required};
+
+/// The name of a connection in the log.
+const NAME: &str = "an admin connection";
 
 /// An open listener.
 pub(super) enum AdminListener {
-    Tcp(TcpListener),
+    Tcp(TcpListener, Option<Arc<ServerConfig>>),
     Unix(UnixListener, SocketFile),
 }
 
@@ -31,12 +36,16 @@ impl Drop for SocketFile {
 }
 
 impl AdminListener {
-    /// Opens the listener.
-    pub(super) async fn bind(address: &AdminAddress) -> anyhow::Result<Self> {
+    /// Opens the listener, with TLS if there are settings for it.
+    pub(super) async fn bind(address: &AdminAddress, tls: Option<Arc<ServerConfig>>) -> anyhow::Result<Self> {
         match address {
             AdminAddress::Tcp(address) => {
                 let listener = TcpListener::bind(address).await;
-                Ok(Self::Tcp(listener.with_context(|| format!("admin API: cannot listen on {address}"))?))
+                Ok(Self::Tcp(listener.with_context(|| format!("admin API: cannot listen on {address}"))?, tls))
+            }
+            AdminAddress::Https { host, port } => {
+                let listener = TcpListener::bind((host.as_str(), *port)).await;
+                Ok(Self::Tcp(listener.with_context(|| format!("admin API: cannot listen on {address}"))?, tls))
             }
             AdminAddress::Unix(path) => {
                 let listener = bind_socket(path).await;
@@ -49,19 +58,27 @@ impl AdminListener {
     /// The address, in the form of `--admin`.
     pub(super) fn address(&self) -> io::Result<AdminAddress> {
         match self {
-            Self::Tcp(listener) => Ok(AdminAddress::Tcp(listener.local_addr()?)),
+            Self::Tcp(listener, None) => Ok(AdminAddress::Tcp(listener.local_addr()?)),
+            Self::Tcp(listener, Some(_)) => Ok(AdminAddress::https(listener.local_addr()?)),
             Self::Unix(_, file) => Ok(AdminAddress::Unix(file.0.clone())),
         }
     }
 
     /// Accepts connections forever. One over the limit waits until another ends.
     pub(super) async fn serve(&self, api: &Arc<AdminApi>, limits: &Limits) {
-        let (http, timeouts) = (Arc::new(http(limits)), Timeouts::of(limits));
+        let admin = Arc::new(Admin {
+            api: Arc::clone(api),
+            http: http(limits),
+            timeouts: Timeouts::of(limits),
+            handshake_ms_max: limits.header_ms_max,
+        });
         let permits = Arc::new(Semaphore::new(limits.admin_connections_max));
         loop {
             let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
             let accepted = match self {
-                Self::Tcp(listener) => listener.accept().await.map(|(tcp, _)| Connection::Tcp(tcp)),
+                Self::Tcp(listener, tls) => {
+                    listener.accept().await.map(|(tcp, _)| Connection::Tcp(tcp, tls.as_ref().map(Arc::clone)))
+                }
                 Self::Unix(listener, _) => listener.accept().await.map(|(unix, _)| Connection::Unix(unix)),
             };
             let connection = match accepted {
@@ -72,21 +89,9 @@ impl AdminListener {
                     continue;
                 }
             };
-            let (http, api) = (Arc::clone(&http), Arc::clone(api));
+            let admin = Arc::clone(&admin);
             tokio::spawn(async move {
-                match connection {
-                    Connection::Tcp(tcp) => {
-                        serve_admin(&http, TimedStream::new(tcp, timeouts), api, Caller::Network).await
-                    }
-                    Connection::Unix(unix) => match unix.peer_cred() {
-                        Ok(peer) => {
-                            serve_admin(&http, TimedStream::new(unix, timeouts), api, Caller::User(peer.uid())).await;
-                        }
-                        Err(error) => {
-                            tracing::warn!(%error, "cannot read the peer credentials of an admin connection: {error}")
-                        }
-                    },
-                }
+                admin.serve(connection).await;
                 drop(permit);
             });
         }
@@ -94,19 +99,49 @@ impl AdminListener {
 }
 
 enum Connection {
-    Tcp(tokio::net::TcpStream),
+    Tcp(TcpStream, Option<Arc<ServerConfig>>),
     Unix(UnixStream),
 }
 
-/// Serves the requests of one connection.
-async fn serve_admin(
-    http: &http1::Builder,
-    stream: TimedStream<impl AsyncRead + AsyncWrite + Unpin + Send + 'static>,
+/// What the connections of the listener share.
+struct Admin {
     api: Arc<AdminApi>,
-    caller: Caller,
-) {
-    let answer = |request| Arc::clone(&api).answer(request, caller);
-    serve_connection(http, stream, api.phase(), answer, "an admin connection").await;
+    http: http1::Builder,
+    timeouts: Timeouts,
+    handshake_ms_max: u64,
+}
+
+impl Admin {
+    async fn serve(&self, connection: Connection) {
+        match connection {
+            Connection::Tcp(tcp, None) => self.serve_http(tcp, Caller::Network).await,
+            Connection::Tcp(tcp, Some(tls)) => self.serve_tls(tcp, &tls).await,
+            Connection::Unix(unix) => match unix.peer_cred() {
+                Ok(peer) => self.serve_http(unix, Caller::User(peer.uid())).await,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot read the peer credentials of an admin connection: {error}");
+                }
+            },
+        }
+    }
+
+    async fn serve_tls(&self, tcp: TcpStream, tls: &Arc<ServerConfig>) {
+        match tls::open(tcp, tls, self.handshake_ms_max, self.api.phase(), NAME).await {
+            Some(Opened::Http1(stream) | Opened::Http2(stream)) => self.serve_http(stream, Caller::Network).await,
+            Some(Opened::Plain(tcp)) => {
+                let answer = |_| std::future::ready(Ok(tls_required()));
+                let stream = TimedStream::new(tcp, self.timeouts);
+                serve_connection(&self.http, stream, self.api.phase(), answer, NAME).await;
+            }
+            None => {}
+        }
+    }
+
+    async fn serve_http(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, caller: Caller) {
+        let answer = |request| Arc::clone(&self.api).answer(request, caller);
+        let stream = TimedStream::new(stream, self.timeouts);
+        serve_connection(&self.http, stream, self.api.phase(), answer, NAME).await;
+    }
 }
 
 /// Binds a Unix socket, which the process's umask keeps to this user. Removes a stale socket first.
@@ -130,6 +165,9 @@ async fn bind_socket(path: &Path) -> anyhow::Result<UnixListener> {
 /// When the token file cannot be read, or when a listener beyond this machine has no token.
 pub(crate) fn token(config: &Config, address: &AdminAddress) -> anyhow::Result<Option<Token>> {
     let token = read_token(config)?;
+    if matches!(address, AdminAddress::Https { .. }) && config.admin_tls().is_none() {
+        bail!("the admin API on {address} needs admin_tls_certificate and admin_tls_key");
+    }
     if token.is_none() && !address.is_local() {
         bail!("the admin API on {address} is reachable from other machines and has no token: set admin_token_file");
     }

@@ -1,4 +1,4 @@
-//! One HTTP connection: what a client's and an admin connection have in common.
+//! One HTTP/1.1 connection: what a client's and an admin connection have in common.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -41,6 +41,11 @@ pub(super) async fn serve_connection<A>(
             connection.await
         }
     };
+    log_end(outcome, name);
+}
+
+/// Logs how a connection ended.
+pub(super) fn log_end(outcome: hyper::Result<()>, name: &str) {
     if let Err(error) = outcome {
         let error = format!("{:#}", anyhow::Error::new(error));
         tracing::debug!(error, "{name} ended early: {error}");

@@ -1,11 +1,7 @@
 //! The keys that prove an identity, from files that are read again when they change.
 
-use std::fs::File;
-use std::io::Read as _;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
@@ -14,13 +10,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::config::{KeyAlgorithm, KeyFile};
+use crate::files::{FromFiles, bytes};
 
-/// The most that a file of keys may be.
-const FILE_BYTES_MAX: u64 = 1_048_576;
 /// The least that a secret may be: as long as the hash (RFC 7518, section 3.2).
 const SECRET_BYTES_MIN: usize = 32;
-/// How long a change of a file may go unnoticed.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// A key, and the one algorithm that it is used with.
 pub(super) struct Key {
@@ -30,58 +23,21 @@ pub(super) struct Key {
 }
 
 /// The keys of all files.
-pub(super) struct Keys {
-    files: Vec<KeyFile>,
-    jwks: Option<PathBuf>,
-    read: Mutex<ReadKeys>,
-}
-
-struct ReadKeys {
-    keys: Arc<[Key]>,
-    stamps: Vec<Option<Stamp>>,
-    looked: Instant,
-}
-
-/// What of a file changes with its content.
-type Stamp = (u64, u64, u64, i64, i64, i64, i64);
+pub(super) struct Keys(FromFiles<Vec<Key>>);
 
 impl Keys {
     /// Reads all files.
     pub(super) fn read(files: &[KeyFile], jwks: Option<&Path>) -> anyhow::Result<Self> {
-        let stamps = stamps(files, jwks);
-        let read = ReadKeys { keys: read(files, jwks)?.into(), stamps, looked: Instant::now() };
-        Ok(Self { files: files.to_vec(), jwks: jwks.map(Into::into), read: Mutex::new(read) })
+        let paths = files.iter().map(|key| key.file.as_path()).chain(jwks).map(Path::to_owned).collect();
+        let (files, jwks) = (files.to_vec(), jwks.map(Path::to_owned));
+        let read = FromFiles::read("identity: the keys", paths, move || read(&files, jwks.as_deref()));
+        Ok(Self(read?))
     }
 
     /// The keys as the files have them. While a changed file cannot be read, those from before.
-    pub(super) fn current(&self) -> Arc<[Key]> {
-        let mut known = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.looked.elapsed() >= LOOK_EVERY {
-            known.looked = Instant::now();
-            let stamps = stamps(&self.files, self.jwks.as_deref());
-            if stamps != known.stamps {
-                known.stamps = stamps;
-                match read(&self.files, self.jwks.as_deref()) {
-                    Ok(keys) => {
-                        tracing::info!(keys = keys.len(), "identity: {} keys read again", keys.len());
-                        known.keys = keys.into();
-                    }
-                    Err(error) => {
-                        tracing::error!(error = %format!("{error:#}"), "identity: the keys from before stay: {error:#}");
-                    }
-                }
-            }
-        }
-        Arc::clone(&known.keys)
+    pub(super) fn current(&self) -> Arc<Vec<Key>> {
+        self.0.current()
     }
-}
-
-fn stamps(files: &[KeyFile], jwks: Option<&Path>) -> Vec<Option<Stamp>> {
-    let stamp = |path: &Path| {
-        let file = std::fs::metadata(path).ok()?;
-        Some((file.dev(), file.ino(), file.len(), file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec()))
-    };
-    files.iter().map(|key| key.file.as_path()).chain(jwks).map(stamp).collect()
 }
 
 fn read(files: &[KeyFile], jwks: Option<&Path>) -> anyhow::Result<Vec<Key>> {
@@ -96,15 +52,6 @@ fn read(files: &[KeyFile], jwks: Option<&Path>) -> anyhow::Result<Vec<Key>> {
         keys.extend(set.with_context(|| format!("identity.jwks: {}", path.display()))?);
     }
     Ok(keys)
-}
-
-fn bytes(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let file = File::open(path).context("cannot open the file")?;
-    ensure!(file.metadata()?.is_file(), "not a regular file");
-    let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).context("cannot read the file")?;
-    ensure!(bytes.len() as u64 <= FILE_BYTES_MAX, "larger than {FILE_BYTES_MAX} bytes");
-    Ok(bytes)
 }
 
 /// A secret, or a public key in PEM.

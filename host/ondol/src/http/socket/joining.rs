@@ -2,18 +2,16 @@
 
 use std::sync::Arc;
 
-use hyper::upgrade::{Parts, Upgraded};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use hyper::upgrade::Upgraded;
 
 use super::Session;
 use super::linger::linger;
 use super::own_frames::Expiry;
 use super::rates::ConnectionRates;
 use super::sink::SocketSink;
+use super::transport;
 use crate::chat::{ChatError, Member, Outbox, Permit};
 use crate::http::state::ApiState;
-use crate::http::timed_stream::TimedStream;
 use ondol_host_model::{RoomId, Speaker};
 
 /// A connection that is being upgraded. It is in its room already; its outbox collects events for the socket to come.
@@ -50,19 +48,18 @@ impl Joining {
 
     /// Serves the socket until it is closed.
     pub(in crate::http) async fn serve(self, state: Arc<ApiState>, upgraded: Upgraded) {
-        let Ok(Parts { io, read_buf, .. }) = upgraded.downcast::<TokioIo<TimedStream<TcpStream>>>() else {
-            tracing::error!("cannot serve a WebSocket: the upgraded connection is not a TCP stream");
+        let Some((reader, writer, read_already)) = transport::split(upgraded) else {
+            tracing::error!("cannot serve a WebSocket: the upgraded connection is of an unknown kind");
             return;
         };
-        let (reader, writer) = io.into_inner().into_inner().into_split();
-        self.sink.tcp.get_or_init(|| writer);
-        let mut session = Session::new(state, reader, self.outbox, self.member, &read_buf);
+        self.sink.writer.get_or_init(|| writer);
+        let mut session = Session::new(state, reader, self.outbox, self.member, &read_already);
         (session.expiry, session.rates) = (self.expiry, self.rates);
-        drop(read_buf);
+        drop(read_already);
         session.run().await;
         // The room learns of the departure now, even if the socket lingers.
         session.member = None;
         drop(self.permit);
-        linger(&session.outbox, session.socket.get_ref().tcp(), session.close_deadline()).await;
+        linger(&session.outbox, session.socket.get_ref().reader(), session.close_deadline()).await;
     }
 }

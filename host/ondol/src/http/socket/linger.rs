@@ -2,15 +2,15 @@
 
 use std::io;
 
-use rustix::net::{Shutdown, shutdown};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use super::transport::Reader;
 use crate::chat::{CloseReason, Outbox, OutboxState};
 
 /// Closes a connection cleanly: writes waiting data, shuts down the sending side, and gives the peer until `end` to close
 /// its own. Closing at once would make the kernel discard what the peer has not read yet.
-pub(super) async fn linger(outbox: &Outbox, tcp: &TcpStream, end: Instant) {
+pub(super) async fn linger(outbox: &Outbox, reader: &Reader, end: Instant) {
+    let tcp = reader.tcp();
     let _ = tokio::time::timeout_at(end, async {
         while matches!(outbox.flush(), OutboxState::Waiting | OutboxState::Closing(_)) {
             tcp.writable().await?;
@@ -18,7 +18,7 @@ pub(super) async fn linger(outbox: &Outbox, tcp: &TcpStream, end: Instant) {
         if outbox.state() == OutboxState::Closed(CloseReason::Broken) {
             return Ok(());
         }
-        shutdown(tcp, Shutdown::Write)?;
+        reader.finish_sending()?;
         let mut ignored = [0; 512];
         loop {
             tcp.readable().await?;

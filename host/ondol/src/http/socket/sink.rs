@@ -3,16 +3,13 @@
 use std::io;
 use std::sync::{Arc, OnceLock};
 
-use rustix::io::Errno;
-use rustix::net::{SendFlags, send};
-use tokio::net::tcp::OwnedWriteHalf;
-
+use super::transport::Writer;
 use crate::chat::{FrameSink, Outbox};
 
 /// The socket, once the upgrade is complete.
 #[derive(Default)]
 pub(super) struct SocketSink {
-    pub(super) tcp: OnceLock<OwnedWriteHalf>,
+    pub(super) writer: OnceLock<Writer>,
 }
 
 impl SocketSink {
@@ -24,13 +21,10 @@ impl SocketSink {
 }
 
 impl FrameSink for SocketSink {
-    /// Writes without consulting tokio's readiness, which would double the cost of a write. Only a full socket goes
-    /// through tokio, which then reports when it drains.
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        let Some(tcp) = self.tcp.get() else { return Err(io::ErrorKind::WouldBlock.into()) };
-        match send(tcp.as_ref(), bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
-            Err(Errno::AGAIN) => tcp.try_write(bytes),
-            written => Ok(written?),
+        match self.writer.get() {
+            Some(writer) => writer.try_write(bytes),
+            None => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
 }

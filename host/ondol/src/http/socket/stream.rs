@@ -1,17 +1,14 @@
 //! The byte stream under tungstenite: reads from the socket, writes to the outbox.
 
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use rustix::io::ioctl_fionread;
-use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedReadHalf;
 
 use super::position::Position;
+use super::transport::Reader;
 use crate::chat::Outbox;
 
 /// How many bytes of one client are read in a turn. tungstenite reads until a message is complete, and a message of
@@ -20,7 +17,7 @@ const BYTES_AT_ONCE: usize = 65_536;
 
 /// What tungstenite reads from and writes to.
 pub(super) struct Stream {
-    half: OwnedReadHalf,
+    reader: Reader,
     outbox: Arc<Outbox>,
     /// The position in the client's frames.
     pub(super) position: Position,
@@ -31,13 +28,18 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) fn new(half: OwnedReadHalf, outbox: Arc<Outbox>, position: Position) -> Self {
-        Self { half, outbox, position, received: 0, budget: BYTES_AT_ONCE }
+    pub(super) fn new(reader: Reader, outbox: Arc<Outbox>, position: Position) -> Self {
+        Self { reader, outbox, position, received: 0, budget: BYTES_AT_ONCE }
     }
 
-    /// The socket.
+    /// The half that is read.
+    pub(super) fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    /// The TCP connection.
     pub(super) fn tcp(&self) -> &TcpStream {
-        self.half.as_ref()
+        self.reader.tcp()
     }
 
     /// Whether the kernel has unread data. tokio's readiness may lag behind.
@@ -61,16 +63,9 @@ impl io::Read for Stream {
         if self.position.has_too_many_fragments() || self.budget == 0 {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        // The session registers its own waker once there is nothing more to read.
-        let (mut buffer, mut context) = (ReadBuf::new(buffer), Context::from_waker(Waker::noop()));
-        let Poll::Ready(outcome) = Pin::new(&mut self.half).poll_read(&mut context, &mut buffer) else {
-            return Err(io::ErrorKind::WouldBlock.into());
-        };
-        outcome?;
-        let read = buffer.filled().len();
-        self.budget = self.budget.saturating_sub(read);
+        let read = self.reader.read(buffer, &mut self.budget)?;
         self.received += read as u64;
-        self.position.advance(buffer.filled());
+        self.position.advance(buffer.get(..read).unwrap_or_default());
         Ok(read)
     }
 }
