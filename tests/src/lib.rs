@@ -24,6 +24,7 @@ pub mod server;
 pub mod setup;
 pub mod signing;
 pub mod system;
+pub mod tls;
 pub mod user;
 
 pub use client::{Client, Heard};

@@ -13,7 +13,8 @@ use crate::{
 
 /// The host and port in a startup line.
 pub(crate) fn address_in(startup: &str) -> Result<String> {
-    let address = startup.split("http://").nth(1).and_then(|rest| rest.split(' ').next());
+    let address = startup.split("listening on ").nth(1).and_then(|rest| rest.split(' ').next());
+    let address = address.and_then(|address| address.split("://").nth(1));
     Ok(address.context("no address")?.to_owned())
 }
 
@@ -26,7 +27,7 @@ pub(crate) fn spawn(listen: &str, setup: &Setup, home: &Home) -> Result<Child> {
 pub(crate) async fn come_up(mut process: Child) -> Result<(Child, String, Log)> {
     let log = Log::follow(process.stderr.take().context("no standard error")?);
     let output = Log::follow(process.stdout.take().context("no standard output")?);
-    match output.line_since(0, &["listening on http://"]).await {
+    match output.line_since(0, &["listening on http"]).await {
         Ok(startup) => Ok((process, startup, log)),
         Err(error) => {
             let _ = process.kill();

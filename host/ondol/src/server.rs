@@ -3,6 +3,7 @@
 mod admin;
 mod connection;
 mod http2;
+mod lingering;
 mod log;
 mod public;
 mod streams;

@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
 use super::connection::log_end;
+use super::lingering::Lingering;
 use super::streams::Streams;
 use crate::config::Limits;
 use crate::http::{Phase, TimedStream};
@@ -72,7 +73,7 @@ pub(super) async fn serve_streams<A>(
         let method = request.method().clone();
         Arc::clone(&streams).answering(method, answer(request))
     });
-    let connection = http.serve_connection(TokioIo::new(stream), service);
+    let connection = http.serve_connection(TokioIo::new(Lingering::new(stream, times.close_ms_max)), service);
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
         outcome = connection.as_mut() => return log_end(outcome, name),
@@ -84,6 +85,8 @@ pub(super) async fn serve_streams<A>(
     connection.as_mut().graceful_shutdown();
     streams.begin_anew();
     tokio::select! {
+        // The goodbye is sent even if there is no time to wait for the client's.
+        biased;
         outcome = connection => log_end(outcome, name),
         _ = streams.ended(times.close_ms_max, times.answer_ms_max) => {}
     }

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 /// What of an answer is handed to the connection at once; the next piece waits for the client's window.
 const PIECE_BYTES: usize = 16_384;
 
-/// Requests of one connection that its client may reset while they are handled; more end the connection. A page that is
+/// Requests of one connection that its client may reset before it has its answer; more end the connection. A page that is
 /// left resets a few.
 const RESETS_MAX: usize = 100;
 
@@ -66,7 +66,7 @@ impl Streams {
             body = Full::default();
         }
         let waiting = handling.answered();
-        Ok(Response::from_parts(head, Answer { body, piece: Bytes::new(), _waiting: waiting }))
+        Ok(Response::from_parts(head, Answer { body, piece: Bytes::new(), waiting }))
     }
 
     /// Resolves when the connection should end, and says why: nothing was asked for `idle_ms_max`, or an answer was not
@@ -102,6 +102,14 @@ impl Streams {
         self.lock().idle_since = Instant::now();
     }
 
+    fn count_reset(&self) {
+        let mut state = self.lock();
+        state.resets += 1;
+        if state.resets > RESETS_MAX {
+            self.too_many_resets.notify_one();
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -129,9 +137,9 @@ impl Drop for Handling {
         let mut state = self.streams.lock();
         state.handled -= 1;
         state.idle_since = Instant::now();
-        state.resets += usize::from(!self.answered);
-        if state.resets > RESETS_MAX {
-            self.streams.too_many_resets.notify_one();
+        drop(state);
+        if !self.answered {
+            self.streams.count_reset();
         }
     }
 }
@@ -154,7 +162,15 @@ impl Drop for Waiting {
 pub(super) struct Answer {
     body: Full<Bytes>,
     piece: Bytes,
-    _waiting: Waiting,
+    waiting: Waiting,
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if !self.is_end_stream() {
+            self.waiting.streams.count_reset();
+        }
+    }
 }
 
 impl Body for Answer {
