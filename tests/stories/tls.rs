@@ -79,13 +79,24 @@ async fn floods(address: &str, room: u64, count: usize) -> TestResult {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_socket_loses_nothing_over_tls() -> TestResult {
-    let (server, authority) = started(TestServer::setup().limit("stall_ms_max", NEVER_MS)).await?;
+    const ENOUGH: u64 = 67_108_864;
+    let setup = ["stall_ms_max", "ping_interval_ms"]
+        .into_iter()
+        .fold(TestServer::setup(), |setup, name| setup.limit(name, NEVER_MS));
+    // The others go on while one does not read.
+    let (server, authority) =
+        started(setup.limit("outbox_bytes_max", ENOUGH).limit("speaker_bytes_max", ENOUGH)).await?;
     let address = authority.tunnel(server.address()).await?;
     let room = create_room(&address).await?;
-    let mut ann = join(&address, room, "ann").await?;
-    floods(&address, room, 3_000).await?;
-    for seq in 1..=3_000 {
-        assert_eq!(ann.next_message().await?["seq"], seq);
+    let mut slow = RawSocket::connect_narrow(&address, 4_096).await?;
+    slow.upgrade(room, "slow").await?;
+    let mut listener = join(&address, room, "listener").await?;
+    floods(&address, room, 8_000).await?;
+    for seq in 1..=8_000 {
+        assert_eq!(listener.next_message().await?["seq"], seq);
+    }
+    for seq in 1..=8_000 {
+        slow.expect_text(&format!(r#""seq":{seq},"#)).await?;
     }
     Ok(())
 }
