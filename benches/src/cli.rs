@@ -10,8 +10,8 @@ use crate::server::Setup;
 use crate::shapes::SHAPES;
 
 /// Everything that can be measured: the loads of `shapes`, then the measurements with a file of their own.
-const NAMES: [&str; 11] =
-    ["1x2", "1x50", "20x50", "20x50-open", "1x1000", "200x2", "swap", "growth", "idle", "start", "hostile"];
+const NAMES: [&str; 12] =
+    ["1x2", "1x50", "20x50", "20x50-open", "1x1000", "200x2", "tls", "swap", "growth", "idle", "start", "hostile"];
 
 /// Compares the server CPU of a delivery between Ondol and a plain broadcast server
 #[derive(Parser)]
@@ -26,7 +26,11 @@ pub(crate) enum Command {
     /// Load the servers in turn, check every delivery and print the tables; exit 1 if a delivery is lost or doubled
     Run(Box<Run>),
     /// Serve as the plain server on a free port, and print it
-    Plain,
+    Plain {
+        /// Over TLS, with this certificate and this key in PEM
+        #[arg(long, num_args = 2, value_names = ["CERTIFICATE", "KEY"])]
+        tls: Vec<PathBuf>,
+    },
 }
 
 #[derive(Args)]
@@ -93,6 +97,7 @@ impl Run {
             handlers: handlers.to_owned(),
             synchronous: self.synchronous.clone(),
             scratch: self.scratch.clone(),
+            tls: None,
         }
     }
 

@@ -2,7 +2,6 @@
 //! send: that is the driver's task.
 
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
@@ -10,6 +9,7 @@ use anyhow::{Context as _, bail, ensure};
 use hdrhistogram::Histogram;
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 
+use crate::connection::{Address, Connection};
 use crate::message::{self, Room};
 use crate::statistics::latencies;
 use crate::wire::{self, CLOSE, TEXT};
@@ -48,7 +48,7 @@ struct Totals {
 }
 
 struct Member {
-    stream: TcpStream,
+    stream: Connection,
     /// The beginning of a frame that has not arrived completely.
     inbox: Vec<u8>,
     /// What the socket has not accepted yet.
@@ -66,7 +66,7 @@ struct Sender {
 
 impl Clients {
     /// Opens `members` connections in each room, of which the first `senders` send.
-    pub(crate) fn join(server: SocketAddr, rooms: Vec<Room>, members: usize, senders: usize) -> anyhow::Result<Self> {
+    pub(crate) fn join(server: Address, rooms: Vec<Room>, members: usize, senders: usize) -> anyhow::Result<Self> {
         let mut clients = Self {
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             events: Vec::with_capacity(EVENTS_MAX),
@@ -95,7 +95,7 @@ impl Clients {
         Ok(clients)
     }
 
-    fn join_one(&mut self, server: SocketAddr, room: Room, index: usize, sender: Option<usize>) -> anyhow::Result<()> {
+    fn join_one(&mut self, server: Address, room: Room, index: usize, sender: Option<usize>) -> anyhow::Result<()> {
         let user = format!("{}-{index}", room.id);
         let query = format!("user_id={user}&nickname=n{user}&email={user}%40example.com");
         let (stream, inbox) = wire::open(server, &format!("/ws/chat/{}/chat/?{query}", room.id))?;
@@ -221,7 +221,7 @@ impl Member {
             };
             self.inbox.extend(buffer.iter().take(count));
             self.receive_frames(totals)?;
-            if count < buffer.len() {
+            if count < buffer.len() && self.stream.ends_with_a_short_read() {
                 return self.flush();
             }
         }

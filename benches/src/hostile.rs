@@ -57,7 +57,7 @@ fn measure_guest(run: &Run, (title, handler, file, word): Guest) -> anyhow::Resu
 
     let (is_provoked, is_ended) = (AtomicBool::new(false), AtomicBool::new(false));
     let (found, calls) = std::thread::scope(|scope| {
-        let provoker = scope.spawn(|| provoke(server.address, room, word, [&is_provoked, &is_ended]));
+        let provoker = scope.spawn(|| provoke(server.address.socket, room, word, [&is_provoked, &is_ended]));
         let found = compare(run, &mut clients, &is_provoked).with_context(|| server.failed());
         is_ended.store(true, Relaxed);
         (found, provoker.join())

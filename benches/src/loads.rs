@@ -42,6 +42,13 @@ pub(crate) fn measure(run: &Run) -> anyhow::Result<Vec<Load>> {
 }
 
 fn measure_load(run: &Run, shape: &Shape, servers: &mut [Server]) -> anyhow::Result<Load> {
+    let mut series = measure_series(run, shape, servers)?.into_iter();
+    let mut next = || series.next().context("a server was not measured");
+    Ok(Load { shape: *shape, plain: next()?, ondol: next()?, before: next().ok() })
+}
+
+/// Measures a load on all servers.
+pub(crate) fn measure_series(run: &Run, shape: &Shape, servers: &mut [Server]) -> anyhow::Result<Vec<Series>> {
     eprintln!("{}: {}", shape.name, shape.title);
     let mut turns = Vec::new();
     for server in servers {
@@ -57,9 +64,7 @@ fn measure_load(run: &Run, shape: &Shape, servers: &mut [Server]) -> anyhow::Res
             series.add(&measured)?;
         }
     }
-    let mut series = turns.into_iter().map(|(_, _, series)| series);
-    let mut next = || series.next().context("a server was not measured");
-    Ok(Load { shape: *shape, plain: next()?, ondol: next()?, before: next().ok() })
+    Ok(turns.into_iter().map(|(_, _, series)| series).collect())
 }
 
 /// The order of the servers in this round. Every second round is reversed, and every two rounds another server begins:

@@ -1,13 +1,15 @@
 //! The benchmark: the same load on Ondol and on a plain broadcast server, side by side. It sees both from outside only:
 //! a port to talk to, and what the kernel reports about the process.
 //!
-//! In reading order: `cli` lists the options, `run` calls one measurement after the other (`loads`, `growth`, `swap`,
-//! `hostile`, `idle`, `start`) and `report` prints what they found. Below them: `shapes` and `driver` define a load,
-//! `clients` are its connections, `message` and `wire` the bytes, `server` starts and ends the servers, and `plain` is
+//! In reading order: `cli` lists the options, `run` calls one measurement after the other (`loads`, `tls`, `growth`,
+//! `swap`, `hostile`, `idle`, `start`) and `report` prints what they found. Below them: `shapes` and `driver` define a load,
+//! `clients` are its connections (each a `connection`), `message` and `wire` the bytes, `server` starts and ends the servers, and `plain` is
 //! the one that Ondol is compared with.
 
+mod certificate;
 mod cli;
 mod clients;
+mod connection;
 mod driver;
 mod environment;
 mod growth;
@@ -24,6 +26,7 @@ mod shapes;
 mod start;
 mod statistics;
 mod swap;
+mod tls;
 mod wire;
 
 use std::process::ExitCode;
@@ -33,7 +36,7 @@ use clap::Parser as _;
 fn main() -> ExitCode {
     let done = match cli::Cli::parse().command {
         cli::Command::Run(run) => run::main(&run),
-        cli::Command::Plain => plain::main(),
+        cli::Command::Plain { tls } => plain::main(&tls),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -9,40 +9,61 @@
 //! It numbers the messages of each room, so that the benchmark can check every delivery.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use tokio_tungstenite::tungstenite::{self, Message};
+
+use crate::certificate::{self, Files};
 
 /// Messages that may wait for one connection.
 const OUTBOX_MESSAGES_MAX: usize = 1024;
 
 /// Serves on a free port until it is killed; prints its address.
-pub(crate) fn main() -> anyhow::Result<()> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve())
+pub(crate) fn main(tls: &[PathBuf]) -> anyhow::Result<()> {
+    let tls = match tls {
+        [certificate, key] => {
+            let files = Files { certificate: certificate.clone(), key: key.clone() };
+            Some(TlsAcceptor::from(certificate::server(&files)?))
+        }
+        _ => None,
+    };
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(tls))
 }
 
-async fn serve() -> anyhow::Result<()> {
+async fn serve(tls: Option<TlsAcceptor>) -> anyhow::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    println!("listening on {}", listener.local_addr()?);
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    println!("listening on {scheme}://{}", listener.local_addr()?);
     let rooms = Arc::new(Rooms::default());
     for id in 0.. {
         let (socket, _) = listener.accept().await?;
-        let rooms = Arc::clone(&rooms);
+        socket.set_nodelay(true)?;
+        let (rooms, tls) = (Arc::clone(&rooms), tls.clone());
         tokio::spawn(async move {
             // A broken connection concerns its client alone.
-            let _ = member(socket, id, &rooms).await;
+            let _ = match tls {
+                Some(tls) => member(tls.accept(socket).await?, id, &rooms).await,
+                None => member(socket, id, &rooms).await,
+            };
+            anyhow::Ok(())
         });
     }
     Ok(())
 }
 
 /// One connection, from its handshake to its end.
-async fn member(socket: TcpStream, id: u64, rooms: &Rooms) -> tungstenite::Result<()> {
-    socket.set_nodelay(true)?;
+async fn member(
+    socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    id: u64,
+    rooms: &Rooms,
+) -> tungstenite::Result<()> {
     let mut path = String::new();
     let take_path = |request: &Request, response: Response| {
         request.uri().path().clone_into(&mut path);

@@ -5,11 +5,12 @@ use anyhow::Context as _;
 use crate::cli::Run;
 use crate::process::raise_open_files;
 use crate::report::{Figure, Report};
-use crate::{environment, growth, hostile, idle, loads, start, swap};
+use crate::{environment, growth, hostile, idle, loads, start, swap, tls};
 
 type Measurement = fn(&Run) -> anyhow::Result<Vec<Figure>>;
 
-const MEASUREMENTS: [(&str, Measurement); 5] = [
+const MEASUREMENTS: [(&str, Measurement); 6] = [
+    ("tls", tls::measure),
     ("swap", swap::measure),
     ("growth", growth::measure),
     ("idle", idle::measure),

@@ -1,7 +1,6 @@
 //! The servers that are compared: how each is started, where it listens, and how it ends. Knows nothing of loads.
 
 use std::io::{BufRead as _, BufReader};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -9,15 +8,17 @@ use anyhow::Context as _;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::certificate::Files;
+use crate::connection::Address;
 use crate::message::Room;
 use crate::wire;
 
 /// A running server. It ends when this is dropped.
 pub(crate) struct Server {
     pub(crate) name: &'static str,
-    pub(crate) address: SocketAddr,
+    pub(crate) address: Address,
     /// Where Ondol's admin API listens.
-    pub(crate) admin: Option<SocketAddr>,
+    pub(crate) admin: Option<Address>,
     pub(crate) pid: u32,
     /// The plain server creates no rooms; any new number is a new room.
     last_room: u64,
@@ -37,6 +38,8 @@ pub(crate) struct Setup {
     pub(crate) synchronous: String,
     /// Where the database is put: on the disk that is to be measured.
     pub(crate) scratch: PathBuf,
+    /// The certificate, to serve over TLS.
+    pub(crate) tls: Option<Files>,
 }
 
 impl Setup {
@@ -70,6 +73,9 @@ impl Server {
             .arg(directory.path())
             .arg("--handlers")
             .arg(&setup.handlers);
+        if let Some(Files { certificate, key }) = &setup.tls {
+            command.arg("--tls-certificate").arg(certificate).arg("--tls-key").arg(key);
+        }
         start(setup.name, command, directory)
     }
 
@@ -77,6 +83,9 @@ impl Server {
     pub(crate) fn plain(setup: &Setup) -> anyhow::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("plain");
+        if let Some(Files { certificate, key }) = &setup.tls {
+            command.arg("--tls").args([certificate, key]);
+        }
         start("plain", command, scratch(&setup.scratch)?)
     }
 
@@ -142,9 +151,10 @@ fn start(name: &'static str, mut command: Command, directory: TempDir) -> anyhow
 }
 
 /// The address in a line such as `… listening on http://127.0.0.1:8000 … admin=http://127.0.0.1:8001`.
-fn address_after(line: &str, key: &str) -> Option<SocketAddr> {
+fn address_after(line: &str, key: &str) -> Option<Address> {
     let (_, after) = line.split_once(key)?;
-    after.split_whitespace().next()?.trim_start_matches("http://").parse().ok()
+    let (scheme, address) = after.split_whitespace().next()?.split_once("://")?;
+    Some(Address { socket: address.parse().ok()?, tls: scheme == "https" })
 }
 
 fn log_file(directory: &Path) -> PathBuf {

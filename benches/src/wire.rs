@@ -2,15 +2,13 @@
 //! Knows no events. Frames are masked with zeros, which leaves the text as it is and costs the server the same.
 
 use std::io::{Cursor, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
-/// How long a server may take to accept a connection or to answer a request.
-const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
+use crate::connection::{Address, Connection};
+
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
 pub(crate) const TEXT: OpCode = OpCode::Data(Data::Text);
@@ -46,11 +44,12 @@ pub(crate) fn put_text(out: &mut Vec<u8>, payload: &[u8]) -> anyhow::Result<()> 
 /// Opens a WebSocket, which does not block from then on. Also gives the bytes that followed the server's answer.
 ///
 /// Errors when the server does not answer in time, or with anything but 101.
-pub(crate) fn open(address: SocketAddr, target: &str) -> anyhow::Result<(TcpStream, Vec<u8>)> {
-    let mut stream = connect(address)?;
+pub(crate) fn open(address: Address, target: &str) -> anyhow::Result<(Connection, Vec<u8>)> {
+    let mut stream = Connection::open(address)?;
     let request = format!(
-        "GET {target} HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: b25kb2wgb25kb2wgb25kbw==\r\n\r\n"
+        "GET {target} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: b25kb2wgb25kb2wgb25kbw==\r\n\r\n",
+        address.socket
     );
     stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
@@ -66,14 +65,14 @@ pub(crate) fn open(address: SocketAddr, target: &str) -> anyhow::Result<(TcpStre
     let rest = answer.split_off(end);
     let head = String::from_utf8_lossy(&answer);
     ensure!(head.starts_with("HTTP/1.1 101"), "WebSocket refused: {}", head.lines().next().unwrap_or_default());
-    stream.set_nonblocking(true)?;
+    stream.set_nonblocking()?;
     Ok((stream, rest))
 }
 
 /// One request on a connection of its own, such as `GET /path`; gives the JSON of the answer.
-pub(crate) fn request(address: SocketAddr, request: &str, body: &str) -> anyhow::Result<serde_json::Value> {
-    let mut stream = connect(address)?;
-    let head = format!("{request} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
+pub(crate) fn request(address: Address, request: &str, body: &str) -> anyhow::Result<serde_json::Value> {
+    let mut stream = Connection::open(address)?;
+    let head = format!("{request} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", address.socket);
     let content = format!("Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len());
     stream.write_all((head + &content).as_bytes())?;
     let mut answer = String::new();
@@ -81,11 +80,4 @@ pub(crate) fn request(address: SocketAddr, request: &str, body: &str) -> anyhow:
     ensure!(answer.starts_with("HTTP/1.1 2"), "{request}: {answer}");
     let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
     serde_json::from_str(body).with_context(|| format!("{request}: the answer is not JSON"))
-}
-
-fn connect(address: SocketAddr) -> anyhow::Result<TcpStream> {
-    let stream = TcpStream::connect(address).with_context(|| format!("cannot connect to {address}"))?;
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(ANSWER_TIME_MAX))?;
-    Ok(stream)
 }
