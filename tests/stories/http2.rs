@@ -192,7 +192,10 @@ async fn a_stream_beyond_the_limit_is_refused() -> TestResult {
     loop {
         match client.next().await?.expect("an open connection") {
             // REFUSED_STREAM
-            (RST_STREAM, _, 7, payload) => return Ok(assert_eq!(payload, [0, 0, 0, 7])),
+            (RST_STREAM, _, 7, payload) => {
+                assert_eq!(payload, [0, 0, 0, 7]);
+                return Ok(());
+            }
             (RST_STREAM | GOAWAY, _, stream, _) => panic!("{stream} was reset"),
             _ => {}
         }

@@ -21,13 +21,15 @@ const CRATES: [(&str, &[&str]); 6] = [
 ];
 
 /// Libraries that one crate of the host alone depends on.
-const LIBRARIES: [(&str, &str); 7] = [
+const LIBRARIES: [(&str, &str); 9] = [
     ("wasmtime", "handlers"),
     ("wasmtime-wasi", "handlers"),
     ("rusqlite", "store"),
     ("hyper", "ondol"),
     ("hyper-util", "ondol"),
     ("http-body-util", "ondol"),
+    ("rustls", "ondol"),
+    ("tokio-rustls", "ondol"),
     ("tokio-tungstenite", "ondol"),
 ];
 
@@ -129,6 +131,13 @@ fn the_edge_reaches_the_rest_through_the_application() -> TestResult {
 #[test]
 fn the_config_knows_nothing_above_it() -> TestResult {
     knows_nothing_of("ondol/src/config", &["chat", "http", "server", "cli"])
+}
+
+#[test]
+fn tls_and_files_know_nothing_above_them() -> TestResult {
+    let above = ["chat", "http", "server", "cli"];
+    knows_nothing_of("ondol/src/tls", &above)?;
+    knows_nothing_of("ondol/src/files", &above)
 }
 
 #[test]

@@ -22,10 +22,10 @@ pub(crate) struct FromFiles<T> {
     name: &'static str,
     files: Vec<PathBuf>,
     reader: Reader<T>,
-    known: Mutex<Known<T>>,
+    last: Mutex<LastRead<T>>,
 }
 
-struct Known<T> {
+struct LastRead<T> {
     value: Arc<T>,
     stamps: Vec<Option<Stamp>>,
     looked: Instant,
@@ -47,23 +47,23 @@ impl<T> FromFiles<T> {
     ) -> anyhow::Result<Self> {
         // Taken before the files are read: a change meanwhile is noticed the next time.
         let stamps = stamps(&files);
-        let known = Known { value: Arc::new(reader()?), stamps, looked: Instant::now() };
-        Ok(Self { name, files, reader: Box::new(reader), known: Mutex::new(known) })
+        let last = LastRead { value: Arc::new(reader()?), stamps, looked: Instant::now() };
+        Ok(Self { name, files, reader: Box::new(reader), last: Mutex::new(last) })
     }
 
     /// The value as the files have it. While a changed file cannot be read, the one from before.
     pub(crate) fn current(&self) -> Arc<T> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.looked.elapsed() >= LOOK_EVERY {
-            known.looked = Instant::now();
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.looked.elapsed() >= LOOK_EVERY {
+            last.looked = Instant::now();
             let stamps = stamps(&self.files);
-            if stamps != known.stamps {
-                known.stamps = stamps;
+            if stamps != last.stamps {
+                last.stamps = stamps;
                 let name = self.name;
                 match (self.reader)() {
                     Ok(value) => {
-                        tracing::info!("{name} from the changed files hold now");
-                        known.value = Arc::new(value);
+                        tracing::info!("{name} were read again");
+                        last.value = Arc::new(value);
                     }
                     Err(error) => {
                         tracing::error!(error = %format!("{error:#}"), "{name} from before stay: {error:#}");
@@ -71,7 +71,7 @@ impl<T> FromFiles<T> {
                 }
             }
         }
-        Arc::clone(&known.value)
+        Arc::clone(&last.value)
     }
 }
 

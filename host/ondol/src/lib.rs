@@ -5,8 +5,8 @@
 //! - the application: [`chat`] the only place that knows all three below
 //! - three siblings that do not know each other: [`ondol_host_store`] SQLite, [`ondol_host_rooms`] members and fan-out,
 //!   [`ondol_host_handlers`] wasmtime
-//! - the ground: [`ondol_host_model`] plain data, [`ondol_host_process`] workers and exit, [`config`] settings and limits;
-//!   certificates and keys from files
+//! - the ground: [`ondol_host_model`] plain data, [`ondol_host_process`] workers and exit, [`config`] settings and limits,
+//!   `tls` certificates and authorities, `files` what is read again when it changes
 
 pub mod chat;
 pub mod cli;

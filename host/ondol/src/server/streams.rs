@@ -69,8 +69,8 @@ impl Streams {
         Ok(Response::from_parts(head, Answer { body, piece: Bytes::new(), waiting }))
     }
 
-    /// Resolves when the connection should end, and says why: nothing was asked for `idle_ms_max`, or an answer was not
-    /// taken within `answer_ms_max` (which is noticed within twice that time), or too many requests were reset.
+    /// Resolves when the connection should end, and says why: nothing was asked for `idle_ms_max`, or an answer
+    /// waited longer than `answer_ms_max` (which is noticed within twice that time), or too many requests were reset.
     pub(super) async fn ended(&self, idle_ms_max: u64, answer_ms_max: u64) -> &'static str {
         let (idle, answer) = (Duration::from_millis(idle_ms_max), Duration::from_millis(answer_ms_max));
         loop {

@@ -16,7 +16,7 @@ pub(super) struct TlsSocket {
 
 struct Tls {
     connection: ServerConnection,
-    /// What was encrypted of the bytes that are to be written, while the socket has not taken all of it.
+    /// What was encrypted of the bytes that are to be written, while the socket is too full for all of it.
     encrypted: usize,
 }
 
