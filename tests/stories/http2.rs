@@ -114,9 +114,9 @@ const GOAWAY: u8 = 7;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
-/// `GET /` and `POST /` of `localhost`, by the static table of HPACK (RFC 7541, appendix A).
+/// `GET /` and `POST /chat/v1/create-room/` of `localhost`, by the static table of HPACK (RFC 7541, appendix A).
 const GET: &[u8] = b"\x82\x87\x84\x41\x09localhost";
-const POST: &[u8] = b"\x83\x87\x84\x41\x09localhost";
+const POST: &[u8] = b"\x83\x87\x44\x15/chat/v1/create-room/\x41\x09localhost\x5f\x10application/json";
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
