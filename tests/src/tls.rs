@@ -223,6 +223,17 @@ impl Http2 {
         Ok(Answer { status: head.status.as_u16(), headers, body: bytes })
     }
 
+    /// Sends the head of a `POST` with JSON whose body never comes, and returns the status of the answer.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn send_without_body(&mut self, target: &str) -> Result<u16> {
+        let request =
+            http::Request::post(format!("https://localhost{target}")).header("content-type", "application/json");
+        let (answer, _sending) = self.requests.send_request(request.body(())?, false)?;
+        Ok(within("an answer", answer).await??.status().as_u16())
+    }
+
     /// Waits until the server lets another request begin, which takes its settings too.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! HTTP/2: REST and the page over it, and its limits. Frames that no library would send are written byte by byte.
 
 use ondol_tests::{
-    Setup, TestResult, TestServer, tls,
+    NEVER_MS, Setup, TestResult, TestServer, tls,
     tls::{Authority, Http2},
     until, within,
 };
@@ -67,8 +67,7 @@ async fn websockets_stay_on_http_1() -> TestResult {
 
 #[tokio::test]
 async fn bodies_and_heads_keep_their_limits() -> TestResult {
-    let setup = TestServer::setup().limit("body_bytes_max", 100).limit("body_ms_max", 300);
-    let (server, authority) = started(setup).await?;
+    let (server, authority) = started(TestServer::setup().limit("body_bytes_max", 100)).await?;
     let mut client = Http2::connect(&authority, server.address()).await?;
     let body = format!(r#"{{"name":"{}"}}"#, "x".repeat(100));
     let answer = client.send(Method::POST, "/chat/v1/create-room/", &[JSON], &body).await?;
@@ -77,6 +76,15 @@ async fn bodies_and_heads_keep_their_limits() -> TestResult {
     let answer = client.send(Method::GET, "/chat/v1/rooms/", &[("x-long", &long)], "").await?;
     assert_eq!(answer.status, 431, "{answer}");
     // The connection still serves.
+    client.send(Method::GET, "/chat/v1/rooms/", &[], "").await?.expect(200)?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_given_up() -> TestResult {
+    let (server, authority) = started(TestServer::setup().limit("body_ms_max", 300)).await?;
+    let mut client = Http2::connect(&authority, server.address()).await?;
+    assert_eq!(client.send_without_body("/chat/v1/create-room/").await?, 408);
     client.send(Method::GET, "/chat/v1/rooms/", &[], "").await?.expect(200)?;
     Ok(())
 }
@@ -91,13 +99,13 @@ async fn a_connection_without_requests_is_closed() -> TestResult {
 
 #[tokio::test]
 async fn a_shutdown_ends_http_2_at_once() -> TestResult {
-    let (mut server, authority) = started(TestServer::setup()).await?;
+    let setup = TestServer::setup().limit("shutdown_grace_ms", NEVER_MS).limit("close_ms_max", NEVER_MS);
+    let (mut server, authority) = started(setup).await?;
     let mut client = Http2::connect(&authority, server.address()).await?;
     client.send(Method::GET, "/chat/v1/rooms/", &[], "").await?.expect(200)?;
     server.signal("TERM")?;
     client.closed_by_server().await?;
     assert!(server.exit().await?.success());
-    assert!(!server.log().since(0).iter().any(|line| line.contains("shutdown_grace_ms")));
     Ok(())
 }
 
@@ -248,15 +256,16 @@ async fn a_client_that_takes_no_answer_is_closed() -> TestResult {
 #[tokio::test]
 async fn a_client_that_asks_for_nothing_is_dropped() -> TestResult {
     let (server, authority) = started(TestServer::setup().limit("header_ms_max", 500)).await?;
-    let mut silent = RawHttp2::connect(&authority, server.address(), 65_535).await?;
-    let mut half = RawHttp2::connect(&authority, server.address(), 65_535).await?;
     let head = frame(HEADERS, END_HEADERS | END_STREAM, 1, GET);
-    half.send(&head[..head.len() - 1]).await?;
-    for client in [&mut silent, &mut half] {
+    for sent in [&b""[..], &head[..head.len() - 1]] {
+        // The limit holds for the handshake as well, so on a busy machine it may take several.
+        let client = async || RawHttp2::connect(&authority, server.address(), 65_535).await.ok();
+        let mut client = until("a handshake within the limit", client).await?;
+        client.send(sent).await?;
         let kinds = client.ends().await?;
         assert!(!kinds.iter().any(|(kind, _)| *kind == HEADERS), "{kinds:?}");
     }
-    assert_serves(&server, &authority).await
+    Ok(())
 }
 
 #[tokio::test]
@@ -274,7 +283,11 @@ async fn pings_and_half_a_head_do_not_keep_an_idle_connection() -> TestResult {
 }
 
 async fn assert_serves(server: &TestServer, authority: &Authority) -> TestResult {
-    let mut client = Http2::connect(authority, server.address()).await?;
-    client.send(Method::GET, "/chat/v1/rooms/", &[], "").await?.expect(200)?;
-    Ok(())
+    // A short limit may be over on a busy machine, so it may take several connections.
+    until("an answer", async || {
+        let mut client = Http2::connect(authority, server.address()).await.ok()?;
+        let answer = client.send(Method::GET, "/chat/v1/rooms/", &[], "").await.ok()?;
+        answer.expect(200).ok().map(drop)
+    })
+    .await
 }

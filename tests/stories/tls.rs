@@ -103,7 +103,8 @@ async fn a_full_socket_loses_nothing_over_tls() -> TestResult {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_that_stalls_over_tls_is_closed_with_a_reason() -> TestResult {
-    let (server, authority) = started(TestServer::setup().limit("stall_ms_max", 2_000)).await?;
+    let setup = TestServer::setup().limit("stall_ms_max", 5_000).limit("close_ms_max", NEVER_MS);
+    let (server, authority) = started(setup).await?;
     let address = authority.tunnel(server.address()).await?;
     let room = create_room(&address).await?;
     let mut idle = RawSocket::connect_narrow(&address, 4_096).await?;
@@ -185,14 +186,25 @@ async fn a_file_that_cannot_be_read_leaves_the_certificate_from_before() -> Test
     shows(&server, &authority, &renewed).await
 }
 
+/// The head of a record, of which nothing follows.
+const HALF_A_HANDSHAKE: [u8; 7] = [22, 3, 1, 1, 0, 1, 0];
+
 #[tokio::test]
-async fn half_a_handshake_holds_up_nobody_and_is_ended() -> TestResult {
-    let (server, authority) = started(TestServer::setup().limit("header_ms_max", 500)).await?;
+async fn half_a_handshake_holds_up_nobody() -> TestResult {
+    let (server, authority) = started(TestServer::setup().limit("header_ms_max", NEVER_MS)).await?;
+    let _silent = server.raw().await?;
+    let mut half = server.raw().await?;
+    half.send(HALF_A_HANDSHAKE).await?;
+    authority.connect(server.address(), "http/1.1").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn half_a_handshake_is_given_up() -> TestResult {
+    let (server, _) = started(TestServer::setup().limit("header_ms_max", 300)).await?;
     let mut silent = server.raw().await?;
     let mut half = server.raw().await?;
-    // The head of a record, of which nothing follows.
-    half.send([22, 3, 1, 1, 0, 1, 0]).await?;
-    authority.connect(server.address(), "http/1.1").await?;
+    let _ = half.send(HALF_A_HANDSHAKE).await;
     assert_eq!(silent.expect_end().await?, b"");
     half.expect_end().await?;
     Ok(())

@@ -37,14 +37,14 @@ struct State {
     /// Answers that are not handed over yet, and since when they wait. The first one is the oldest.
     answers: BTreeMap<u64, Instant>,
     next: u64,
-    /// When the last request or answer ended.
-    idle_since: Instant,
+    /// When the last request or answer ended. None: the first one is still to come, which has a time of its own.
+    idle_since: Option<Instant>,
     resets: usize,
 }
 
 impl Default for Streams {
     fn default() -> Self {
-        let state = State { handled: 0, answers: BTreeMap::new(), next: 0, idle_since: Instant::now(), resets: 0 };
+        let state = State { handled: 0, answers: BTreeMap::new(), next: 0, idle_since: None, resets: 0 };
         Self { state: Mutex::new(state), too_many_resets: Notify::new() }
     }
 }
@@ -91,15 +91,17 @@ impl Streams {
         match state.answers.values().next() {
             Some(since) if *since + answer <= now => Err("an answer was not read within answer_ms_max"),
             Some(since) => Ok(*since + answer),
-            None if state.handled > 0 => Ok(now + idle.min(answer)),
-            None if state.idle_since + idle <= now => Err("it was idle"),
-            None => Ok((state.idle_since + idle).min(now + answer)),
+            None => match state.idle_since.filter(|_| state.handled == 0) {
+                Some(since) if since + idle <= now => Err("it was idle"),
+                Some(since) => Ok((since + idle).min(now + answer)),
+                None => Ok(now + idle.min(answer)),
+            },
         }
     }
 
     /// Counts the time without requests from now on.
     pub(super) fn begin_anew(&self) {
-        self.lock().idle_since = Instant::now();
+        self.lock().idle_since = Some(Instant::now());
     }
 
     fn count_reset(&self) {
@@ -136,7 +138,7 @@ impl Drop for Handling {
     fn drop(&mut self) {
         let mut state = self.streams.lock();
         state.handled -= 1;
-        state.idle_since = Instant::now();
+        state.idle_since = Some(Instant::now());
         drop(state);
         if !self.answered {
             self.streams.count_reset();
@@ -154,7 +156,7 @@ impl Drop for Waiting {
     fn drop(&mut self) {
         let mut state = self.streams.lock();
         state.answers.remove(&self.id);
-        state.idle_since = Instant::now();
+        state.idle_since = Some(Instant::now());
     }
 }
 
