@@ -82,7 +82,7 @@ async fn a_full_socket_loses_nothing_over_tls() -> TestResult {
     const ENOUGH: u64 = 67_108_864;
     let setup = ["stall_ms_max", "ping_interval_ms"]
         .into_iter()
-        .fold(TestServer::setup(), |setup, name| setup.limit(name, NEVER_MS));
+        .fold(TestServer::setup().without_rate_limits(), |setup, name| setup.limit(name, NEVER_MS));
     // The others go on while one does not read.
     let (server, authority) =
         started(setup.limit("outbox_bytes_max", ENOUGH).limit("speaker_bytes_max", ENOUGH)).await?;
@@ -103,7 +103,7 @@ async fn a_full_socket_loses_nothing_over_tls() -> TestResult {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_that_stalls_over_tls_is_closed_with_a_reason() -> TestResult {
-    let setup = TestServer::setup().limit("stall_ms_max", 5_000).limit("close_ms_max", NEVER_MS);
+    let setup = TestServer::setup().without_rate_limits().limit("stall_ms_max", 5_000).limit("close_ms_max", NEVER_MS);
     let (server, authority) = started(setup).await?;
     let address = authority.tunnel(server.address()).await?;
     let room = create_room(&address).await?;
