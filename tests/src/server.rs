@@ -56,7 +56,7 @@ impl TestServer {
     }
 
     pub(crate) async fn launch(setup: Setup, home: Home, meddling: impl FnOnce(&Home) -> Result<()>) -> Result<Self> {
-        let process = spawn(ANY_PORT, &setup, &home)?;
+        let process = spawn(setup.listen.as_deref().unwrap_or(ANY_PORT), &setup, &home)?;
         let meddled = meddling(&home);
         let (process, startup, log) = come_up(process).await?;
         let server = Self { process, address: address_in(&startup)?, startup, log, setup, home };

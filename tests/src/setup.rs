@@ -39,6 +39,7 @@ pub struct Setup {
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) flags: Vec<String>,
     pub(crate) open_files: Option<u64>,
+    pub(crate) listen: Option<String>,
     pub(crate) loses_its_log: bool,
     pub(crate) stalls_its_log: bool,
 }
@@ -124,6 +125,13 @@ impl Setup {
     #[must_use]
     pub fn admin(self) -> Self {
         self.flag("--admin").flag("127.0.0.1:0")
+    }
+
+    /// At an address of the story's choice.
+    #[must_use]
+    pub fn at(mut self, address: impl Into<String>) -> Self {
+        self.listen = Some(address.into());
+        self
     }
 
     /// The parent of its directories, to use another file system than that of temporary files.

@@ -6,10 +6,10 @@ use anyhow::Result;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    task::JoinHandle,
+    task::{JoinHandle, JoinSet},
 };
 
-/// One that runs until it is dropped.
+/// One that runs until it is dropped, with its connections.
 #[derive(Debug)]
 pub struct Recorder {
     address: String,
@@ -18,20 +18,20 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Starts it.
+    /// Starts it at an address.
     ///
     /// # Errors
-    /// When there is no port.
-    pub async fn start() -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// When that is taken.
+    pub async fn start(address: &str) -> Result<Self> {
+        let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?.to_string();
         let heads = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&heads);
         let task = tokio::spawn(async move {
-            let mut connection = 0;
+            let (mut connection, mut connections) = (0, JoinSet::new());
             while let Ok((stream, _)) = listener.accept().await {
                 connection += 1;
-                tokio::spawn(serve(stream, connection, Arc::clone(&kept)));
+                connections.spawn(serve(stream, connection, Arc::clone(&kept)));
             }
         });
         Ok(Self { address, heads, task })

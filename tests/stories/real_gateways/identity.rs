@@ -2,7 +2,7 @@
 
 use ondol_tests::{
     TestResult, TestServer, User,
-    gateway::{Gateway, Recorder, Timing, bearer, socket, token},
+    gateway::{Gateway, bearer, socket, token},
 };
 use serde_json::json;
 
@@ -51,10 +51,7 @@ async fn expect_unchanged(gateway: &Gateway, user: &User) -> TestResult {
 }
 
 pub(super) async fn the_server_receives_the_identity_and_no_token(case: &Case) -> TestResult {
-    let recorder = Recorder::start().await?;
-    let Some(gateway) = case.kind.start(case.story, recorder.address(), Timing::default()).await? else {
-        return Ok(());
-    };
+    let Some((recorder, gateway)) = case.start_recorder().await? else { return Ok(()) };
     let (ann, host) = (User::named("ann").called("앤 +"), gateway.address());
     let token = token(&ann)?;
     let request = gateway.request_of(&ann, "GET", "/chat/v1/room/1/messages/?after=3&user_id=mallory&limit=%32");

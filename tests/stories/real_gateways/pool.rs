@@ -5,17 +5,14 @@ use std::{collections::HashSet, time::Duration};
 use anyhow::Context;
 use ondol_tests::{
     TestResult, TestServer, User,
-    gateway::{Gateway, Recorder, Timing},
+    gateway::{Gateway, Timing},
 };
 use serde_json::json;
 
 use super::Case;
 
 pub(super) async fn connections_to_the_server_are_kept(case: &Case) -> TestResult {
-    let recorder = Recorder::start().await?;
-    let Some(gateway) = case.kind.start(case.story, recorder.address(), Timing::default()).await? else {
-        return Ok(());
-    };
+    let Some((recorder, gateway)) = case.start_recorder().await? else { return Ok(()) };
     for _ in 0..20 {
         assert_eq!(gateway.request("GET", "/chat/v1/rooms/").send().await?.status, 200);
     }
