@@ -53,6 +53,8 @@ cases: build ## The handlers' own tables of cases, in the real sandbox
 		target/release/ondol test target/handlers/$$handler.wasm --cases handlers/$$handler/cases.toml || exit 1; \
 	done
 
+# Stories mostly wait, so twice as many run at once as there are cores.
+stories: export RUST_TEST_THREADS ?= $(shell expr 2 '*' $$(nproc))
 stories: build guests ## The black-box tests, over real sockets
 	$(CARGO) test --release -p ondol-tests
 

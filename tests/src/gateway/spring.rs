@@ -18,7 +18,7 @@ use crate::{handlers::workspace, log::Log, signing::key_file};
 static TURNS: Semaphore = Semaphore::const_new(2);
 
 /// The start is most of its work here.
-const FLAGS: [&str; 4] = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx128m", "-jar"];
+const FLAGS: [&str; 4] = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx256m", "-jar"];
 
 const CLIENT: &str = "SPRING_CLOUD_GATEWAY_SERVER_WEBFLUX_HTTPCLIENT";
 

@@ -78,7 +78,8 @@ pub(super) async fn a_thousand_sockets_hear_a_message(case: &Case) -> TestResult
     // Twice as many pass through the gateway, which has the same limit as this process.
     let raise = Command::new("prlimit").args(["--pid", &process::id().to_string(), "--nofile=4096:"]).status()?;
     ensure!(raise.success(), "4096 open files are not allowed here");
-    let setup = TestServer::setup().setting("events", "announce", "nothing");
+    // The first ones wait for the last without an answer to a ping.
+    let setup = TestServer::setup().setting("events", "announce", "nothing").limit("ping_interval_ms", NEVER_MS);
     let Some((server, gateway)) = case.start(setup).await? else { return Ok(()) };
     let room = server.create_room("lobby").await?;
     let users: Vec<_> = (0..20).map(|number| User::named(&format!("user-{number}"))).collect();
