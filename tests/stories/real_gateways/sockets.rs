@@ -8,7 +8,7 @@ use std::{
 use anyhow::{bail, ensure};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use ondol_tests::{
-    Heard, NEVER_MS, TestResult, TestServer, User,
+    Frame, Heard, NEVER_MS, RawSocket, TestResult, TestServer, User,
     gateway::{Gateway, Timing},
 };
 use serde_json::json;
@@ -80,11 +80,18 @@ pub(super) async fn a_thousand_sockets_hear_a_message(case: &Case) -> TestResult
     ensure!(raise.success(), "4096 open files are not allowed here");
     // The first ones wait for the last without an answer to a ping.
     let setup = TestServer::setup().setting("events", "announce", "nothing").limit("ping_interval_ms", NEVER_MS);
+    let setup = setup.config("heartbeats = true");
     let Some((server, gateway)) = case.start(setup).await? else { return Ok(()) };
     let room = server.create_room("lobby").await?;
     let users: Vec<_> = (0..20).map(|number| User::named(&format!("user-{number}"))).collect();
-    let open = stream::iter(0..1_000).map(|number| gateway.upgrade(room, &users[number % users.len()]));
-    let mut sockets: Vec<_> = open.buffer_unordered(20).try_collect().await?;
+    // A gateway may answer the handshake before the server does, so each socket awaits an answer of the server itself.
+    let open = async |number: usize| -> TestResult<RawSocket> {
+        let mut socket = gateway.upgrade(room, &users[number % users.len()]).await?;
+        socket.send_frame(&Frame::new(Frame::TEXT, "ping")).await?;
+        socket.expect_text("pong").await?;
+        Ok(socket)
+    };
+    let mut sockets: Vec<_> = stream::iter(0..1_000).map(open).buffer_unordered(20).try_collect().await?;
 
     let body = json!({"room": room, "message": "안녕하세요"}).to_string();
     let post = gateway.request_of(&users[0], "POST", "/chat/v1/message/")?;
