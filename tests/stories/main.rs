@@ -40,6 +40,7 @@ mod litestream;
 mod mangled;
 mod membership;
 mod messages;
+mod middleware;
 mod odd_files;
 mod operating;
 mod order;
