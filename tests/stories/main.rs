@@ -15,6 +15,7 @@ mod admin;
 mod answers;
 mod api_documents;
 mod bystander;
+mod cases;
 mod compiling;
 mod create_room;
 mod disk_faults;

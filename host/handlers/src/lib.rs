@@ -20,9 +20,9 @@ mod run;
 
 pub use admit::admission::Admission;
 pub use admit::candidate::Candidate;
-pub use admit::cases::{CaseReport, Cases};
+pub use admit::cases::{CaseReport, Cases, updated as updated_cases};
 pub use admit::compiler_process::{CompileError, CompilerProcess, compile_as_child};
-pub use admit::dynamic_call::{DynamicCaller, Outcome};
+pub use admit::dynamic_call::{Called, DynamicCaller, Outcome, Session};
 pub use admit::error::{AdmissionError, Stage};
 pub use admit::file::{FileError, read as read_file};
 pub use admit::file_kind::FileKind;
