@@ -15,6 +15,8 @@ pub(super) struct Case {
     pub(super) settings: SettingsMap,
     pub(super) arguments: Json,
     pub(super) expected: Expected,
+    /// Whether a handler in any language can be expected to pass it.
+    pub(super) portable: bool,
 }
 
 /// The expected outcome of a call.
@@ -76,6 +78,12 @@ struct Written {
     returns_json: Option<String>,
     refuses: Option<toml::Table>,
     traps: Option<String>,
+    #[serde(default = "yes")]
+    portable: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// Long strings by their names, as `${name}`.
@@ -138,6 +146,7 @@ impl Written {
             settings: settings.collect::<Result<_, CasesError>>()?,
             arguments: fill(arguments)?,
             expected,
+            portable: self.portable,
             name: self.name,
             call: self.call,
         })
@@ -227,6 +236,13 @@ mod tests {
         let cases = read("[[case]]\nname = 'x'\ncall = 'a.b'\nargs_json = '[null]'\nreturns_json = 'null'\n").unwrap();
         assert_eq!(cases[0].arguments, json!([null]));
         assert!(matches!(&cases[0].expected, Expected::Answer(Json::Null)));
+    }
+
+    #[test]
+    fn a_case_is_portable_unless_it_says_otherwise() {
+        let cases = "[[case]]\nname = 'x'\ncall = 'a.b'\nreturns = 1\n";
+        let cases = read(&format!("{cases}{cases}portable = false\n")).unwrap();
+        assert_eq!(cases.iter().map(|case| case.portable).collect::<Vec<_>>(), [true, false]);
     }
 
     #[test]
