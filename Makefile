@@ -11,7 +11,7 @@ NATIVE       := ondol ondol-host-handlers ondol-host-model ondol-host-process on
 COMPONENTS   := $(HANDLERS:%=-p ondol-%) $(MIDDLEWARE:%=-p example-%) $(GUESTS:%=-p guest-%)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build host handlers guests test unit cases stories durability lint fmt bench bench-quick hostile microbench clean target
+.PHONY: help run build host handlers guests test unit cases stories durability examples lint fmt bench bench-quick hostile microbench clean target
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ stories: build guests ## The black-box tests, over real sockets
 durability: build guests ## The stories of durability and patience at full length, about half an hour
 	STORY_SECONDS=60 STORY_KILLS=200 $(CARGO) test --release -p ondol-tests -- bystander:: litestream:: kills::
 	STORY_SOCKETS=2500 STORY_PAUSE_MS=40000 $(CARGO) test --release -p ondol-tests -- a_pause_of_the_process
+
+examples: handlers ## Build the handlers in other languages into target/examples (installs their compilers in target/tools)
+	@$(MAKE) --no-print-directory -C examples
 
 lint: target ## Formatting and clippy, native and for WebAssembly, warnings denied
 	$(CARGO) fmt --all --check

@@ -65,6 +65,12 @@ impl Cases {
         table::read(toml).map(Self)
     }
 
+    /// The cases that a handler in any language can be expected to pass.
+    #[must_use]
+    pub fn portable(self) -> Self {
+        Self(self.0.into_iter().filter(|case| case.portable).collect())
+    }
+
     /// The names of the cases, in their order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|case| case.name.as_str())

@@ -32,6 +32,9 @@ pub(super) struct Test {
     /// Run only cases whose name or call contains TEXT
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     filter: String,
+    /// Leave out cases that are marked `portable = false`
+    #[arg(long)]
+    portable: bool,
     /// Output format
     #[arg(long, value_enum, default_value = "text")]
     output: Format,
@@ -68,6 +71,7 @@ impl Test {
         let limits = Config::load(&flags)?.limits;
         let table = read_cases(&self.cases, Some(&limits))?;
         let cases = Cases::read(&table).map_err(|error| Misuse(format!("{}: {error}", self.cases.display())))?;
+        let cases = if self.portable { cases.portable() } else { cases };
         let bytes = read(&self.file, Some(&limits))?;
         let sandbox = Sandbox::new(&limits.handlers().sandbox, None)?;
         let caller = DynamicCaller::new(&sandbox, &bytes)

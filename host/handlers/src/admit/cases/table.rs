@@ -18,6 +18,8 @@ pub(super) struct Case {
     pub(super) time_ms_max: Option<f64>,
     /// The most memory that the instance may have at the end.
     pub(super) memory_bytes_max: Option<usize>,
+    /// Whether a handler in any language can be expected to pass it.
+    pub(super) portable: bool,
 }
 
 /// One call, and its expected outcome.
@@ -82,10 +84,16 @@ struct Written {
     settings: BTreeMap<String, toml::Value>,
     time_ms_max: Option<f64>,
     memory_bytes_max: Option<usize>,
+    #[serde(default = "yes")]
+    portable: bool,
     #[serde(default)]
     steps: Vec<WrittenStep>,
     #[serde(flatten)]
     step: toml::Table,
+}
+
+fn yes() -> bool {
+    true
 }
 
 #[derive(Deserialize)]
@@ -161,8 +169,8 @@ impl Written {
             }
         };
         let steps = steps.into_iter().map(|step| step.read(strings)).collect::<Result<_, String>>()?;
-        let Self { name, time_ms_max, memory_bytes_max, .. } = self;
-        Ok(Case { name, settings, steps, time_ms_max, memory_bytes_max })
+        let Self { name, time_ms_max, memory_bytes_max, portable, .. } = self;
+        Ok(Case { name, settings, steps, time_ms_max, memory_bytes_max, portable })
     }
 }
 
@@ -275,6 +283,13 @@ mod tests {
         let cases = read("[[case]]\nname = 'x'\ncall = 'a.b'\nargs_json = '[null]'\nreturns_json = 'null'\n").unwrap();
         assert_eq!(cases[0].steps[0].arguments, json!([null]));
         assert!(matches!(&cases[0].steps[0].expected, Expected::Answer(Json::Null, Extent::Whole)));
+    }
+
+    #[test]
+    fn a_case_is_portable_unless_it_says_otherwise() {
+        let cases = "[[case]]\nname = 'x'\ncall = 'a.b'\nreturns = 1\n";
+        let cases = read(&format!("{cases}{cases}portable = false\n")).unwrap();
+        assert_eq!(cases.iter().map(|case| case.portable).collect::<Vec<_>>(), [true, false]);
     }
 
     #[test]
