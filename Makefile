@@ -7,11 +7,11 @@ MIDDLEWARE   := $(notdir $(patsubst %/,%,$(wildcard examples/middleware/*/)))
 GUESTS       := $(notdir $(patsubst %/,%,$(wildcard tests/guests/*/)))
 BUILT        := target/$(WASM)/handler
 # The crates that run natively. Guests exist for the sandbox alone.
-NATIVE       := ondol ondol-host-handlers ondol-host-model ondol-host-process ondol-host-rooms ondol-host-store ondol-rooms ondol-messages ondol-events ondol-text $(MIDDLEWARE:%=example-%) ondol-tests ondol-bench
-COMPONENTS   := $(HANDLERS:%=-p ondol-%) $(MIDDLEWARE:%=-p example-%) $(GUESTS:%=-p guest-%)
+NATIVE       := ondol ondol-host-handlers ondol-host-model ondol-host-process ondol-host-rooms ondol-host-store ondol-handler ondol-rooms ondol-messages ondol-events ondol-text $(MIDDLEWARE:%=example-%) ondol-tests ondol-bench
+COMPONENTS   := $(HANDLERS:%=-p ondol-% --features ondol-%/component) $(MIDDLEWARE:%=-p example-%) $(GUESTS:%=-p guest-%)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build host handlers guests test unit cases stories durability examples lint fmt bench bench-quick hostile microbench clean target
+.PHONY: help run build host handlers guests test unit cases stories durability examples lint bindings fmt bench bench-quick hostile microbench clean target
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,7 +25,7 @@ host:
 	$(CARGO) build --release -p ondol
 
 handlers: host target ## Build the handlers into target/handlers, if they pass their cases (a running server activates them)
-	$(CARGO) build --profile handler --target $(WASM) $(HANDLERS:%=-p ondol-%)
+	$(foreach handler,$(HANDLERS),$(CARGO) rustc --profile handler --target $(WASM) -p ondol-$(handler) --lib --features component --crate-type cdylib &&) true
 	@mkdir -p target/handlers
 	@for handler in $(HANDLERS); do \
 		built=$(BUILT)/ondol_$$handler.wasm; \
@@ -70,6 +70,9 @@ lint: target ## Formatting and clippy, native and for WebAssembly, warnings deni
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release $(NATIVE:%=-p %) --all-targets -- -D warnings
 	$(CARGO) clippy --profile handler --target $(WASM) $(COMPONENTS) -- -D warnings
+
+bindings: ## Write the bindings of ondol-handler anew, after a change of wit/
+	UPDATE_BINDINGS=1 $(CARGO) test --release -p ondol-tests --test stories -- bindings::
 
 fmt: ## Format everything
 	$(CARGO) fmt --all

@@ -1,8 +1,7 @@
-//! The default `events` handler. [`payload`] writes; the glue to the contract in `wit/` is in `component`. Knows nothing
-//! of who receives what it writes, nor of when.
+//! The default `events` handler. [`payload`] writes; [`Events`] is the glue to the contract in `wit/`. Knows nothing of who
+//! receives what it writes, nor of when.
 
+mod component;
 pub mod payload;
 
-// Only where a component is built: its exports have names that native linkers do not take.
-#[cfg(target_arch = "wasm32")]
-mod component;
+pub use component::{Events, message};

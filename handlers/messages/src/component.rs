@@ -2,32 +2,33 @@
 
 use std::sync::OnceLock;
 
-use crate::frame::{self, Frame, Limits};
-use bindings::exports::ondol::chat::messages::Guest;
-use bindings::ondol::chat::{settings, types};
+use ondol_handler::messages::{self, Action, Guest};
+use ondol_handler::{Refusal, RoomId, UserKey, settings};
 
-/// What the world `message-handler` asks for.
-struct Messages;
+use crate::frame::{self, Frame, Limits};
+
+/// The handler, under the settings of the component that it is a part of.
+#[derive(Debug)]
+pub struct Messages;
+
+#[cfg(feature = "component")]
+ondol_handler::export_messages!(Messages);
 
 impl Guest for Messages {
-    fn receive(
-        _sender: types::UserKey,
-        _room: types::RoomId,
-        frame: types::Frame,
-    ) -> Result<types::Action, types::Refusal> {
+    fn receive(_sender: UserKey, _room: RoomId, frame: messages::Frame) -> Result<Action, Refusal> {
         let frame = match &frame {
-            types::Frame::Text(text) => Frame::Text(text),
-            types::Frame::Binary(_) => Frame::Binary,
-            types::Frame::Body(body) => Frame::Body(body),
+            messages::Frame::Text(text) => Frame::Text(text),
+            messages::Frame::Binary(_) => Frame::Binary,
+            messages::Frame::Body(body) => Frame::Body(body),
         };
         match frame::read(limits(), &frame) {
-            Ok(draft) => Ok(types::Action::Post(types::Draft {
+            Ok(draft) => Ok(Action::Post(messages::Draft {
                 text: draft.text,
                 client_id: draft.client_id,
                 parent: draft.parent,
                 extra: None,
             })),
-            Err(refusal) => Err(types::Refusal {
+            Err(refusal) => Err(Refusal {
                 code: refusal.code.to_owned(),
                 message: refusal.message.into_owned(),
                 field: refusal.field.map(str::to_owned),
@@ -41,19 +42,4 @@ impl Guest for Messages {
 fn limits() -> &'static Limits {
     static LIMITS: OnceLock<Limits> = OnceLock::new();
     LIMITS.get_or_init(|| Limits::read(settings::get).unwrap_or_else(|why| panic!("{why}")))
-}
-
-mod bindings {
-    #![allow(
-        unsafe_code,
-        missing_docs,
-        unreachable_pub,
-        clippy::all,
-        clippy::allow_attributes_without_reason,
-        reason = "written by wit-bindgen"
-    )]
-    use super::Messages;
-
-    wit_bindgen::generate!({ path: "../../wit", world: "message-handler" });
-    export!(Messages);
 }

@@ -1,9 +1,8 @@
-//! The default `messages` handler. [`frame`] decides, over what [`json`] reads; the glue to the contract in `wit/` is in
-//! `component`. Knows nothing of who else is in the room, and never relays: what it accepts is stored.
+//! The default `messages` handler. [`frame`] decides, over what [`json`] reads; [`Messages`] is the glue to the contract in
+//! `wit/`. Knows nothing of who else is in the room, and never relays: what it accepts is stored.
 
+mod component;
 pub mod frame;
 pub mod json;
 
-// Only where a component is built: its exports have names that native linkers do not take.
-#[cfg(target_arch = "wasm32")]
-mod component;
+pub use component::Messages;

@@ -2,21 +2,23 @@
 
 use std::sync::OnceLock;
 
-use crate::naming::{Rules, Standing};
-use bindings::exports::ondol::chat::rooms::{self, Guest};
-use bindings::ondol::chat::{settings, types};
+use ondol_handler::rooms::{self, Guest};
+use ondol_handler::{Refusal, settings};
 
-/// What the world `room-handler` asks for.
-struct Rooms;
+use crate::naming::{Rules, Standing};
+
+/// The handler, under the settings of the component that it is a part of.
+#[derive(Debug)]
+pub struct Rooms;
+
+#[cfg(feature = "component")]
+ondol_handler::export_rooms!(Rooms);
 
 impl Guest for Rooms {
-    fn create(request: rooms::Request) -> Result<rooms::RoomDraft, types::Refusal> {
+    fn create(request: rooms::Request) -> Result<rooms::RoomDraft, Refusal> {
         let rules = rules();
-        let name = rules.name(request.name.as_deref()).map_err(|refusal| types::Refusal {
-            code: refusal.code.to_owned(),
-            message: refusal.message,
-            field: Some("name".to_owned()),
-        })?;
+        let name = rules.name(request.name.as_deref());
+        let name = name.map_err(|refusal| Refusal::new(refusal.code, refusal.message).at("name"))?;
         let standing = match rules.standing {
             Standing::Reuse => rooms::Standing::Reuse,
             Standing::Refuse => rooms::Standing::Refuse,
@@ -30,19 +32,4 @@ impl Guest for Rooms {
 fn rules() -> &'static Rules {
     static RULES: OnceLock<Rules> = OnceLock::new();
     RULES.get_or_init(|| Rules::read(settings::get).unwrap_or_else(|why| panic!("{why}")))
-}
-
-mod bindings {
-    #![allow(
-        unsafe_code,
-        missing_docs,
-        unreachable_pub,
-        clippy::all,
-        clippy::allow_attributes_without_reason,
-        reason = "written by wit-bindgen"
-    )]
-    use super::Rooms;
-
-    wit_bindgen::generate!({ path: "../../wit", world: "room-handler" });
-    export!(Rooms);
 }

@@ -1,8 +1,7 @@
-//! The default `rooms` handler. [`naming`] decides; the glue to the contract in `wit/` is in `component`. Knows nothing
-//! of which rooms there are: the host looks for a standing one, and stores the new one.
+//! The default `rooms` handler. [`naming`] decides; [`Rooms`] is the glue to the contract in `wit/`. Knows nothing of which
+//! rooms there are: the host looks for a standing one, and stores the new one.
 
+mod component;
 pub mod naming;
 
-// Only where a component is built: its exports have names that native linkers do not take.
-#[cfg(target_arch = "wasm32")]
-mod component;
+pub use component::Rooms;

@@ -3,21 +3,20 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use default_messages::bindings::exports::ondol::chat::messages::{Action, Frame, Guest};
-use default_messages::bindings::ondol::chat::types::{Refusal, RoomId, UserKey};
+use ondol_handler::messages::{Action, Frame, Guest};
+use ondol_handler::{Refusal, RoomId, UserKey};
+use ondol_messages::Messages;
 
-#[path = "../../default_messages.rs"]
-pub mod default_messages;
-
-/// The exported component of `default_messages`.
 struct Component;
+
+ondol_handler::export_messages!(Component);
 
 static READ: AtomicU32 = AtomicU32::new(0);
 
 impl Guest for Component {
-    fn receive(_sender: UserKey, _room: RoomId, frame: Frame) -> Result<Action, Refusal> {
+    fn receive(sender: UserKey, room: RoomId, frame: Frame) -> Result<Action, Refusal> {
         let read = READ.fetch_add(1, Ordering::Relaxed) + 1;
-        let mut action = default_messages::receive(&frame)?;
+        let mut action = Messages::receive(sender, room, frame)?;
         if let Action::Post(draft) = &mut action {
             draft.text = read.to_string();
         }

@@ -5,15 +5,13 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use default_events::bindings::exports::ondol::chat::events::Guest;
-use default_events::bindings::ondol::chat::types::{Message, Payload, Refusal, RoomId, User};
-use default_events::bindings::ondol::chat::users;
+use ondol_events::Events;
+use ondol_handler::events::Guest;
+use ondol_handler::{Message, Payload, Refusal, RoomId, User, users};
 
-#[path = "../../default_events.rs"]
-pub mod default_events;
-
-/// The exported component of `default_events`.
 struct Component;
+
+ondol_handler::export_events!(Component);
 
 /// Whether this instance fails at every message.
 static SOUR: AtomicBool = AtomicBool::new(false);
@@ -40,19 +38,19 @@ impl Guest for Component {
             "stranger" => sender = users::get(message.sender + 1),
             _ => {}
         }
-        default_events::message(&message, &sender)
+        ondol_events::message(&message, &sender)
     }
 
-    fn join(_room: RoomId, user: User) -> Option<Payload> {
-        default_events::join(&user)
+    fn join(room: RoomId, user: User) -> Option<Payload> {
+        Events::join(room, user)
     }
 
-    fn leave(_room: RoomId, user: User) -> Option<Payload> {
-        default_events::leave(&user)
+    fn leave(room: RoomId, user: User) -> Option<Payload> {
+        Events::leave(room, user)
     }
 
     fn refusal(refusal: Refusal) -> Payload {
-        default_events::refusal(&refusal)
+        Events::refusal(refusal)
     }
 }
 

@@ -5,20 +5,19 @@
 use std::fmt::Debug;
 use std::fs;
 
-use default_messages::bindings::exports::ondol::chat::messages::{Action, Frame, Guest};
-use default_messages::bindings::ondol::chat::types::{Refusal, RoomId, UserKey};
+use ondol_handler::messages::{Action, Frame, Guest};
+use ondol_handler::{Refusal, RoomId, UserKey};
+use ondol_messages::Messages;
 use wasi_bindings::wasi::cli::{stdin, stdout};
 use wasi_bindings::wasi::random::random;
 
-#[path = "../../default_messages.rs"]
-pub mod default_messages;
-
-/// The exported component of `default_messages`.
 struct Component;
 
+ondol_handler::export_messages!(Component);
+
 impl Guest for Component {
-    fn receive(_sender: UserKey, _room: RoomId, frame: Frame) -> Result<Action, Refusal> {
-        let mut action = default_messages::receive(&frame)?;
+    fn receive(sender: UserKey, room: RoomId, frame: Frame) -> Result<Action, Refusal> {
+        let mut action = Messages::receive(sender, room, frame)?;
         let Action::Post(draft) = &mut action else { return Ok(action) };
         match draft.text.as_str() {
             // Prints a thousand times the limit, and answers.

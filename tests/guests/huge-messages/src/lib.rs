@@ -2,19 +2,18 @@
 //! default handler reads them.
 #![cfg(target_arch = "wasm32")]
 
-use default_messages::bindings::exports::ondol::chat::messages::{Action, Frame, Guest};
-use default_messages::bindings::ondol::chat::types::{Refusal, RoomId, UserKey};
+use ondol_handler::messages::{Action, Frame, Guest};
+use ondol_handler::{Refusal, RoomId, UserKey};
+use ondol_messages::Messages;
 
-#[path = "../../default_messages.rs"]
-pub mod default_messages;
-
-/// The exported component of `default_messages`.
 struct Component;
 
+ondol_handler::export_messages!(Component);
+
 impl Guest for Component {
-    fn receive(_sender: UserKey, _room: RoomId, frame: Frame) -> Result<Action, Refusal> {
-        let action = default_messages::receive(&frame)?;
-        if default_messages::says(&action, "huge") {
+    fn receive(sender: UserKey, room: RoomId, frame: Frame) -> Result<Action, Refusal> {
+        let action = Messages::receive(sender, room, frame)?;
+        if matches!(&action, Action::Post(draft) if draft.text.contains("huge")) {
             return Ok(Action::Relay("x".repeat(100_000_000)));
         }
         Ok(action)

@@ -2,24 +2,22 @@
 //! `{"type":"chat.silence"}`, and leaves everything else to the default handler.
 #![cfg(target_arch = "wasm32")]
 
-use default_messages::bindings::exports::ondol::chat::messages::{Action, Frame, Guest};
-use default_messages::bindings::ondol::chat::types::{Refusal, RoomId, UserKey};
-use default_messages::bindings::ondol::chat::users;
-use default_messages::json::{self, Fields, Value};
+use ondol_handler::messages::{Action, Frame, Guest};
+use ondol_handler::{Refusal, RoomId, UserKey, users};
+use ondol_messages::Messages;
+use ondol_messages::json::{self, Fields, Value};
 
-#[path = "../../default_messages.rs"]
-pub mod default_messages;
-
-/// The exported component of `default_messages`.
 struct Component;
 
+ondol_handler::export_messages!(Component);
+
 impl Guest for Component {
-    fn receive(sender: UserKey, _room: RoomId, frame: Frame) -> Result<Action, Refusal> {
+    fn receive(sender: UserKey, room: RoomId, frame: Frame) -> Result<Action, Refusal> {
         let Frame::Text(text) = &frame else {
-            return default_messages::receive(&frame);
+            return Messages::receive(sender, room, frame);
         };
         let Ok(Fields { kind: Value::Text(kind), repeated: None, .. }) = json::parse(text) else {
-            return default_messages::receive(&frame);
+            return Messages::receive(sender, room, frame);
         };
         match kind.as_ref() {
             "chat.typing" => {
@@ -27,7 +25,7 @@ impl Guest for Component {
                 Ok(Action::Relay(format!(r#"{{"type":"chat.typing","username":{name}}}"#)))
             }
             "chat.silence" => Ok(Action::Ignore),
-            _ => default_messages::receive(&frame),
+            _ => Messages::receive(sender, room, frame),
         }
     }
 }

@@ -2,35 +2,32 @@
 //! is `"style":"shout"`. Joins, leaves and refusals are the default ones.
 #![cfg(target_arch = "wasm32")]
 
-use default_events::bindings::exports::ondol::chat::events::Guest;
-use default_events::bindings::ondol::chat::types::{Message, Payload, Refusal, RoomId, User};
-use default_events::bindings::ondol::chat::users;
+use ondol_events::Events;
+use ondol_handler::events::Guest;
+use ondol_handler::{Message, Payload, Refusal, RoomId, User};
 
-#[path = "../../default_events.rs"]
-pub mod default_events;
-
-/// The exported component of `default_events`.
 struct Component;
+
+ondol_handler::export_events!(Component);
 
 impl Guest for Component {
     fn message(mut message: Message) -> Payload {
         message.text = message.text.to_uppercase();
-        let sender = users::get(message.sender);
-        let mut payload = default_events::message(&message, &sender);
+        let mut payload = Events::message(message);
         payload.pop();
         payload.push_str(r#","style":"shout"}"#);
         payload
     }
 
-    fn join(_room: RoomId, user: User) -> Option<Payload> {
-        default_events::join(&user)
+    fn join(room: RoomId, user: User) -> Option<Payload> {
+        Events::join(room, user)
     }
 
-    fn leave(_room: RoomId, user: User) -> Option<Payload> {
-        default_events::leave(&user)
+    fn leave(room: RoomId, user: User) -> Option<Payload> {
+        Events::leave(room, user)
     }
 
     fn refusal(refusal: Refusal) -> Payload {
-        default_events::refusal(&refusal)
+        Events::refusal(refusal)
     }
 }

@@ -3,23 +3,22 @@
 
 use std::hint::black_box;
 
-use default_messages::bindings::exports::ondol::chat::messages::{Action, Frame, Guest};
-use default_messages::bindings::ondol::chat::types::{Refusal, RoomId, UserKey};
-
-#[path = "../../default_messages.rs"]
-pub mod default_messages;
+use ondol_handler::messages::{Action, Frame, Guest};
+use ondol_handler::{Refusal, RoomId, UserKey};
+use ondol_messages::Messages;
 
 /// The number of useless turns.
 const TURNS: u64 = 400_000;
 
-/// The exported component of `default_messages`.
 struct Component;
 
+ondol_handler::export_messages!(Component);
+
 impl Guest for Component {
-    fn receive(_sender: UserKey, _room: RoomId, frame: Frame) -> Result<Action, Refusal> {
+    fn receive(sender: UserKey, room: RoomId, frame: Frame) -> Result<Action, Refusal> {
         for turn in 0..TURNS {
             black_box(turn);
         }
-        default_messages::receive(&frame)
+        Messages::receive(sender, room, frame)
     }
 }

@@ -2,15 +2,13 @@
 //! of twenty. Other events are those of the default handler.
 #![cfg(target_arch = "wasm32")]
 
-use default_events::bindings::exports::ondol::chat::events::Guest;
-use default_events::bindings::ondol::chat::types::{Message, Payload, Refusal, RoomId, User};
-use default_events::bindings::ondol::chat::users;
+use ondol_events::Events;
+use ondol_handler::events::Guest;
+use ondol_handler::{Message, Payload, Refusal, RoomId, User};
 
-#[path = "../../default_events.rs"]
-pub mod default_events;
-
-/// The exported component of `default_events`.
 struct Component;
+
+ondol_handler::export_events!(Component);
 
 /// Whether `text` contains a multiple of twenty.
 fn is_twentieth(text: &str) -> bool {
@@ -25,19 +23,18 @@ impl Guest for Component {
             eprintln!("a last line before the end");
             panic!("one of twenty");
         }
-        let sender = users::get(message.sender);
-        default_events::message(&message, &sender)
+        Events::message(message)
     }
 
-    fn join(_room: RoomId, user: User) -> Option<Payload> {
-        default_events::join(&user)
+    fn join(room: RoomId, user: User) -> Option<Payload> {
+        Events::join(room, user)
     }
 
-    fn leave(_room: RoomId, user: User) -> Option<Payload> {
-        default_events::leave(&user)
+    fn leave(room: RoomId, user: User) -> Option<Payload> {
+        Events::leave(room, user)
     }
 
     fn refusal(refusal: Refusal) -> Payload {
-        default_events::refusal(&refusal)
+        Events::refusal(refusal)
     }
 }
