@@ -28,14 +28,15 @@ handlers: host target ## Build the handlers into target/handlers, if they pass t
 	$(foreach handler,$(HANDLERS),$(CARGO) rustc --profile handler --target $(WASM) -p ondol-$(handler) --lib --features component --crate-type cdylib &&) true
 	@mkdir -p target/handlers
 	@for handler in $(HANDLERS); do \
-		built=$(BUILT)/ondol_$$handler.wasm; \
-		cmp -s $$built target/handlers/$$handler.wasm && continue; \
-		cases=$$(target/release/ondol test $$built --cases handlers/$$handler/cases.toml 2>&1) || { \
-			printf '%s\n' "$$cases" | grep -v '^ok '; \
+		built=$(BUILT)/ondol_$$handler.wasm; cases=handlers/$$handler/cases.toml; placed=target/handlers/$$handler; \
+		cmp -s $$built $$placed.wasm && cmp -s $$cases $$placed.cases.toml && continue; \
+		tested=$$(target/release/ondol test $$built --cases $$cases 2>&1) || { \
+			printf '%s\n' "$$tested" | grep -v '^ok '; \
 			echo "$$handler fails its own cases: target/handlers/$$handler.wasm stays as it is"; \
 			exit 1; \
 		}; \
-		cp $$built target/handlers/.$$handler.new && mv target/handlers/.$$handler.new target/handlers/$$handler.wasm || exit 1; \
+		cp $$cases $$placed.cases.toml.new && cp $$built $$placed.wasm.new || exit 1; \
+		mv $$placed.cases.toml.new $$placed.cases.toml && mv $$placed.wasm.new $$placed.wasm || exit 1; \
 	done
 
 guests: target

@@ -202,3 +202,89 @@ async fn each_rejected_file_is_logged_once() -> TestResult {
     assert_eq!(logged, 5, "{lines:#?}");
     unchanged(&mut ann).await
 }
+
+// ── the cases beside a file ──
+
+/// A case of the events handler that expects the code of a refusal in its event, and this line.
+fn case(name: &str, expectation: &str) -> String {
+    let refusal = r#"[{ code = "blank", message = "A message." }]"#;
+    format!("[[case]]\nname = {name:?}\ncall = \"events.refusal\"\nargs = {refusal}\n{expectation}\n")
+}
+
+/// One that every version passes: its event is the default one.
+fn passed() -> String {
+    let event = r#"{"type":"error","error_type":"invalid_request","message":"A message.","code":"blank"}"#;
+    case("a refusal is told", &format!("returns = '{event}'"))
+}
+
+/// One that none does.
+fn failed() -> String {
+    case("a refusal is sung", "returns = '{}'")
+}
+
+/// The latest entry of the history.
+async fn latest(server: &TestServer) -> TestResult<serde_json::Value> {
+    Ok(server.admin("GET", "/v1/releases?limit=1")?.send().await?.expect(200)?[0].take())
+}
+
+#[tokio::test]
+async fn a_version_that_fails_the_cases_beside_it_is_never_active() -> TestResult {
+    let server = TestServer::setup().admin().start().await?;
+    let room = server.create_room("lobby").await?;
+    let mut ann = server.join(room, "ann").await?;
+    let cases = server.handlers().join("events.cases.toml");
+    fs::write(&cases, passed() + &failed())?;
+    let line = server.deploy_rejected("events", &handlers::read(&guest("shouting_events"))?).await?;
+    for part in ["a refusal is sung", "expected", "got"] {
+        assert!(line.contains(part), "{part:?} is not in {line}");
+    }
+    assert!(!line.contains("a refusal is told"), "{line}");
+    unchanged(&mut ann).await?;
+    let last = latest(&server).await?;
+    assert_eq!(last["outcome"], "refused");
+    assert!(last["detail"].as_str().unwrap_or_default().contains("a refusal is sung"), "{last}");
+
+    let mark = server.log().mark();
+    fs::write(&cases, passed())?;
+    server.active_since(mark, "events").await?;
+    shouts(&mut ann).await
+}
+
+#[tokio::test]
+async fn changed_cases_are_run_and_keep_the_active_version() -> TestResult {
+    let (server, mut ann) = talking().await?;
+    let cases = server.handlers().join("events.cases.toml");
+    for (text, part) in [
+        (failed(), "a refusal is sung"),
+        ("[[case]]\nname = 3".to_owned(), "the cases: TOML"),
+        ("\u{1}".repeat(1 << 21), "handler_cases_bytes_max"),
+    ] {
+        let mark = server.log().mark();
+        fs::write(&cases, text)?;
+        let line = server.log().line_since(mark, &["rejected, keeping", part]).await?;
+        assert!(line.contains("cases") || line.contains("the case"), "{line}");
+        unchanged(&mut ann).await?;
+    }
+    // With cases that pass, and with none, files are admitted again.
+    fs::write(&cases, passed())?;
+    server.deploy("events", guest("shouting_events")).await?;
+    fs::remove_file(&cases)?;
+    server.deploy("events", standard("events")).await?;
+    unchanged(&mut ann).await
+}
+
+#[tokio::test]
+async fn a_start_runs_the_cases_of_a_new_file() -> TestResult {
+    let mut server = TestServer::start().await?;
+    let directory = server.handlers();
+    server
+        .restart_after(|| {
+            fs::write(directory.join("events.cases.toml"), failed())?;
+            handlers::place(&directory, "events", &handlers::read(&guest("shouting_events"))?)
+        })
+        .await?;
+    server.wait_for_log("a refusal is sung").await?;
+    let room = server.create_room("lobby").await?;
+    let mut ann = server.join(room, "ann").await?;
+    unchanged(&mut ann).await
+}

@@ -9,6 +9,7 @@ pub(crate) mod dynamic_call;
 pub(crate) mod error;
 pub(crate) mod file;
 pub(crate) mod file_kind;
+pub(crate) mod handler_file;
 pub(crate) mod inspect;
 pub(crate) mod json_difference;
 pub(crate) mod smoke;

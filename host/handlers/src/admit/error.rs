@@ -65,7 +65,11 @@ impl AdmissionError {
     /// The file could not be read.
     #[must_use]
     pub fn unreadable(error: &FileError) -> Self {
-        let stage = if matches!(error, FileError::TooLarge { .. }) { Stage::Size } else { Stage::File };
+        let stage = match error {
+            FileError::TooLarge { .. } => Stage::Size,
+            FileError::Cases(..) => Stage::Cases,
+            _ => Stage::File,
+        };
         Self::because(stage, error.to_string())
     }
 }

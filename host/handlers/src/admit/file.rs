@@ -24,6 +24,12 @@ pub enum FileError {
         /// The limit.
         bytes_max: usize,
     },
+    /// It should be text.
+    #[error("it is not UTF-8")]
+    NotText,
+    /// The file of cases beside it, by its name.
+    #[error("{0} beside it: {1}")]
+    Cases(&'static str, Box<FileError>),
 }
 
 impl FileError {

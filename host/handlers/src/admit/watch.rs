@@ -1,7 +1,8 @@
 //! Watches the directory of handlers and offers files that have changed. Knows files, and nothing of what becomes of
 //! them.
 //!
-//! Every event in the directory leads to the same question: do the three files hold something that was not offered yet?
+//! Every event in the directory leads to the same question: do the three files, and the cases beside them, hold something
+//! that was not offered yet?
 //! So an editor's rename, a symbolic link that flips, a touch and a file that is written piece by piece need no rules
 //! of their own. A regular check of the files' stamps finds changes without an event, such as one behind a link.
 
@@ -11,11 +12,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use notify::{EventKind, RecursiveMode, Watcher as _};
-use sha2::{Digest as _, Sha256};
 
-use super::file::{FileError, read};
 use super::file_kind::is_unfinished;
+use super::handler_file::{FileContent, HandlerFile, read_handler};
 use crate::run::kind::HandlerKind;
+use crate::run::limits::AdmissionLimits;
 
 /// How long the directory has to be quiet before it is scanned: files are often written in several steps.
 const QUIET: Duration = Duration::from_millis(40);
@@ -67,21 +68,9 @@ pub struct LastOffered {
 impl LastOffered {
     /// This content was offered, and accepted or rejected.
     #[must_use]
-    pub fn new(bytes: &[u8], accepted: bool) -> Self {
-        Self { content: Sha256::digest(bytes).into(), accepted }
+    pub fn new(file: &HandlerFile, accepted: bool) -> Self {
+        Self { content: file.content(), accepted }
     }
-}
-
-/// The content of a file, or why there is none.
-pub type FileContent = Result<Vec<u8>, FileError>;
-
-/// Reads the file of a handler in `directory`.
-///
-/// # Errors
-///
-/// When it is larger than `bytes_max`, which is `handler_file_bytes_max`, no regular file, or cannot be read.
-pub fn read_handler(directory: &Path, handler: HandlerKind, bytes_max: usize) -> FileContent {
-    read(&directory.join(handler.file_name()), "handler_file_bytes_max", bytes_max)
 }
 
 /// Starts to watch `directory`, on a thread of its own. `offer` receives each file whose content differs from what was
@@ -93,7 +82,7 @@ pub fn read_handler(directory: &Path, handler: HandlerKind, bytes_max: usize) ->
 /// When no thread is available.
 pub fn watch(
     directory: &Path,
-    bytes_max: usize,
+    limits: AdmissionLimits,
     last_offered: [Option<LastOffered>; 3],
     offer: impl FnMut(HandlerKind, FileContent) -> bool + Send + 'static,
 ) -> std::io::Result<Watch> {
@@ -108,7 +97,7 @@ pub fn watch(
     };
     // The first scan finds what changed before the watch began.
     let _ = signals.send(Signal::Changed);
-    let files = Files { directory: directory.to_owned(), bytes_max, offer, watched: last_offered.map(Watched::new) };
+    let files = Files { directory: directory.to_owned(), limits, offer, watched: last_offered.map(Watched::new) };
     std::thread::Builder::new().name("handler-watch".to_owned()).spawn(move || files.follow(&heard))?;
     Ok(Watch { signals, _watcher: watcher })
 }
@@ -135,10 +124,13 @@ struct Stamp {
     changed: (i64, i64),
 }
 
+/// The stamps of a handler's file and of its cases.
+type Stamps = [Option<Stamp>; 2];
+
 /// The three files.
 struct Files<O> {
     directory: PathBuf,
-    bytes_max: usize,
+    limits: AdmissionLimits,
     offer: O,
     watched: [Watched; 3],
 }
@@ -146,15 +138,15 @@ struct Files<O> {
 /// One of them.
 struct Watched {
     last_offered: Option<LastOffered>,
-    stamp: Option<Stamp>,
-    /// When it was first seen with that stamp.
+    stamps: Stamps,
+    /// When it was first seen with these stamps.
     since: Instant,
-    /// How long it has to keep that stamp before it is offered although it is incomplete.
+    /// How long it has to keep them before it is offered although it is incomplete.
     unfinished_max: Duration,
     /// The hash of its content, while it is incomplete.
     unfinished: Option<[u8; 32]>,
     /// The problem that was reported: which file, and why it cannot be read.
-    reported: Option<(Option<(u64, u64)>, String)>,
+    reported: Option<([Option<(u64, u64)>; 2], String)>,
 }
 
 impl<O: FnMut(HandlerKind, FileContent) -> bool> Files<O> {
@@ -197,15 +189,15 @@ impl<O: FnMut(HandlerKind, FileContent) -> bool> Files<O> {
     /// Offers the files whose stamps have changed, and the incomplete ones.
     fn check(&mut self) {
         for (handler, watched) in HandlerKind::ALL.into_iter().zip(&mut self.watched) {
-            if watched.unfinished.is_some() || watched.stamp != stamp(&self.directory.join(handler.file_name())) {
-                watched.offer(&self.directory, handler, self.bytes_max, &mut self.offer);
+            if watched.unfinished.is_some() || watched.stamps != stamps(&self.directory, handler) {
+                watched.offer(&self.directory, handler, &self.limits, &mut self.offer);
             }
         }
     }
 
     fn offer(&mut self) {
         for (handler, watched) in HandlerKind::ALL.into_iter().zip(&mut self.watched) {
-            watched.offer(&self.directory, handler, self.bytes_max, &mut self.offer);
+            watched.offer(&self.directory, handler, &self.limits, &mut self.offer);
         }
     }
 }
@@ -213,7 +205,7 @@ impl<O: FnMut(HandlerKind, FileContent) -> bool> Files<O> {
 impl Watched {
     fn new(last_offered: Option<LastOffered>) -> Self {
         let (since, unfinished_max) = (Instant::now(), UNFINISHED_MAX);
-        Self { last_offered, stamp: None, since, unfinished_max, unfinished: None, reported: None }
+        Self { last_offered, stamps: [None; 2], since, unfinished_max, unfinished: None, reported: None }
     }
 
     /// Offers the file if its content is not that of its last offer, or if it cannot be read and that was not reported
@@ -223,19 +215,20 @@ impl Watched {
         &mut self,
         directory: &Path,
         handler: HandlerKind,
-        bytes_max: usize,
+        limits: &AdmissionLimits,
         offer: &mut impl FnMut(HandlerKind, FileContent) -> bool,
     ) {
-        let stamp = stamp(&directory.join(handler.file_name()));
-        if self.stamp != stamp {
-            (self.stamp, self.since) = (stamp, Instant::now());
+        let stamps = stamps(directory, handler);
+        if self.stamps != stamps {
+            (self.stamps, self.since) = (stamps, Instant::now());
         }
         let quiet = self.since.elapsed() >= self.unfinished_max;
-        let bytes = match read_handler(directory, handler, bytes_max) {
-            Ok(bytes) => bytes,
+        let file = match read_handler(directory, handler, limits) {
+            Ok(file) => file,
             Err(error) => {
                 self.unfinished = None;
-                let problem = Some((stamp.map(|stamp| (stamp.device, stamp.inode)), error.to_string()));
+                let problem =
+                    Some((stamps.map(|stamp| stamp.map(|stamp| (stamp.device, stamp.inode))), error.to_string()));
                 if !error.is_absent() && self.reported != problem {
                     offer(handler, Err(error));
                 }
@@ -244,19 +237,24 @@ impl Watched {
             }
         };
         self.reported = None;
-        let content = LastOffered::new(&bytes, false).content;
+        let content = file.content();
         if self.last_offered.is_some_and(|last| last.content == content) {
             self.unfinished = None;
-        } else if !quiet && is_unfinished(&bytes) {
+        } else if !quiet && is_unfinished(&file.wasm) {
             if self.unfinished.replace(content) != Some(content) {
-                let bytes = bytes.len();
+                let bytes = file.wasm.len();
                 tracing::debug!(%handler, bytes, "the file of {handler} is incomplete after {bytes} bytes: waiting");
             }
         } else {
             self.unfinished = None;
-            self.last_offered = Some(LastOffered { content, accepted: offer(handler, Ok(bytes)) });
+            self.last_offered = Some(LastOffered { content, accepted: offer(handler, Ok(file)) });
         }
     }
+}
+
+/// The stamps of a handler's file and of its cases.
+fn stamps(directory: &Path, handler: HandlerKind) -> Stamps {
+    [handler.file_name(), handler.cases_file_name()].map(|name| stamp(&directory.join(name)))
 }
 
 /// The stamp of a file, links followed.
@@ -282,8 +280,9 @@ mod tests {
     /// What `watched` offers when it checks the file of `events`.
     fn offered(watched: &mut Watched, directory: &Path) -> Vec<Result<Vec<u8>, String>> {
         let mut offered = Vec::new();
-        watched.offer(directory, HandlerKind::Events, 100, &mut |_, found| {
-            offered.push(found.map_err(|error| error.to_string()));
+        let limits = AdmissionLimits { handler_file_bytes_max: 100, handler_cases_bytes_max: 100 };
+        watched.offer(directory, HandlerKind::Events, &limits, &mut |_, found| {
+            offered.push(found.map(|file| file.wasm).map_err(|error| error.to_string()));
             false
         });
         offered

@@ -54,6 +54,16 @@ impl HandlerKind {
             Self::Events => "events.wasm",
         }
     }
+
+    /// The file of cases beside it.
+    #[must_use]
+    pub fn cases_file_name(self) -> &'static str {
+        match self {
+            Self::Rooms => "rooms.cases.toml",
+            Self::Messages => "messages.cases.toml",
+            Self::Events => "events.cases.toml",
+        }
+    }
 }
 
 impl fmt::Display for HandlerKind {

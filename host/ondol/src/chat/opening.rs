@@ -15,8 +15,8 @@ use super::releases::Releases;
 use super::room_queue::ChatPipeline;
 use crate::config::Config;
 use ondol_host_handlers::{
-    Admission, AdmissionError, Candidate, FileContent, HandlerKind, Handlers, LastOffered, Provenance, RolloutLimits,
-    SettingsMap, Source, Trigger, VersionId, Watch, read_handler, watch,
+    Admission, AdmissionError, Candidate, FileContent, HandlerFile, HandlerKind, Handlers, LastOffered, Provenance,
+    RolloutLimits, SettingsMap, Source, Trigger, VersionId, Watch, read_handler, watch,
 };
 use ondol_host_store::StoredRelease;
 
@@ -61,7 +61,7 @@ pub(super) fn open(
         settings: settings.map(|map| Arc::new(map.clone())),
         directory: &config.handlers,
         files: HandlerKind::ALL
-            .map(|handler| read_handler(&config.handlers, handler, config.limits.handler_file_bytes_max)),
+            .map(|handler| read_handler(&config.handlers, handler, &config.limits.handlers().admission)),
     };
     let seen = pipeline.store.releases().directory_snapshots()?;
     let (handlers, first) = match start.by_store()? {
@@ -75,11 +75,12 @@ pub(super) fn open(
         let file = file.ok();
         let accepted = if first {
             // It has just passed the admission checks, or failed them.
-            !releases.handlers.current().versions().lacks(handler) && releases.remember(handler, file.as_deref())
+            !releases.handlers.current().versions().lacks(handler)
+                && releases.remember(handler, file.as_ref().map(HandlerFile::sha256))
         } else {
-            releases.news(handler, &seen, file.as_deref())
+            releases.news(handler, &seen, file.as_ref())
         };
-        *last_offered = file.map(|bytes| LastOffered::new(&bytes, accepted));
+        *last_offered = file.map(|file| LastOffered::new(&file, accepted));
     }
     Ok((releases, last_offered))
 }
@@ -94,10 +95,10 @@ pub(super) fn follow(
     directory: &Path,
     last_offered: [Option<LastOffered>; 3],
 ) -> std::io::Result<Watch> {
-    let bytes_max = releases.pipeline.limits.handler_file_bytes_max;
+    let limits = releases.pipeline.limits.handlers().admission;
     let releases = Arc::clone(releases);
-    watch(directory, bytes_max, last_offered, move |handler, file| match file {
-        Ok(bytes) => releases.offer_file(handler, Some(bytes), None),
+    watch(directory, limits, last_offered, move |handler, file| match file {
+        Ok(file) => releases.offer_file(handler, Some(file), None),
         Err(error) => {
             releases.log_rejected(handler, &error.to_string());
             false
@@ -155,8 +156,9 @@ impl Start<'_> {
         let mut candidate = Candidate::default();
         let mut lacking = Lacking::new();
         for ((handler, file), settings) in HandlerKind::ALL.into_iter().zip(&self.files).zip(&self.settings) {
-            let admitted = file.as_ref().map_err(AdmissionError::unreadable).and_then(|wasm| {
-                let source = Source { handler, wasm: wasm.clone(), settings: Arc::clone(settings), cases: None };
+            let admitted = file.as_ref().map_err(AdmissionError::unreadable).and_then(|file| {
+                let HandlerFile { wasm, cases } = file.clone();
+                let source = Source { handler, wasm, settings: Arc::clone(settings), cases };
                 candidate.admit(&self.admission, source)
             });
             if let Err(error) = admitted {

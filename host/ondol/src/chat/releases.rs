@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::release_store;
 use super::room_queue::ChatPipeline;
 use ondol_host_handlers::{
-    ActivateError, AdmissionError, Candidate, HandlerKind, Handlers, NumberedRelease, Provenance, SettingsMap, Source,
-    Trigger, VersionId, VersionSet,
+    ActivateError, AdmissionError, Candidate, HandlerFile, HandlerKind, Handlers, NumberedRelease, Provenance,
+    SettingsMap, Source, Trigger, VersionId, VersionSet,
 };
 use ondol_host_store::{DirectorySnapshot, StoreError, StoredRelease};
 
@@ -190,10 +190,10 @@ impl Releases {
     pub(super) fn offer_file(
         &self,
         handler: HandlerKind,
-        wasm: Option<Vec<u8>>,
+        file: Option<HandlerFile>,
         settings: Option<Arc<SettingsMap>>,
     ) -> bool {
-        let reason = match (&wasm, &settings) {
+        let reason = match (&file, &settings) {
             (Some(_), Some(_)) => "its file and the config have changed",
             (None, _) => "the config has changed",
             (Some(_), None) => "its file has changed",
@@ -206,13 +206,15 @@ impl Releases {
             forced: false,
         };
         let settings = settings.map(|settings| SettingsMap::clone(&settings));
-        let change = HandlerChange { handler, wasm, settings, cases: None };
+        let sha256 = file.as_ref().map(HandlerFile::sha256);
+        let (wasm, cases) = file.map_or((None, None), |file| (Some(file.wasm), file.cases));
+        let change = HandlerChange { handler, wasm, settings, cases };
         match self.change(std::slice::from_ref(&change), &provenance) {
             Ok(Changed { changed, .. }) => {
                 if !changed {
                     tracing::debug!(%handler, "file of handler {handler} holds the active version");
                 }
-                self.remember(handler, change.wasm.as_deref())
+                self.remember(handler, sha256)
             }
             Err(error) => {
                 let reason = match &error {
@@ -238,13 +240,10 @@ impl Releases {
         tracing::error!(%handler, reason, %active, "handler {handler} rejected, {kept}: {reason}");
     }
 
-    /// Remembers the file, or that there was none, and the config's settings as deployed.
-    pub(super) fn remember(&self, handler: HandlerKind, file: Option<&[u8]>) -> bool {
-        let file = match file {
-            Some(bytes) => release_store::sha256(bytes),
-            None => self.seen_file(handler),
-        };
-        let snapshot = release_store::directory_snapshot(handler, &file, self.config_of(handler));
+    /// Remembers the hash of the file, or that there was none, and the config's settings as deployed.
+    pub(super) fn remember(&self, handler: HandlerKind, sha256: Option<String>) -> bool {
+        let sha256 = sha256.unwrap_or_else(|| self.seen_file(handler));
+        let snapshot = release_store::directory_snapshot(handler, &sha256, self.config_of(handler));
         if let Err(error) = self.pipeline.store.releases().save_directory_snapshot(snapshot) {
             tracing::warn!(%handler, %error, "file of handler {handler} not remembered: the next start will deploy it again: {error}");
         }
@@ -345,7 +344,7 @@ impl Releases {
     }
 
     /// Deploys what has changed in a handler's file and settings since they were last deployed. False: it was rejected.
-    pub(super) fn news(&self, handler: HandlerKind, seen: &[DirectorySnapshot], file: Option<&[u8]>) -> bool {
+    pub(super) fn news(&self, handler: HandlerKind, seen: &[DirectorySnapshot], file: Option<&HandlerFile>) -> bool {
         // Whatever is there is new to a handler that has no version.
         let lacking = self.handlers.current().versions().lacks(handler);
         if lacking && file.is_none() {
@@ -353,13 +352,13 @@ impl Releases {
         }
         let before = seen.iter().find(|seen| seen.handler == handler.name() && !lacking);
         let config = release_store::settings_json(self.config_of(handler));
-        let new_file = file.filter(|bytes| before.is_none_or(|seen| seen.sha256 != release_store::sha256(bytes)));
+        let new_file = file.filter(|file| before.is_none_or(|seen| seen.sha256 != file.sha256()));
         let new_settings = before.is_none_or(|seen| seen.settings != config);
         if new_file.is_none() && !new_settings {
             return true;
         }
         let settings = new_settings.then(|| Arc::clone(self.config_of(handler)));
-        self.offer_file(handler, new_file.map(<[u8]>::to_vec), settings)
+        self.offer_file(handler, new_file.cloned(), settings)
     }
 
     /// The provenance of a deploy that was asked for.

@@ -11,7 +11,7 @@ use clap::Args;
 
 use super::shared::{Misuse, read, read_cases, split};
 use crate::config::{Config, ConfigFlags, Limits};
-use ondol_host_handlers::{Admission, AdmissionError, HandlerKind, OnFault, Sandbox, read_handler};
+use ondol_host_handlers::{Admission, AdmissionError, HandlerFile, HandlerKind, OnFault, Sandbox, read_handler};
 
 /// Check the configuration and the handlers without serving
 #[derive(Debug, Args)]
@@ -100,9 +100,9 @@ impl Check {
 
         for handler in HandlerKind::ALL {
             let path = config.handlers.join(handler.file_name());
-            let bytes = read_handler(&config.handlers, handler, config.limits.handler_file_bytes_max);
-            let bytes = bytes.map_err(|error| AdmissionError::unreadable(&error));
-            if admitted(&config, handler, &path, bytes, None)? {
+            let file = read_handler(&config.handlers, handler, &config.limits.handlers().admission);
+            let file = file.map_err(|error| AdmissionError::unreadable(&error));
+            if admitted(&config, handler, &path, file)? {
                 continue;
             }
             all_fine = false;
@@ -129,10 +129,10 @@ impl Check {
         }
         let mut all_fine = true;
         for (handler, path) in components {
-            let bytes = read(&path, Some(&config.limits))?;
+            let wasm = read(&path, Some(&config.limits))?;
             let cases = cases.iter().find(|(of, _)| *of == handler).map(|(_, file)| file);
             let cases = cases.map(|file| read_cases(file, Some(&config.limits))).transpose()?;
-            all_fine &= admitted(config, handler, &path, Ok(bytes), cases)?;
+            all_fine &= admitted(config, handler, &path, Ok(HandlerFile { wasm, cases }))?;
         }
         Ok(if all_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
@@ -143,8 +143,7 @@ fn admitted(
     config: &Config,
     handler: HandlerKind,
     path: &Path,
-    bytes: Result<Vec<u8>, AdmissionError>,
-    cases: Option<String>,
+    file: Result<HandlerFile, AdmissionError>,
 ) -> anyhow::Result<bool> {
     // Without a cache, a check leaves no trace in the data directory.
     let limits = config.limits.handlers();
@@ -155,7 +154,7 @@ fn admitted(
         HandlerKind::Events => &config.settings.events,
     };
     let path = path.display();
-    match bytes.and_then(|bytes| admission.check(handler, bytes, settings, cases)) {
+    match file.and_then(|file| admission.check(handler, file.wasm, settings, file.cases)) {
         Ok(version) => {
             println!("fine   {handler}: {path} is version {version}");
             Ok(true)
