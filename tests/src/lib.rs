@@ -6,6 +6,7 @@
 
 #![allow(clippy::indexing_slicing, reason = "JSON is indexed by key, and a key that is missing is null")]
 
+pub mod author;
 pub mod browser;
 pub mod client;
 pub mod command;

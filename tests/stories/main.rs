@@ -14,6 +14,7 @@ mod absent;
 mod admin;
 mod answers;
 mod api_documents;
+mod authoring;
 mod bindings;
 mod bystander;
 mod cases;

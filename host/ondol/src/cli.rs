@@ -4,8 +4,10 @@ mod call;
 mod check;
 mod compile;
 mod compose;
+mod dev;
 mod handlers;
 mod inspect;
+mod new;
 mod replay;
 mod serve;
 mod shared;
@@ -37,6 +39,8 @@ const EXAMPLES: &str = "\
 Examples:
   ondol serve --handlers target/handlers
   ondol check --config ondol.toml
+  ondol new my-rooms --world rooms
+  ondol dev my-rooms
   ondol inspect my-events.wasm
   ondol call my-rooms.wasm rooms.create '{\"name\": \"안녕\"}'
   ondol test my-messages.wasm --cases cases.toml
@@ -56,6 +60,10 @@ enum Command {
     Handlers(handlers::Handlers),
     /// Check the configuration and the handlers without serving
     Check(check::Check),
+    /// Create a handler that builds at once
+    New(new::New),
+    /// Build, check and deploy a handler at each save
+    Dev(dev::Dev),
     /// Show what a component exports and imports, and which worlds it fits
     Inspect(inspect::Inspect),
     /// Call one function of a handler in the server's sandbox
@@ -81,13 +89,15 @@ pub fn run() -> ExitCode {
     let command = Cli::parse().command;
     // Rust ignores SIGPIPE, so `ondol inspect … | head` would panic. A server must keep ignoring it: the reader of its
     // log may go away.
-    if !matches!(command, Command::Serve(_) | Command::Compile(_)) {
+    if !matches!(command, Command::Serve(_) | Command::Dev(_) | Command::Compile(_)) {
         sigpipe::reset();
     }
     let done = match command {
         Command::Serve(serve) => serve.run(),
         Command::Check(check) => check.run(),
         Command::Handlers(handlers) => handlers.run(),
+        Command::New(new) => new.run(),
+        Command::Dev(dev) => dev.run(),
         Command::Inspect(inspect) => inspect.run(),
         Command::Call(call) => call.run(),
         Command::Test(test) => test.run(),

@@ -1,0 +1,68 @@
+//! `handler.toml`: how a project is built, and what comes of it. Knows nothing of servers.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use serde::Deserialize;
+
+use crate::cli::shared::{Misuse, read, read_cases};
+use ondol_host_handlers::{HandlerKind, SettingsMap};
+
+/// The name of the manifest.
+pub(super) const MANIFEST: &str = "handler.toml";
+
+/// The manifest. Its paths are relative to its directory.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Project {
+    /// Which handler it is.
+    handler: String,
+    /// The command that builds it.
+    pub(super) build: String,
+    /// The component that the command writes.
+    output: PathBuf,
+    /// The cases that it has to pass.
+    pub(super) cases: Option<PathBuf>,
+    /// The files and directories to watch.
+    pub(super) watch: Vec<PathBuf>,
+    /// Its settings.
+    #[serde(default)]
+    settings: SettingsMap,
+}
+
+/// A version that was built.
+#[derive(Debug)]
+pub(super) struct Build {
+    pub(super) handler: HandlerKind,
+    pub(super) wasm: Vec<u8>,
+    pub(super) cases: Option<String>,
+    pub(super) settings: SettingsMap,
+}
+
+impl Project {
+    /// Reads the manifest of a project.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or it is not what it should be.
+    pub(super) fn read(directory: &Path) -> anyhow::Result<Self> {
+        let file = directory.join(MANIFEST);
+        let named = |why: &dyn std::fmt::Display| Misuse(format!("{}: {why}", file.display()));
+        let text = std::fs::read_to_string(&file).map_err(|error| named(&error))?;
+        let project: Self = toml::from_str(&text).map_err(|error| named(&error))?;
+        project.handler.parse::<HandlerKind>().map_err(|error| named(&error))?;
+        Ok(project)
+    }
+
+    /// Reads what the build command has left.
+    ///
+    /// # Errors
+    ///
+    /// When a file is missing.
+    pub(super) fn result(self, directory: &Path) -> anyhow::Result<Build> {
+        let wasm = read(&directory.join(&self.output), None).context("the output of the build")?;
+        let cases =
+            self.cases.map(|cases| read_cases(&directory.join(cases), None)).transpose().context("the cases")?;
+        Ok(Build { handler: self.handler.parse().map_err(Misuse)?, wasm, cases, settings: self.settings })
+    }
+}

@@ -1,0 +1,119 @@
+//! `ondol new`: a directory with a handler that builds at once. All of it comes out of the binary.
+
+mod crates;
+mod template;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+
+use self::template::{File, Names};
+use super::shared::Misuse;
+use ondol_host_handlers::HandlerKind;
+
+/// The longest name of a handler, in characters.
+const NAME_LENGTH_MAX: usize = 64;
+
+/// Create a handler that builds at once
+#[derive(Debug, Args)]
+#[command(after_help = AFTER_HELP)]
+pub(super) struct New {
+    /// Directory to create; its last part is the handler's name
+    #[arg(value_name = "NAME")]
+    directory: PathBuf,
+    /// Language to write it in
+    #[arg(long, value_enum, default_value = "rust")]
+    lang: Language,
+    /// Handler to write
+    #[arg(long, value_name = "HANDLER", value_parser = ["rooms", "messages", "events"])]
+    world: String,
+}
+
+/// A language that has templates.
+// Doc comments on the variants would turn the compact `--help` into clap's long form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Language {
+    Rust,
+}
+
+const AFTER_HELP: &str = "\
+Creates the code with its tests, a table of cases, the contract in `wit/`, a README with the
+commands, and a handler.toml for `ondol dev`. Exits with 2 if the directory exists.
+
+Examples:
+  ondol new my-rooms --world rooms
+  ondol new my-filter --lang rust --world messages";
+
+impl Language {
+    /// Its name, which is that of the directory of its templates.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Rust => "rust",
+        }
+    }
+}
+
+impl New {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let handler: HandlerKind = self.world.parse().map_err(Misuse)?;
+        let name = name(&self.directory)?;
+        let mut files = template::files(self.lang.name(), &Names { name, handler })?;
+        if self.lang == Language::Rust {
+            files.extend(crates::files(handler)?);
+        }
+        let directory = self.directory.display();
+        // A directory that exists is left alone, whatever is in it.
+        fs::create_dir(&self.directory).map_err(|error| match error.kind() {
+            std::io::ErrorKind::AlreadyExists => Misuse(format!("{directory} exists already")),
+            _ => Misuse(format!("cannot create {directory}: {error}")),
+        })?;
+        for File { path, text } in files {
+            write(&self.directory.join(path), &text)?;
+        }
+        println!("created {directory}: a handler of {handler} in {}\n", self.lang.name());
+        println!("  cd {directory}\n  ondol dev .          builds it and starts a server with it\n");
+        println!("README.md has the other commands.");
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The name of a handler, from the directory to create: as cargo, npm and Python accept it.
+fn name(directory: &Path) -> Result<&str, Misuse> {
+    let name = directory.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let accepted = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if name.len() > NAME_LENGTH_MAX
+        || !name.starts_with(|c: char| c.is_ascii_lowercase())
+        || name.ends_with('-')
+        || !name.chars().all(accepted)
+    {
+        return Err(Misuse(format!(
+            "a handler's name has lower-case letters, digits and hyphens, begins with a letter and has at most \
+             {NAME_LENGTH_MAX} characters, such as my-rooms; got {name:?}"
+        )));
+    }
+    Ok(name)
+}
+
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    let directory = path.parent().context("a file is in a directory")?;
+    let written = fs::create_dir_all(directory).and_then(|()| fs::write(path, text));
+    written.with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_what_package_managers_accept() {
+        for good in ["a", "my-rooms", "work/my-rooms", "filter2/"] {
+            assert!(name(Path::new(good)).is_ok(), "{good}");
+        }
+        for bad in ["", "/", "..", "My-Rooms", "2fast", "-a", "a-", "방", "my rooms", "my_rooms", &"a".repeat(65)] {
+            assert!(name(Path::new(bad)).is_err(), "{bad}");
+        }
+    }
+}

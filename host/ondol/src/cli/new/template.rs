@@ -1,0 +1,91 @@
+//! The templates: a directory for each language with what all its handlers share, and one for each handler. Knows nothing
+//! of what is in them but the names to fill in.
+
+use std::path::PathBuf;
+
+use include_dir::{Dir, include_dir};
+
+use crate::cli::shared::Misuse;
+use ondol_host_handlers::HandlerKind;
+
+static TEMPLATES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates");
+
+/// A file to write.
+#[derive(Debug)]
+pub(super) struct File {
+    /// Its path in the directory of the handler.
+    pub(super) path: PathBuf,
+    /// Its content.
+    pub(super) text: String,
+}
+
+/// What is filled in.
+pub(super) struct Names<'a> {
+    pub(super) name: &'a str,
+    pub(super) handler: HandlerKind,
+}
+
+/// The files of a handler in a language.
+///
+/// # Errors
+///
+/// When there is no template of it: the handlers that have one.
+pub(super) fn files(language: &str, names: &Names<'_>) -> Result<Vec<File>, Misuse> {
+    let of = |part: &str| TEMPLATES.get_dir(format!("{language}/{part}"));
+    let Some(own) = of(names.handler.name()) else {
+        let there: Vec<_> =
+            HandlerKind::ALL.iter().map(|handler| handler.name()).filter(|name| of(name).is_some()).collect();
+        let there = there.join(", ");
+        return Err(Misuse(format!("no template of {} in {language}: there is {there}", names.handler)));
+    };
+    Ok([of("common"), Some(own)].into_iter().flatten().flat_map(|directory| filled(directory, names)).collect())
+}
+
+/// The files of a directory, with the names filled in.
+fn filled(directory: &Dir<'_>, names: &Names<'_>) -> Vec<File> {
+    let fill = |text: &str| names.fill(text);
+    texts(directory).map(|File { path, text }| File { path: visible(path), text: fill(&text) }).collect()
+}
+
+/// The text files of a directory and those below it, by their paths in it.
+pub(super) fn texts<'a>(directory: &'a Dir<'a>) -> impl Iterator<Item = File> + 'a {
+    let mut files = Vec::new();
+    let mut directories = vec![directory];
+    while let Some(next) = directories.pop() {
+        files.extend(next.files());
+        directories.extend(next.dirs());
+    }
+    files.into_iter().filter_map(|file| {
+        let path = file.path().strip_prefix(directory.path()).ok()?.to_owned();
+        Some(File { path, text: file.contents_utf8()?.to_owned() })
+    })
+}
+
+/// The template of `.gitignore` must not hide files of the repository itself.
+fn visible(path: PathBuf) -> PathBuf {
+    if path.as_os_str() == "gitignore" { PathBuf::from(".gitignore") } else { path }
+}
+
+impl Names<'_> {
+    fn fill(&self, text: &str) -> String {
+        let package = self.name.replace('-', "_");
+        let output = format!("target/wasm32-wasip2/release/{package}.wasm");
+        let dependency = |name: &str| format!("ondol-{name} = {{ path = \"ondol/handlers/{name}\" }}");
+        let dependencies = match self.handler {
+            HandlerKind::Rooms => dependency("handler"),
+            // It builds on the default handler.
+            HandlerKind::Messages => [dependency("handler"), dependency("messages")].join("\n"),
+            HandlerKind::Events => [dependency("events"), dependency("handler")].join("\n"),
+        };
+        [
+            ("name", self.name),
+            ("crate", &package),
+            ("output", &output),
+            ("handler", self.handler.name()),
+            ("dependencies", &dependencies),
+            ("version", env!("CARGO_PKG_VERSION")),
+        ]
+        .into_iter()
+        .fold(text.to_owned(), |text, (key, value)| text.replace(&format!("{{{{{key}}}}}"), value))
+    }
+}

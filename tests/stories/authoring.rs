@@ -1,0 +1,131 @@
+//! The day of a handler's author: `ondol new` and `ondol dev`. The projects are built with what the workspace has already
+//! downloaded, and their dependencies once.
+
+use std::fs;
+
+use ondol_tests::{Client, TestResult, TestServer, User, author::Project, http::Request, ondol};
+use serde_json::json;
+
+/// A new handler passes its tests, its cases and the admission checks.
+fn is_good(handler: &str) -> TestResult {
+    let project = Project::new("new", handler)?;
+    project.build()?;
+    let tested = project.cargo(&["test"])?;
+    assert!(tested.contains("test result: ok") && !tested.contains("warning"), "{tested}");
+    let (component, cases) =
+        (project.component().display().to_string(), project.path("cases.toml").display().to_string());
+    ondol(&["test", &component, "--cases", &cases])?.expect_parts(0, &[" passed, 0 failed"])?;
+    let (given, with) = (format!("{handler}={component}"), format!("{handler}={cases}"));
+    ondol(&["check", &given, "--cases", &with])?.expect_parts(0, &["fine"])?;
+    let readme = fs::read_to_string(project.path("README.md"))?;
+    let is_filled = readme.contains(&format!("{handler}=target/wasm32-wasip2/release/new_{handler}.wasm"));
+    assert!(is_filled && !readme.contains("{{"), "{readme}");
+    Ok(())
+}
+
+#[test]
+fn a_new_rooms_handler_is_good() -> TestResult {
+    is_good("rooms")
+}
+
+#[test]
+fn a_new_messages_handler_is_good() -> TestResult {
+    is_good("messages")
+}
+
+#[test]
+fn a_new_events_handler_is_good() -> TestResult {
+    is_good("events")
+}
+
+#[test]
+fn new_says_what_it_cannot_create() -> TestResult {
+    let home = tempfile::tempdir()?;
+    let path = |name: &str| home.path().join(name).display().to_string();
+    fs::create_dir(path("there"))?;
+    for (name, flags, parts) in [
+        ("there", &["--world", "rooms"][..], &["there exists already"][..]),
+        ("My_Rooms", &["--world", "rooms"], &["lower-case", "My_Rooms"]),
+        ("no/such/directory", &["--world", "rooms"], &["cannot create"]),
+        ("x", &["--world", "doors"], &["doors", "rooms, messages, events"]),
+        ("x", &["--world", "rooms", "--lang", "cobol"], &["cobol", "rust"]),
+        ("x", &[], &["--world"]),
+    ] {
+        ondol(&[&["new", &path(name)], flags].concat())?.expect_parts(2, parts)?;
+    }
+    assert_eq!(fs::read_dir(home.path())?.count(), 1, "nothing is left behind");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_save_changes_a_live_chat_once_it_is_good() -> TestResult {
+    let project = Project::new("live", "events")?;
+    project.build()?;
+    let server = TestServer::setup().admin().start().await?;
+    let room = server.create_room("lobby").await?;
+    let mut ann = server.join(room, "ann").await?;
+    let dev = project.dev(&["--admin", server.admin_address()?])?;
+    dev.active_since(0).await?;
+    ann.say("a warm :ondol:").await?;
+    ann.expect_message("a warm ♨").await?;
+
+    // The case still expects the old emoji.
+    let mark = dev.log.mark();
+    project.edit("src/lib.rs", "♨", "★")?;
+    dev.log.line_since(mark, &["rejected at the check `cases`"]).await?;
+    dev.log.line_since(mark, &[":ondol: is shown as an emoji", "expected", "a warm ♨", "a warm ★"]).await?;
+    ann.say("still :ondol:").await?;
+    ann.expect_message("still ♨").await?;
+
+    let mark = dev.log.mark();
+    project.edit("cases.toml", "♨", "★")?;
+    dev.active_since(mark).await?;
+    ann.say("now :ondol:").await?;
+    ann.expect_message("now ★").await?;
+
+    let mark = dev.log.mark();
+    project.edit("src/lib.rs", "fn shown(text: &str", "fn shown(text: &Str")?;
+    dev.log.line_since(mark, &["cannot find type `Str`"]).await?;
+    dev.log.line_since(mark, &["the build failed; the active version is unchanged"]).await?;
+    ann.say("and :ondol:").await?;
+    ann.expect_message("and ★").await?;
+
+    let mark = dev.log.mark();
+    project.edit("handler.toml", "handler = ", "handle = ")?;
+    dev.log.line_since(mark, &["handler.toml"]).await?;
+    ann.expect_nothing_before("the end").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn dev_starts_a_server_and_shows_what_the_handler_prints() -> TestResult {
+    let project = Project::new("own", "rooms")?;
+    project.build()?;
+    let dev = project.dev(&["--listen", "127.0.0.1:0"])?;
+    let address = dev.address().await?;
+    let ann = User::named("ann");
+    let create = async |name: &str| {
+        let request = Request::new(&address, "POST", "/chat/v1/create-room/").identity(&ann);
+        request.json(json!({"name": name}).to_string()).send().await
+    };
+    let room = create("lobby").await?.expect(201)?;
+    assert_eq!(room["name"], "♨ lobby");
+    Client::open(&address, room["id"].as_u64().unwrap(), &ann).await?.expect_join("ann").await?;
+
+    let mark = dev.log.mark();
+    project.edit("src/lib.rs", "let wanted =", "println!(\"a line of its own\");\n    let wanted =")?;
+    dev.active_since(mark).await?;
+    create("kitchen").await?.expect(201)?;
+    dev.log.line_since(mark, &["a line of its own"]).await?;
+
+    let mark = dev.log.mark();
+    project.edit(
+        "src/lib.rs",
+        "let wanted =",
+        "assert_ne!(request.name.as_deref(), Some(\"cellar\"), \"no light\");\n    let wanted =",
+    )?;
+    dev.active_since(mark).await?;
+    create("cellar").await?.expect(503)?;
+    dev.log.line_since(mark, &["no light"]).await?;
+    Ok(())
+}
