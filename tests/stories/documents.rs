@@ -79,3 +79,15 @@ fn both_readmes_have_the_same_commands() -> TestResult {
     assert_eq!(english, korean);
     Ok(())
 }
+
+#[test]
+fn the_tutorial_shows_what_ondol_new_writes() -> TestResult {
+    let read = |name: &str| fs::read_to_string(workspace().join(name));
+    let (page, template) = (read("docs/handlers.md")?, read("templates/rust/rooms/src/lib.rs")?);
+    let blocks: Vec<_> = page.split("```rust\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(!blocks.is_empty());
+    for block in blocks {
+        assert!(template.contains(block), "this is not in the template:\n{block}");
+    }
+    Ok(())
+}
