@@ -7,8 +7,8 @@ MIDDLEWARE   := $(notdir $(patsubst %/,%,$(wildcard examples/middleware/*/)))
 GUESTS       := $(notdir $(patsubst %/,%,$(wildcard tests/guests/*/)))
 BUILT        := target/$(WASM)/handler
 # The crates that run natively. Guests exist for the sandbox alone.
-NATIVE       := ondol ondol-host-handlers ondol-host-model ondol-host-process ondol-host-rooms ondol-host-store ondol-handler ondol-rooms ondol-messages ondol-events ondol-text $(MIDDLEWARE:%=example-%) ondol-tests ondol-bench
-COMPONENTS   := $(HANDLERS:%=-p ondol-% --features ondol-%/component) $(MIDDLEWARE:%=-p example-%) $(GUESTS:%=-p guest-%)
+NATIVE       := ondol ondol-host-handlers ondol-host-model ondol-host-process ondol-host-rooms ondol-host-store ondol-handler ondol-bindings ondol-rooms ondol-messages ondol-events ondol-text $(MIDDLEWARE:%=example-%) ondol-tests ondol-bench
+COMPONENTS   := $(foreach handler,$(HANDLERS),-p ondol-$(handler) --features ondol-$(handler)/component) $(MIDDLEWARE:%=-p example-%) $(GUESTS:%=-p guest-%)
 
 .DEFAULT_GOAL := help
 .PHONY: help run build host handlers guests test unit cases stories durability examples lint bindings fmt bench bench-quick hostile microbench clean target
@@ -41,6 +41,7 @@ handlers: host target ## Build the handlers into target/handlers, if they pass t
 
 guests: target
 	$(CARGO) build --profile handler --target $(WASM) $(GUESTS:%=-p guest-%) $(MIDDLEWARE:%=-p example-%)
+	$(CARGO) build --profile handler-debug --target $(WASM) -p guest-failing-messages
 
 target:
 	@test -d "$$(rustc --print target-libdir --target $(WASM))" || rustup target add $(WASM)
@@ -73,7 +74,7 @@ lint: target ## Formatting and clippy, native and for WebAssembly, warnings deni
 	$(CARGO) clippy --profile handler --target $(WASM) $(COMPONENTS) -- -D warnings
 
 bindings: ## Write the bindings of ondol-handler anew, after a change of wit/
-	UPDATE_BINDINGS=1 $(CARGO) test --release -p ondol-tests --test stories -- bindings::
+	UPDATE_BINDINGS=1 $(CARGO) test --release -p ondol-bindings
 
 fmt: ## Format everything
 	$(CARGO) fmt --all

@@ -15,7 +15,7 @@ mod admin;
 mod answers;
 mod api_documents;
 mod authoring;
-mod bindings;
+mod backtraces;
 mod bystander;
 mod cases;
 mod compiling;

@@ -25,6 +25,14 @@ macro_rules! export_events {
     };
 }
 
+/// Exports a type that implements [`middleware::Guest`](crate::middleware::Guest) as a middleware.
+#[macro_export]
+macro_rules! export_middleware {
+    ($handler:ident) => {
+        $crate::__export!(middleware, $handler);
+    };
+}
+
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __export {

@@ -45,11 +45,12 @@ pub mod testing;
 pub mod bindings {
     pub mod events;
     pub mod messages;
+    pub mod middleware;
     pub mod rooms;
 }
 
 pub use bindings::messages::ondol::chat::types::{
-    Message, MessageId, Payload, Refusal, RoomId, Seq, Timestamp, User, UserKey,
+    Action, Draft, Frame, Message, MessageId, Payload, Refusal, RoomId, Seq, Timestamp, User, UserKey,
 };
 
 /// Decides on new rooms: the handler that [`export_rooms!`] exports.
@@ -60,7 +61,28 @@ pub mod rooms {
 /// Reads frames from clients: the handler that [`export_messages!`] exports.
 pub mod messages {
     pub use crate::bindings::messages::exports::ondol::chat::messages::Guest;
-    pub use crate::bindings::messages::ondol::chat::types::{Action, Draft, Frame};
+    pub use crate::{Action, Draft, Frame};
+}
+
+/// Receives frames in front of a messages handler: the middleware that [`export_middleware!`] exports.
+pub mod middleware {
+    pub use crate::bindings::middleware::exports::ondol::chat::messages::Guest;
+    use crate::{Action, Frame, Refusal, RoomId, UserKey};
+
+    /// What the handler behind this one does with a frame.
+    ///
+    /// Natively it is what the test has [put there](crate::testing::set_behind).
+    ///
+    /// # Errors
+    ///
+    /// Its refusals.
+    #[inline]
+    pub fn behind(sender: UserKey, room: RoomId, frame: &Frame) -> Result<Action, Refusal> {
+        #[cfg(target_arch = "wasm32")]
+        return crate::bindings::middleware::ondol::chat::messages::receive(sender, room, frame);
+        #[cfg(not(target_arch = "wasm32"))]
+        crate::testing::behind(sender, room, frame)
+    }
 }
 
 /// Writes events for clients: the handler that [`export_events!`] exports.

@@ -4,11 +4,20 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use crate::{User, UserKey};
+use crate::{Action, Frame, Refusal, RoomId, User, UserKey};
 
 thread_local! {
     static SETTINGS: RefCell<BTreeMap<String, String>> = const { RefCell::new(BTreeMap::new()) };
+    static BEHIND: RefCell<Option<Behind>> = const { RefCell::new(None) };
     static USERS: RefCell<Vec<User>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What a test puts behind a middleware.
+type Behind = Box<dyn Fn(UserKey, RoomId, &Frame) -> Result<Action, Refusal>>;
+
+/// Puts a handler behind the middleware for this test.
+pub fn set_behind(receive: impl Fn(UserKey, RoomId, &Frame) -> Result<Action, Refusal> + 'static) {
+    BEHIND.with_borrow_mut(|behind| *behind = Some(Box::new(receive)));
 }
 
 /// Sets a setting for this test.
@@ -40,6 +49,14 @@ pub(crate) fn user(key: UserKey) -> User {
     let index = usize::try_from(key).ok().and_then(|key| key.checked_sub(1));
     let found = USERS.with_borrow(|users| index.and_then(|index| users.get(index).cloned()));
     found.unwrap_or_else(|| panic!("no user has the key {key}: add one with ondol_handler::testing::add_user"))
+}
+
+#[allow(clippy::panic, reason = "a middleware always has a handler behind it")]
+pub(crate) fn behind(sender: UserKey, room: RoomId, frame: &Frame) -> Result<Action, Refusal> {
+    BEHIND.with_borrow(|behind| match behind {
+        Some(receive) => receive(sender, room, frame),
+        None => panic!("no handler is behind the middleware: add one with ondol_handler::testing::set_behind"),
+    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,9 @@
 //! Middleware for two commands at the beginning of a message: `/me` marks it as what its sender does, and `/shrug` ends it
 //! with a shrug.
 
+use ondol_handler::middleware::{self, Guest};
+use ondol_handler::{Action, Draft, Frame, Refusal, RoomId, UserKey};
+
 const SHRUG: &str = r"¯\_(ツ)_/¯";
 
 /// The message's text and what is stored with it, after its command.
@@ -15,38 +18,20 @@ pub fn run(text: &str) -> Option<(String, Option<String>)> {
     }
 }
 
-#[cfg(target_arch = "wasm32")]
-mod component {
-    use bindings::exports::ondol::chat::messages::Guest;
-    use bindings::ondol::chat::messages;
-    use bindings::ondol::chat::types::{Action, Draft, Frame, Refusal, RoomId, UserKey};
+/// The middleware.
+#[derive(Debug)]
+pub struct Component;
 
-    struct Component;
+ondol_handler::export_middleware!(Component);
 
-    impl Guest for Component {
-        fn receive(sender: UserKey, room: RoomId, frame: Frame) -> Result<Action, Refusal> {
-            let action = messages::receive(sender, room, &frame)?;
-            let Action::Post(draft) = action else { return Ok(action) };
-            Ok(Action::Post(match super::run(&draft.text) {
-                Some((text, extra)) => Draft { text, extra: extra.or(draft.extra), ..draft },
-                None => draft,
-            }))
-        }
-    }
-
-    mod bindings {
-        #![allow(
-            unsafe_code,
-            missing_docs,
-            unreachable_pub,
-            clippy::all,
-            clippy::allow_attributes_without_reason,
-            reason = "written by wit-bindgen"
-        )]
-        use super::Component;
-
-        wit_bindgen::generate!({ path: "../../../wit", world: "message-middleware" });
-        export!(Component);
+impl Guest for Component {
+    fn receive(sender: UserKey, room: RoomId, frame: Frame) -> Result<Action, Refusal> {
+        let action = middleware::behind(sender, room, &frame)?;
+        let Action::Post(draft) = action else { return Ok(action) };
+        Ok(Action::Post(match run(&draft.text) {
+            Some((text, extra)) => Draft { text, extra: extra.or(draft.extra), ..draft },
+            None => draft,
+        }))
     }
 }
 

@@ -1,6 +1,8 @@
 //! Middleware for a typing indicator: a frame `{"type":"chat.typing"}` is sent on to the room with the name of its sender,
 //! and is not stored. The sender receives it as well, like everything that is relayed.
 
+use ondol_handler::middleware::{self, Guest};
+use ondol_handler::{Action, Frame, Refusal, RoomId, UserKey, users};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -20,43 +22,25 @@ pub fn event(nickname: &str) -> String {
     serde_json::json!({ "type": "chat.typing", "username": nickname }).to_string()
 }
 
-#[cfg(target_arch = "wasm32")]
-mod component {
-    use bindings::exports::ondol::chat::messages::Guest;
-    use bindings::ondol::chat::types::{Action, Frame, Refusal, RoomId, UserKey};
-    use bindings::ondol::chat::{messages, users};
+/// The middleware.
+#[derive(Debug)]
+pub struct Component;
 
-    struct Component;
+ondol_handler::export_middleware!(Component);
 
-    impl Guest for Component {
-        fn receive(sender: UserKey, room: RoomId, frame: Frame) -> Result<Action, Refusal> {
-            match &frame {
-                Frame::Text(text) if super::is_typing(text) => {
-                    Ok(Action::Relay(super::event(&users::get(sender).nickname)))
-                }
-                _ => messages::receive(sender, room, &frame),
-            }
+impl Guest for Component {
+    fn receive(sender: UserKey, room: RoomId, frame: Frame) -> Result<Action, Refusal> {
+        match &frame {
+            Frame::Text(text) if is_typing(text) => Ok(Action::Relay(event(&users::get(sender).nickname))),
+            _ => middleware::behind(sender, room, &frame),
         }
-    }
-
-    mod bindings {
-        #![allow(
-            unsafe_code,
-            missing_docs,
-            unreachable_pub,
-            clippy::all,
-            clippy::allow_attributes_without_reason,
-            reason = "written by wit-bindgen"
-        )]
-        use super::Component;
-
-        wit_bindgen::generate!({ path: "../../../wit", world: "message-middleware" });
-        export!(Component);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use ondol_handler::testing;
+
     use super::*;
 
     #[test]
@@ -65,6 +49,15 @@ mod tests {
         for frame in [r#"{"type":"chat.message"}"#, r#"{"message":"chat.typing"}"#, "chat.typing", ""] {
             assert!(!is_typing(frame), "{frame}");
         }
+    }
+
+    #[test]
+    fn what_is_not_typing_goes_to_the_handler_behind() {
+        testing::set_behind(|_, _, _| Ok(Action::Ignore));
+        let sender = testing::add_user(testing::named("민지"));
+        let receive = |frame: &str| Component::receive(sender, 1, Frame::Text(frame.to_owned()));
+        assert_eq!(receive("hello"), Ok(Action::Ignore));
+        assert_eq!(receive(r#"{"type":"chat.typing"}"#), Ok(Action::Relay(event("민지"))));
     }
 
     #[test]

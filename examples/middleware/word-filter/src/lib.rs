@@ -2,6 +2,10 @@
 //! array of strings, and `mode`, which is `refuse` (the default) or `mask`.
 
 use std::collections::HashSet;
+use std::sync::OnceLock;
+
+use ondol_handler::middleware::{self, Guest};
+use ondol_handler::{Action, Draft, Frame, Refusal, RoomId, UserKey, settings};
 
 /// The operator's settings.
 pub struct Filter {
@@ -59,58 +63,33 @@ fn words_of(text: &str) -> impl Iterator<Item = &str> {
     text.split(|char: char| !char.is_alphanumeric())
 }
 
-#[cfg(target_arch = "wasm32")]
-mod component {
-    use std::sync::OnceLock;
+/// The middleware under the operator's settings.
+#[derive(Debug)]
+pub struct Component;
 
-    use super::Filter;
-    use bindings::exports::ondol::chat::messages::Guest;
-    use bindings::ondol::chat::types::{Action, Draft, Frame, Refusal, RoomId, UserKey};
-    use bindings::ondol::chat::{messages, settings};
+ondol_handler::export_middleware!(Component);
 
-    struct Component;
-
-    impl Guest for Component {
-        fn receive(sender: UserKey, room: RoomId, frame: Frame) -> Result<Action, Refusal> {
-            let action = messages::receive(sender, room, &frame)?;
-            let Action::Post(draft) = action else { return Ok(action) };
-            match filter().check(draft.text) {
-                Some(text) => Ok(Action::Post(Draft { text, ..draft })),
-                None => Err(Refusal {
-                    code: "word_not_allowed".to_owned(),
-                    message: "The message has a word that is not allowed here.".to_owned(),
-                    field: Some("message".to_owned()),
-                }),
+impl Guest for Component {
+    fn receive(sender: UserKey, room: RoomId, frame: Frame) -> Result<Action, Refusal> {
+        let action = middleware::behind(sender, room, &frame)?;
+        let Action::Post(draft) = action else { return Ok(action) };
+        match filter().check(draft.text) {
+            Some(text) => Ok(Action::Post(Draft { text, ..draft })),
+            None => {
+                Err(Refusal::new("word_not_allowed", "The message has a word that is not allowed here.").at("message"))
             }
         }
     }
+}
 
-    fn filter() -> &'static Filter {
-        static FILTER: OnceLock<Filter> = OnceLock::new();
-        FILTER.get_or_init(|| {
-            let (words, mode) = (settings::get("words"), settings::get("mode"));
-            match Filter::new(words.as_deref(), mode.as_deref()) {
-                Ok(filter) => filter,
-                #[allow(clippy::panic, reason = "a trap at admission is how a handler turns settings down")]
-                Err(why) => panic!("{why}"),
-            }
-        })
-    }
-
-    mod bindings {
-        #![allow(
-            unsafe_code,
-            missing_docs,
-            unreachable_pub,
-            clippy::all,
-            clippy::allow_attributes_without_reason,
-            reason = "written by wit-bindgen"
-        )]
-        use super::Component;
-
-        wit_bindgen::generate!({ path: "../../../wit", world: "message-middleware" });
-        export!(Component);
-    }
+/// The filter, made at the first call: settings never change while an instance lives.
+#[allow(clippy::panic, reason = "a trap at admission is how a handler turns settings down")]
+fn filter() -> &'static Filter {
+    static FILTER: OnceLock<Filter> = OnceLock::new();
+    FILTER.get_or_init(|| {
+        let (words, mode) = (settings::get("words"), settings::get("mode"));
+        Filter::new(words.as_deref(), mode.as_deref()).unwrap_or_else(|why| panic!("{why}"))
+    })
 }
 
 #[cfg(test)]

@@ -426,7 +426,7 @@ pub mod exports {
                 }
                 #[doc(hidden)]
                 #[macro_export]
-                macro_rules! __export_ondol_chat_events_0_2_0_cabi {
+                macro_rules! __export_events_events_0_2_0_cabi {
                     ($ty:ident with_types_in $($path_to_types:tt)*) => {
                         const _ : () = { #[unsafe (export_name =
                         "ondol:chat/events@0.2.0#message")] unsafe extern "C" fn
@@ -472,7 +472,7 @@ pub mod exports {
                     };
                 }
                 #[doc(hidden)]
-                pub use __export_ondol_chat_events_0_2_0_cabi;
+                pub use __export_events_events_0_2_0_cabi;
                 #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
                 #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
                 struct _RetArea(
@@ -549,7 +549,7 @@ macro_rules! __export_event_handler_impl {
     };
     ($ty:ident with_types_in $($path_to_types_root:tt)*) => {
         $($path_to_types_root)*::
-        exports::ondol::chat::events::__export_ondol_chat_events_0_2_0_cabi!($ty
+        exports::ondol::chat::events::__export_events_events_0_2_0_cabi!($ty
         with_types_in $($path_to_types_root)*:: exports::ondol::chat::events); const _ :
         () = { #[rustfmt::skip] #[cfg(target_arch = "wasm32")] #[unsafe (link_section =
         "component-type:wit-bindgen:0.61.1:ondol:chat@0.2.0:event-handler:imports and exports")]

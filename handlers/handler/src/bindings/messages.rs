@@ -714,7 +714,7 @@ pub mod exports {
                 }
                 #[doc(hidden)]
                 #[macro_export]
-                macro_rules! __export_ondol_chat_messages_0_2_0_cabi {
+                macro_rules! __export_messages_messages_0_2_0_cabi {
                     ($ty:ident with_types_in $($path_to_types:tt)*) => {
                         const _ : () = { #[unsafe (export_name =
                         "ondol:chat/messages@0.2.0#receive")] unsafe extern "C" fn
@@ -728,7 +728,7 @@ pub mod exports {
                     };
                 }
                 #[doc(hidden)]
-                pub use __export_ondol_chat_messages_0_2_0_cabi;
+                pub use __export_messages_messages_0_2_0_cabi;
                 #[repr(align(8))]
                 struct _RetArea(
                     [::core::mem::MaybeUninit<
@@ -827,7 +827,7 @@ macro_rules! __export_message_handler_impl {
     };
     ($ty:ident with_types_in $($path_to_types_root:tt)*) => {
         $($path_to_types_root)*::
-        exports::ondol::chat::messages::__export_ondol_chat_messages_0_2_0_cabi!($ty
+        exports::ondol::chat::messages::__export_messages_messages_0_2_0_cabi!($ty
         with_types_in $($path_to_types_root)*:: exports::ondol::chat::messages); const _
         : () = { #[rustfmt::skip] #[cfg(target_arch = "wasm32")] #[unsafe (link_section =
         "component-type:wit-bindgen:0.61.1:ondol:chat@0.2.0:message-handler:imports and exports")]

@@ -333,7 +333,7 @@ pub mod exports {
                 }
                 #[doc(hidden)]
                 #[macro_export]
-                macro_rules! __export_ondol_chat_rooms_0_2_0_cabi {
+                macro_rules! __export_rooms_rooms_0_2_0_cabi {
                     ($ty:ident with_types_in $($path_to_types:tt)*) => {
                         const _ : () = { #[unsafe (export_name =
                         "ondol:chat/rooms@0.2.0#create")] unsafe extern "C" fn
@@ -350,7 +350,7 @@ pub mod exports {
                     };
                 }
                 #[doc(hidden)]
-                pub use __export_ondol_chat_rooms_0_2_0_cabi;
+                pub use __export_rooms_rooms_0_2_0_cabi;
                 #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
                 #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
                 struct _RetArea(
@@ -427,7 +427,7 @@ macro_rules! __export_room_handler_impl {
     };
     ($ty:ident with_types_in $($path_to_types_root:tt)*) => {
         $($path_to_types_root)*::
-        exports::ondol::chat::rooms::__export_ondol_chat_rooms_0_2_0_cabi!($ty
+        exports::ondol::chat::rooms::__export_rooms_rooms_0_2_0_cabi!($ty
         with_types_in $($path_to_types_root)*:: exports::ondol::chat::rooms); const _ :
         () = { #[rustfmt::skip] #[cfg(target_arch = "wasm32")] #[unsafe (link_section =
         "component-type:wit-bindgen:0.61.1:ondol:chat@0.2.0:room-handler:imports and exports")]

@@ -146,8 +146,11 @@ struct Watched {
     /// The hash of its content, while it is incomplete.
     unfinished: Option<[u8; 32]>,
     /// The problem that was reported: which file, and why it cannot be read.
-    reported: Option<([Option<(u64, u64)>; 2], String)>,
+    reported: Option<(Identities, String)>,
 }
+
+/// The device and inode of a component and of its cases, where they are.
+type Identities = [Option<(u64, u64)>; 2];
 
 impl<O: FnMut(HandlerKind, FileContent) -> bool> Files<O> {
     fn follow(mut self, heard: &Receiver<Signal>) {
