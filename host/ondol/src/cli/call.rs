@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::Value as Json;
 
-use super::shared::{Misuse, kibibytes, read, settings};
+use super::shared::{Misuse, kibibytes, read, sandbox, settings};
 use crate::config::{Config, ConfigFlags};
-use ondol_host_handlers::{DynamicCaller, Outcome, Sandbox};
+use ondol_host_handlers::{DynamicCaller, Outcome};
 
 /// Call one function of a handler in the server's sandbox
 #[derive(Debug, Args)]
@@ -49,11 +49,12 @@ impl Call {
         let arguments: Json = serde_json::from_str(&self.arguments)
             .map_err(|error| Misuse(format!("the arguments are not JSON: {error}")))?;
         let flags = ConfigFlags { limits: self.limits, ..ConfigFlags::default() };
-        let limits = Config::load(&flags)?.limits;
+        let config = Config::load(&flags)?;
+        let limits = &config.limits;
         let settings = settings(&self.settings)?;
-        let bytes = read(&self.file, Some(&limits))?;
+        let bytes = read(&self.file, Some(limits))?;
 
-        let sandbox = Sandbox::new(&limits.handlers().sandbox, None)?;
+        let sandbox = sandbox(&limits.handlers().sandbox, Some(&config), Some(&self.file))?;
         let unusable = |error: &dyn std::fmt::Display| Misuse(format!("{}: {error}", self.file.display()));
         let caller = DynamicCaller::new(&sandbox, &bytes).map_err(|error| unusable(&error))?;
         let called = caller.call(&self.function, &arguments, &settings).map_err(|error| unusable(&error))?;

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::shared::{Misuse, Output, kibibytes, print_json, read, read_cases};
+use super::shared::{Misuse, Output, kibibytes, print_json, read, read_cases, sandbox};
 use crate::config::{Config, ConfigFlags};
-use ondol_host_handlers::{CaseReport, Cases, DynamicCaller, Sandbox};
+use ondol_host_handlers::{CaseReport, Cases, DynamicCaller};
 
 /// Run a handler against a table of test cases
 #[derive(Debug, Args)]
@@ -52,12 +52,13 @@ A case:
 impl Test {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let flags = ConfigFlags { limits: self.limits, ..ConfigFlags::default() };
-        let limits = Config::load(&flags)?.limits;
-        let cases = Cases::read(&read_cases(&self.cases, Some(&limits))?)
+        let config = Config::load(&flags)?;
+        let limits = &config.limits;
+        let cases = Cases::read(&read_cases(&self.cases, Some(limits))?)
             .map_err(|error| Misuse(format!("{}: {error}", self.cases.display())))?;
         let cases = if self.portable { cases.portable() } else { cases };
-        let bytes = read(&self.file, Some(&limits))?;
-        let sandbox = Sandbox::new(&limits.handlers().sandbox, None)?;
+        let bytes = read(&self.file, Some(limits))?;
+        let sandbox = sandbox(&limits.handlers().sandbox, Some(&config), Some(&self.file))?;
         let caller = DynamicCaller::new(&sandbox, &bytes)
             .map_err(|error| Misuse(format!("{}: {error}", self.file.display())))?;
 
