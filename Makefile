@@ -40,6 +40,7 @@ handlers: host target ## Build the handlers into target/handlers, if they pass t
 
 guests: target
 	$(CARGO) build --profile handler --target $(WASM) $(GUESTS:%=-p guest-%) $(MIDDLEWARE:%=-p example-%)
+	$(CARGO) build --profile handler-debug --target $(WASM) -p guest-failing-messages
 
 target:
 	@test -d "$$(rustc --print target-libdir --target $(WASM))" || rustup target add $(WASM)

@@ -14,6 +14,7 @@ mod absent;
 mod admin;
 mod answers;
 mod api_documents;
+mod backtraces;
 mod bystander;
 mod cases;
 mod compiling;

@@ -11,7 +11,6 @@ use crate::admit::dynamic_call::read::Reader;
 use crate::run::fault::Cause;
 use crate::run::instance::{CallFailure, Cost, RunningInstance};
 use crate::run::kind::SettingsMap;
-use crate::run::limits::CallLimits;
 
 /// An instance and its settings.
 pub struct Session<'a> {
@@ -57,11 +56,19 @@ impl<'a> Session<'a> {
         };
         let mut answers = vec![Val::Bool(false); export.function.results().len()];
         let (outcome, took) = self.call_in(&mut running, export, arguments, &mut answers);
-        let cost = Cost { started, ..running.cost(took) };
-        if outcome.is_ok() {
+        let mut cost = Cost { started, ..running.cost(took) };
+        let outcome = match outcome {
+            Ok(()) => checked(&export.name, outcome_of(answers.pop())),
+            Err(failed) => {
+                let (cause, printed) = failed.cause(limits).with_printed(cost.printed);
+                cost.printed = printed;
+                Outcome::Fault(cause)
+            }
+        };
+        if !matches!(outcome, Outcome::Fault(_)) {
             self.running = Some(running);
         }
-        Called { outcome: self.judge(export, outcome, answers, limits), cost }
+        Called { outcome, cost }
     }
 
     /// The call, and how long it took.
@@ -90,22 +97,5 @@ impl<'a> Session<'a> {
             called
         });
         (outcome, took)
-    }
-
-    fn judge(
-        &mut self,
-        export: &Export,
-        outcome: Result<(), CallFailure>,
-        mut answers: Vec<Val>,
-        limits: &CallLimits,
-    ) -> Outcome {
-        let outcome = match outcome {
-            Ok(()) => checked(&export.name, outcome_of(answers.pop())),
-            Err(failed) => Outcome::Fault(failed.cause(limits)),
-        };
-        if matches!(outcome, Outcome::Fault(_)) {
-            self.running = None;
-        }
-        outcome
     }
 }
