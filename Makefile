@@ -3,11 +3,12 @@
 CARGO        ?= cargo
 WASM         := wasm32-wasip2
 HANDLERS     := rooms messages events
+MIDDLEWARE   := $(notdir $(patsubst %/,%,$(wildcard examples/middleware/*/)))
 GUESTS       := $(notdir $(patsubst %/,%,$(wildcard tests/guests/*/)))
 BUILT        := target/$(WASM)/handler
 # The crates that run natively. Guests exist for the sandbox alone.
-NATIVE       := ondol ondol-host-handlers ondol-host-model ondol-host-process ondol-host-rooms ondol-host-store ondol-rooms ondol-messages ondol-events ondol-text ondol-tests ondol-bench
-COMPONENTS   := $(HANDLERS:%=-p ondol-%) $(GUESTS:%=-p guest-%)
+NATIVE       := ondol ondol-host-handlers ondol-host-model ondol-host-process ondol-host-rooms ondol-host-store ondol-rooms ondol-messages ondol-events ondol-text $(MIDDLEWARE:%=example-%) ondol-tests ondol-bench
+COMPONENTS   := $(HANDLERS:%=-p ondol-%) $(MIDDLEWARE:%=-p example-%) $(GUESTS:%=-p guest-%)
 
 .DEFAULT_GOAL := help
 .PHONY: help run build host handlers guests test unit cases stories durability examples lint fmt bench bench-quick hostile microbench clean target
@@ -38,7 +39,8 @@ handlers: host target ## Build the handlers into target/handlers, if they pass t
 	done
 
 guests: target
-	$(CARGO) build --profile handler --target $(WASM) $(GUESTS:%=-p guest-%)
+	$(CARGO) build --profile handler --target $(WASM) $(GUESTS:%=-p guest-%) $(MIDDLEWARE:%=-p example-%)
+	$(CARGO) build --profile handler-debug --target $(WASM) -p guest-failing-messages
 
 target:
 	@test -d "$$(rustc --print target-libdir --target $(WASM))" || rustup target add $(WASM)

@@ -4,8 +4,7 @@
 //! The default handler's files are included by path. A dependency on its crate would bring that component's exports
 //! along, and a component can have them only once.
 
-use bindings::exports::ondol::chat::messages::{Action, Draft, Frame};
-use bindings::ondol::chat::types::Refusal;
+use bindings::ondol::chat::types::{Action, Draft, Frame, Refusal};
 
 #[path = "../../handlers/messages/src/frame.rs"]
 pub mod frame;

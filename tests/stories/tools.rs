@@ -50,6 +50,7 @@ fn every_command_has_a_help() -> TestResult {
     ondol(&["check", "--help"])?.expect_parts(0, &["--handlers", "--config"])?;
     ondol(&["handlers", "--help"])?.expect_parts(0, &["list", "deploy", "rollback", "history", "status", "diff"])?;
     ondol(&["inspect", "--help"])?.expect_parts(0, &["--output", "json"])?;
+    ondol(&["compose", "--help"])?.expect_parts(0, &["--output", "word-filter"])?;
     ondol(&["call", "--help"])?.expect_parts(0, &["--setting", "messages.receive"])?;
     ondol(&["replay", "--help"])?.expect_parts(0, &["--data", "--against", "--room", "--last", "--show"])?;
     ondol(&["test", "--help"])?.expect_parts(0, &["--cases", "--filter", "--output"])

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use crate::frame::{self, Frame, Limits};
-use bindings::exports::ondol::chat::messages::{self, Guest};
+use bindings::exports::ondol::chat::messages::Guest;
 use bindings::ondol::chat::{settings, types};
 
 /// What the world `message-handler` asks for.
@@ -13,15 +13,15 @@ impl Guest for Messages {
     fn receive(
         _sender: types::UserKey,
         _room: types::RoomId,
-        frame: messages::Frame,
-    ) -> Result<messages::Action, types::Refusal> {
+        frame: types::Frame,
+    ) -> Result<types::Action, types::Refusal> {
         let frame = match &frame {
-            messages::Frame::Text(text) => Frame::Text(text),
-            messages::Frame::Binary(_) => Frame::Binary,
-            messages::Frame::Body(body) => Frame::Body(body),
+            types::Frame::Text(text) => Frame::Text(text),
+            types::Frame::Binary(_) => Frame::Binary,
+            types::Frame::Body(body) => Frame::Body(body),
         };
         match frame::read(limits(), &frame) {
-            Ok(draft) => Ok(messages::Action::Post(messages::Draft {
+            Ok(draft) => Ok(types::Action::Post(types::Draft {
                 text: draft.text,
                 client_id: draft.client_id,
                 parent: draft.parent,

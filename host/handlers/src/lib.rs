@@ -5,12 +5,14 @@
 //! - `rollout/` how a release is recorded and tried: probation, canary, shadow, replay
 //! - `admit/` from files and uploads to versions that can be active: [`watch`], [`Admission`], [`Candidate`],
 //!   [`inspect`]
+//! - `compose/` one component of several layers
 //! - `run/` the [`Sandbox`]: engine, instances, limits, [`Fault`]s, the built-in handlers
 //!
 //! Each knows those below it and none above.
 
 mod active;
 mod admit;
+mod compose;
 mod handlers;
 mod release;
 mod rollout;
@@ -18,15 +20,17 @@ mod run;
 
 pub use admit::admission::Admission;
 pub use admit::candidate::Candidate;
-pub use admit::cases::{CaseReport, Cases};
+pub use admit::cases::{CaseReport, Cases, updated as updated_cases};
 pub use admit::compiler_process::{CompileError, CompilerProcess, compile_as_child};
-pub use admit::dynamic_call::{DynamicCaller, Outcome};
+pub use admit::dynamic_call::{Called, DynamicCaller, Outcome, Session};
 pub use admit::error::{AdmissionError, Stage};
 pub use admit::file::{FileError, read as read_file};
+pub use admit::file_kind::FileKind;
 pub use admit::inspect::{Item, Report, fits, inspect};
 pub use admit::json_difference::Difference;
 pub use admit::source::Source;
 pub use admit::watch::{FileContent, LastOffered, Watch, read_handler, watch};
+pub use compose::{ComposeError, Layer, compose};
 pub use handlers::Handlers;
 pub use release::Release;
 pub use rollout::ledger::{ActivateError, Activation, Ledger, NumberedRelease, Provenance, Trigger};

@@ -3,6 +3,7 @@
 mod call;
 mod check;
 mod compile;
+mod compose;
 mod handlers;
 mod inspect;
 mod replay;
@@ -61,6 +62,8 @@ enum Command {
     Call(call::Call),
     /// Run a handler against a table of test cases
     Test(test::Test),
+    /// Make one messages handler of middleware and the handler behind it
+    Compose(compose::Compose),
     /// Compare a handler's answers with the active version's on stored data
     Replay(replay::Replay),
     /// Make a token or an assertion for trying out identities
@@ -88,6 +91,7 @@ pub fn run() -> ExitCode {
         Command::Inspect(inspect) => inspect.run(),
         Command::Call(call) => call.run(),
         Command::Test(test) => test.run(),
+        Command::Compose(compose) => compose.run(),
         Command::Replay(replay) => replay.run(),
         Command::Token(token) => token.run(),
         Command::Compile(compile) => compile.run(),

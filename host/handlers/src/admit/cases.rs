@@ -1,20 +1,25 @@
-//! Tables of cases: calls, and the outcome that each is expected to have. Knows the tables and how to compare an
-//! outcome with one; the calls are the sandbox's.
+//! Tables of cases: calls, and the outcome that each is expected to have. Knows the tables and how to judge an outcome;
+//! the calls are the sandbox's.
 
+mod matching;
 mod table;
+mod update;
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use super::dynamic_call::{Called, DynamicCaller, Outcome};
-use super::json_difference::{Comparison, Difference};
+use super::dynamic_call::{Called, DynamicCaller, Outcome, Session};
+use super::json_difference::Difference;
+use matching::{COMPARISON, Extent, closed, differences, has_anything, opened, seen};
 pub(crate) use table::CasesError;
-use table::{Case, Expected};
+use table::{Case, Expected, Step};
+pub use update::updated;
 
-/// How an outcome is compared with what is expected.
-const COMPARISON: Comparison = Comparison { left: "expected", right: "got", around_chars: 24, side_chars_max: 160 };
+/// The calls that measure how long an instance takes that has answered before: the fastest of them counts.
+const WARM_CALLS: usize = 5;
 
 /// A table of cases, as a file holds it.
 #[derive(Debug)]
@@ -25,16 +30,21 @@ pub struct Cases(Vec<Case>);
 pub struct CaseReport {
     /// The case's name.
     pub name: String,
-    /// What was called.
+    /// What was called; of several steps, at last.
     pub call: String,
     /// What is wrong, a line each. Empty: it passed.
     pub differences: Vec<String>,
-    /// From the start of the call to its answer, in microseconds. None: it was not made.
-    pub microseconds: Option<u128>,
+    /// The start of an instance with its first call, in microseconds. None: it was not made.
+    pub cold_microseconds: Option<u128>,
+    /// The fastest of a few more calls in the same instance, in microseconds. None: the last call failed.
+    pub warm_microseconds: Option<u128>,
     /// The linear memory of its instance, in bytes.
     pub memory_bytes: usize,
     /// The end of its output.
     pub printed: Option<String>,
+    /// The place of each failed step, with what it came to in the form that a table would expect it.
+    #[serde(skip)]
+    got: Vec<(usize, Expected)>,
 }
 
 impl CaseReport {
@@ -66,42 +76,100 @@ impl Cases {
         self.0.iter().map(|case| case.name.as_str())
     }
 
-    /// Runs the cases whose name or call holds `filter`, each in a fresh instance.
+    /// Runs the cases whose name or call holds `filter`, each in a fresh instance, without their limits of time: those
+    /// depend on what else the machine does.
     pub fn run<'a>(&'a self, caller: &'a DynamicCaller<'_>, filter: &'a str) -> impl Iterator<Item = CaseReport> + 'a {
-        let wanted = move |case: &&Case| case.name.contains(filter) || case.call.contains(filter);
-        self.0.iter().filter(wanted).map(|case| run(case, caller))
+        self.wanted(filter).map(|case| run(case, caller).0)
+    }
+
+    /// The same, with their limits of time.
+    pub fn run_timed<'a>(
+        &'a self,
+        caller: &'a DynamicCaller<'_>,
+        filter: &'a str,
+    ) -> impl Iterator<Item = CaseReport> + 'a {
+        self.wanted(filter).map(|case| {
+            let (mut report, mut session) = run(case, caller);
+            if let Some(took) = warm(case, &mut session) {
+                report.warm_microseconds = Some(took.as_micros());
+                let took_ms = took.as_secs_f64() * 1_000.0;
+                if let Some(ms_max) = case.time_ms_max.filter(|ms_max| took_ms > *ms_max) {
+                    report.differences.push(format!("it takes {took_ms:.3} ms, more than time_ms_max = {ms_max}"));
+                }
+            }
+            report
+        })
+    }
+
+    fn wanted<'a>(&'a self, filter: &'a str) -> impl Iterator<Item = &'a Case> {
+        let named =
+            move |case: &&Case| case.name.contains(filter) || case.steps.iter().any(|step| step.call.contains(filter));
+        self.0.iter().filter(named)
     }
 }
 
-fn run(case: &Case, caller: &DynamicCaller<'_>) -> CaseReport {
+fn run<'a>(case: &Case, caller: &'a DynamicCaller<'_>) -> (CaseReport, Session<'a>) {
     let mut report = CaseReport {
         name: case.name.clone(),
-        call: case.call.clone(),
+        call: case.steps.last().map(|step| step.call.clone()).unwrap_or_default(),
         differences: Vec::new(),
-        microseconds: None,
+        cold_microseconds: None,
+        warm_microseconds: None,
         memory_bytes: 0,
         printed: None,
+        got: Vec::new(),
     };
-    match caller.call(&case.call, &case.arguments, &case.settings) {
-        Ok(called) => {
-            report.differences = judge(case, caller, &called);
-            report.microseconds = Some(called.cost.took.as_micros());
-            report.memory_bytes = called.cost.memory_bytes;
-            report.printed = called.cost.printed;
+    let mut session = caller.session(&case.settings);
+    for (index, step) in case.steps.iter().enumerate() {
+        let wrong = match session.call(&step.call, &step.arguments) {
+            Ok(called) => {
+                let wrong = judge(step, caller, &called);
+                report.got.extend(as_expected(step, &called).filter(|_| !wrong.is_empty()).map(|got| (index, got)));
+                let first = called.cost.started.unwrap_or_default() + called.cost.took;
+                report.cold_microseconds.get_or_insert(first.as_micros());
+                report.memory_bytes = called.cost.memory_bytes;
+                report.printed = called.cost.printed;
+                wrong
+            }
+            Err(error) => vec![format!("the call cannot be made: {error}")],
+        };
+        if !wrong.is_empty() && case.steps.len() > 1 {
+            report.differences.push(format!("step {} ({}):", index + 1, step.call));
         }
-        Err(error) => report.differences.push(format!("the call cannot be made: {error}")),
+        report.differences.extend(wrong);
     }
-    report
+    if let Some(bytes_max) = case.memory_bytes_max.filter(|bytes_max| report.memory_bytes > *bytes_max) {
+        let bytes = report.memory_bytes;
+        report.differences.push(format!("it has {bytes} bytes of memory, more than memory_bytes_max = {bytes_max}"));
+    }
+    (report, session)
+}
+
+/// How long the case's last call takes in an instance that has answered before. None: it failed.
+fn warm(case: &Case, session: &mut Session<'_>) -> Option<Duration> {
+    let step = case.steps.last()?;
+    if matches!(step.expected, Expected::Trap(_)) {
+        return None;
+    }
+    let calls = (0..WARM_CALLS).map_while(|_| {
+        let called = session.call(&step.call, &step.arguments).ok()?;
+        let is_warm = called.cost.started.is_none() && !matches!(called.outcome, Outcome::Fault(_));
+        is_warm.then_some(called.cost.took)
+    });
+    calls.min()
 }
 
 /// What is wrong with an outcome, a line each.
-fn judge(case: &Case, caller: &DynamicCaller<'_>, called: &Called) -> Vec<String> {
-    match (&case.expected, &called.outcome) {
-        (Expected::Answer(expected), Outcome::Answer(got)) => match caller.answer(&case.call, expected) {
-            Ok(expected) => lines(&COMPARISON.differences(&expected, got)),
-            Err(error) => vec![format!("the expected answer cannot come: {error}")],
-        },
-        (Expected::Refusal(expected), Outcome::Refusal(got)) => refusal(expected, got),
+fn judge(step: &Step, caller: &DynamicCaller<'_>, called: &Called) -> Vec<String> {
+    match (&step.expected, &called.outcome) {
+        (Expected::Answer(expected, extent), Outcome::Answer(got)) => answer(step, *extent, caller, expected, got),
+        (Expected::Refusal(expected), Outcome::Refusal(got)) => {
+            let mut all = lines(&differences(expected, got, Extent::Partial));
+            if !all.is_empty() {
+                all.push(format!("the refusal: {}", COMPARISON.value(got)));
+            }
+            all
+        }
         (Expected::Trap(part), Outcome::Fault(cause)) => {
             let mut said = cause.to_string();
             if let Some(printed) = &called.cost.printed {
@@ -110,7 +178,7 @@ fn judge(case: &Case, caller: &DynamicCaller<'_>, called: &Called) -> Vec<String
             if said.contains(part) {
                 Vec::new()
             } else {
-                lines(&[COMPARISON.difference("", describe(&case.expected), said)])
+                lines(&[COMPARISON.difference("", describe(&step.expected), said)])
             }
         }
         (expected, outcome) => {
@@ -128,22 +196,31 @@ fn judge(case: &Case, caller: &DynamicCaller<'_>, called: &Called) -> Vec<String
     }
 }
 
-/// The given fields of a refusal that are missing or differ. Fields that are not given are not compared.
-fn refusal(expected: &Json, got: &Json) -> Vec<String> {
-    let (Json::Object(wanted), Json::Object(found)) = (expected, got) else {
-        return lines(&COMPARISON.differences(expected, got));
-    };
-    let mut all = Vec::new();
-    for (key, expected) in wanted {
-        match found.get(key).or_else(|| found.get(&key.replace('_', "-"))) {
-            Some(got) => all.extend(lines(&COMPARISON.differences_at(key, expected, got))),
-            None => all.push(format!("a refusal has no field {key:?}")),
+fn answer(step: &Step, extent: Extent, caller: &DynamicCaller<'_>, expected: &Json, got: &Json) -> Vec<String> {
+    let got = opened(&step.call, got.clone());
+    if extent == Extent::Partial || has_anything(expected) {
+        return lines(&differences(&opened(&step.call, expected.clone()), &got, extent));
+    }
+    match caller.answer(&step.call, &closed(&step.call, expected.clone())) {
+        Ok(expected) => lines(&COMPARISON.differences(&opened(&step.call, expected), &got)),
+        Err(error) => vec![format!("the expected answer cannot come: {error}")],
+    }
+}
+
+/// An outcome as a table would expect it, with as much of it as the table tells now. A fault is not expected by itself.
+fn as_expected(step: &Step, called: &Called) -> Option<Expected> {
+    match (&step.expected, &called.outcome) {
+        (Expected::Answer(expected, extent), Outcome::Answer(got)) => {
+            let got = seen(&opened(&step.call, expected.clone()), &opened(&step.call, got.clone()), *extent);
+            Some(Expected::Answer(got, *extent))
         }
+        (_, Outcome::Answer(got)) => Some(Expected::Answer(opened(&step.call, got.clone()), Extent::Whole)),
+        (Expected::Refusal(expected), Outcome::Refusal(got)) => {
+            Some(Expected::Refusal(seen(expected, got, Extent::Partial)))
+        }
+        (_, Outcome::Refusal(got)) => Some(Expected::Refusal(got.clone())),
+        (_, Outcome::Fault(_)) => None,
     }
-    if !all.is_empty() {
-        all.push(format!("the refusal: {}", COMPARISON.value(got)));
-    }
-    all
 }
 
 fn lines(differences: &[Difference]) -> Vec<String> {
@@ -155,24 +232,9 @@ fn lines(differences: &[Difference]) -> Vec<String> {
 
 fn describe(expected: &Expected) -> String {
     match expected {
-        Expected::Answer(answer) => format!("the answer {}", COMPARISON.value(answer)),
+        Expected::Answer(answer, Extent::Whole) => format!("the answer {}", COMPARISON.value(answer)),
+        Expected::Answer(answer, Extent::Partial) => format!("an answer with {}", COMPARISON.value(answer)),
         Expected::Refusal(refusal) => format!("a refusal with {}", COMPARISON.value(refusal)),
         Expected::Trap(part) => format!("a fault that says {part:?}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn only_the_given_fields_of_a_refusal_are_compared() {
-        let got = json!({"code": "too_long", "message": "…", "field": "message"});
-        assert_eq!(refusal(&json!({"code": "too_long"}), &got), [""; 0]);
-        let wrong = refusal(&json!({"code": "blank", "colour": "red"}), &got);
-        assert_eq!(wrong.len(), 4, "{wrong:?}");
-        assert_eq!(wrong[..2], ["code: expected \"blank\"", "      got      \"too_long\""]);
     }
 }

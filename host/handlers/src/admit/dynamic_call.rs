@@ -2,13 +2,11 @@
 //! itself runs as it does in the server, under the same limits. Knows types only as the component declares them.
 
 mod read;
+mod session;
 mod write;
 
 use std::fmt;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use ondol_host_model::Speaker;
 use serde_json::Value as Json;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{Component, InstancePre, Type, Val};
@@ -23,8 +21,9 @@ use crate::run::kind::SettingsMap;
 use crate::run::sandbox::Sandbox;
 use crate::run::state::State;
 use read::{Reader, Unreadable};
+pub use session::Session;
 
-/// Calls a component's functions by name, in a fresh instance each time.
+/// Calls a component's functions by name.
 pub struct DynamicCaller<'a> {
     sandbox: &'a Sandbox,
     component: Component,
@@ -110,6 +109,12 @@ impl<'a> DynamicCaller<'a> {
         self.exports().into_iter().map(|export| export.name).collect()
     }
 
+    /// A session under `settings`. Its first call makes its instance.
+    #[must_use]
+    pub fn session(&self, settings: &SettingsMap) -> Session<'_> {
+        Session::new(self, settings)
+    }
+
     /// Makes one call of `name` (`INTERFACE.FUNCTION`) in a fresh instance under `settings`. `arguments` is the array
     /// of arguments, or the argument itself where the function takes one.
     ///
@@ -117,10 +122,7 @@ impl<'a> DynamicCaller<'a> {
     ///
     /// When there is no such function, or an argument is not of its type. A fault is an outcome here, and no error.
     pub fn call(&self, name: &str, arguments: &Json, settings: &SettingsMap) -> Result<Called, DynamicCallError> {
-        let export = self.export(name)?;
-        let mut reader = Reader::default();
-        let arguments = export.arguments(arguments, &mut reader)?;
-        Ok(self.run(&export, &arguments, &reader.senders, settings))
+        self.session(settings).call(name, arguments)
     }
 
     /// Reads `json` as an answer of `name`; of a `result`, as its ok. Returns it in the form of [`Outcome::Answer`]:
@@ -173,38 +175,6 @@ impl<'a> DynamicCaller<'a> {
             }
         }
         exports
-    }
-
-    fn run(&self, export: &Export, arguments: &[Val], senders: &[Arc<Speaker>], settings: &SettingsMap) -> Called {
-        let handler = export.name.split('.').next().and_then(|interface| interface.parse().ok());
-        let limits = self.sandbox.limits().calls_of(handler);
-        let mut running = match self.sandbox.instantiate(&self.linked, &Arc::new(settings.clone()), limits) {
-            Ok(running) => running,
-            Err(error) => {
-                let cost = Cost { took: Duration::ZERO, memory_bytes: 0, printed: None };
-                return Called { outcome: Outcome::Fault(Cause::read(&error, limits)), cost };
-            }
-        };
-        let mut answers = vec![Val::Bool(false); export.function.results().len()];
-        let started = Instant::now();
-        let outcome = running.call(|store, instance| {
-            senders.iter().for_each(|sender| store.data_mut().present(sender));
-            let (interface, name) = &export.path;
-            let missing = || wasmtime::format_err!("the instance has no {}", export.name);
-            let interface = match interface {
-                Some(interface) => Some(instance.get_export_index(&mut *store, None, interface).ok_or_else(missing)?),
-                None => None,
-            };
-            let index = instance.get_export_index(&mut *store, interface.as_ref(), name).ok_or_else(missing)?;
-            let function = instance.get_func(&mut *store, index).ok_or_else(missing)?;
-            function.call(store, arguments, &mut answers)
-        });
-        let cost = running.cost(started.elapsed());
-        let outcome = match outcome {
-            Ok(()) => checked(&export.name, outcome_of(answers.pop())),
-            Err(failed) => Outcome::Fault(failed.cause(limits)),
-        };
-        Called { outcome, cost }
     }
 }
 

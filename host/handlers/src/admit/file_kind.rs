@@ -9,7 +9,7 @@ const MAGIC: &[u8; 4] = b"\0asm";
 
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FileKind {
+pub enum FileKind {
     /// A component in the binary format.
     Component,
     /// A core module.
@@ -102,14 +102,39 @@ fn foreign(bytes: &[u8], first: [u8; 4]) -> FileKind {
     }
 }
 
-/// Whether the last section ends where the file does. A section is an id, its length as LEB128, and that many bytes.
+/// Whether the last section ends where the file does.
 fn whole(mut sections: &[u8]) -> bool {
-    while let Some((_, rest)) = sections.split_first() {
-        let Some((length, rest)) = length(rest) else { return false };
-        let Some(rest) = rest.get(length..) else { return false };
+    while !sections.is_empty() {
+        let Some((_, _, rest)) = section(sections) else { return false };
         sections = rest;
     }
     true
+}
+
+/// The content of a component's custom section with this name, the last one if there are several.
+pub(crate) fn custom_section<'a>(bytes: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let mut sections = bytes.get(8..)?;
+    let mut found = None;
+    while let Some((id, content, rest)) = section(sections) {
+        if id == 0
+            && let Some((length, content)) = length(content)
+            && let Some((own, content)) = content.split_at_checked(length)
+            && own == name.as_bytes()
+        {
+            found = Some(content);
+        }
+        sections = rest;
+    }
+    found
+}
+
+/// The id and the content of the first section, and what follows it. A section is an id, its length as LEB128, and that
+/// many bytes.
+fn section(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (id, rest) = bytes.split_first()?;
+    let (length, rest) = length(rest)?;
+    let (content, rest) = rest.split_at_checked(length)?;
+    Some((*id, content, rest))
 }
 
 fn length(bytes: &[u8]) -> Option<(usize, &[u8])> {

@@ -15,9 +15,10 @@ use wasmtime::component::types::{ComponentInstance, ComponentItem};
 
 use super::component::compile;
 use super::error::{AdmissionError, Stage};
+use crate::compose::layers::{self, Layer};
 use crate::run::kind::HandlerKind;
 use crate::run::sandbox::Sandbox;
-use contract::{Contract, Interface, same_interface};
+use contract::{Contract, Interface, MESSAGES, MIDDLEWARE, same_interface};
 use shape::Signature;
 use wit_text::WitText;
 
@@ -32,7 +33,9 @@ pub struct Report {
     pub exports: Vec<Item>,
     /// What it imports.
     pub imports: Vec<Item>,
-    /// Whether it fits each of the three worlds.
+    /// The components that it is composed of, the front one first. Empty: it is not composed.
+    pub layers: Vec<Layer>,
+    /// Whether it fits the world of each handler, and that of middleware.
     pub worlds: Vec<Fit>,
 }
 
@@ -50,7 +53,7 @@ pub struct Item {
 pub struct Fit {
     /// The world, as `wit/worlds.wit` names it.
     pub world: &'static str,
-    /// The file that it would be loaded from.
+    /// The file that it would be loaded from, or composed with.
     pub file: &'static str,
     /// Every reason why it does not fit. Empty: it fits.
     pub misfits: Vec<String>,
@@ -79,7 +82,8 @@ pub fn inspect(sandbox: &Sandbox, bytes: &[u8]) -> Result<Report, AdmissionError
         sha256: HEXLOWER.encode(&Sha256::digest(bytes)),
         exports: ty.exports(engine).map(|(name, export)| inspector.item(name, export.ty)).collect(),
         imports: ty.imports(engine).map(|(name, import)| inspector.item(name, import.ty)).collect(),
-        worlds: worlds.collect(),
+        layers: layers::read(bytes).unwrap_or_default(),
+        worlds: worlds.chain([inspector.middleware()]).collect(),
     })
 }
 
@@ -134,11 +138,25 @@ pub(crate) enum Misfit {
     },
 }
 
+impl Misfit {
+    /// Whether it imports what a messages handler exports, as a middleware does.
+    fn is_handler(&self) -> bool {
+        matches!(self, Self::Import { wanted, .. } if same_interface(wanted, MESSAGES))
+    }
+}
+
 impl fmt::Display for Misfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Import { wanted, provided: Some(provided) } => {
                 write!(f, "it imports {wanted}; the host provides {provided}")
+            }
+            Self::Import { wanted, .. } if self.is_handler() => {
+                write!(
+                    f,
+                    "it imports {wanted}, so it is a middleware: compose it with the messages handler behind it (`ondol \
+                     compose`)"
+                )
             }
             Self::Import { wanted, provided: None } => {
                 write!(f, "it imports {wanted}; the host does not provide it")
@@ -198,6 +216,17 @@ impl<'a> Inspector<'a> {
 
     fn exports_more_than_types(&self, interface: &ComponentInstance) -> bool {
         interface.exports(self.engine).any(|(_, item)| !matches!(item.ty, ComponentItem::Type(_)))
+    }
+
+    /// Whether it can run in front of a messages handler.
+    fn middleware(&self) -> Fit {
+        let (behind, mut unmet): (Vec<_>, Vec<_>) = self.unmet_imports().into_iter().partition(Misfit::is_handler);
+        unmet.extend(self.contract.middleware_exports().flat_map(|wanted| self.unmet_interface(wanted)));
+        let mut misfits: Vec<String> = unmet.iter().map(ToString::to_string).collect();
+        if behind.is_empty() {
+            misfits.push("it does not import ondol:chat/messages, so it passes nothing on".to_owned());
+        }
+        Fit { world: MIDDLEWARE, file: "in front of messages.wasm", misfits }
     }
 
     /// The functions that a component imports of an interface and that the interface does not have so.
@@ -315,7 +344,7 @@ mod tests {
     #[test]
     fn a_handler_of_another_world_is_shown_what_is_wanted_and_what_it_exports() {
         let report = inspect(&sandbox(), &built(HandlerKind::Rooms)).unwrap();
-        let [_, _, events] = &report.worlds[..] else { unreachable!("there are three worlds") };
+        let [_, _, events, _] = &report.worlds[..] else { unreachable!("there are four worlds") };
         assert_eq!(events.misfits, ["it does not export ondol:chat/events@0.2.0; it exports ondol:chat/rooms@0.2.0"]);
     }
 

@@ -219,7 +219,7 @@ impl Probation {
     /// Counts a fault, at a call that the baseline answered.
     pub(crate) fn count_fault(&self, fault: &Fault, call: &Call) {
         // Neither is this version's doing.
-        if matches!(fault.cause, Cause::Host(_) | Cause::Overrun(Overrun::TooManySlow(_))) {
+        if matches!(fault.cause, Cause::Host(_) | Cause::Overrun { overrun: Overrun::TooManySlow(_), .. }) {
             return;
         }
         let mut findings = self.findings();

@@ -14,8 +14,8 @@ mod imports {
     });
 }
 
-/// What `rooms` and `messages` export, whose refusals come out. `unused` is never looked for: it has `message` in a
-/// signature, because bindgen! borrows in a record that no function takes but writes no lifetime for it.
+/// What `rooms` and `messages` export, whose refusals come out. `unused` is never looked for, here and below: it has
+/// types in a signature, because bindgen! borrows in a type that no function takes but writes no lifetime for it.
 #[allow(unsafe_code, missing_docs, reason = "made by bindgen!, which checks the types of what it calls unchecked")]
 mod answers {
     wasmtime::component::bindgen!({
@@ -38,10 +38,18 @@ mod answers {
 mod payloads {
     wasmtime::component::bindgen!({
         path: "../../wit",
-        interfaces: "export ondol:chat/events@0.2.0;",
+        interfaces: "
+            export ondol:chat/events@0.2.0;
+            export unused: interface {
+                use ondol:chat/types@0.2.0.{action, frame};
+                unused: func(frame: frame, of: action);
+            }
+        ",
         ownership: Borrowing { duplicate_if_necessary: false },
     });
 }
+
+use answers::ondol::chat::types::Draft;
 
 pub(crate) use answers::exports::ondol::chat::{messages, rooms};
 pub(crate) use imports::ondol::chat::{settings, users};
@@ -118,7 +126,7 @@ impl<'a> From<model::Frame<'a>> for messages::Frame<'a> {
 impl From<messages::Action> for model::Action {
     fn from(action: messages::Action) -> Self {
         match action {
-            messages::Action::Post(messages::Draft { text, client_id, parent, extra }) => {
+            messages::Action::Post(Draft { text, client_id, parent, extra }) => {
                 Self::Post(model::Draft { text, client_id, parent: parent.map(model::MessageId), extra })
             }
             messages::Action::Relay(payload) => Self::Relay(payload),

@@ -1,11 +1,12 @@
 //! The engine that runs handlers, and how a component's code comes to it: from the cache, or from a compiler. Knows
 //! nothing of worlds, instances or calls.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use wasmtime::component::Component;
-use wasmtime::{Config, Engine};
+use wasmtime::{Config, Engine, WasmBacktraceDetails};
 
 use super::code_cache::CodeCache;
 use super::deadline::Clock;
@@ -91,10 +92,15 @@ impl CodeLoader {
     }
 }
 
+/// How deep a backtrace goes: past the libraries, to the functions of the author.
+const BACKTRACE_FRAMES_MAX: Option<NonZeroUsize> = NonZeroUsize::new(48);
+
 /// The configuration, which decides what code an engine makes and takes.
 pub(crate) fn config(stack_bytes_max: usize) -> Config {
     let mut config = Config::new();
     config.concurrency_support(false).epoch_interruption(true).max_wasm_stack(stack_bytes_max);
+    // A component that has debug information is told where it failed by file and line.
+    config.wasm_backtrace_details(WasmBacktraceDetails::Enable).wasm_backtrace_max_frames(BACKTRACE_FRAMES_MAX);
     config
 }
 

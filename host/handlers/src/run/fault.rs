@@ -16,6 +16,9 @@ const FRAMES_MAX: usize = 12;
 const PANIC_MACHINERY: [&str; 6] =
     ["core::panicking", "std::panicking", "__rustc", "rust_begin_unwind", "std::process::abort", "std::sys"];
 
+/// Where the sources of Rust's and C's own libraries are, in debug information.
+const LIBRARIES: [&str; 2] = ["/rustc/", "wasisdk://"];
+
 /// A handler that failed to answer: which one, at what, and why.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{handler} {version} failed in {function}: {cause}")]
@@ -38,8 +41,13 @@ pub struct Fault {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Cause {
     /// It ran into a limit.
-    #[error("{0}")]
-    Overrun(#[from] Overrun),
+    #[error("{overrun}")]
+    Overrun {
+        /// Which.
+        overrun: Overrun,
+        /// The functions that it was in.
+        backtrace: Vec<String>,
+    },
     /// It panicked.
     #[error("it panicked{}: {message}", at.as_deref().map(|at| format!(" at {at}")).unwrap_or_default())]
     Panic {
@@ -98,30 +106,39 @@ pub enum Overrun {
     Answer(usize),
 }
 
+impl Overrun {
+    /// The limit that an error of wasmtime's tells of, whose text is `what`.
+    fn read(error: &wasmtime::Error, what: &str, limits: &CallLimits) -> Option<Self> {
+        if let Some(overrun) = error.downcast_ref::<Self>() {
+            return Some(overrun.clone());
+        }
+        if let Some(wasmtime::Trap::StackOverflow) = error.downcast_ref::<wasmtime::Trap>() {
+            return Some(Self::Stack(limits.handler_stack_bytes_max));
+        }
+        if let Some(ResourceTableError::Full) = error.downcast_ref::<ResourceTableError>() {
+            return Some(Self::Handles(HANDLES_MAX));
+        }
+        if what.contains("fuel allocated for hostcalls has been exhausted") {
+            return Some(Self::Answer(limits.handler_answer_bytes_max));
+        }
+        let handles = what.contains("too many handles") || what.contains("resource table has no free keys");
+        handles.then_some(Self::Handles(HANDLES_MAX))
+    }
+}
+
 impl Cause {
     /// Reads wasmtime's error. `limits` are those in force.
     pub(crate) fn read(error: &wasmtime::Error, limits: &CallLimits) -> Self {
-        if let Some(overrun) = error.downcast_ref::<Overrun>() {
-            return overrun.clone().into();
-        }
-        if let Some(wasmtime::Trap::StackOverflow) = error.downcast_ref::<wasmtime::Trap>() {
-            return Overrun::Stack(limits.handler_stack_bytes_max).into();
-        }
-        if let Some(ResourceTableError::Full) = error.downcast_ref::<ResourceTableError>() {
-            return Overrun::Handles(HANDLES_MAX).into();
-        }
+        let backtrace = error.downcast_ref().map(functions).unwrap_or_default();
         // Innermost first, and the backtrace apart.
         let mut causes: Vec<String> =
             error.chain().map(ToString::to_string).filter(|cause| !cause.starts_with(BACKTRACE)).collect();
         causes.reverse();
         let what = causes.join("; ");
-        if what.contains("fuel allocated for hostcalls has been exhausted") {
-            return Overrun::Answer(limits.handler_answer_bytes_max).into();
+        match Overrun::read(error, &what, limits) {
+            Some(overrun) => Self::Overrun { overrun, backtrace },
+            None => Self::Trap { what: one_line(&what), backtrace },
         }
-        if what.contains("too many handles") || what.contains("resource table has no free keys") {
-            return Overrun::Handles(HANDLES_MAX).into();
-        }
-        Self::Trap { what: one_line(&what), backtrace: error.downcast_ref().map(functions).unwrap_or_default() }
     }
 
     /// Finds a panic's message in the call's output, and returns the rest of the output.
@@ -143,7 +160,7 @@ impl Cause {
     #[must_use]
     pub fn backtrace(&self) -> &[String] {
         match self {
-            Self::Panic { backtrace, .. } | Self::Trap { backtrace, .. } => backtrace,
+            Self::Panic { backtrace, .. } | Self::Trap { backtrace, .. } | Self::Overrun { backtrace, .. } => backtrace,
             _ => &[],
         }
     }
@@ -151,24 +168,51 @@ impl Cause {
     /// Whether it ran out of time.
     #[must_use]
     pub fn was_slow(&self) -> bool {
-        matches!(self, Self::Overrun(Overrun::Deadline(_) | Overrun::TooManySlow(_)))
+        matches!(self, Self::Overrun { overrun: Overrun::Deadline(_) | Overrun::TooManySlow(_), .. })
     }
 }
 
 /// How wasmtime begins the text of a backtrace.
 const BACKTRACE: &str = "error while executing at wasm backtrace";
 
-/// The names in a backtrace, from where the panic, if it is one, was called.
+/// The functions of a backtrace, from where the panic, if it is one, was called; with file and line where the component
+/// has them.
 fn functions(backtrace: &WasmBacktrace) -> Vec<String> {
-    let names: Vec<String> = backtrace
-        .frames()
-        .iter()
-        .filter_map(|frame| frame.func_name())
-        .map(|name| one_line(&format!("{:#}", rustc_demangle::demangle(name))))
-        .collect();
-    let machinery = |name: &String| PANIC_MACHINERY.iter().any(|start| name.starts_with(start)) || name == "abort";
-    let panicked = names.iter().position(|name| !machinery(name)).unwrap_or(0);
-    names.into_iter().skip(panicked).take(FRAMES_MAX).collect()
+    let called: Vec<(String, Option<String>)> = backtrace.frames().iter().flat_map(called_in).collect();
+    let machinery = |name: &str| PANIC_MACHINERY.iter().any(|start| name.starts_with(start)) || name == "abort";
+    // With debug information the author's own functions are told from those of the libraries that they call.
+    let own = |place: &Option<String>| {
+        place.as_ref().is_some_and(|place| !LIBRARIES.iter().any(|library| place.starts_with(library)))
+    };
+    let start = called.iter().position(|(_, place)| own(place));
+    let panicked = start.or_else(|| called.iter().position(|(name, _)| !machinery(name))).unwrap_or(0);
+    let mut functions: Vec<(String, usize)> = Vec::new();
+    for (name, place) in called.into_iter().skip(panicked) {
+        let function = place.map_or_else(|| name.clone(), |place| format!("{name} at {place}"));
+        match functions.last_mut() {
+            // A recursion is one function.
+            Some((last, times)) if *last == function => *times += 1,
+            _ => functions.push((function, 1)),
+        }
+    }
+    let shown = functions.into_iter().take(FRAMES_MAX);
+    shown.map(|(name, times)| if times > 1 { format!("{name} ({times} times)") } else { name }).collect()
+}
+
+/// The functions of one frame, innermost first: those that the compiler has put into each other have one together.
+fn called_in(frame: &wasmtime::FrameInfo) -> Vec<(String, Option<String>)> {
+    let demangled = |name: &str| one_line(&format!("{:#}", rustc_demangle::demangle(name)));
+    let own = frame.func_name().map(demangled);
+    let symbols = frame.symbols().iter().filter_map(|symbol| {
+        let name = symbol.name().map(demangled).or_else(|| own.clone())?;
+        let place = match (symbol.file(), symbol.line()) {
+            (Some(file), Some(line)) => Some(one_line(&format!("{file}:{line}"))),
+            _ => None,
+        };
+        Some((name, place))
+    });
+    let symbols: Vec<_> = symbols.collect();
+    if symbols.is_empty() { own.map(|name| (name, None)).into_iter().collect() } else { symbols }
 }
 
 /// A panic as Rust's standard library prints it.

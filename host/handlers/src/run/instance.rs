@@ -20,7 +20,9 @@ pub(crate) struct RunningInstance {
 /// What a call cost.
 #[derive(Clone, Debug)]
 pub struct Cost {
-    /// From its start to its answer.
+    /// How long the start of its instance took. None: the instance had started before.
+    pub started: Option<Duration>,
+    /// From the call to its answer.
     pub took: Duration,
     /// The linear memory of its instance, in bytes.
     pub memory_bytes: usize,
@@ -70,7 +72,7 @@ impl RunningInstance {
     /// The cost of the call that has just ended and took so long.
     pub(crate) fn cost(&self, took: Duration) -> Cost {
         let state = self.store.data();
-        Cost { took, memory_bytes: state.memory.bytes, printed: state.output.take() }
+        Cost { started: None, took, memory_bytes: state.memory.bytes, printed: state.output.take() }
     }
 }
 

@@ -14,6 +14,7 @@ use super::instance::RunningInstance;
 use super::kind::{HandlerKind, SettingsMap};
 use super::limits::{CallLimits, Failure, OnFault, SandboxLimits};
 use super::state::State;
+use crate::compose::layers::layer_of_import;
 
 /// The one sandbox of a process.
 pub struct Sandbox {
@@ -89,7 +90,16 @@ impl Sandbox {
 
     /// Ties a component's imports to the host, once for all its instances.
     pub(crate) fn link(&self, component: &Component) -> wasmtime::Result<InstancePre<State>> {
-        self.linker.instantiate_pre(component)
+        let ty = component.component_type();
+        let layers: Vec<&str> = ty.imports(self.engine()).filter_map(|(name, _)| layer_of_import(name)).collect();
+        if layers.is_empty() {
+            return self.linker.instantiate_pre(component);
+        }
+        let mut linker = self.linker.clone();
+        for layer in layers {
+            super::state::add_layer_settings(&mut linker, layer)?;
+        }
+        linker.instantiate_pre(component)
     }
 
     /// A fresh instance.

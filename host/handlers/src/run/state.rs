@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ondol_host_model::{Speaker, UserKey};
-use wasmtime::component::ResourceTable;
+use wasmtime::component::{Linker, ResourceTable};
 use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
@@ -15,6 +15,7 @@ use super::fault::Overrun;
 use super::kind::SettingsMap;
 use super::limits::{CallLimits, HANDLES_MAX, TABLE_ELEMENTS_MAX};
 use super::output::Output;
+use crate::compose::layers::settings_import;
 
 /// What one call may ask of random bytes at once. A host call cannot be interrupted, so each has to be short.
 const RANDOM_BYTES_MAX: u64 = 65_536;
@@ -71,6 +72,15 @@ impl settings::Host for State {
     fn get(&mut self, key: String) -> wasmtime::Result<Option<String>> {
         Ok(self.settings.get(&key).cloned())
     }
+}
+
+/// Gives a layer of a composed component its settings: those whose keys begin with its name and a dot.
+pub(crate) fn add_layer_settings(linker: &mut Linker<State>, layer: &str) -> wasmtime::Result<()> {
+    let prefix = format!("{layer}.");
+    let mut settings = linker.instance(&settings_import(layer))?;
+    settings.func_wrap("get", move |mut store: StoreContextMut<'_, State>, (key,): (String,)| {
+        Ok((settings::Host::get(store.data_mut(), format!("{prefix}{key}"))?,))
+    })
 }
 
 impl users::Host for State {

@@ -58,6 +58,14 @@ impl Inspect {
 fn print(file: &str, report: &Report) {
     println!("{file}: component of {} bytes", report.bytes);
     println!("sha256 {}", report.sha256);
+    if !report.layers.is_empty() {
+        println!("\nlayers");
+        let last = report.layers.len() - 1;
+        for (index, layer) in report.layers.iter().enumerate() {
+            let settings = if index == last { String::new() } else { format!("  settings {}.*", layer.name) };
+            println!("  {} {}{settings}", layer.name, layer.sha256);
+        }
+    }
     print_items("exports", &report.exports, true);
     print_items("imports", &report.imports, false);
     println!("\nworlds");

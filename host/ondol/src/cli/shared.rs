@@ -1,12 +1,12 @@
 //! What several commands need: usage errors, input files, settings and output.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::ValueEnum;
 
 use crate::config::{Config, Limits, Settings};
-use ondol_host_handlers::{Sandbox, SandboxLimits, SettingsMap, read_file};
+use ondol_host_handlers::{Sandbox, SandboxLimits, SettingsMap, compose, read_file};
 
 /// The format of a command's output. `Json` prints one JSON value.
 // Doc comments on the variants would turn the compact `--help` into clap's long form.
@@ -21,9 +21,28 @@ pub(super) enum Output {
 #[error("{0}")]
 pub(super) struct Misuse(pub(super) String);
 
-/// Reads a component file. `limits` is None for a server whose limits are unknown; the maximum of the limit applies
-/// then.
+/// Reads a component file, or composes those that `FRONT+BACK` names. `limits` is None for a server whose limits are
+/// unknown; the maximum of the limit applies then.
 pub(super) fn read(path: &Path, limits: Option<&Limits>) -> anyhow::Result<Vec<u8>> {
+    match path.to_str() {
+        Some(layers) if layers.contains('+') && !path.exists() => {
+            compose_files(&layers.split('+').map(PathBuf::from).collect::<Vec<_>>(), limits)
+        }
+        _ => read_component(path, limits),
+    }
+}
+
+/// Composes the components of these files, the front one first.
+pub(super) fn compose_files(paths: &[PathBuf], limits: Option<&Limits>) -> anyhow::Result<Vec<u8>> {
+    let layer = |path: &PathBuf| {
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        Ok((stem.replace('_', "-"), read_component(path, limits)?))
+    };
+    let layers = paths.iter().map(layer).collect::<anyhow::Result<Vec<_>>>()?;
+    Ok(compose(&layers)?)
+}
+
+fn read_component(path: &Path, limits: Option<&Limits>) -> anyhow::Result<Vec<u8>> {
     read_within(path, "handler_file_bytes_max", limits.map(|limits| limits.handler_file_bytes_max))
 }
 

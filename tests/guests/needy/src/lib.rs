@@ -2,8 +2,8 @@
 #![cfg(target_arch = "wasm32")]
 
 use bindings::example::missing::{one, two};
-use bindings::exports::ondol::chat::messages::{Action, Draft, Frame, Guest};
-use bindings::ondol::chat::types::{Refusal, RoomId, UserKey};
+use bindings::exports::ondol::chat::messages::Guest;
+use bindings::ondol::chat::types::{Action, Draft, Frame, Refusal, RoomId, UserKey};
 
 struct Needy;
 

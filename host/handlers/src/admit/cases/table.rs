@@ -5,25 +5,36 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
+use super::matching::{ANYTHING, Extent};
 use crate::run::kind::SettingsMap;
 
-/// One call, and its expected outcome.
+/// Calls of one instance, and what is expected of them.
 #[derive(Debug)]
 pub(super) struct Case {
     pub(super) name: String,
-    pub(super) call: String,
     pub(super) settings: SettingsMap,
-    pub(super) arguments: Json,
-    pub(super) expected: Expected,
+    pub(super) steps: Vec<Step>,
+    /// The longest that the last call may take in an instance that has answered before, in milliseconds.
+    pub(super) time_ms_max: Option<f64>,
+    /// The most memory that the instance may have at the end.
+    pub(super) memory_bytes_max: Option<usize>,
     /// Whether a handler in any language can be expected to pass it.
     pub(super) portable: bool,
+}
+
+/// One call, and its expected outcome.
+#[derive(Debug)]
+pub(super) struct Step {
+    pub(super) call: String,
+    pub(super) arguments: Json,
+    pub(super) expected: Expected,
 }
 
 /// The expected outcome of a call.
 #[derive(Debug)]
 pub(super) enum Expected {
-    /// This answer.
-    Answer(Json),
+    /// This answer, all of it or a part.
+    Answer(Json, Extent),
     /// A refusal with these fields; the others may be anything.
     Refusal(Json),
     /// A fault whose text, or the output before it, contains this.
@@ -65,25 +76,37 @@ struct Repeated {
     times: usize,
 }
 
+/// A case of one call has the keys of its step beside its own.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Written {
     name: String,
-    call: String,
     #[serde(default)]
     settings: BTreeMap<String, toml::Value>,
-    args: Option<Vec<toml::Value>>,
-    args_json: Option<String>,
-    returns: Option<toml::Value>,
-    returns_json: Option<String>,
-    refuses: Option<toml::Table>,
-    traps: Option<String>,
+    time_ms_max: Option<f64>,
+    memory_bytes_max: Option<usize>,
     #[serde(default = "yes")]
     portable: bool,
+    #[serde(default)]
+    steps: Vec<WrittenStep>,
+    #[serde(flatten)]
+    step: toml::Table,
 }
 
 fn yes() -> bool {
     true
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenStep {
+    call: String,
+    args: Option<Vec<toml::Value>>,
+    args_json: Option<String>,
+    returns: Option<toml::Value>,
+    returns_json: Option<String>,
+    matches: Option<toml::Value>,
+    refuses: Option<toml::Table>,
+    traps: Option<String>,
 }
 
 /// Long strings by their names, as `${name}`.
@@ -103,53 +126,77 @@ pub(super) fn read(text: &str) -> Result<Vec<Case>, CasesError> {
         strings.insert(format!("${{{name}}}"), repeat.repeat(times));
     }
     let known: Vec<String> = strings.keys().cloned().collect();
-    file.cases.into_iter().map(|case| case.read(&file.settings, &strings, &known)).collect()
+    let strings = KnownStrings { strings, known: known.join(", ") };
+    file.cases.into_iter().map(|case| case.read(&file.settings, &strings)).collect()
+}
+
+/// The long strings, and what a case with an unknown one is told.
+struct KnownStrings {
+    strings: Strings,
+    known: String,
+}
+
+impl KnownStrings {
+    fn fill(&self, json: Json) -> Result<Json, String> {
+        expand(json, &self.strings)
+            .map_err(|unknown| format!("there is no string `{unknown}`; [strings] has {}", self.known))
+    }
 }
 
 impl Written {
-    fn read(
-        self,
-        common: &BTreeMap<String, toml::Value>,
-        strings: &Strings,
-        known: &[String],
-    ) -> Result<Case, CasesError> {
+    fn read(self, common: &BTreeMap<String, toml::Value>, strings: &KnownStrings) -> Result<Case, CasesError> {
         let name = self.name.clone();
-        let wrong = |why: String| CasesError::Case { name: name.clone(), why };
-        let parse = |key: &str, text: &str| {
-            serde_json::from_str(text).map_err(|error| wrong(format!("{key} is not JSON: {error}")))
-        };
-        let fill = |json: Json| {
-            expand(json, strings)
-                .map_err(|unknown| wrong(format!("there is no string `{unknown}`; [strings] has {}", known.join(", "))))
-        };
+        self.read_in(common, strings).map_err(|why| CasesError::Case { name, why })
+    }
 
-        let settings: Result<SettingsMap, String> =
-            common.iter().chain(&self.settings).map(|(k, v)| setting(k, v)).collect();
-        let settings = settings.map_err(wrong)?.into_iter().map(|(key, value)| match fill(Json::String(value))? {
-            Json::String(value) => Ok((key, value)),
-            other => Ok((key, other.to_string())),
+    fn read_in(self, common: &BTreeMap<String, toml::Value>, strings: &KnownStrings) -> Result<Case, String> {
+        let settings = common.iter().chain(&self.settings).map(|(key, value)| {
+            let (key, value) = setting(key, value)?;
+            match strings.fill(Json::String(value))? {
+                Json::String(value) => Ok((key, value)),
+                other => Ok((key, other.to_string())),
+            }
         });
+        let settings = settings.collect::<Result<SettingsMap, String>>()?;
+        let steps = match (self.steps, self.step) {
+            (steps, step) if steps.is_empty() => {
+                vec![step.try_into::<WrittenStep>().map_err(|error| error.message().to_owned())?]
+            }
+            (steps, step) if step.is_empty() => steps,
+            (_, step) => {
+                let keys: Vec<String> = step.keys().cloned().collect();
+                return Err(format!("has steps, and beside them {}", keys.join(", ")));
+            }
+        };
+        let steps = steps.into_iter().map(|step| step.read(strings)).collect::<Result<_, String>>()?;
+        let Self { name, time_ms_max, memory_bytes_max, portable, .. } = self;
+        Ok(Case { name, settings, steps, time_ms_max, memory_bytes_max, portable })
+    }
+}
+
+impl WrittenStep {
+    fn read(self, strings: &KnownStrings) -> Result<Step, String> {
+        let parse =
+            |key: &str, text: &str| serde_json::from_str(text).map_err(|error| format!("{key} is not JSON: {error}"));
         let arguments = match (self.args, self.args_json) {
             (Some(arguments), None) => Json::Array(arguments.into_iter().map(json).collect()),
             (None, Some(text)) => parse("args_json", &text)?,
             (None, None) => Json::Array(Vec::new()),
-            (Some(_), Some(_)) => return Err(wrong("has args and args_json".to_owned())),
+            (Some(_), Some(_)) => return Err("has args and args_json".to_owned()),
         };
-        let expected = match (self.returns, self.returns_json, self.refuses, self.traps) {
-            (Some(answer), None, None, None) => Expected::Answer(fill(json(answer))?),
-            (None, Some(text), None, None) => Expected::Answer(fill(parse("returns_json", &text)?)?),
-            (None, None, Some(fields), None) => Expected::Refusal(fill(json(toml::Value::Table(fields)))?),
-            (None, None, None, Some(part)) => Expected::Trap(part),
-            _ => return Err(wrong("takes one of returns, returns_json, refuses and traps".to_owned())),
+        let expected: [Option<Result<Expected, String>>; 5] = [
+            self.returns.map(|answer| Ok(Expected::Answer(strings.fill(json(answer))?, Extent::Whole))),
+            self.returns_json
+                .map(|text| Ok(Expected::Answer(strings.fill(parse("returns_json", &text)?)?, Extent::Whole))),
+            self.matches.map(|part| Ok(Expected::Answer(strings.fill(json(part))?, Extent::Partial))),
+            self.refuses.map(|fields| Ok(Expected::Refusal(strings.fill(json(toml::Value::Table(fields)))?))),
+            self.traps.map(|part| Ok(Expected::Trap(part))),
+        ];
+        let mut expected = expected.into_iter().flatten();
+        let (Some(expected), None) = (expected.next(), expected.next()) else {
+            return Err("takes one of returns, returns_json, matches, refuses and traps".to_owned());
         };
-        Ok(Case {
-            settings: settings.collect::<Result<_, CasesError>>()?,
-            arguments: fill(arguments)?,
-            expected,
-            portable: self.portable,
-            name: self.name,
-            call: self.call,
-        })
+        Ok(Step { call: self.call, arguments: strings.fill(arguments)?, expected: expected? })
     }
 }
 
@@ -192,7 +239,7 @@ fn expand(json: Json, strings: &Strings) -> Result<Json, String> {
 
 fn expand_text(text: String, strings: &Strings) -> Result<String, String> {
     // A file without long strings has no names to look for, and `${` in it is plain text.
-    if strings.is_empty() || !text.contains("${") {
+    if strings.is_empty() || !text.contains("${") || text == ANYTHING {
         return Ok(text);
     }
     let mut whole = String::with_capacity(text.len());
@@ -224,18 +271,18 @@ mod tests {
         )
         .unwrap();
         let case = &cases[0];
-        assert_eq!(case.arguments, json!([{"id": "u", "text": "<가가가>"}, 7]));
+        assert_eq!(case.steps[0].arguments, json!([{"id": "u", "text": "<가가가>"}, 7]));
         assert_eq!(case.settings.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>(), ["a=1", "b=true"]);
         assert!(
-            matches!(&case.expected, Expected::Answer(answer) if *answer == json!({"post": {"text": "가가가가가가"}}))
+            matches!(&case.steps[0].expected, Expected::Answer(answer, _) if *answer == json!({"post": {"text": "가가가가가가"}}))
         );
     }
 
     #[test]
     fn what_toml_cannot_say_is_given_as_json() {
         let cases = read("[[case]]\nname = 'x'\ncall = 'a.b'\nargs_json = '[null]'\nreturns_json = 'null'\n").unwrap();
-        assert_eq!(cases[0].arguments, json!([null]));
-        assert!(matches!(&cases[0].expected, Expected::Answer(Json::Null)));
+        assert_eq!(cases[0].steps[0].arguments, json!([null]));
+        assert!(matches!(&cases[0].steps[0].expected, Expected::Answer(Json::Null, Extent::Whole)));
     }
 
     #[test]
@@ -248,7 +295,7 @@ mod tests {
     #[test]
     fn a_case_that_is_not_written_right_is_named() {
         let wrong = |rest: &str| read(&format!("[[case]]\nname = 'x'\ncall = 'a.b'\n{rest}")).unwrap_err().to_string();
-        assert_eq!(wrong(""), "the case \"x\": takes one of returns, returns_json, refuses and traps");
+        assert_eq!(wrong(""), "the case \"x\": takes one of returns, returns_json, matches, refuses and traps");
         assert!(wrong("returns = 1\ntraps = 'y'").contains("takes one of"));
         assert!(wrong("returns_json = '{'").contains("returns_json is not JSON"));
         assert!(wrong("return = 1").contains("unknown field `return`"));

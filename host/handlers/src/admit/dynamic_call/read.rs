@@ -25,10 +25,13 @@ pub struct Unreadable {
 /// The longest piece of the given JSON that an error shows, in characters.
 const SHOWN_CHARS_MAX: usize = 80;
 
-/// Reads one value after another, and remembers the senders in them.
+/// Reads one value after another, and remembers the users in them.
 #[derive(Default)]
 pub(super) struct Reader {
+    /// The senders of the present call.
     pub(super) senders: Vec<Arc<Speaker>>,
+    /// All senders so far: for the life of an instance, a key means one user.
+    known: Vec<Arc<Speaker>>,
 }
 
 impl Reader {
@@ -181,9 +184,14 @@ impl Reader {
             email: required(email)?,
             profile_url: text(profile_url)?,
         };
-        let speaker = Speaker::new(user);
+        let known = self.known.iter().find(|known| ****known == user).map(Arc::clone);
+        let speaker = known.unwrap_or_else(|| {
+            let speaker = Arc::new(Speaker::new(user));
+            self.known.push(Arc::clone(&speaker));
+            speaker
+        });
         let key = speaker.key().0;
-        self.senders.push(Arc::new(speaker));
+        self.senders.push(speaker);
         Ok(key)
     }
 }

@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use wit_parser::{Function, InterfaceId, Resolve, SourceMap, Type, TypeDefKind, TypeId, WorldItem};
 
 use super::shape::{Shape, Signature};
+use crate::compose::layers::layer_of_import;
 use crate::run::kind::HandlerKind;
 
 /// The files of `wit/`.
@@ -19,6 +20,14 @@ const FILES: [(&str, &str); 7] = [
     ("users.wit", include_str!("../../../../../wit/users.wit")),
     ("worlds.wit", include_str!("../../../../../wit/worlds.wit")),
 ];
+
+/// The world of a component that runs in front of a handler.
+pub(super) const MIDDLEWARE: &str = "message-middleware";
+
+/// What a middleware imports and exports.
+pub(super) const MESSAGES: &str = "ondol:chat/messages@0.2.0";
+
+const SETTINGS: &str = "ondol:chat/settings@0.2.0";
 
 /// The version of the WASI interfaces that the host provides.
 const WASI_VERSION: &str = "0.2.12";
@@ -123,12 +132,22 @@ impl Contract {
 
     /// The interfaces that a handler has to export.
     pub(super) fn exports(&self, handler: HandlerKind) -> impl Iterator<Item = &Interface> {
-        let world = self.worlds.iter().find(|world| world.name == handler.world());
+        self.exports_of(handler.world())
+    }
+
+    /// The interfaces that a middleware has to export.
+    pub(super) fn middleware_exports(&self) -> impl Iterator<Item = &Interface> {
+        self.exports_of(MIDDLEWARE)
+    }
+
+    fn exports_of(&self, world: &str) -> impl Iterator<Item = &Interface> {
+        let world = self.worlds.iter().find(|known| known.name == world);
         world.into_iter().flat_map(|world| &world.exports).filter_map(|name| self.interface(name))
     }
 
-    /// An interface by its name, in this version or a compatible one.
+    /// An interface by its name, in this version or a compatible one; or the settings of a layer.
     pub(super) fn interface(&self, name: &str) -> Option<&Interface> {
+        let name = if layer_of_import(name).is_some() { SETTINGS } else { name };
         self.interfaces.iter().find(|interface| same_interface(name, &interface.name))
     }
 
@@ -139,7 +158,7 @@ impl Contract {
 
     /// Whether the host provides this interface, in this version or a compatible one.
     pub(super) fn is_provided(&self, name: &str) -> bool {
-        self.provided().any(|provided| same_interface(name, &provided))
+        layer_of_import(name).is_some() || self.provided().any(|provided| same_interface(name, &provided))
     }
 
     /// The same interface in the version that the host does provide.
@@ -148,7 +167,8 @@ impl Contract {
     }
 
     fn provided(&self) -> impl Iterator<Item = String> {
-        let imports = self.worlds.iter().flat_map(|world| world.imports.iter().cloned());
+        let handlers = self.worlds.iter().filter(|world| world.name != MIDDLEWARE);
+        let imports = handlers.flat_map(|world| world.imports.iter().cloned());
         imports.chain(WASI.into_iter().map(|name| format!("{name}@{WASI_VERSION}")))
     }
 }
