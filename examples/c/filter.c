@@ -41,17 +41,14 @@ static bool is_forbidden(const string *text) {
 
 // The exported function. True: an action in `ret`; false: a refusal in `err`. The caller frees either.
 bool exports_ondol_chat_messages_receive(ondol_chat_types_user_key_t sender, ondol_chat_types_room_id_t room,
-                                         exports_ondol_chat_messages_frame_t *frame,
-                                         exports_ondol_chat_messages_action_t *ret, ondol_chat_types_refusal_t *err) {
+                                         ondol_chat_types_frame_t *frame, ondol_chat_types_action_t *ret,
+                                         ondol_chat_types_refusal_t *err) {
     read_words();
-    // The handler behind this one. The types of both are laid out alike.
-    if (!ondol_chat_messages_receive(sender, room, (ondol_chat_messages_frame_t *)frame,
-                                     (ondol_chat_messages_action_t *)ret, err)) {
-        return false;
-    }
-    if (ret->tag != EXPORTS_ONDOL_CHAT_MESSAGES_ACTION_POST || !is_forbidden(&ret->val.post.text)) return true;
+    // The handler behind this one.
+    if (!ondol_chat_messages_receive(sender, room, frame, ret, err)) return false;
+    if (ret->tag != ONDOL_CHAT_TYPES_ACTION_POST || !is_forbidden(&ret->val.post.text)) return true;
 
-    exports_ondol_chat_messages_action_free(ret);
+    ondol_chat_types_action_free(ret);
     message_middleware_string_dup(&err->code, "forbidden_word");
     message_middleware_string_dup(&err->message, "The message contains a word that is not allowed here.");
     err->field.is_some = true;

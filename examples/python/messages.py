@@ -8,9 +8,8 @@ from itertools import accumulate
 
 from componentize_py_types import Err
 from wit_world import exports
-from wit_world.exports.messages import Action_Post, Draft, Frame, Frame_Binary, Frame_Body
 from wit_world.imports import settings
-from wit_world.imports.types import Refusal
+from wit_world.imports.types import Action_Post, Draft, Frame, Frame_Binary, Frame_Body, Refusal
 
 
 class Messages(exports.Messages):

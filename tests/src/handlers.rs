@@ -2,11 +2,11 @@
 //! content.
 
 use std::{
-    fs,
+    env, fs,
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 /// The names of the three handlers.
 pub const HANDLERS: [&str; 3] = ["rooms", "messages", "events"];
@@ -33,6 +33,22 @@ pub fn standard(handler: &str) -> PathBuf {
 #[must_use]
 pub fn guest(name: &str) -> PathBuf {
     target().join("wasm32-wasip2/handler").join(format!("guest_{name}.wasm"))
+}
+
+/// One of the components that `make examples` builds of the directory `examples`. None if it was not built: then `story` is
+/// named as skipped, except under CI, where that is an error.
+///
+/// # Errors
+/// When it is missing where it must not be.
+pub fn example(story: &str, name: &str) -> Result<Option<PathBuf>> {
+    let file = target().join("examples").join(format!("{name}.wasm"));
+    if file.exists() {
+        return Ok(Some(file));
+    }
+    let missing = format!("{} is not built: `make examples` builds it", file.display());
+    ensure!(env::var_os("CI").is_none(), "{story}: {missing}, and CI is set");
+    eprintln!("skipped: {story}: {missing}");
+    Ok(None)
 }
 
 /// The bytes of a built component.

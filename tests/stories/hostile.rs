@@ -2,7 +2,10 @@
 //! the request, the log names the limit, the handler and the version, and the next messages, in every room, are
 //! delivered.
 
-use anyhow::Context;
+use std::{env, io::ErrorKind, net::TcpListener, process::Command};
+
+use anyhow::{Context, ensure};
+use ondol_tests::command::{binary, run};
 use ondol_tests::{Client, Setup, TestResult, TestServer, guest, standard};
 use serde_json::{Value, json};
 
@@ -149,10 +152,45 @@ async fn every_file_operation_is_refused() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_handler_that_imports_sockets_is_rejected() -> TestResult {
-    let server = TestServer::start().await?;
-    let line = server.deploy_rejected("messages", &ondol_tests::handlers::read(&guest("sockets_messages"))?).await?;
-    assert!(line.contains("wasi:sockets/tcp"), "{line}");
+async fn a_handler_reaches_no_network() -> TestResult {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let setup = TestServer::setup().limit("handler_deadline_ms", 10_000);
+    let (_server, mut ann, _) = with(setup, "messages", "sockets_messages").await?;
+    ann.say(&format!("sockets {}", listener.local_addr()?)).await?;
+    // A TCP socket, a UDP socket and a name.
+    ann.expect_message(SOCKETS_DENIED).await?;
+    // More requests than an instance may have handles.
+    for _ in 0..3 {
+        ann.say("requests 2000").await?;
+        ann.expect_message(REQUEST_DENIED).await?;
+    }
+    listener.set_nonblocking(true)?;
+    assert_eq!(listener.accept().map(drop).map_err(|error| error.kind()), Err(ErrorKind::WouldBlock));
+    Ok(())
+}
+
+const SOCKETS_DENIED: &str = r#"Some(PermissionDenied) Some(PermissionDenied) Err(Os { code: 2, kind: PermissionDenied, message: "Permission denied" })"#;
+/// What it set was taken, and none of it kept.
+const REQUEST_DENIED: &str = "Some(ErrorCode::HttpRequestDenied) true true true 0";
+
+#[test]
+fn a_handler_that_wants_the_network_makes_no_system_call_for_it() -> TestResult {
+    if Command::new("strace").arg("--version").output().is_err() {
+        ensure!(env::var_os("CI").is_none(), "strace is not installed, and CI is set");
+        eprintln!("skipped: strace is not installed");
+        return Ok(());
+    }
+    let file = guest("sockets_messages");
+    for (text, answer) in [("sockets 127.0.0.1:9", "PermissionDenied"), ("requests 1", "HttpRequestDenied")] {
+        let frame = serde_json::json!({"type": "chat.message", "message": text}).to_string();
+        let arguments = serde_json::json!([{"id": "u1", "nickname": "ann", "email": "a@b"}, 1, {"text": frame}]);
+        let calls = tempfile::NamedTempFile::new()?;
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-e", "trace=network", "-o"]).arg(calls.path()).arg(binary()).arg("call").arg(&file);
+        run(strace.args(["messages.receive", &arguments.to_string()]))?.expect_parts(0, &[answer])?;
+        let calls = std::fs::read_to_string(calls.path())?;
+        assert!(!calls.contains('('), "{calls}");
+    }
     Ok(())
 }
 

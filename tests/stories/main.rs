@@ -36,6 +36,7 @@ mod hostile;
 mod http2;
 mod identity;
 mod kills;
+mod languages;
 mod layers;
 mod leniency;
 mod limits;

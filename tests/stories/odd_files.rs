@@ -38,7 +38,7 @@ fn circle(path: &Path) -> TestResult {
 
 /// Each kind, and a part of its report.
 const ODD: [(Put, &str); 5] = [
-    (sparse, "it is larger than handler_file_bytes_max = 16777216"),
+    (sparse, "it is larger than handler_file_bytes_max = 33554432"),
     (endless, "it is a device, not a regular file"),
     (fifo, "it is a FIFO, not a regular file"),
     (directory, "it is a directory, not a regular file"),

@@ -119,6 +119,13 @@ impl Config {
         self.cache.clone().unwrap_or_else(|| self.data.join("cache"))
     }
 
+    /// The directory of compiled handlers for commands that need no server: the configured one, or the user's. None if
+    /// the user has none.
+    #[must_use]
+    pub fn command_cache_dir(&self) -> Option<PathBuf> {
+        self.cache.clone().or_else(|| Some(environment::user_cache_dir()?.join("ondol")))
+    }
+
     /// [`Config::load`] with a given environment, for tests.
     fn from_layers(
         flags: &ConfigFlags,

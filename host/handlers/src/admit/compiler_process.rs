@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use wasmtime::Engine;
@@ -21,9 +21,10 @@ const VERB: &str = "compile";
 /// The flag for a process at idle priority.
 const GIVING_WAY: &str = "--giving-way";
 
-/// How long a process at idle priority may take. On a machine without idle time it would never end, so it is started
-/// again then, at normal priority.
-const IDLE_PRIORITY_MAX: Duration = Duration::from_secs(2);
+/// How often a process at idle priority is looked at, and which share of a processor it has to have had since. On a
+/// machine without idle time it would never end, so it is started again then, at normal priority.
+const IDLE_CHECK_EVERY: Duration = Duration::from_secs(2);
+const IDLE_SHARE_MIN: f64 = 0.25;
 
 /// The most threads that it compiles on. Each takes memory, so that a limit that is enough on a small machine would not
 /// be on one with a hundred processors.
@@ -95,7 +96,7 @@ impl CompilerProcess {
 
     fn compile_once(&self, bytes: &[u8]) -> Result<Vec<u8>, CompileError> {
         if self.in_background.load(Ordering::Relaxed) {
-            match self.run(bytes, true, IDLE_PRIORITY_MAX.min(self.running_time_max)) {
+            match self.run(bytes, true, self.running_time_max / 2) {
                 Err(CompileError::Late(_)) => {}
                 other => return other,
             }
@@ -112,7 +113,8 @@ impl CompilerProcess {
         command.env("RAYON_NUM_THREADS", threads.to_string());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let (mut child, _parent) = if giving_way { spawn_idle(command)? } else { (command.spawn()?, None) };
-        let output = exchange(&mut child, bytes, time_max);
+        let pid = child.id();
+        let output = exchange(&mut child, bytes, time_max, || !giving_way || has_progressed(pid));
         if output.is_err() {
             child.kill()?;
         }
@@ -131,8 +133,14 @@ impl CompilerProcess {
     }
 }
 
-/// Writes the component to the process, and reads its output and its errors. It reads all before it writes.
-fn exchange(child: &mut Child, bytes: &[u8], time_max: Duration) -> Result<(Vec<u8>, Vec<u8>), CompileError> {
+/// Writes the component to the process, and reads its output and its errors. It reads all before it writes. Ends early
+/// when the process does not get on.
+fn exchange(
+    child: &mut Child,
+    bytes: &[u8],
+    time_max: Duration,
+    mut gets_on: impl FnMut() -> bool,
+) -> Result<(Vec<u8>, Vec<u8>), CompileError> {
     let (Some(mut input), Some(output), Some(errors)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
     else {
         return Err(std::io::Error::other("it has no pipes").into());
@@ -146,7 +154,24 @@ fn exchange(child: &mut Child, bytes: &[u8], time_max: Duration) -> Result<(Vec<
         drop(input);
         let _ = send.send(read_all(output).and_then(|code| Ok((code, read_all(errors)?))));
     })?;
-    Ok(received.recv_timeout(time_max).map_err(|_| CompileError::Late(time_max))??)
+    let began = Instant::now();
+    loop {
+        let left = time_max.saturating_sub(began.elapsed());
+        match received.recv_timeout(left.min(IDLE_CHECK_EVERY)) {
+            Ok(answer) => return Ok(answer?),
+            Err(_) if left > IDLE_CHECK_EVERY && gets_on() => {}
+            Err(_) => return Err(CompileError::Late(time_max)),
+        }
+    }
+}
+
+/// Whether a process on one thread has had its share of a processor since it started.
+fn has_progressed(pid: u32) -> bool {
+    // Nanoseconds on a processor and waiting for one.
+    let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/schedstat")) else { return true };
+    let mut times = text.split(' ').map(|time| time.trim().parse::<f64>().unwrap_or_default());
+    let (ran, waited) = (times.next().unwrap_or_default(), times.next().unwrap_or_default());
+    ran >= IDLE_SHARE_MIN * (ran + waited)
 }
 
 fn read_all(mut from: impl Read) -> std::io::Result<Vec<u8>> {

@@ -10,8 +10,11 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 
 /// Compiled components that are kept beside those in use: as many versions of three handlers as the store keeps by
-/// default. One takes about 300 KiB.
+/// default. One in Rust takes about 300 KiB.
 pub(crate) const KEPT_MAX: usize = 60;
+
+/// The bytes of those. One in Python or JavaScript takes 36 MiB.
+const KEPT_BYTES_MAX: u64 = 512 << 20;
 
 /// Compiled code by component and engine.
 pub(crate) struct CodeCache {
@@ -62,7 +65,7 @@ impl CodeCache {
             let file = place.display();
             tracing::warn!(%error, %file, "cannot keep compiled code in {file}, the next start compiles: {error}");
         }
-        if let Err(error) = self.tidy(KEPT_MAX) {
+        if let Err(error) = self.tidy(KEPT_MAX, KEPT_BYTES_MAX) {
             let directory = self.directory.display();
             tracing::warn!(%error, %directory, "cannot remove old compiled code from {directory}: {error}");
         }
@@ -77,22 +80,26 @@ impl CodeCache {
         place
     }
 
-    /// Removes the least recently used files until so many are left. Those in use are not counted.
-    pub(crate) fn tidy(&self, kept_max: usize) -> std::io::Result<()> {
+    /// Removes the least recently used files until so many are left, of so many bytes. Those in use are not counted.
+    pub(crate) fn tidy(&self, kept_max: usize, bytes_max: u64) -> std::io::Result<()> {
         let in_use: Vec<Arc<PathBuf>> = self.lock().iter().filter_map(Weak::upgrade).collect();
         let mut files = Vec::new();
         for entry in std::fs::read_dir(&self.directory)? {
             let path = entry?.path();
             // Another server may tidy up the same directory.
-            let Ok(used) = std::fs::metadata(&path).and_then(|file| file.modified()) else { continue };
+            let Ok(file) = std::fs::metadata(&path) else { continue };
             if !in_use.iter().any(|place| **place == path) {
-                files.push((used, path));
+                files.push((file.modified()?, file.len(), path));
             }
         }
         files.sort();
-        let over = files.len().saturating_sub(kept_max);
-        for (_, path) in files.iter().take(over) {
-            let _ = std::fs::remove_file(path);
+        let mut bytes = 0;
+        for (place, (_, length, path)) in files.iter().rev().enumerate() {
+            bytes += length;
+            // The last one is kept, however large it is.
+            if place > 0 && (place >= kept_max || bytes > bytes_max) {
+                let _ = std::fs::remove_file(path);
+            }
         }
         Ok(())
     }

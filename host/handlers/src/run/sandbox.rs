@@ -53,6 +53,12 @@ impl Sandbox {
         Self { code: self.code.with_compiler(Box::new(compile)), ..self }
     }
 
+    /// The same, calling `announce` with the size of a component before it is compiled.
+    #[must_use]
+    pub fn with_announcement(self, announce: impl Fn(usize) + Send + Sync + 'static) -> Self {
+        Self { code: self.code.with_announcement(Box::new(announce)), ..self }
+    }
+
     /// The same, with built-in handlers that answer where the operator wants that.
     #[must_use]
     pub fn with_fallback(self, failure: Failure) -> Self {

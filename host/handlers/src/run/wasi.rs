@@ -1,6 +1,9 @@
-//! What a handler may import: `settings`, `users`, and as much of WASI 0.2 as Rust's standard library needs, with
-//! nothing behind it. There are no sockets to import. Calls run on the server's own workers, so no import may block:
-//! where the library's would wait, these answer at once or trap.
+//! What a handler may import: `settings`, `users`, and as much of WASI 0.2 as the standard libraries of languages need,
+//! with nothing behind it. Calls run on the server's own workers, so no import may block: where the library's would wait,
+//! these answer at once or trap.
+
+mod http;
+mod sockets;
 
 use wasmtime::component::{HasData, HasSelf, Linker, Resource, ResourceTable, ResourceType};
 use wasmtime::{Result, StoreContextMut, bail, format_err};
@@ -28,6 +31,8 @@ pub(crate) fn linker(engine: &wasmtime::Engine) -> Result<Linker<State>> {
     add_wasi(&mut linker)?;
     linker.allow_shadowing(true);
     replace_waiting(&mut linker)?;
+    sockets::add_to_linker(&mut linker)?;
+    http::add_to_linker(&mut linker)?;
     Ok(linker)
 }
 
@@ -37,7 +42,7 @@ impl HasData for Io {
     type Data<'a> = &'a mut ResourceTable;
 }
 
-/// The interfaces of `wasi:cli/imports` less its sockets.
+/// The interfaces of `wasi:cli/imports` but its sockets.
 fn add_wasi(linker: &mut Linker<State>) -> Result<()> {
     wasmtime_wasi::p2::bindings::io::error::add_to_linker::<State, Io>(linker, |state| &mut state.table)?;
     sync::io::poll::add_to_linker::<State, Io>(linker, |state| &mut state.table)?;

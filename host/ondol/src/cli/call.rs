@@ -7,9 +7,9 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::Value as Json;
 
-use super::shared::{Misuse, kibibytes, read, settings};
+use super::shared::{Misuse, kibibytes, read, sandbox, settings};
 use crate::config::{Config, ConfigFlags};
-use ondol_host_handlers::{DynamicCaller, Outcome, Sandbox, Session};
+use ondol_host_handlers::{DynamicCaller, Outcome, Session};
 
 /// Call one function of a handler in the server's sandbox
 #[derive(Debug, Args)]
@@ -54,11 +54,12 @@ impl Call {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let arguments = self.arguments()?;
         let flags = ConfigFlags { limits: self.limits.clone(), ..ConfigFlags::default() };
-        let limits = Config::load(&flags)?.limits;
+        let config = Config::load(&flags)?;
+        let limits = &config.limits;
         let settings = settings(&self.settings)?;
-        let bytes = read(&self.file, Some(&limits))?;
+        let bytes = read(&self.file, Some(limits))?;
 
-        let sandbox = Sandbox::new(&limits.handlers().sandbox, None)?;
+        let sandbox = sandbox(&limits.handlers().sandbox, Some(&config), Some(&self.file))?;
         let unusable = |error: &dyn std::fmt::Display| Misuse(format!("{}: {error}", self.file.display()));
         let caller = DynamicCaller::new(&sandbox, &bytes).map_err(|error| unusable(&error))?;
         let mut session = caller.session(&settings);

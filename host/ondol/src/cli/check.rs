@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::shared::{Misuse, read, read_cases, split};
+use super::shared::{Misuse, read, read_cases, sandbox, split};
 use crate::config::{Config, ConfigFlags, Limits};
-use ondol_host_handlers::{Admission, AdmissionError, HandlerFile, HandlerKind, OnFault, Sandbox, read_handler};
+use ondol_host_handlers::{Admission, AdmissionError, HandlerFile, HandlerKind, OnFault, read_handler};
 
 /// Check the configuration and the handlers without serving
 #[derive(Debug, Args)]
@@ -145,9 +145,8 @@ fn admitted(
     path: &Path,
     file: Result<HandlerFile, AdmissionError>,
 ) -> anyhow::Result<bool> {
-    // Without a cache, a check leaves no trace in the data directory.
     let limits = config.limits.handlers();
-    let admission = Admission::new(Arc::new(Sandbox::new(&limits.sandbox, None)?), limits.admission);
+    let admission = Admission::new(Arc::new(sandbox(&limits.sandbox, Some(config), Some(path))?), limits.admission);
     let settings = match handler {
         HandlerKind::Rooms => &config.settings.rooms,
         HandlerKind::Messages => &config.settings.messages,

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::shared::{Output, print_json, read};
-use crate::config::Limits;
-use ondol_host_handlers::{Item, Report, Sandbox, inspect};
+use super::shared::{Output, print_json, read, sandbox};
+use crate::config::{Config, ConfigFlags, Limits};
+use ondol_host_handlers::{Item, Report, inspect};
 
 /// Show what a component exports and imports, and which worlds it fits
 #[derive(Debug, Args)]
@@ -31,7 +31,9 @@ Examples:
 impl Inspect {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let bytes = read(&self.file, None)?;
-        let sandbox = Sandbox::new(&Limits::default().handlers().sandbox, None)?;
+        // Of the configuration only the cache is of use here.
+        let config = Config::load(&ConfigFlags::default()).ok();
+        let sandbox = sandbox(&Limits::default().handlers().sandbox, config.as_ref(), Some(&self.file))?;
         let report = match inspect(&sandbox, &bytes) {
             Ok(report) => report,
             Err(error) => {

@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use clap::Args;
 
 use self::tally::{Subject, Tally};
-use super::shared::{Misuse, Output, print_json, read, settings};
+use super::shared::{Misuse, Output, print_json, read, sandbox, settings};
 use crate::chat::as_deployed;
 use crate::config::{Config, ConfigFlags, Limits};
 use ondol_host_handlers::{Admission, HandlerKind, Sandbox, Side, Source, fits};
@@ -89,7 +89,7 @@ impl Replay {
             return Err(Misuse(format!("{}: room {room} does not exist", path.display())).into());
         }
         let limits = config.limits.handlers();
-        let admission = Admission::new(Arc::new(Sandbox::new(&limits.sandbox, None)?), limits.admission);
+        let admission = Admission::new(Arc::new(sandbox(&limits.sandbox, Some(&config), None)?), limits.admission);
         let mut replay = self.load(&archive, &admission, &config.limits)?;
         let tally = self.compare(&archive, &mut replay)?;
         match self.output {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::ValueEnum;
 
-use crate::config::{Limits, Settings};
-use ondol_host_handlers::{SettingsMap, compose, read_file};
+use crate::config::{Config, Limits, Settings};
+use ondol_host_handlers::{Sandbox, SandboxLimits, SettingsMap, compose, read_file};
 
 /// The format of a command's output. `Json` prints one JSON value.
 // Doc comments on the variants would turn the compact `--help` into clap's long form.
@@ -44,6 +44,24 @@ pub(super) fn compose_files(paths: &[PathBuf], limits: Option<&Limits>) -> anyho
 
 fn read_component(path: &Path, limits: Option<&Limits>) -> anyhow::Result<Vec<u8>> {
     read_within(path, "handler_file_bytes_max", limits.map(|limits| limits.handler_file_bytes_max))
+}
+
+/// From this size on a compilation takes a second or more, and is announced.
+const ANNOUNCED_BYTES_MIN: usize = 1_000_000;
+
+/// A sandbox with the cache of compiled code. `file` is what will be compiled, if that is one file.
+pub(super) fn sandbox(limits: &SandboxLimits, config: Option<&Config>, file: Option<&Path>) -> anyhow::Result<Sandbox> {
+    let cache = config.and_then(Config::command_cache_dir);
+    // A cache that another user owns or can open, or that cannot be made, is not used: everything is compiled then.
+    let cached = cache.and_then(|cache| Sandbox::new(limits, Some(&cache)).ok());
+    let sandbox = cached.map_or_else(|| Sandbox::new(limits, None), Ok)?;
+    let name = file.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+    Ok(sandbox.with_announcement(move |bytes| {
+        if bytes >= ANNOUNCED_BYTES_MIN {
+            let name = name.as_deref().unwrap_or("a component");
+            eprintln!("compiling {name} ({} MB) …", bytes.div_ceil(1_000_000));
+        }
+    }))
 }
 
 /// Reads a table of test cases.

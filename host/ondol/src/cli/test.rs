@@ -7,9 +7,9 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use quick_junit::{NonSuccessKind, TestCaseStatus};
 
-use super::shared::{Misuse, kibibytes, print_json, read, read_cases};
+use super::shared::{Misuse, kibibytes, print_json, read, read_cases, sandbox};
 use crate::config::{Config, ConfigFlags};
-use ondol_host_handlers::{CaseReport, Cases, DynamicCaller, Sandbox, updated_cases};
+use ondol_host_handlers::{CaseReport, Cases, DynamicCaller, updated_cases};
 
 /// The format of the output.
 // Doc comments on the variants would turn the compact `--help` into clap's long form.
@@ -68,12 +68,13 @@ A case:
 impl Test {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let flags = ConfigFlags { limits: self.limits, ..ConfigFlags::default() };
-        let limits = Config::load(&flags)?.limits;
-        let table = read_cases(&self.cases, Some(&limits))?;
+        let config = Config::load(&flags)?;
+        let limits = &config.limits;
+        let table = read_cases(&self.cases, Some(limits))?;
         let cases = Cases::read(&table).map_err(|error| Misuse(format!("{}: {error}", self.cases.display())))?;
         let cases = if self.portable { cases.portable() } else { cases };
-        let bytes = read(&self.file, Some(&limits))?;
-        let sandbox = Sandbox::new(&limits.handlers().sandbox, None)?;
+        let bytes = read(&self.file, Some(limits))?;
+        let sandbox = sandbox(&limits.handlers().sandbox, Some(&config), Some(&self.file))?;
         let caller = DynamicCaller::new(&sandbox, &bytes)
             .map_err(|error| Misuse(format!("{}: {error}", self.file.display())))?;
 

@@ -3,6 +3,7 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
 
 use super::error::{Origin, Problem, nearest};
 use super::given::Given;
@@ -23,6 +24,12 @@ pub fn ignored_variables() -> Vec<String> {
         .collect();
     names.sort_unstable();
     names
+}
+
+/// The user's directory for what can be made again, by the XDG Base Directory Specification.
+pub(super) fn user_cache_dir() -> Option<PathBuf> {
+    let variable = |name| env::var_os(name).map(PathBuf::from).filter(|path: &PathBuf| path.is_absolute());
+    variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(Path::new(".cache"))))
 }
 
 /// The variables that are settings of this program.

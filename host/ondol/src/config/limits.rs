@@ -180,7 +180,8 @@ limits! {
     /// The running time of a call, checked every 5 ms.
     handler_deadline_ms: u64 = 100, "ms, a call", 1 => 60_000;
     /// The linear memory of an instance.
-    handler_memory_bytes_max: usize = 16_777_216, "bytes, an instance", 65_536 => 4 * GIB;
+    // Python needs 14 MiB, JavaScript 10, Rust 1.
+    handler_memory_bytes_max: usize = 32 * MIB, "bytes, an instance", 65_536 => 4 * GIB;
     /// What a call may return, or pass to the host.
     handler_answer_bytes_max: usize = 262_144, "bytes, a call", 1_024 => 256 * MIB;
     /// The output of a call that is kept: its end.
@@ -196,13 +197,14 @@ limits! {
     handler_overrun_pause_ms: u64 = 400, "ms", 0 => 60_000;
     /// The stack of a call.
     // It is part of the calling thread's stack of 2 MiB.
-    handler_stack_bytes_max: usize = 524_288, "bytes, a call", 65_536 => MIB;
+    handler_stack_bytes_max: usize = MIB, "bytes, a call", 65_536 => MIB;
     /// A handler's file.
-    handler_file_bytes_max: usize = 16_777_216, "bytes", 1_024 => GIB;
+    handler_file_bytes_max: usize = 32 * MIB, "bytes", 1_024 => GIB;
     /// How long compiling a handler may take.
-    handler_compile_ms_max: u64 = 30_000, "ms", 100 => DAY_MS;
+    // A component of 18 MB with a Python interpreter takes 10 s of one processor.
+    handler_compile_ms_max: u64 = 120_000, "ms", 100 => DAY_MS;
     /// The memory of the compiler process, without mapped files.
-    // A component of 18 MB with a Python interpreter needs 550 MiB.
+    // That component needs 600 MiB on two threads, 850 on eight.
     handler_compile_memory_bytes_max: usize = 3 * GIB / 2, "bytes", 64 * MIB => 64 * GIB;
     /// How long a new version is compared with the baseline. 0 disables probation and automatic rollback.
     probation_ms: u64 = 60_000, "ms", 0 => DAY_MS;
