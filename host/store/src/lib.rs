@@ -38,9 +38,11 @@ pub use room_messages::Page;
 pub use room_rows::RoomOutcome;
 
 // Handler releases.
+mod release_events;
 mod release_history;
 mod releases;
 mod versions;
+pub use release_events::StoredEvent;
 pub use release_history::{DirectorySnapshot, ReleaseHistory};
 pub use releases::{ReleaseRecord, Retention, StoredRelease};
 pub use versions::{AboutVersion, StoredVersion};

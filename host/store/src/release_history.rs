@@ -11,6 +11,7 @@ use rusqlite::{Row, params};
 use super::database::Database;
 use super::error::StoreError;
 use super::readers::Readers;
+use super::release_events::{self, StoredEvent};
 use super::releases::{self, ReleaseRecord, Retention, StoredRelease};
 use super::rows::to_sql;
 use super::versions::{self, AboutVersion, StoredVersion};
@@ -109,6 +110,16 @@ impl ReleaseHistory {
             let mut statement = connection.prepare_cached("SELECT id, evidence FROM bad_version")?;
             statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
         })
+    }
+
+    /// Records something that befell a release.
+    pub fn record_event(&self, event: StoredEvent) -> Result<(), StoreError> {
+        self.database.write(move |connection| Ok(release_events::insert(connection, &event)?))
+    }
+
+    /// What befell the releases from `first` to `last`, in its order.
+    pub fn events(&self, first: u64, last: u64) -> Result<Vec<StoredEvent>, StoreError> {
+        self.readers.read_blocking(|connection| release_events::list(connection, first, last))
     }
 
     /// Saves what the directory and the config hold for a handler.
