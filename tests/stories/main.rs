@@ -55,6 +55,7 @@ mod page;
 mod patience;
 mod post_message;
 mod power;
+mod probation;
 mod rates;
 mod raw_frames;
 mod real_gateways;

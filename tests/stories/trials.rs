@@ -1,24 +1,24 @@
 //! Rollouts: probation with its automatic rollback, a canary in some rooms, a shadow that answers copies of calls.
 
 use futures_util::future::join_all;
-use ondol_tests::{Client, TestResult, TestServer, command::Output, guest, handlers, ondol, standard, until};
+use ondol_tests::{Client, TestResult, TestServer, command::Output, guest, handlers, ondol, until};
 use serde_json::{Value, json};
 
-async fn operated() -> TestResult<TestServer> {
+pub(super) async fn operated() -> TestResult<TestServer> {
     TestServer::setup().admin().start().await
 }
 
-async fn asked(server: &TestServer, target: &str) -> TestResult<Value> {
+pub(super) async fn asked(server: &TestServer, target: &str) -> TestResult<Value> {
     server.admin("GET", target)?.send().await?.expect(200)
 }
 
-async fn member(server: &TestServer) -> TestResult<Client> {
+pub(super) async fn member(server: &TestServer) -> TestResult<Client> {
     let room = server.create_room("lobby").await?;
     server.join(room, "ann").await
 }
 
 /// The active version of a handler.
-async fn active(server: &TestServer, handler: &str) -> TestResult<String> {
+pub(super) async fn active(server: &TestServer, handler: &str) -> TestResult<String> {
     let status = asked(server, "/v1/status").await?;
     Ok(status["handlers"][handler]["version"].as_str().unwrap().to_owned())
 }
@@ -46,7 +46,7 @@ async fn shadowed(server: &TestServer, calls: u64) -> TestResult<Value> {
 }
 
 /// Runs `ondol handlers` with these words on this server.
-fn command(server: &TestServer, words: &[&str]) -> TestResult<Output> {
+pub(super) fn command(server: &TestServer, words: &[&str]) -> TestResult<Output> {
     let address = server.admin_address()?.to_owned();
     ondol(&["handlers"].into_iter().chain(words.iter().copied()).chain(["--admin", &address]).collect::<Vec<_>>())
 }
@@ -64,7 +64,7 @@ async fn say_to_twentieth(server: &TestServer, ann: &mut Client, messages: u64) 
 
 /// A server whose new events handler has failed its probation, a member of its room whose messages were all delivered,
 /// and the version that failed.
-async fn failed_probation() -> TestResult<(TestServer, Client, String)> {
+pub(super) async fn failed_probation() -> TestResult<(TestServer, Client, String)> {
     let server = TestServer::setup().admin().limit("probation_calls_min", 1_000).start().await?;
     let mut ann = member(&server).await?;
     let bad = say_to_twentieth(&server, &mut ann, 60).await?;
@@ -114,8 +114,10 @@ async fn the_status_shows_the_evidence_against_a_blocked_version() -> TestResult
     for part in ["3 of", "probation_faults_max = 3", "events.message", "one of twenty", "a last line", "secret 20"] {
         assert!(evidence.contains(part), "no {part:?} in {evidence}");
     }
-    command(&server, &["status"])?
-        .expect_parts(0, &["blocked version ", "deployable only with --force", "probation_faults_max = 3"])
+    command(&server, &["status"])?.expect_parts(
+        0,
+        &["blocked version ", "deployable only with --force or after `forgive`", "probation_faults_max = 3"],
+    )
 }
 
 #[tokio::test]
@@ -194,29 +196,6 @@ async fn a_version_that_spins_is_rolled_back_after_three_deadlines() -> TestResu
     }
     let line = server.wait_for_log("failed its probation").await?;
     assert!(line.contains("handler_deadline_ms"), "{line}");
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_version_that_is_many_times_slower_is_rolled_back() -> TestResult {
-    let server = operated().await?;
-    let mut ann = member(&server).await?;
-    // A baseline that is slow once is not asked again, and a busy machine may hold it up at any call: then the next
-    // probation has to decide.
-    let line = until("a version that is too slow", async || {
-        if let Some(line) = server.log().since(0).into_iter().find(|line| line.contains("failed its probation")) {
-            return Some(line);
-        }
-        server.upload("messages", standard("messages")).await.ok()?;
-        server.upload("messages", guest("slow_messages")).await.ok()?.expect(200).ok()?;
-        for number in 0..40 {
-            ann.say(&format!("{number}")).await.ok()?;
-            ann.expect_message(&format!("{number}")).await.ok()?;
-        }
-        None
-    });
-    let line = line.await?;
-    assert!(line.contains("messages is too slow") && line.contains("probation_slowdown_max = 5"), "{line}");
     Ok(())
 }
 

@@ -42,7 +42,7 @@ impl Active {
 
     /// Whether the active release has this probation.
     pub(crate) fn is_on(&self, probation: &Arc<Probation>) -> bool {
-        self.release.probation().is_some_and(|own| Arc::ptr_eq(own, probation))
+        self.release.probations().contains(probation)
     }
 
     /// Whether the canary has this probation.

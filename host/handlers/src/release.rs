@@ -1,4 +1,4 @@
-//! A release that answers: three versions, and behind the same door the baseline that answers for one on probation, the
+//! A release that answers: three versions, and behind the same door the baselines that answer for one on probation, the
 //! shadow that receives copies of calls, and the built-in handlers. Logs every fault. Knows nothing of which release is
 //! active.
 
@@ -8,13 +8,15 @@ use std::time::Instant;
 use ondol_host_model::{Action, Frame, Message, Refusal, RequestId, RoomDraft, RoomId, RoomRequest, Speaker, User};
 
 use crate::rollout::probation::Probation;
+use crate::rollout::probations::Probations;
 use crate::rollout::shadow::Shadow;
 use crate::run::call::{Answer, Call};
 use crate::run::fallback;
 use crate::run::fault::{Cause, Fault};
-use crate::run::kind::{HandlerKind, SettingsMap};
+use crate::run::kind::{Each, HandlerKind, SettingsMap};
 use crate::run::sandbox::Sandbox;
 use crate::run::version_set::VersionSet;
+use crate::run::warm_up;
 
 /// What a fault led to, for the operator.
 const BASELINE_ANSWERED: &str = "the baseline answered instead";
@@ -23,7 +25,9 @@ const FALLBACK_ANSWERED: &str = "the built-in handler answered instead";
 /// One version of each handler, ready to answer. A message takes the active release once, at its start, and keeps it.
 pub struct Release {
     versions: VersionSet,
-    probation: Option<Arc<Probation>>,
+    probations: Probations,
+    /// The probations of each handler's version, the latest first.
+    watched_by: Each<Box<[Arc<Probation>]>>,
     shadow: Option<Arc<Shadow>>,
     sandbox: Arc<Sandbox>,
 }
@@ -42,15 +46,16 @@ impl Release {
     pub(crate) fn new(
         sandbox: &Arc<Sandbox>,
         versions: VersionSet,
-        probation: Option<Arc<Probation>>,
+        probations: Probations,
         shadow: Option<Arc<Shadow>>,
     ) -> Self {
-        Self { versions, probation, shadow, sandbox: Arc::clone(sandbox) }
+        let watched_by = Each(HandlerKind::ALL.map(|handler| probations.of(handler, versions.ids())));
+        Self { versions, probations, watched_by, shadow, sandbox: Arc::clone(sandbox) }
     }
 
-    /// The same versions with another probation or shadow.
-    pub(crate) fn with(&self, probation: Option<Arc<Probation>>, shadow: Option<Arc<Shadow>>) -> Self {
-        Self::new(&self.sandbox, self.versions.clone(), probation, shadow)
+    /// The same versions with other probations or another shadow.
+    pub(crate) fn with(&self, probations: Probations, shadow: Option<Arc<Shadow>>) -> Self {
+        Self::new(&self.sandbox, self.versions.clone(), probations, shadow)
     }
 
     /// The three versions.
@@ -59,8 +64,8 @@ impl Release {
         &self.versions
     }
 
-    pub(crate) fn probation(&self) -> Option<&Arc<Probation>> {
-        self.probation.as_ref()
+    pub(crate) fn probations(&self) -> &Probations {
+        &self.probations
     }
 
     pub(crate) fn shadow(&self) -> Option<&Arc<Shadow>> {
@@ -148,8 +153,8 @@ impl Release {
         self.answer(&context, call, value, |settings| Some(fallback::leave(settings, user))).ok().flatten()
     }
 
-    /// The answer to a call: of its version; else of the baseline, while that version is on probation; else of the
-    /// built-in handler, where the operator wants that. `value` is the call as a value, to make it again elsewhere.
+    /// The answer to a call: of its version; else of a baseline, while that version is on probation; else of the built-in
+    /// handler, where the operator wants that. `value` is the call as a value, to make it again elsewhere.
     fn answer<R: Clone + Into<Answer>>(
         &self,
         context: &Context<'_>,
@@ -157,7 +162,7 @@ impl Release {
         value: impl Fn() -> Call,
         fallback: impl FnOnce(&SettingsMap) -> Option<R>,
     ) -> Result<R, Fault> {
-        let answer = if self.probation.is_none() && self.shadow.is_none() {
+        let answer = if self.watched_by.of(context.handler).is_empty() && self.shadow.is_none() {
             call(&self.versions)
         } else {
             self.observe(context.handler, &call, &value)
@@ -175,14 +180,19 @@ impl Release {
         let started = Instant::now();
         let answer = call(&self.versions);
         let took = started.elapsed();
-        if let Some(probation) = self.probation.as_ref().filter(|probation| probation.is_about(handler))
+        // A call to a version that answers only counts for the deploy that brought it.
+        if let Some(probation) = self.watched_by.of(handler).first()
             && probation.count_call()
             && answer.is_ok()
+            && warm_up::was_warm()
         {
             // Now and then the baseline is called as well, here and at once: so both are measured alike.
             let started = Instant::now();
             let answered = call(&probation.baseline().versions).is_ok();
-            probation.compare(handler, took, answered.then(|| started.elapsed()));
+            let baseline_took = started.elapsed();
+            if warm_up::was_warm() || !answered {
+                probation.compare(handler, took, answered.then_some(baseline_took));
+            }
         }
         if let Some(shadow) = self.shadow.as_ref().filter(|shadow| shadow.is_about(handler)) {
             let outcome = answer.as_ref().map(|answer| answer.clone().into()).map_err(|fault| fault.cause.to_string());
@@ -201,7 +211,8 @@ impl Release {
         value: impl Fn() -> Call,
         fallback: impl FnOnce(&SettingsMap) -> Option<R>,
     ) -> Result<R, Fault> {
-        if let Some(probation) = self.probation.as_ref().filter(|probation| probation.is_about(fault.handler)) {
+        // What was deployed onto a version that fails as well may fail because of that one.
+        for probation in self.watched_by.of(fault.handler) {
             match call(&probation.baseline().versions) {
                 Ok(answer) => {
                     self.log(context, &fault, BASELINE_ANSWERED);

@@ -3,9 +3,14 @@
 //! release.
 
 pub(crate) mod canary;
+pub(crate) mod change;
+pub(crate) mod event;
 pub(crate) mod latency_histogram;
 pub(crate) mod ledger;
 pub(crate) mod probation;
+pub(crate) mod probations;
 pub(crate) mod replay;
 pub(crate) mod rows;
 pub(crate) mod shadow;
+pub(crate) mod slowness;
+pub(crate) mod terms;

@@ -22,4 +22,5 @@ pub(crate) mod text;
 pub(crate) mod version;
 pub(crate) mod version_set;
 pub(crate) mod versions;
+pub(crate) mod warm_up;
 pub(crate) mod wasi;

@@ -30,7 +30,7 @@ use tokio::sync::oneshot;
 
 pub use connection_quota::Permit;
 pub use member::Member;
-pub use operator::Operator;
+pub use operator::{Operator, StartedCanary, StartedShadow};
 pub use readiness::NotReady;
 pub use release_store::as_deployed;
 pub use releases::{ChangeRequest, Changed, HandlerChange, ReleaseError, RollbackTarget};
@@ -40,7 +40,9 @@ pub use report::{Diff, HandlerRow, ReleaseRow, Status, VersionRow};
 pub(crate) use say::client_id;
 
 // What the edge needs of the two below: it knows them by these names alone.
-pub use ondol_host_handlers::{ActivateError, AdmissionError, CanaryRow, HandlerKind, ShadowRow, Stage};
+pub use ondol_host_handlers::{
+    ActivateError, AdmissionError, CanaryRow, HandlerKind, ShadowRow, SlownessOverride, Stage,
+};
 pub use ondol_host_rooms::{CloseReason, FrameSink, Outbox, OutboxState};
 pub use ondol_host_store::Page;
 

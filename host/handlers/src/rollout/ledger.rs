@@ -4,6 +4,8 @@
 
 use std::collections::HashMap;
 
+use super::event::{EventKind, ReleaseEvent};
+use super::slowness::SlownessOverride;
 use crate::admit::source::Source;
 use crate::run::kind::{HandlerKind, VersionId};
 use crate::run::version_set::VersionSet;
@@ -30,9 +32,20 @@ pub struct Provenance {
     pub back_to: Option<u64>,
     /// Blocked versions are admitted and unblocked, and none has a probation.
     pub forced: bool,
+    /// The release that has to be active, or this is rejected. None: any.
+    pub expected: Option<u64>,
+    /// How slow is too slow on probation.
+    pub slowness: SlownessOverride,
 }
 
 impl Provenance {
+    /// An actor's wish, whichever release is active.
+    #[must_use]
+    pub fn new(actor: String, trigger: Trigger, reason: String) -> Self {
+        let slowness = SlownessOverride::default();
+        Self { actor, trigger, reason, back_to: None, forced: false, expected: None, slowness }
+    }
+
     /// Whether versions that come about so are compared with a baseline.
     pub(crate) fn wants_probation(&self) -> bool {
         matches!(self.trigger, Trigger::Deploy | Trigger::Directory) && !self.forced
@@ -87,12 +100,17 @@ pub(crate) type Record = dyn Fn(&Activation<'_>) -> Result<u64, String> + Send +
 /// Blocks a version with the evidence, or unblocks it; returns once that is durable.
 pub(crate) type Block = dyn Fn(VersionId, Option<&str>) -> Result<(), String> + Send + Sync;
 
+/// Keeps what befell a release; returns once that is durable.
+pub(crate) type Note = dyn Fn(&ReleaseEvent) -> Result<(), String> + Send + Sync;
+
 /// Where releases and blocked versions are stored.
 pub struct Ledger {
     /// For releases.
     pub record: Box<Record>,
     /// For blocked versions.
     pub block: Box<Block>,
+    /// For what befalls the active release.
+    pub note: Box<Note>,
 }
 
 /// Why a candidate did not become active.
@@ -107,6 +125,14 @@ pub enum ActivateError {
         version: VersionId,
         /// Why, in one line.
         evidence: String,
+    },
+    /// Another release is active than the one that it was aimed at.
+    #[error("it was aimed at release {expected}, and release {active} is active by now; nothing was changed")]
+    Overtaken {
+        /// The release that it was aimed at.
+        expected: u64,
+        /// The active one.
+        active: u64,
     },
     /// It is a first release without one of its versions.
     #[error("a first release needs a version of each handler")]
@@ -166,6 +192,25 @@ impl Register {
         Ok(previous)
     }
 
+    /// Rejects what was aimed at another release than the active one.
+    pub(crate) fn check_expected(&self, expected: Option<u64>) -> Result<(), ActivateError> {
+        match expected {
+            Some(expected) if expected != self.number => {
+                Err(ActivateError::Overtaken { expected, active: self.number })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Records what befell the active release. It has happened whether or not that can be recorded.
+    pub(crate) fn note(&self, what: EventKind, actor: &str, detail: String) {
+        let event = ReleaseEvent { release: self.number, what, actor: actor.to_owned(), detail };
+        if let Err(error) = (self.ledger.note)(&event) {
+            let what = what.name();
+            tracing::warn!(release = self.number, what, %error, "{what} is missing from the history: {error}");
+        }
+    }
+
     /// Rejects blocked versions; or, forced, unblocks them.
     pub(crate) fn check_blocked(
         &mut self,
@@ -178,10 +223,16 @@ impl Register {
                     let evidence = evidence.lines().next().unwrap_or_default().to_owned();
                     return Err(ActivateError::Blocked { handler, version, evidence });
                 }
-                (self.ledger.block)(version, None).map_err(ActivateError::Ledger)?;
-                self.blocked.remove(&version);
+                self.unblock(version)?;
             }
         }
+        Ok(())
+    }
+
+    /// Lifts the block of a version.
+    pub(crate) fn unblock(&mut self, version: VersionId) -> Result<(), ActivateError> {
+        (self.ledger.block)(version, None).map_err(ActivateError::Ledger)?;
+        self.blocked.remove(&version);
         Ok(())
     }
 

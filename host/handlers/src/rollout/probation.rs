@@ -1,8 +1,9 @@
-//! A version's probation: for a time after a deploy its faults and its times are compared with the baseline. Decides
-//! when they are too many, and says so with the evidence. Knows nothing of how a rollback is done.
+//! The probation of what one deploy changed: for a time its faults and its times are compared with the baseline, the
+//! release that it was deployed onto. Decides when they are too many, and says so with the evidence. Knows nothing of
+//! how a rollback is done.
 //!
 //! Only what the baseline does better counts: a fault at a call that it answers, a time that is long beside its own for
-//! the same call.
+//! the same call. Faults are reason for a rollback, and so is a time that users notice; a smaller slowdown is a warning.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,28 +11,27 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use super::change::Change;
 use super::latency_histogram::LatencyHistogram;
 use super::ledger::NumberedRelease;
+use super::slowness::{Quantile, Slowness, SlownessOverride, SlownessTerms};
+use super::terms::Terms;
 use crate::run::call::{Call, describe};
 use crate::run::fault::{Cause, Fault, Overrun};
 use crate::run::kind::{Each, HandlerKind, VersionId};
 use crate::run::limits::RolloutLimits;
 use crate::run::version_set::VersionSet;
 
-/// The first calls are all compared with the baseline, and of those after them one in so many.
-const COMPARED_FIRST: u64 = 64;
+/// The first calls are all compared with the baseline, and of those after them one in so many. The warm-up of several
+/// instances is among the first.
+const COMPARED_FIRST: u64 = 128;
 const COMPARED_OF: u64 = 16;
-
-/// How many comparisons say something about the median, and how many about the 99th percentile.
-const MEDIAN_OF: u64 = 32;
-const P99_OF: u64 = 400;
-
-/// Slowdowns below these absolute times are treated as noise.
-const MEDIAN_NOISE: Duration = Duration::from_micros(50);
-const P99_NOISE: Duration = Duration::from_millis(5);
 
 /// A baseline that takes this long is not called again only to be measured.
 const COMPARED_MAX: Duration = Duration::from_millis(2);
+
+/// Nor is one that failed or took that long so many times. A busy machine may hold up a few of its calls.
+const USELESS_MAX: u64 = 8;
 
 /// Deadlines that are missed within this time count as one: the machine may have stood still.
 const ONE_STALL: Duration = Duration::from_millis(50);
@@ -44,25 +44,42 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// One probation.
 pub(crate) struct Probation {
+    /// The number of the release that is on probation. None: a canary, which has none yet.
+    release: Option<u64>,
     baseline: NumberedRelease,
-    about: Each<bool>,
-    versions: Each<VersionId>,
+    change: Change,
     terms: Terms,
+    span: Option<Duration>,
     began: Instant,
     calls: AtomicU64,
     faults: AtomicU64,
     times: Each<ComparedTimes>,
-    comparing: AtomicBool,
+    useless: AtomicU64,
     over: AtomicBool,
     findings: Mutex<Findings>,
     /// Wakes the thread that waits for the end.
-    failed: SyncSender<()>,
+    news: SyncSender<Verdict>,
+}
+
+/// What a probation is about.
+pub(crate) struct Subject<'a> {
+    /// The number of the release. None: a canary.
+    pub(crate) release: Option<u64>,
+    /// Its versions.
+    pub(crate) versions: &'a VersionSet,
+    /// The release that they were deployed onto.
+    pub(crate) baseline: NumberedRelease,
+    /// How long it takes. None: until the canary ends.
+    pub(crate) span: Option<Duration>,
+    /// What the deploy asks for.
+    pub(crate) slowness: SlownessOverride,
 }
 
 /// The times of the same calls, of the version on probation and of the baseline.
 struct ComparedTimes {
     own: LatencyHistogram,
     baseline: LatencyHistogram,
+    warned: AtomicBool,
 }
 
 /// What counts against the version.
@@ -71,6 +88,7 @@ struct Findings {
     versions: Vec<VersionId>,
     described: Vec<String>,
     summary: Option<String>,
+    warnings: Vec<String>,
     /// When a missed deadline last counted.
     stalled: Option<Instant>,
 }
@@ -86,94 +104,81 @@ pub(crate) struct Evidence {
     pub(crate) whole: String,
 }
 
-/// How a probation ends.
+/// What a probation comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// Its time is over.
     Passed,
+    /// There is a new warning. It goes on.
+    Warned,
     /// There is evidence.
     Failed,
 }
 
-/// How much is too much.
-#[derive(Clone, Copy, Debug)]
-struct Terms {
-    faults_max: u64,
-    percent_max: u64,
-    calls_min: u64,
-    slowdown_max: u32,
-}
-
-impl Terms {
-    fn of(limits: &RolloutLimits) -> Self {
-        Self {
-            faults_max: limits.probation_faults_max as u64,
-            percent_max: limits.probation_fault_percent_max as u64,
-            calls_min: limits.probation_calls_min as u64,
-            slowdown_max: u32::try_from(limits.probation_slowdown_max).unwrap_or(u32::MAX),
-        }
-    }
-
-    /// The limit that so many faults exceed.
-    fn exceeded(&self, faults: u64, calls: u64) -> Option<String> {
-        if faults >= self.faults_max {
-            return Some(format!("probation_faults_max = {}", self.faults_max));
-        }
-        let enough = calls >= self.calls_min;
-        (enough && faults * 100 > calls * self.percent_max)
-            .then(|| format!("probation_fault_percent_max = {}", self.percent_max))
-    }
-
-    /// Whether a time is too long beside the baseline's.
-    fn too_slow(&self, own: Duration, baseline: Duration, noise: Duration) -> bool {
-        own > noise && own > baseline.saturating_mul(self.slowdown_max)
-    }
-}
-
 impl Probation {
-    /// Begins a probation of `versions`. A thread waits for its end, which comes after `span`, if there is one, or when
-    /// it has failed; `carry_out` is called then, and again each second until it returns true.
+    /// Begins a probation. A thread waits for what it comes to and calls `carry_out` with that, again each second until
+    /// it returns true.
     ///
     /// # Errors
     ///
     /// When no thread is available.
     pub(crate) fn begin(
-        versions: &VersionSet,
-        baseline: NumberedRelease,
+        subject: Subject<'_>,
         limits: &RolloutLimits,
-        span: Option<Duration>,
         carry_out: impl Fn(&Arc<Self>, Verdict) -> bool + Send + 'static,
     ) -> std::io::Result<Arc<Self>> {
-        let (failed, verdict) = sync_channel(1);
-        let times = || ComparedTimes { own: LatencyHistogram::new(), baseline: LatencyHistogram::new() };
+        let Subject { release, versions, baseline, span, slowness } = subject;
+        // A warning for each handler, and the end.
+        let (news, verdicts) = sync_channel(4);
+        let times = || ComparedTimes {
+            own: LatencyHistogram::new(),
+            baseline: LatencyHistogram::new(),
+            warned: AtomicBool::new(false),
+        };
         let probation = Arc::new(Self {
-            about: versions.differs_from(&baseline.versions),
-            versions: Each(versions.ids()),
+            release,
+            change: Change { before: Each(baseline.versions.ids()), after: Each(versions.ids()) },
             baseline,
-            terms: Terms::of(limits),
+            terms: Terms::of(limits, slowness),
+            span,
             began: Instant::now(),
             calls: AtomicU64::new(0),
             faults: AtomicU64::new(0),
             times: Each([times(), times(), times()]),
-            comparing: AtomicBool::new(true),
+            useless: AtomicU64::new(0),
             over: AtomicBool::new(false),
             findings: Mutex::default(),
-            failed,
+            news,
         });
         let own = Arc::downgrade(&probation);
         let thread = std::thread::Builder::new().name("probation".to_owned());
-        thread.spawn(move || wait(&own, &verdict, span, carry_out))?;
+        thread.spawn(move || wait(&own, &verdicts, span, carry_out))?;
         Ok(probation)
     }
 
-    /// The release that a failure rolls back to.
-    pub(crate) fn baseline(&self) -> &NumberedRelease {
-        &self.baseline
+    /// The number of the release that is on probation.
+    pub(crate) fn release(&self) -> Option<u64> {
+        self.release
     }
 
-    /// Whether the version of this handler is on probation.
-    pub(crate) fn is_about(&self, handler: HandlerKind) -> bool {
-        *self.about.of(handler)
+    /// What its deploy changed.
+    pub(crate) fn change(&self) -> &Change {
+        &self.change
+    }
+
+    /// When a version counts as slow.
+    pub(crate) fn slowness(&self) -> SlownessTerms {
+        self.terms.slowness
+    }
+
+    /// How long it takes in all. None: until the canary ends.
+    pub(crate) fn span(&self) -> Option<Duration> {
+        self.span
+    }
+
+    /// The release that its versions were deployed onto.
+    pub(crate) fn baseline(&self) -> &NumberedRelease {
+        &self.baseline
     }
 
     /// How long it has run, the calls, and the faults among them.
@@ -185,33 +190,56 @@ impl Probation {
     pub(crate) fn count_call(&self) -> bool {
         let calls = self.calls.fetch_add(1, Ordering::Relaxed);
         (calls < COMPARED_FIRST || calls.is_multiple_of(COMPARED_OF))
-            && self.comparing.load(Ordering::Relaxed)
+            && self.useless.load(Ordering::Relaxed) < USELESS_MAX
             && !self.over.load(Ordering::Relaxed)
     }
 
-    /// Compares the times of one call. None: the baseline failed at it.
+    /// Compares the times of one call, made in warm instances. None: the baseline failed at it.
     pub(crate) fn compare(&self, handler: HandlerKind, own: Duration, baseline: Option<Duration>) {
         let Some(baseline) = baseline.filter(|baseline| *baseline < COMPARED_MAX) else {
-            return self.comparing.store(false, Ordering::Relaxed);
+            self.useless.fetch_add(1, Ordering::Relaxed);
+            return;
         };
         let times = self.times.of(handler);
         times.own.add(own);
         times.baseline.add(baseline);
+        for quantile in Quantile::ALL {
+            self.judge(handler, times, quantile);
+        }
+    }
+
+    fn judge(&self, handler: HandlerKind, times: &ComparedTimes, quantile: Quantile) {
         let count = times.own.count();
-        for (percent, enough, noise) in [(50, MEDIAN_OF, MEDIAN_NOISE), (99, P99_OF, P99_NOISE)] {
-            let (own, baseline) = (times.own.quantile(percent), times.baseline.quantile(percent));
-            if count >= enough && self.terms.too_slow(own, baseline, noise) {
-                let (own, baseline) = (own.as_micros(), baseline.as_micros());
-                let which = if percent == 50 { "the median" } else { "p99" };
+        if count < quantile.calls_min() {
+            return;
+        }
+        let (own, baseline) = (times.own.quantile(quantile.percent()), times.baseline.quantile(quantile.percent()));
+        let SlownessTerms { slowdown_max, slowdown_floor_ms, slowdown_rollback_ms } = self.terms.slowness;
+        let figures = || {
+            let (own, baseline) = (own.as_micros(), baseline.as_micros());
+            let which = quantile.name();
+            format!("{which} of {count} calls is {own} µs, and {baseline} µs with the baseline")
+        };
+        match self.terms.slowness.judge(quantile, own, baseline) {
+            Slowness::Fine => {}
+            Slowness::Slow if times.warned.swap(true, Ordering::AcqRel) => {}
+            Slowness::Slow => {
+                let warning = format!(
+                    "{handler} is slow: {} (slowdown_max = {slowdown_max}, slowdown_floor_ms = {slowdown_floor_ms})",
+                    figures()
+                );
+                self.findings().warnings.push(warning);
+                let _ = self.news.try_send(Verdict::Warned);
+            }
+            Slowness::TooSlow => {
                 let summary = format!(
-                    "{handler} is too slow: {which} of {count} calls is {own} µs, and {baseline} µs with the baseline \
-                     (probation_slowdown_max = {})",
-                    self.terms.slowdown_max
+                    "{handler} is too slow: {} (slowdown_max = {slowdown_max}, slowdown_rollback_ms = \
+                     {slowdown_rollback_ms})",
+                    figures()
                 );
                 let mut findings = self.findings();
-                findings.versions = vec![*self.versions.of(handler)];
+                findings.versions = vec![*self.change.after.of(handler)];
                 self.fail(&mut findings, summary);
-                return;
             }
         }
     }
@@ -233,8 +261,11 @@ impl Probation {
         if findings.summary.is_some() {
             return;
         }
-        if !findings.versions.contains(&fault.version) {
-            findings.versions.push(fault.version);
+        // A version deployed onto this one may have failed at the same call.
+        for version in [*self.change.after.of(fault.handler), fault.version] {
+            if !findings.versions.contains(&version) {
+                findings.versions.push(version);
+            }
         }
         if findings.described.len() < FAULTS_DESCRIBED_MAX {
             findings.described.push(describe_fault(fault, call));
@@ -255,8 +286,7 @@ impl Probation {
     fn fail(&self, findings: &mut Findings, summary: String) {
         if !self.over.swap(true, Ordering::AcqRel) {
             findings.summary = Some(summary);
-            // One that waits already is enough.
-            let _ = self.failed.try_send(());
+            let _ = self.news.try_send(Verdict::Failed);
         }
     }
 
@@ -268,33 +298,45 @@ impl Probation {
         Some(Evidence { versions: findings.versions.clone(), summary, whole })
     }
 
+    /// What is no reason for a rollback, a sentence each.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        self.findings().warnings.clone()
+    }
+
     fn findings(&self) -> MutexGuard<'_, Findings> {
         self.findings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Waits for a probation's end, or until its release is gone.
+/// Waits for a probation's warnings and its end, or until its release is gone.
 fn wait(
     probation: &Weak<Probation>,
-    failed: &Receiver<()>,
+    verdicts: &Receiver<Verdict>,
     span: Option<Duration>,
     carry_out: impl Fn(&Arc<Probation>, Verdict) -> bool,
 ) {
-    let ended = match span {
-        Some(span) => failed.recv_timeout(span),
-        None => failed.recv().map_err(|_| RecvTimeoutError::Disconnected),
-    };
-    let verdict = match ended {
-        Ok(()) => Verdict::Failed,
-        Err(RecvTimeoutError::Timeout) => Verdict::Passed,
-        Err(RecvTimeoutError::Disconnected) => return,
-    };
-    while let Some(probation) = probation.upgrade() {
-        if carry_out(&probation, verdict) {
+    let end = span.map(|span| Instant::now() + span);
+    loop {
+        let next = match end {
+            Some(end) => verdicts.recv_timeout(end.saturating_duration_since(Instant::now())),
+            None => verdicts.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        let verdict = match next {
+            Ok(verdict) => verdict,
+            Err(RecvTimeoutError::Timeout) => Verdict::Passed,
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        loop {
+            let Some(probation) = probation.upgrade() else { return };
+            if carry_out(&probation, verdict) {
+                break;
+            }
+            drop(probation);
+            std::thread::sleep(RETRY);
+        }
+        if verdict != Verdict::Warned {
             return;
         }
-        drop(probation);
-        std::thread::sleep(RETRY);
     }
 }
 
@@ -310,34 +352,4 @@ fn describe_fault(fault: &Fault, call: &Call) -> String {
     }
     let _ = write!(description, "; input: {}", call.input());
     description
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TERMS: Terms = Terms { faults_max: 3, percent_max: 1, calls_min: 100, slowdown_max: 5 };
-
-    #[test]
-    fn so_many_faults_are_too_many_whatever_the_calls() {
-        assert!(TERMS.exceeded(2, 1_000_000).is_none());
-        assert!(TERMS.exceeded(3, 1_000_000).is_some_and(|limit| limit.contains("faults_max")));
-    }
-
-    #[test]
-    fn a_share_counts_once_there_are_enough_calls() {
-        for (faults, calls, too_many) in
-            [(1, 1, false), (1, 99, false), (1, 100, false), (2, 100, true), (2, 200, false)]
-        {
-            assert_eq!(TERMS.exceeded(faults, calls).is_some(), too_many, "{faults} of {calls}");
-        }
-    }
-
-    #[test]
-    fn slow_is_many_times_slower_and_above_the_noise() {
-        let micros = Duration::from_micros;
-        for (own, baseline, slow) in [(40, 1, false), (60, 1, true), (60, 12, false), (61, 12, true), (0, 0, false)] {
-            assert_eq!(TERMS.too_slow(micros(own), micros(baseline), MEDIAN_NOISE), slow, "{own} beside {baseline}");
-        }
-    }
 }

@@ -1,20 +1,26 @@
 //! Rollouts as an operator sees them.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use super::canary::Canary;
 use super::probation::Probation;
 use super::shadow::ShadowRow;
+use super::slowness::SlownessTerms;
+use crate::run::kind::HandlerKind;
 use crate::run::version_set::VersionSet;
 
 /// A probation, as an operator sees it.
 #[derive(Clone, Debug, Serialize)]
 pub struct ProbationRow {
+    /// The number of the release. None: a canary.
+    pub release: Option<u64>,
     /// The versions on probation.
     pub versions: BTreeMap<&'static str, String>,
-    /// The release that a failure rolls back to.
+    /// The release that it is compared with, and that a failure rolls its handlers back to.
     pub back_to: u64,
     /// How long it has run, in milliseconds.
     pub ran_ms: u64,
@@ -24,6 +30,11 @@ pub struct ProbationRow {
     pub calls: u64,
     /// Those that failed, and that the baseline answered.
     pub faults: u64,
+    /// When a version counts as slow.
+    #[serde(flatten)]
+    pub slowness: SlownessTerms,
+    /// What it found that is no reason for a rollback.
+    pub warnings: Vec<String>,
 }
 
 /// A canary, as an operator sees it.
@@ -46,8 +57,10 @@ pub struct CanaryRow {
 /// All rollouts, and the blocked versions.
 #[derive(Clone, Debug, Serialize)]
 pub struct Rollouts {
-    /// The active release's probation.
+    /// The latest probation of the active release.
     pub probation: Option<ProbationRow>,
+    /// Those of the releases before it, the latest first.
+    pub earlier_probations: Vec<ProbationRow>,
     /// The release of some rooms.
     pub canary: Option<CanaryRow>,
     /// The candidate beside the active release.
@@ -58,20 +71,29 @@ pub struct Rollouts {
 }
 
 impl ProbationRow {
-    /// The probation of `versions`, which ends after `span_ms`.
-    pub(crate) fn of(probation: &Probation, versions: &VersionSet, span_ms: Option<u64>) -> Self {
+    /// A probation of some of the `active` versions.
+    pub(crate) fn of(probation: &Probation, active: &VersionSet) -> Self {
         let (ran, calls, faults) = probation.counts();
-        let ran_ms = u64::try_from(ran.as_millis()).unwrap_or(u64::MAX);
-        let baseline = probation.baseline();
+        let change = probation.change();
+        let on_probation =
+            |handler: &HandlerKind| change.is_about(*handler) && *change.after.of(*handler) == active.id(*handler);
+        let versions = HandlerKind::ALL.into_iter().filter(on_probation);
         Self {
-            versions: changes(versions, &baseline.versions),
-            back_to: baseline.number,
-            ran_ms,
-            left_ms: span_ms.map(|span| span.saturating_sub(ran_ms)),
+            release: probation.release(),
+            versions: versions.map(|handler| (handler.name(), active.id(handler).whole())).collect(),
+            back_to: probation.baseline().number,
+            ran_ms: millis(ran),
+            left_ms: probation.span().map(|span| millis(span.saturating_sub(ran))),
             calls,
             faults,
+            slowness: probation.slowness(),
+            warnings: probation.warnings(),
         }
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl CanaryRow {
@@ -83,9 +105,23 @@ impl CanaryRow {
             since: canary.since.to_string(),
             who: canary.provenance.actor.clone(),
             why: canary.provenance.reason.clone(),
-            probation: Some(ProbationRow::of(&canary.probation, &canary.versions, None)),
+            probation: Some(ProbationRow::of(&canary.probation, &canary.versions)),
         }
     }
+}
+
+/// For the history: the versions, the share and who wanted it.
+impl fmt::Display for CanaryRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} in {} % of the rooms, by {}", named(&self.versions), self.percent, self.who)
+    }
+}
+
+/// Versions in one line.
+pub(crate) fn named(versions: &BTreeMap<&'static str, String>) -> String {
+    let short = |version: &String| version.get(..12).unwrap_or(version).to_owned();
+    let each = versions.iter().map(|(handler, version)| format!("{handler} {}", short(version)));
+    each.collect::<Vec<_>>().join(", ")
 }
 
 fn changes(versions: &VersionSet, from: &VersionSet) -> BTreeMap<&'static str, String> {

@@ -5,6 +5,7 @@
 //! three times as long as it took, so that it is throttled to a quarter of a CPU.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,6 +15,7 @@ use ondol_host_model::Timestamp;
 use serde::Serialize;
 
 use super::latency_histogram::LatencyHistogram;
+use super::rows::named;
 use crate::run::call::{Answer, Call, describe};
 use crate::run::kind::{Each, HandlerKind};
 use crate::run::limits::RolloutLimits;
@@ -184,6 +186,14 @@ impl Shadow {
             shadow: times_of(&counts.shadow),
             first_differences: counts.first.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
+    }
+}
+
+/// For the history: the versions and the figures.
+impl fmt::Display for ShadowRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { calls, differences, faults, .. } = self;
+        write!(f, "{}, {calls} calls, {differences} answered differently, {faults} faults", named(&self.versions))
     }
 }
 

@@ -83,6 +83,10 @@ pub struct RolloutLimits {
     pub probation_calls_min: usize,
     /// How many times as long as the baseline a version may take.
     pub probation_slowdown_max: usize,
+    /// The median below which no version is slow.
+    pub probation_slowdown_floor_ms: u64,
+    /// The median above which a slow version is rolled back.
+    pub probation_slowdown_rollback_ms: u64,
     /// Calls that may wait for the shadow.
     pub shadow_queue_max: usize,
     /// The size of those calls and their answers.
@@ -163,6 +167,8 @@ impl HandlersLimits {
                 probation_fault_percent_max: 1,
                 probation_calls_min: 100,
                 probation_slowdown_max: 5,
+                probation_slowdown_floor_ms: 1,
+                probation_slowdown_rollback_ms: 10,
                 shadow_queue_max: 1_024,
                 shadow_queue_bytes_max: 16 << 20,
                 shadow_differences_max: 20,

@@ -21,6 +21,7 @@ use super::output;
 use super::pool::{Pool, Slot};
 use super::sandbox::Sandbox;
 use super::state::State;
+use super::warm_up;
 
 type Store = wasmtime::Store<State>;
 
@@ -93,6 +94,7 @@ impl<E: Exports> Version<E> {
                 self.fault(function, Cause::Instantiate(cause))
             })?,
         };
+        warm_up::note(instance.calls, self.limits().handler_calls_per_instance_max);
         let IdleInstance { running, exports, .. } = &mut *instance;
         match running.call(|store, _| call(exports, store)) {
             Ok(answer) => {

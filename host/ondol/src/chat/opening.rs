@@ -180,13 +180,11 @@ impl Start<'_> {
         let reasons: Vec<&str> = lacking.iter().map(|(_, reason)| reason.as_str()).collect();
         anyhow::ensure!(is_complete, "{}", reasons.join("; "));
         let is_first = self.pipeline.store.releases().active()?.is_none();
-        let provenance = Provenance {
-            actor: "directory".to_owned(),
-            trigger: if is_first { Trigger::First } else { Trigger::Fallback },
-            reason: format!("the files in {} at startup", self.directory.display()),
-            back_to: None,
-            forced: false,
-        };
+        let provenance = Provenance::new(
+            "directory".to_owned(),
+            if is_first { Trigger::First } else { Trigger::Fallback },
+            format!("the files in {} at startup", self.directory.display()),
+        );
         let handlers = self.begin(&candidate, &provenance).context("recording the first release")?;
         log_lacking(&lacking);
         Ok((handlers, true))
@@ -228,13 +226,8 @@ impl Start<'_> {
         broken: &str,
         back_to: Option<u64>,
     ) -> anyhow::Result<Handlers> {
-        let provenance = Provenance {
-            actor: HOST.to_owned(),
-            trigger: Trigger::Fallback,
-            reason: format!("release {} is broken: {broken}", from.number),
-            back_to,
-            forced: false,
-        };
+        let reason = format!("release {} is broken: {broken}", from.number);
+        let provenance = Provenance { back_to, ..Provenance::new(HOST.to_owned(), Trigger::Fallback, reason) };
         self.begin(candidate, &provenance)
     }
 

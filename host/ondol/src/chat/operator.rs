@@ -4,15 +4,37 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::readiness::Readiness;
 use super::releases::{ChangeRequest, Changed, HandlerChange, ReleaseError, Releases, RollbackTarget};
 use super::report::{self, Diff, ReleaseRow, Status, VersionRow};
-use ondol_host_handlers::{CanaryRow, NumberedRelease, ShadowRow};
+use ondol_host_handlers::{CanaryRow, CanaryStarted, ShadowRow};
 use ondol_host_store::StoreError;
 
 const ACTIVE_ALREADY: &str = "these versions are active already";
 const NO_CANARY: &str = "there is no canary";
 const NO_SHADOW: &str = "there is no shadow";
+
+/// A canary that has begun.
+#[derive(Debug, Serialize)]
+pub struct StartedCanary {
+    /// The canary.
+    #[serde(flatten)]
+    pub canary: CanaryRow,
+    /// The one that it replaced.
+    pub ended_canary: Option<CanaryRow>,
+}
+
+/// A shadow that has begun.
+#[derive(Debug, Serialize)]
+pub struct StartedShadow {
+    /// The shadow.
+    #[serde(flatten)]
+    pub shadow: ShadowRow,
+    /// The one that it replaced, with its results.
+    pub ended_shadow: Option<ShadowRow>,
+}
 
 /// What an operator can ask of a chat and change in it.
 pub struct Operator {
@@ -80,6 +102,15 @@ impl Operator {
         self.blocking(move |releases| releases.roll_back(&target, &request)).await
     }
 
+    /// Lifts the block of the version whose id begins so, and returns its id.
+    ///
+    /// # Errors
+    ///
+    /// When no such version is blocked, or that could not be recorded.
+    pub async fn forgive(&self, prefix: String, request: ChangeRequest) -> Result<String, ReleaseError> {
+        self.blocking(move |releases| releases.forgive(&prefix, &request)).await
+    }
+
     /// Runs what would block a worker.
     async fn blocking<R: Send + 'static>(
         &self,
@@ -100,14 +131,13 @@ impl Operator {
         changes: Vec<HandlerChange>,
         percent: u8,
         request: ChangeRequest,
-    ) -> Result<Option<CanaryRow>, ReleaseError> {
+    ) -> Result<StartedCanary, ReleaseError> {
         self.blocking(move |releases| {
             let provenance = releases.provenance(&request);
             let candidate = releases.admit(&changes, &provenance)?;
-            if !releases.handlers.start_canary(candidate, percent, provenance)? {
-                return Err(ReleaseError::Conflict(ACTIVE_ALREADY));
-            }
-            Ok(releases.handlers.rollouts().canary)
+            let started = releases.handlers.start_canary(candidate, percent, provenance)?;
+            let CanaryStarted { canary, ended_canary } = started.ok_or(ReleaseError::Conflict(ACTIVE_ALREADY))?;
+            Ok(StartedCanary { canary, ended_canary })
         })
         .await
     }
@@ -130,21 +160,20 @@ impl Operator {
         self.blocking(move |releases| {
             let promoted = releases.handlers.promote_canary(&request.actor, &request.reason)?;
             let promoted = promoted.ok_or_else(|| ReleaseError::Unknown(NO_CANARY.to_owned()))?;
-            let NumberedRelease { number, versions } = promoted;
-            Ok(Changed { number, changed: true, versions: versions.ids() })
+            Ok(Changed::of(promoted))
         })
         .await
     }
 
-    /// Ends the canary. The active release answers in its rooms again.
+    /// Ends the canary, and returns its figures. The active release answers in its rooms again.
     ///
     /// # Errors
     ///
     /// When there is none.
-    pub async fn drop_canary(&self, request: ChangeRequest) -> Result<(), ReleaseError> {
+    pub async fn drop_canary(&self, request: ChangeRequest) -> Result<CanaryRow, ReleaseError> {
         self.blocking(move |releases| {
             let dropped = releases.handlers.drop_canary(&request.actor, &request.reason);
-            dropped.then_some(()).ok_or_else(|| ReleaseError::Unknown(NO_CANARY.to_owned()))
+            dropped.ok_or_else(|| ReleaseError::Unknown(NO_CANARY.to_owned()))
         })
         .await
     }
@@ -158,16 +187,13 @@ impl Operator {
         &self,
         changes: Vec<HandlerChange>,
         request: ChangeRequest,
-    ) -> Result<Option<ShadowRow>, ReleaseError> {
+    ) -> Result<StartedShadow, ReleaseError> {
         self.blocking(move |releases| {
             let candidate = releases.admit(&changes, &releases.provenance(&request))?;
-            let started = releases.handlers.start_shadow(&candidate);
-            if !started.map_err(|error| ReleaseError::Broken(format!("no thread for a shadow: {error}")))? {
-                return Err(ReleaseError::Conflict(ACTIVE_ALREADY));
-            }
-            let (actor, reason) = (&request.actor, &request.reason);
-            tracing::info!(actor, reason, "shadow started by {actor}: {reason}");
-            Ok(releases.handlers.rollouts().shadow)
+            let started = releases.handlers.start_shadow(&candidate, &request.actor, &request.reason);
+            let started = started.map_err(|error| ReleaseError::Broken(format!("no thread for a shadow: {error}")))?;
+            let (shadow, ended_shadow) = started.ok_or(ReleaseError::Conflict(ACTIVE_ALREADY))?;
+            Ok(StartedShadow { shadow, ended_shadow })
         })
         .await
     }
@@ -188,11 +214,8 @@ impl Operator {
     /// When there is none.
     pub async fn stop_shadow(&self, request: ChangeRequest) -> Result<ShadowRow, ReleaseError> {
         self.blocking(move |releases| {
-            let row = releases.handlers.stop_shadow();
-            let row = row.ok_or_else(|| ReleaseError::Unknown(NO_SHADOW.to_owned()))?;
-            let (actor, reason) = (&request.actor, &request.reason);
-            tracing::info!(actor, reason, "shadow stopped by {actor}: {reason}");
-            Ok(row)
+            let row = releases.handlers.stop_shadow(&request.actor, &request.reason);
+            row.ok_or_else(|| ReleaseError::Unknown(NO_SHADOW.to_owned()))
         })
         .await
     }

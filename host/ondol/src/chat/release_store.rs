@@ -11,7 +11,9 @@ use super::room_queue::ChatPipeline;
 use crate::config::Limits;
 use ondol_host_handlers::{Activation, HandlerKind, Ledger, Provenance, SettingsMap, Source, Trigger, VersionId};
 use ondol_host_model::Timestamp;
-use ondol_host_store::{AboutVersion, DirectorySnapshot, ReleaseRecord, Retention, StoreError, StoredVersion};
+use ondol_host_store::{
+    AboutVersion, DirectorySnapshot, ReleaseRecord, Retention, StoreError, StoredEvent, StoredVersion,
+};
 
 /// How much of the history is kept.
 pub(super) fn retention(limits: &Limits) -> Retention {
@@ -20,12 +22,22 @@ pub(super) fn retention(limits: &Limits) -> Retention {
 
 /// A ledger that is the store.
 pub(super) fn ledger(pipeline: &Arc<ChatPipeline>) -> Ledger {
-    let (recording, blocking) = (Arc::clone(pipeline), Arc::clone(pipeline));
+    let [recording, blocking, noting] = [(); 3].map(|()| Arc::clone(pipeline));
     Ledger {
         record: Box::new(move |activation| record(&recording, activation).map_err(|error| error.to_string())),
         block: Box::new(move |version, evidence| {
             let blocked = blocking.store.releases().set_blocked(version.whole(), evidence.map(str::to_owned));
             blocked.map_err(|error| error.to_string())
+        }),
+        note: Box::new(move |event| {
+            let event = StoredEvent {
+                release: event.release,
+                what: event.what.name().to_owned(),
+                actor: event.actor.clone(),
+                detail: event.detail.clone(),
+                created_at: Timestamp(0),
+            };
+            noting.store.releases().record_event(event).map_err(|error| error.to_string())
         }),
     }
 }

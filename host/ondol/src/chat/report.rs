@@ -8,7 +8,7 @@ use super::readiness::Readiness;
 use super::release_store;
 use super::releases::{ReleaseError, Releases};
 use ondol_host_handlers::{FaultsRow, HandlerKind, Item, Report, Rollouts, SettingsMap, VersionId, inspect};
-use ondol_host_store::{AboutVersion, StoredRelease};
+use ondol_host_store::{AboutVersion, StoredEvent, StoredRelease};
 
 /// What runs.
 #[derive(Debug, Serialize)]
@@ -86,6 +86,21 @@ pub struct ReleaseRow {
     pub detail: Option<String>,
     /// The version of each handler in it.
     pub versions: BTreeMap<&'static str, String>,
+    /// What befell it while it was active.
+    pub events: Vec<EventRow>,
+}
+
+/// What befell a release, as an operator sees it.
+#[derive(Debug, Serialize)]
+pub struct EventRow {
+    /// When.
+    pub at: String,
+    /// What: `canary_started`, `warning` …
+    pub what: String,
+    /// Who did it.
+    pub who: String,
+    /// Which versions it concerns, and why.
+    pub detail: String,
 }
 
 /// How two versions differ.
@@ -116,7 +131,8 @@ pub struct Lines {
 
 /// What runs.
 pub(super) fn status(releases: &Releases, readiness: &Readiness) -> Result<Status, ReleaseError> {
-    let release = releases.pipeline.store.releases().active()?.map(release_row);
+    let release = releases.pipeline.store.releases().active()?;
+    let release = release_rows(releases, release.into_iter().collect())?.pop();
     let mut handlers = BTreeMap::new();
     for handler in HandlerKind::ALL {
         let active = releases.handlers.current();
@@ -151,7 +167,7 @@ pub(super) fn versions(releases: &Releases) -> Result<BTreeMap<&'static str, Vec
 
 /// Releases with numbers below `before`, the latest first.
 pub(super) fn history(releases: &Releases, before: Option<u64>, limit: usize) -> Result<Vec<ReleaseRow>, ReleaseError> {
-    Ok(releases.pipeline.store.releases().list(before, limit)?.into_iter().map(release_row).collect())
+    release_rows(releases, releases.pipeline.store.releases().list(before, limit)?)
 }
 
 /// How two kept versions differ. `from` is the active one when none is named.
@@ -205,8 +221,22 @@ fn version_row(releases: &Releases, about: AboutVersion) -> VersionRow {
     }
 }
 
-fn release_row(release: StoredRelease) -> ReleaseRow {
+/// Releases, the latest first, with what befell each.
+fn release_rows(releases: &Releases, rows: Vec<StoredRelease>) -> Result<Vec<ReleaseRow>, ReleaseError> {
+    let (Some(latest), Some(earliest)) = (rows.first(), rows.last()) else { return Ok(Vec::new()) };
+    let events = releases.pipeline.store.releases().events(earliest.number, latest.number)?;
+    Ok(rows.into_iter().map(|release| release_row(release, &events)).collect())
+}
+
+fn release_row(release: StoredRelease, events: &[StoredEvent]) -> ReleaseRow {
+    let events = events.iter().filter(|event| event.release == release.number).map(|event| EventRow {
+        at: event.created_at.to_string(),
+        what: event.what.clone(),
+        who: event.actor.clone(),
+        detail: event.detail.clone(),
+    });
     ReleaseRow {
+        events: events.collect(),
         release: release.number,
         at: release.created_at.to_string(),
         who: release.actor,

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
-use self::request::{Parts, Reason};
+use self::request::{Note, Parts, Reason, Slowness};
 use self::rollout::{CanaryCommand, ShadowCommand};
 use super::shared::{Misuse, Output, print_json};
 use crate::config::{Config, ConfigFlags};
@@ -54,6 +54,8 @@ Examples:
   ondol handlers deploy --setting messages.text_length_max=500          only the settings
   ondol handlers deploy events=my-events.wasm --percent 10              a canary in 10 % of rooms
   ondol handlers shadow start events=my-events.wasm                     copies of live calls
+  ondol handlers deploy messages=m.wasm --slowdown-floor-ms 20          slow, and known to be
+  ondol handlers forgive 3f2a                                           lift the block of a version
   ondol handlers rollback
   ondol handlers rollback --release 12
   ondol handlers diff 3f2a";
@@ -66,7 +68,9 @@ enum Command {
     Deploy(Deploy),
     /// Roll back to the previous release, or to a given one
     Rollback(Rollback),
-    /// List the releases, latest first
+    /// Lift the block of a version that failed its probation
+    Forgive(Forgive),
+    /// List the releases and what befell each, latest first
     History {
         /// Number of releases to list
         #[arg(long, default_value_t = 20)]
@@ -102,6 +106,11 @@ struct Deploy {
     #[arg(long, value_name = "1-99", value_parser = clap::value_parser!(u8).range(1..=99))]
     percent: Option<u8>,
     #[command(flatten)]
+    slowness: Slowness,
+    /// Deploy even if another release becomes active meanwhile
+    #[arg(long)]
+    anyway: bool,
+    #[command(flatten)]
     reason: Reason,
 }
 
@@ -117,11 +126,28 @@ struct Rollback {
     reason: Reason,
 }
 
+#[derive(Debug, Args)]
+struct Forgive {
+    /// First digits of the version's id
+    version: String,
+    #[command(flatten)]
+    note: Note,
+}
+
 impl Handlers {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let request = self.command.request()?;
+        let mut request = self.command.request()?;
         let server = self.server()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        if self.command.is_aimed() {
+            let (status, answer) = runtime.block_on(send(&server, get("/v1/status")))?;
+            if status >= 300 {
+                show::refusal(status, &answer);
+                return Ok(ExitCode::FAILURE);
+            }
+            let active = answer.get("release").and_then(|release| release.get("release"));
+            request.put("expected_release", active.cloned().unwrap_or_default());
+        }
         let (status, answer) = runtime.block_on(send(&server, request))?;
         let done = status < 300;
         match self.output {
@@ -148,24 +174,36 @@ impl Handlers {
     }
 }
 
+fn get(target: &str) -> AdminRequest {
+    AdminRequest { method: "GET", target: target.to_owned(), ..AdminRequest::default() }
+}
+
 impl Command {
+    /// Whether it is meant for the release that is active now, and for no other.
+    fn is_aimed(&self) -> bool {
+        matches!(self, Self::Deploy(Deploy { anyway: false, .. }))
+    }
+
     fn request(&self) -> anyhow::Result<AdminRequest> {
-        let get = |target: String| AdminRequest { method: "GET", target, ..AdminRequest::default() };
         Ok(match self {
-            Self::List => get("/v1/handlers".to_owned()),
-            Self::Status => get("/v1/status".to_owned()),
-            Self::History { limit } => get(format!("/v1/releases?limit={limit}")),
+            Self::List => get("/v1/handlers"),
+            Self::Status => get("/v1/status"),
+            Self::History { limit } => get(&format!("/v1/releases?limit={limit}")),
             Self::Diff { to, from } => {
                 let mut query = form_urlencoded::Serializer::new(String::new());
                 query.append_pair("to", to);
                 if let Some(from) = from {
                     query.append_pair("from", from);
                 }
-                get(format!("/v1/diff?{}", query.finish()))
+                get(&format!("/v1/diff?{}", query.finish()))
             }
-            Self::Deploy(Deploy { parts, percent, reason }) => {
+            Self::Forgive(Forgive { version, note }) => {
+                note.request("/v1/forgive", Map::from_iter([("version".to_owned(), json!(version))]))
+            }
+            Self::Deploy(Deploy { parts, percent, slowness, reason, anyway: _ }) => {
                 let mut body = parts.body()?;
                 body.extend(percent.map(|percent| ("percent".to_owned(), percent.into())));
+                body.extend(slowness.fields());
                 reason.request("/v1/releases", body)
             }
             Self::Canary { command } => command.request(),
@@ -186,8 +224,10 @@ impl Command {
             Self::Status => show::status(answer),
             Self::History { .. } => show::history(answer),
             Self::Diff { .. } => show::diff(answer),
-            Self::Deploy(Deploy { percent: Some(_), .. }) => show_rollouts::canary(answer),
-            Self::Deploy(_) | Self::Rollback(_) => show::changed(answer),
+            Self::Deploy(Deploy { percent: Some(_), .. }) => show_rollouts::started_canary(answer),
+            Self::Deploy(_) => show::deployed(answer),
+            Self::Rollback(_) => show::changed(answer),
+            Self::Forgive(_) => show::forgiven(answer),
             Self::Canary { command } => command.show(answer),
             Self::Shadow { command } => command.show(answer),
         }

@@ -214,8 +214,12 @@ limits! {
     probation_fault_percent_max: usize = 1, "%", 0 => 100;
     /// Calls needed before the fault percentage is evaluated.
     probation_calls_min: usize = 100, "calls", 1 => 1_000_000;
-    /// How many times as long as the baseline a version may take, at the median and at the 99th percentile.
+    /// How many times as long as the baseline a version may take before it is slow, at the median and at the 99th percentile.
     probation_slowdown_max: usize = 5, "times", 2 => 1_000;
+    /// The median below which a version is never slow, whatever the baseline takes; ten times that at the 99th percentile.
+    probation_slowdown_floor_ms: u64 = 1, "ms", 0 => 60_000;
+    /// The median above which a slow version is rolled back; below it the operator is warned.
+    probation_slowdown_rollback_ms: u64 = 10, "ms", 0 => 60_000;
     /// Calls that may wait for the shadow; further calls are not copied to it.
     shadow_queue_max: usize = 1_024, "calls", 1 => 1_000_000;
     /// The size of those calls and their answers; further calls are not copied to it.
@@ -321,6 +325,8 @@ impl Limits {
                 probation_fault_percent_max: self.probation_fault_percent_max,
                 probation_calls_min: self.probation_calls_min,
                 probation_slowdown_max: self.probation_slowdown_max,
+                probation_slowdown_floor_ms: self.probation_slowdown_floor_ms,
+                probation_slowdown_rollback_ms: self.probation_slowdown_rollback_ms,
                 shadow_queue_max: self.shadow_queue_max,
                 shadow_queue_bytes_max: self.shadow_queue_bytes_max,
                 shadow_differences_max: self.shadow_differences_max,
@@ -339,6 +345,15 @@ impl Limits {
     pub(super) fn names_of_handlers() -> impl Iterator<Item = String> {
         let of = |handler| Self::OF_EACH_HANDLER.into_iter().map(move |name| format!("{handler}.{name}"));
         Settings::HANDLERS.into_iter().flat_map(of)
+    }
+
+    /// Checks a value that is given in place of the limit `name`. An error lists the values that the limit takes.
+    pub(crate) fn check(name: &str, value: u64) -> Result<u64, String> {
+        let limit = Self::TABLE.iter().find(|limit| limit.name == name);
+        match limit {
+            Some(limit) if !(limit.min..=limit.max).contains(&value) => Err(limit.takes()),
+            _ => Ok(value),
+        }
     }
 
     /// The largest value that the limit `name` takes.

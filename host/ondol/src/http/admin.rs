@@ -21,7 +21,7 @@ use super::body::Body;
 use super::routes::{READ, Routes};
 use super::state::Phase;
 use super::{health, host};
-use crate::chat::{ChangeRequest, Changed, Chat, HandlerChange, HandlerKind};
+use crate::chat::{ChangeRequest, Chat, HandlerChange, HandlerKind};
 use crate::config::{Limits, Token};
 use ondol_host_model::RequestId;
 
@@ -67,6 +67,7 @@ enum Call {
     Shadow,
     StartShadow,
     StopShadow,
+    Forgive,
 }
 
 const POST: &[Method] = &[Method::POST];
@@ -74,7 +75,7 @@ const PUT: &[Method] = &[Method::PUT];
 const DELETE: &[Method] = &[Method::DELETE];
 
 /// The calls of the admin API.
-const CALLS: [(&[Method], &str, Call); 14] = [
+const CALLS: [(&[Method], &str, Call); 15] = [
     (READ, "/v1/status", Call::Status),
     (READ, "/v1/handlers", Call::Versions),
     (POST, "/v1/handlers/{handler}", Call::DeployOne),
@@ -89,6 +90,7 @@ const CALLS: [(&[Method], &str, Call); 14] = [
     (READ, "/v1/shadow", Call::Shadow),
     (POST, "/v1/shadow", Call::StartShadow),
     (DELETE, "/v1/shadow", Call::StopShadow),
+    (POST, "/v1/forgive", Call::Forgive),
 ];
 
 impl AdminApi {
@@ -161,11 +163,11 @@ impl AdminApi {
             }
             (Call::Canary, _) => ok(&self.chat.operator().canary()?),
             (Call::DropCanary, _) => {
-                self.chat.operator().drop_canary(recorded(self.order(&request, caller)?)?).await?;
-                ok(&json!({ "canary": null }))
+                let ended = self.chat.operator().drop_canary(recorded(self.order(&request, caller)?)?).await?;
+                ok(&json!({ "canary": null, "ended_canary": ended }))
             }
             (Call::PromoteCanary, _) => {
-                changed(&self.chat.operator().promote_canary(recorded(self.order(&request, caller)?)?).await?)
+                ok(&self.chat.operator().promote_canary(recorded(self.order(&request, caller)?)?).await?)
             }
             (Call::Shadow, _) => ok(&self.chat.operator().shadow()?),
             (Call::StartShadow, _) => {
@@ -186,24 +188,24 @@ impl AdminApi {
             (Call::RollBack, _) => {
                 let mut order = self.order(&request, caller)?;
                 let target = body::target(request, &self.limits, &mut order).await?;
-                changed(&self.chat.operator().roll_back(target, recorded(order)?).await?)
+                ok(&self.chat.operator().roll_back(target, recorded(order)?).await?)
+            }
+            (Call::Forgive, _) => {
+                let mut order = self.order(&request, caller)?;
+                let version = body::forgiven(request, &self.limits, &mut order).await?;
+                ok(&json!({ "forgiven": self.chat.operator().forgive(version, recorded(order)?).await? }))
             }
             (Call::DeployOne | Call::Configure, None) => Err(HttpError::NotFound),
         }
     }
 
     async fn deploy(&self, parts: Vec<HandlerChange>, order: ChangeRequest) -> Result<Answer, HttpError> {
-        changed(&self.chat.operator().deploy(parts, recorded(order)?).await?)
+        ok(&self.chat.operator().deploy(parts, recorded(order)?).await?)
     }
 
     async fn history(&self, request: &Request<Body>) -> Result<Answer, HttpError> {
-        let number = |name: &'static str| {
-            let value = query(request, name);
-            let value = value.map(|value| value.parse::<u64>()).transpose();
-            value.map_err(|_| HttpError::field(name, "invalid", format!("{name}: expected a whole number.")))
-        };
-        let limit = number("limit")?.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(HISTORY);
-        ok(&self.chat.operator().history(number("before")?, limit.min(HISTORY_MAX)).await?)
+        let limit = number(request, "limit")?.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(HISTORY);
+        ok(&self.chat.operator().history(number(request, "before")?, limit.min(HISTORY_MAX)).await?)
     }
 
     async fn diff(&self, request: &Request<Body>) -> Result<Answer, HttpError> {
@@ -240,7 +242,7 @@ impl AdminApi {
         }
     }
 
-    /// Who is calling, and the reason and `force` of the query.
+    /// Who is calling, and what the query says beside that.
     fn order(&self, request: &Request<Body>, caller: Caller) -> Result<ChangeRequest, HttpError> {
         let by = match (caller, &self.token) {
             (Caller::User(user), _) => format!("uid {user}"),
@@ -256,8 +258,19 @@ impl AdminApi {
             }
         };
         let forced = query(request, "force").is_some_and(|force| matches!(force.as_str(), "" | "1" | "true"));
-        Ok(ChangeRequest { actor, reason: query(request, "reason").unwrap_or_default(), forced })
+        let slowness = body::slowness([
+            number(request, "slowdown_max")?,
+            number(request, "slowdown_floor_ms")?,
+            number(request, "slowdown_rollback_ms")?,
+        ])?;
+        let (reason, expected) = (query(request, "reason").unwrap_or_default(), number(request, "expected_release")?);
+        Ok(ChangeRequest { actor, reason, forced, expected, slowness })
     }
+}
+
+fn number(request: &Request<Body>, name: &'static str) -> Result<Option<u64>, HttpError> {
+    let value = query(request, name).map(|value| value.parse::<u64>()).transpose();
+    value.map_err(|_| HttpError::field(name, "invalid", format!("{name}: expected a whole number.")))
 }
 
 /// Checks that the history can show the reason.
@@ -286,13 +299,6 @@ fn query(request: &Request<Body>, name: &str) -> Option<String> {
 
 fn ok(body: &impl serde::Serialize) -> Result<Answer, HttpError> {
     Ok(answer::json(StatusCode::OK, body))
-}
-
-fn changed(changed: &Changed) -> Result<Answer, HttpError> {
-    let handlers = HandlerKind::ALL.into_iter().zip(&changed.versions);
-    let versions: serde_json::Map<_, _> =
-        handlers.map(|(handler, version)| (handler.name().to_owned(), version.whole().into())).collect();
-    ok(&json!({ "release": changed.number, "changed": changed.changed, "versions": versions }))
 }
 
 /// Whether a host is an address, this machine, or what `ondol handlers` sends: a name that no page can have.

@@ -101,7 +101,7 @@ impl HttpError {
             },
             Self::Release(error) => match error {
                 ReleaseError::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
-                ReleaseError::Activate(ActivateError::Blocked { .. })
+                ReleaseError::Activate(ActivateError::Blocked { .. } | ActivateError::Overtaken { .. })
                 | ReleaseError::Broken(_)
                 | ReleaseError::Conflict(_) => StatusCode::CONFLICT,
                 ReleaseError::Unknown(_) => StatusCode::NOT_FOUND,
@@ -140,6 +140,7 @@ impl HttpError {
             Self::Release(error) => match error {
                 ReleaseError::Refused(_) => "refused",
                 ReleaseError::Activate(ActivateError::Blocked { .. }) => "marked_bad",
+                ReleaseError::Activate(ActivateError::Overtaken { .. }) => "overtaken",
                 ReleaseError::Broken(_) => "broken",
                 ReleaseError::Conflict(_) => "conflict",
                 ReleaseError::Unknown(_) => "not_found",

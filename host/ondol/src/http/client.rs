@@ -32,6 +32,15 @@ pub struct AdminRequest {
     pub actor: Option<String>,
 }
 
+impl AdminRequest {
+    /// Adds a field to its body.
+    pub fn put(&mut self, name: &str, value: Value) {
+        if let Some(Value::Object(body)) = &mut self.body {
+            body.insert(name.to_owned(), value);
+        }
+    }
+}
+
 /// The server that a request is for.
 #[derive(Debug)]
 pub struct AdminServer {

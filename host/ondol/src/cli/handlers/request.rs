@@ -25,24 +25,63 @@ pub(super) struct Parts {
     no_settings: Vec<String>,
 }
 
-/// What the history records about a change.
+/// What the history records about a command.
 #[derive(Debug, Args)]
-pub(super) struct Reason {
+pub(super) struct Note {
     /// Record a reason in the history
     #[arg(long, default_value = "", hide_default_value = true)]
     reason: String,
     /// Record a name in the history
     #[arg(long, value_name = "NAME")]
     actor: Option<String>,
+}
+
+/// When a version on probation counts as slow.
+#[derive(Debug, Args)]
+pub(super) struct Slowness {
+    /// Call it slow above this many times the baseline's time [default: the server's probation_slowdown_max]
+    #[arg(long, value_name = "TIMES")]
+    slowdown_max: Option<u64>,
+    /// Never call it slow below this median [default: the server's probation_slowdown_floor_ms]
+    #[arg(long, value_name = "MS")]
+    slowdown_floor_ms: Option<u64>,
+    /// Roll it back if it is slow and its median is above this [default: the server's probation_slowdown_rollback_ms]
+    #[arg(long, value_name = "MS")]
+    slowdown_rollback_ms: Option<u64>,
+}
+
+/// What a change is recorded with, and whether it is forced.
+#[derive(Debug, Args)]
+pub(super) struct Reason {
+    #[command(flatten)]
+    note: Note,
     /// Deploy blocked versions too, without probation
     #[arg(long)]
     force: bool,
 }
 
+impl Slowness {
+    /// The fields of a body that are given.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (String, Value)> {
+        let fields = [
+            ("slowdown_max", self.slowdown_max),
+            ("slowdown_floor_ms", self.slowdown_floor_ms),
+            ("slowdown_rollback_ms", self.slowdown_rollback_ms),
+        ];
+        fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into())))
+    }
+}
+
 impl Reason {
     pub(super) fn request(&self, target: &str, mut body: Map<String, Value>) -> AdminRequest {
-        body.insert("reason".to_owned(), self.reason.clone().into());
         body.insert("force".to_owned(), self.force.into());
+        self.note.request(target, body)
+    }
+}
+
+impl Note {
+    pub(super) fn request(&self, target: &str, mut body: Map<String, Value>) -> AdminRequest {
+        body.insert("reason".to_owned(), self.reason.clone().into());
         let (target, actor) = (target.to_owned(), self.actor.clone());
         AdminRequest { method: "POST", target, body: Some(Value::Object(body)), actor }
     }

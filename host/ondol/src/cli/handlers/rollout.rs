@@ -44,8 +44,11 @@ impl CanaryCommand {
     pub(super) fn show(&self, answer: &Value) {
         match self {
             Self::Status => show_rollouts::canary(answer),
-            Self::Promote => show::changed(answer),
-            Self::Drop => println!("canary ended: the active release answers in all rooms"),
+            Self::Promote => show::deployed(answer),
+            Self::Drop => {
+                println!("canary ended: the active release answers in all rooms");
+                show_rollouts::ended(answer);
+            }
         }
     }
 }
@@ -64,6 +67,7 @@ impl ShadowCommand {
             println!("shadow ended");
         }
         show_rollouts::shadow(answer);
+        show_rollouts::ended(answer);
     }
 }
 

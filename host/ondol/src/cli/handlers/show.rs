@@ -50,6 +50,22 @@ pub(super) fn changed(change: &Value) {
     for (handler, version) in pairs(change.get("versions")) {
         println!("  {handler} {}", short(version.as_str().unwrap_or_default()));
     }
+    show_rollouts::ended(change);
+}
+
+/// The outcome of a deploy.
+pub(super) fn deployed(change: &Value) {
+    changed(change);
+    match object(change, "probation") {
+        Some(row) => show_rollouts::begun_probation(row),
+        None if is_true(change, "changed") => println!("without probation"),
+        None => {}
+    }
+}
+
+/// The outcome of forgiving a version.
+pub(super) fn forgiven(answer: &Value) {
+    println!("version {} is no longer blocked", short(text(answer, "forgiven")));
 }
 
 pub(super) fn diff(diff: &Value) {
@@ -127,6 +143,10 @@ fn release(row: &Value) {
     let versions =
         versions.map(|(handler, version)| format!("{handler} {}", short(version.as_str().unwrap_or_default())));
     println!("    {}", versions.collect::<Vec<_>>().join("  "));
+    for event in row.get("events").and_then(Value::as_array).into_iter().flatten() {
+        let (at, what, who) = (text(event, "at"), text(event, "what").replace('_', " "), text(event, "who"));
+        println!("    {at}  {what} by {who}: {}", text(event, "detail"));
+    }
 }
 
 /// What a handler failed at since the start, from its row in a status.

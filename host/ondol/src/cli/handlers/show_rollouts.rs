@@ -2,13 +2,14 @@
 
 use serde_json::Value;
 
-use super::fields::{number, object, pairs, short, text};
+use super::fields::{lines, number, object, pairs, short, text};
 
 /// Everything that a status says about rollouts.
 pub(super) fn all(status: &Value) {
     if let Some(row) = object(status, "probation") {
         probation(row);
     }
+    status.get("earlier_probations").and_then(Value::as_array).into_iter().flatten().for_each(probation);
     if let Some(row) = object(status, "canary") {
         canary(row);
     }
@@ -17,15 +18,55 @@ pub(super) fn all(status: &Value) {
     }
     for (version, evidence) in pairs(status.get("bad")) {
         let evidence = evidence.as_str().unwrap_or_default().replace('\n', "\n    ");
-        println!("blocked version {}, deployable only with --force\n    {evidence}", short(version));
+        println!("blocked version {}, deployable only with --force or after `forgive`\n    {evidence}", short(version));
     }
 }
 
 fn probation(row: &Value) {
     let seconds = number(row, "left_ms").div_ceil(1_000);
-    let (calls, faults, baseline) = (number(row, "calls"), number(row, "faults"), number(row, "back_to"));
-    println!("probation for {seconds} s more, baseline release {baseline}: {calls} calls, {faults} faults");
+    let (release, calls, faults) = (number(row, "release"), number(row, "calls"), number(row, "faults"));
+    let baseline = number(row, "back_to");
+    println!(
+        "release {release} is on probation for {seconds} s more, baseline release {baseline}: {calls} calls, {faults} \
+         faults"
+    );
     versions(row);
+    warnings(row);
+}
+
+fn warnings(row: &Value) {
+    lines(row, "warnings").iter().for_each(|warning| println!("    WARNING: {warning}"));
+}
+
+/// What a probation will do that has just begun.
+pub(super) fn begun_probation(row: &Value) {
+    let (seconds, baseline) = (number(row, "left_ms").div_ceil(1_000), number(row, "back_to"));
+    let handlers: Vec<&str> = pairs(row.get("versions")).into_iter().map(|(handler, _)| handler.as_str()).collect();
+    let handlers = handlers.join(" and ");
+    let [times, floor, rollback] =
+        ["slowdown_max", "slowdown_floor_ms", "slowdown_rollback_ms"].map(|key| number(row, key));
+    println!("on probation for {seconds} s against release {baseline}");
+    println!("  faults roll {handlers} back to it");
+    println!(
+        "  a median above {floor} ms and {times} times the baseline's is a warning, above {rollback} ms a rollback"
+    );
+}
+
+/// What a command replaced or ended.
+pub(super) fn ended(answer: &Value) {
+    if let Some(row) = object(answer, "ended_canary") {
+        print!("ended: ");
+        canary(row);
+    }
+    if let Some(row) = object(answer, "ended_shadow") {
+        print!("ended: ");
+        shadow(row);
+    }
+}
+
+pub(super) fn started_canary(answer: &Value) {
+    canary(answer);
+    ended(answer);
 }
 
 pub(super) fn canary(row: &Value) {
@@ -37,6 +78,7 @@ pub(super) fn canary(row: &Value) {
     versions(row);
     if let Some(row) = object(row, "probation") {
         println!("    {} calls, {} faults", number(row, "calls"), number(row, "faults"));
+        warnings(row);
     }
 }
 

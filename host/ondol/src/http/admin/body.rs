@@ -8,7 +8,7 @@ use hyper::Request;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::chat::{ChangeRequest, HandlerChange, HandlerKind, RollbackTarget};
+use crate::chat::{ChangeRequest, HandlerChange, HandlerKind, RollbackTarget, SlownessOverride};
 use crate::config::Limits;
 use crate::http::answer::HttpError;
 use crate::http::body::{self, Body};
@@ -42,6 +42,10 @@ struct HandlerBody {
     reason: Option<String>,
     #[serde(default)]
     force: bool,
+    expected_release: Option<u64>,
+    slowdown_max: Option<u64>,
+    slowdown_floor_ms: Option<u64>,
+    slowdown_rollback_ms: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -55,6 +59,10 @@ struct ReleaseBody {
     reason: Option<String>,
     #[serde(default)]
     force: bool,
+    expected_release: Option<u64>,
+    slowdown_max: Option<u64>,
+    slowdown_floor_ms: Option<u64>,
+    slowdown_rollback_ms: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -64,6 +72,13 @@ struct RollbackBody {
     reason: Option<String>,
     #[serde(default)]
     force: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ForgiveBody {
+    version: String,
+    reason: Option<String>,
 }
 
 /// One handler's part: JSON if the content type says so, otherwise the component itself.
@@ -79,6 +94,9 @@ pub(super) async fn part(
     }
     let body: HandlerBody = parse(&read_parts(request, limits, 1).await?)?;
     complete(order, body.reason, body.force);
+    order.expected = body.expected_release.or(order.expected);
+    let asked = slowness([body.slowdown_max, body.slowdown_floor_ms, body.slowdown_rollback_ms])?;
+    order.slowness = order.slowness.overridden_by(asked);
     let part = PartBody { component: body.component, settings: body.settings, cases: body.cases };
     part.read(handler, limits)
 }
@@ -91,6 +109,9 @@ pub(super) async fn parts(
 ) -> Result<(Vec<HandlerChange>, Option<u8>), HttpError> {
     let body: ReleaseBody = parse(&read_parts(request, limits, 3).await?)?;
     complete(order, body.reason, body.force);
+    order.expected = body.expected_release.or(order.expected);
+    let asked = slowness([body.slowdown_max, body.slowdown_floor_ms, body.slowdown_rollback_ms])?;
+    order.slowness = order.slowness.overridden_by(asked);
     if body.percent.is_some_and(|percent| !(1..=99).contains(&percent)) {
         return Err(HttpError::field("percent", "invalid", "percent: expected 1 to 99; leave it out for all rooms."));
     }
@@ -130,6 +151,38 @@ pub(super) async fn target(
             Err(HttpError::field("to", "invalid", reason))
         }
     }
+}
+
+/// The beginning of the id of the version to forgive.
+pub(super) async fn forgiven(
+    request: Request<Body>,
+    limits: &Limits,
+    order: &mut ChangeRequest,
+) -> Result<String, HttpError> {
+    let body: ForgiveBody = parse(&read(request, limits, FIXED_LIMIT, REST_BYTES_MAX).await?)?;
+    complete(order, body.reason, false);
+    if is_version(&body.version) {
+        return Ok(body.version);
+    }
+    let reason = "version: expected a string with at least the first four digits of a version.";
+    Err(HttpError::field("version", "invalid", reason))
+}
+
+/// What a deploy asks for in place of the limits of probation, in the ranges of those.
+pub(super) fn slowness(asked: [Option<u64>; 3]) -> Result<SlownessOverride, HttpError> {
+    const NAMES: [(&str, &str); 3] = [
+        ("slowdown_max", "probation_slowdown_max"),
+        ("slowdown_floor_ms", "probation_slowdown_floor_ms"),
+        ("slowdown_rollback_ms", "probation_slowdown_rollback_ms"),
+    ];
+    for ((name, limit), value) in NAMES.into_iter().zip(asked) {
+        if let Some(value) = value {
+            let checked = Limits::check(limit, value);
+            checked.map_err(|takes| HttpError::field(name, "invalid", format!("{name}: expected {takes}.")))?;
+        }
+    }
+    let [slowdown_max, slowdown_floor_ms, slowdown_rollback_ms] = asked;
+    Ok(SlownessOverride { slowdown_max, slowdown_floor_ms, slowdown_rollback_ms })
 }
 
 fn is_version(digits: &str) -> bool {
