@@ -132,7 +132,7 @@ async fn new_settings_make_a_new_version() -> TestResult {
 
     let answer = put(r#"{"text_length_max": "many"}"#)?.send().await?;
     assert!(refused(&answer, "messages", "smoke")?.contains("text_length_max"));
-    put(r#"{"text_length_max": []}"#)?.send().await?.expect_field("settings")?;
+    put(r#"{"text_length_max": {}}"#)?.send().await?.expect_field("settings")?;
     put("[]")?.send().await?.expect_detail(400, "parse_error")?;
     Ok(())
 }

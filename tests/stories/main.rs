@@ -61,6 +61,7 @@ mod raw_frames;
 mod real_gateways;
 mod refusals;
 mod replay;
+mod rollouts;
 mod rooms;
 mod rude_peers;
 mod settings;

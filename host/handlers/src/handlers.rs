@@ -37,6 +37,8 @@ pub struct Activated {
     pub probation: Option<ProbationRow>,
     /// The canary that it ended.
     pub ended_canary: Option<CanaryRow>,
+    /// The releases whose probation it ended.
+    pub ended_probations: Vec<u64>,
 }
 
 /// The active release, and how it changes.
@@ -172,6 +174,7 @@ impl Handlers {
         let number = register.number();
         let probation = self.probation_of(number, &next, previous, provenance);
         let probations = active.release.probations().after(probation.clone(), next.ids());
+        let ended_probations = active.release.probations().missing_in(&probations);
         let shadow = active.release.shadow().cloned();
         let release = Release::new(self.admission.sandbox(), next.clone(), probations, shadow);
         self.active.store(Arc::new(Active::everywhere(release)));
@@ -189,8 +192,12 @@ impl Handlers {
             register.note(EventKind::CanaryEnded, actor, format!("release {number} is active in all rooms; {row}"));
             row
         });
+        for ended in &ended_probations {
+            register.note(EventKind::ProbationEnded, actor, format!("that of release {ended}, by release {number}"));
+        }
         let probation = probation.map(|probation| ProbationRow::of(&probation, &next));
-        Ok(Some(Activated { release: NumberedRelease { number, versions: next }, probation, ended_canary }))
+        let release = NumberedRelease { number, versions: next };
+        Ok(Some(Activated { release, probation, ended_canary, ended_probations }))
     }
 
     /// The rollouts, and the blocked versions.

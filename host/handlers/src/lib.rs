@@ -47,4 +47,5 @@ pub use run::limits::{
     AdmissionLimits, CallLimits, CompilerLimits, Failure, HandlersLimits, OnFault, RolloutLimits, SandboxLimits,
 };
 pub use run::sandbox::Sandbox;
+pub use run::setting::setting_text;
 pub use run::version_set::VersionSet;

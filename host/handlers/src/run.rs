@@ -2,6 +2,7 @@
 //! answer where one fails. Knows nothing of how a component comes to be admitted, nor of which versions are active.
 
 pub(crate) mod answers;
+pub(crate) mod asked_keys;
 pub(crate) mod call;
 pub(crate) mod code_cache;
 pub(crate) mod contract;
@@ -17,6 +18,7 @@ pub(crate) mod limits;
 pub(crate) mod output;
 pub(crate) mod pool;
 pub(crate) mod sandbox;
+pub(crate) mod setting;
 pub(crate) mod state;
 pub(crate) mod text;
 pub(crate) mod version;

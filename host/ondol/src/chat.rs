@@ -33,7 +33,7 @@ pub use member::Member;
 pub use operator::{Operator, StartedCanary, StartedShadow};
 pub use readiness::NotReady;
 pub use release_store::as_deployed;
-pub use releases::{ChangeRequest, Changed, HandlerChange, ReleaseError, RollbackTarget};
+pub use releases::{ChangeRequest, Changed, HandlerChange, ReleaseError, RollbackTarget, SettingsRow, SettingsRows};
 pub use reply::SayError;
 pub(crate) use reply::{RATE_LIMITED, own_error, rate_limited, send};
 pub use report::{Diff, HandlerRow, ReleaseRow, Status, VersionRow};
@@ -41,7 +41,7 @@ pub(crate) use say::client_id;
 
 // What the edge needs of the two below: it knows them by these names alone.
 pub use ondol_host_handlers::{
-    ActivateError, AdmissionError, CanaryRow, HandlerKind, ShadowRow, SlownessOverride, Stage,
+    ActivateError, AdmissionError, CanaryRow, HandlerKind, ShadowRow, SlownessOverride, Stage, setting_text,
 };
 pub use ondol_host_rooms::{CloseReason, FrameSink, Outbox, OutboxState};
 pub use ondol_host_store::Page;

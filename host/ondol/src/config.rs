@@ -168,7 +168,7 @@ impl Config {
                     settings.insert(key.clone(), text);
                     Ok(())
                 }
-                None => Err("a string, a number or a boolean".to_owned()),
+                None => Err("a string, a number, a boolean or a list of these".to_owned()),
             }),
         };
         match set {

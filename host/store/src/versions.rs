@@ -83,14 +83,19 @@ pub(super) fn set_active(connection: &Connection, id: &str) -> rusqlite::Result<
     connection.execute(sql, params![to_sql(Timestamp::now().0), id]).map(drop)
 }
 
-/// Deletes all but the last `max` versions of each handler, inside the open transaction. The active ones are always
-/// kept.
+/// Deletes versions beyond the last `max` components of each handler, and of each component beyond the last `max`
+/// settings, inside the open transaction. So new settings do not displace the components that a rollback needs. The
+/// active ones are always kept.
 pub(super) fn prune(connection: &Connection, active: &[String; 3], max: usize) -> rusqlite::Result<()> {
     let [rooms, messages, events] = active;
     for handler in ["rooms", "messages", "events"] {
         connection.execute(
-            "DELETE FROM version WHERE handler = ?1 AND id NOT IN (?2, ?3, ?4) AND id NOT IN \
-             (SELECT id FROM version WHERE handler = ?1 ORDER BY last_active DESC, rowid DESC LIMIT ?5)",
+            "WITH used AS (SELECT component, max(last_active) AS at, max(rowid) AS row FROM version \
+             WHERE handler = ?1 GROUP BY component ORDER BY at DESC, row DESC LIMIT ?5), \
+             place AS (SELECT id, component, row_number() OVER \
+             (PARTITION BY component ORDER BY last_active DESC, rowid DESC) AS number FROM version WHERE handler = ?1) \
+             DELETE FROM version WHERE handler = ?1 AND id NOT IN (?2, ?3, ?4) AND id NOT IN \
+             (SELECT id FROM place WHERE number <= ?5 AND component IN (SELECT component FROM used))",
             params![handler, rooms, messages, events, to_sql(max as u64)],
         )?;
     }

@@ -5,6 +5,7 @@
 //! instance, the cases that came with it, the smoke calls. (Types are known only once a component is compiled, so
 //! compiling comes before the imports; it runs nothing of the guest's.)
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use wasmtime::component::Component;
@@ -155,6 +156,15 @@ impl Admission {
 }
 
 impl AdmittedVersion {
+    /// The settings that it has asked for so far. Later ones are not remembered.
+    pub(crate) fn take_asked(&self) -> BTreeSet<String> {
+        match self {
+            Self::Rooms(rooms) => rooms.0.asked.take(),
+            Self::Messages(messages) => messages.0.asked.take(),
+            Self::Events(events) => events.0.asked.take(),
+        }
+    }
+
     /// Makes the smoke calls.
     fn smoke(&self) -> Result<(), Fault> {
         // Time runs on while a busy machine leaves the call waiting: one that was late has a second chance.

@@ -1,6 +1,7 @@
 //! What an operator wants to be active: one version, two or all three, each admitted, and what each was made of. Knows
 //! nothing of what is active.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::admission::{Admission, AdmittedVersion};
@@ -18,6 +19,7 @@ pub struct Candidate {
     messages: Option<Arc<MessagesVersion>>,
     events: Option<Arc<EventsVersion>>,
     fresh: Vec<Source>,
+    asked: Vec<(HandlerKind, BTreeSet<String>)>,
 }
 
 impl Candidate {
@@ -27,7 +29,9 @@ impl Candidate {
     ///
     /// Every reason of the first check that found one.
     pub fn admit(&mut self, admission: &Admission, source: Source) -> Result<(), AdmissionError> {
-        self.add(admission.admit(&source)?);
+        let version = admission.admit(&source)?;
+        self.asked.push((source.handler, version.take_asked()));
+        self.add(version);
         self.fresh.push(source);
         Ok(())
     }
@@ -38,7 +42,9 @@ impl Candidate {
     ///
     /// When it does not work any more.
     pub fn restore(&mut self, admission: &Admission, source: Source) -> Result<(), AdmissionError> {
-        self.add(admission.admit(&Source { cases: None, ..source })?);
+        let version = admission.admit(&Source { cases: None, ..source })?;
+        version.take_asked();
+        self.add(version);
         Ok(())
     }
 
@@ -80,6 +86,12 @@ impl Candidate {
     #[must_use]
     pub fn fresh(&self) -> &[Source] {
         &self.fresh
+    }
+
+    /// The settings that a new version asked for when the admission checks called it. None: it is not new.
+    #[must_use]
+    pub fn asked(&self, handler: HandlerKind) -> Option<&BTreeSet<String>> {
+        self.asked.iter().find(|(asked, _)| *asked == handler).map(|(_, keys)| keys)
     }
 
     /// The versions, when all three are here.

@@ -36,7 +36,8 @@ impl fmt::Display for FileKind {
             Self::Component => write!(f, "it is a component"),
             Self::CoreModule => write!(
                 f,
-                "it is a core module, not a component: build it as a cdylib with `cargo build --target wasm32-wasip2`"
+                "it is a core module, not a component: in Rust, build it as a cdylib with `cargo build --target \
+                 wasm32-wasip2`; in other languages, make it one with `wasm-tools component new`"
             ),
             Self::OtherWasm(version) => write!(
                 f,

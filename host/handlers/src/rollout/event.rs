@@ -18,6 +18,8 @@ pub struct ReleaseEvent {
 pub enum EventKind {
     /// A version on probation is slow.
     Warning,
+    /// A probation ended before its time.
+    ProbationEnded,
     /// The block of a version was lifted.
     Forgiven,
     /// A canary began.
@@ -36,6 +38,7 @@ impl EventKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Warning => "warning",
+            Self::ProbationEnded => "probation_ended",
             Self::Forgiven => "forgiven",
             Self::CanaryStarted => "canary_started",
             Self::CanaryEnded => "canary_ended",

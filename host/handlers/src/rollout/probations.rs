@@ -40,6 +40,11 @@ impl Probations {
         Self(kept)
     }
 
+    /// The releases of those that others do not contain.
+    pub(crate) fn missing_in(&self, others: &Self) -> Vec<u64> {
+        self.0.iter().filter(|own| !others.contains(own)).filter_map(|own| own.release()).collect()
+    }
+
     /// The others.
     pub(crate) fn without(&self, probation: &Arc<Probation>) -> Self {
         Self(self.0.iter().filter(|own| !Arc::ptr_eq(own, probation)).cloned().collect())

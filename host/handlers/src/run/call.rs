@@ -3,7 +3,10 @@
 
 use std::sync::Arc;
 
-use ondol_host_model::{Action, Draft, Frame, Message, Refusal, RoomDraft, RoomId, RoomRequest, Speaker, User};
+use ondol_host_model::{
+    Action, Draft, Frame, Message, OnExistingRoom, Refusal, RoomDraft, RoomId, RoomRequest, Speaker, User,
+};
+use serde_json::{Value as Json, json};
 
 use super::fault::Fault;
 use super::text::shorten;
@@ -108,17 +111,22 @@ impl Call {
     /// Its input, in one bounded line. It contains what users sent, so it must not be logged.
     pub(crate) fn input(&self) -> String {
         describe(&match self {
-            Self::Create(request, creator) => format!("{request:?} by {creator:?}"),
+            Self::Create(request, creator) => {
+                let by = creator.as_ref().map_or_else(|| "no user".to_owned(), |user| format!("{:?}", user.id));
+                format!("by {by}: {}", json!({ "name": request.name, "post-id": request.post_id }))
+            }
             Self::Receive(sender, room, Sent::Text(text) | Sent::Body(text)) => {
                 format!("in room {room} by {:?}: {text}", sender.id)
             }
-            Self::Receive(sender, room, Sent::Binary(bytes)) => format!("in room {room} by {:?}: {bytes:?}", sender.id),
+            Self::Receive(sender, room, Sent::Binary(bytes)) => {
+                format!("in room {room} by {:?}: {}", sender.id, json!(bytes))
+            }
             Self::Message(message) => {
-                let (sender, draft) = (&message.sender.id, &message.draft);
-                format!("in room {} by {sender:?}, seq {}: {draft:?}", message.room, message.seq.0)
+                let (sender, draft) = (&message.sender.id, draft(&message.draft));
+                format!("in room {} by {sender:?}, seq {}: {draft}", message.room, message.seq.0)
             }
             Self::Join(room, user) | Self::Leave(room, user) => format!("in room {room}: {:?}", user.id),
-            Self::Refusal(refusal) => format!("{refusal:?}"),
+            Self::Refusal(given) => refusal(given).to_string(),
         })
     }
 }
@@ -139,13 +147,32 @@ impl Answer {
     /// The answer in one bounded line.
     pub(crate) fn describe(&self) -> String {
         describe(&match self {
-            Self::Room(Ok(draft)) => format!("{draft:?}"),
-            Self::Action(Ok(action)) => format!("{action:?}"),
-            Self::Room(Err(refusal)) | Self::Action(Err(refusal)) => format!("refused: {refusal:?}"),
+            Self::Room(Ok(room)) => {
+                let standing = match room.on_existing {
+                    OnExistingRoom::Reuse => "reuse",
+                    OnExistingRoom::Refuse => "refuse",
+                };
+                json!({ "name": room.name, "standing": standing }).to_string()
+            }
+            Self::Action(Ok(Action::Post(given))) => json!({ "post": draft(given) }).to_string(),
+            Self::Action(Ok(Action::Relay(payload))) => json!({ "relay": payload }).to_string(),
+            Self::Action(Ok(Action::Ignore)) => "ignore".to_owned(),
+            Self::Room(Err(given)) | Self::Action(Err(given)) => format!("refused: {}", refusal(given)),
             Self::Payload(payload) | Self::Announcement(Some(payload)) => payload.clone(),
             Self::Announcement(None) => "nothing".to_owned(),
         })
     }
+}
+
+/// A draft as `ondol call` prints it.
+fn draft(draft: &Draft) -> Json {
+    let Draft { text, client_id, parent, extra } = draft;
+    json!({ "text": text, "client-id": client_id, "parent": parent.map(|parent| parent.0), "extra": extra })
+}
+
+/// A refusal as `ondol call` prints it.
+fn refusal(refusal: &Refusal) -> Json {
+    json!({ "code": refusal.code, "message": refusal.message, "field": refusal.field })
 }
 
 fn text(text: &Option<String>) -> usize {

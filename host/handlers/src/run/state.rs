@@ -9,6 +9,7 @@ use wasmtime::component::{Linker, ResourceTable};
 use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
+use super::asked_keys::AskedKeys;
 use super::contract::{settings, users};
 use super::deadline::{CallTimer, SlowCalls};
 use super::fault::Overrun;
@@ -25,6 +26,8 @@ pub(crate) struct State {
     wasi: WasiCtx,
     pub(crate) table: ResourceTable,
     pub(crate) settings: Arc<SettingsMap>,
+    /// Remembers which of them were asked for.
+    pub(crate) asked: Option<Arc<AskedKeys>>,
     pub(crate) memory: Memory,
     pub(crate) output: Output,
     pub(crate) timer: CallTimer,
@@ -44,6 +47,7 @@ impl State {
             wasi,
             table,
             settings,
+            asked: None,
             memory: Memory { bytes: 0, bytes_max: limits.handler_memory_bytes_max },
             output,
             timer: CallTimer::new(Duration::from_millis(limits.handler_deadline_ms), slow_calls),
@@ -70,6 +74,9 @@ impl State {
 
 impl settings::Host for State {
     fn get(&mut self, key: String) -> wasmtime::Result<Option<String>> {
+        if let Some(asked) = &self.asked {
+            asked.add(&key);
+        }
         Ok(self.settings.get(&key).cloned())
     }
 }

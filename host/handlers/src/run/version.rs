@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use wasmtime::component::InstancePre;
 
+use super::asked_keys::AskedKeys;
 use super::exports::Exports;
 use super::fault::{Cause, Fault};
 use super::instance::RunningInstance;
@@ -31,6 +32,8 @@ pub(crate) struct Version<E: Exports> {
     /// None: there is no component.
     linked: Option<Linked<E>>,
     pub(crate) settings: Arc<SettingsMap>,
+    /// Which of them it asks for.
+    pub(crate) asked: Arc<AskedKeys>,
     sandbox: Arc<Sandbox>,
     idle: Pool<IdleInstance<E>>,
     /// Keeps its compiled code in the cache.
@@ -67,6 +70,7 @@ impl<E: Exports> Version<E> {
             id: VersionId::of(bytes, settings),
             linked: Some(Linked { component, exports }),
             settings: Arc::clone(settings),
+            asked: Arc::new(AskedKeys::new()),
             sandbox: Arc::clone(sandbox),
             idle: Pool::new(sandbox.limits().handler_instances_max),
             _code: sandbox.in_use(bytes),
@@ -76,7 +80,8 @@ impl<E: Exports> Version<E> {
     /// Takes the place of a version where there is none.
     pub(crate) fn none(settings: &Arc<SettingsMap>, sandbox: &Arc<Sandbox>) -> Self {
         let (settings, sandbox) = (Arc::clone(settings), Arc::clone(sandbox));
-        Self { id: VersionId::NONE, linked: None, settings, sandbox, idle: Pool::new(0), _code: None }
+        let asked = Arc::new(AskedKeys::new());
+        Self { id: VersionId::NONE, linked: None, settings, asked, sandbox, idle: Pool::new(0), _code: None }
     }
 
     /// Makes one call, in an instance that makes no other call meanwhile.
@@ -125,6 +130,7 @@ impl<E: Exports> Version<E> {
 
     fn instantiate(&self, linked: &Linked<E>) -> wasmtime::Result<IdleInstance<E>> {
         let mut running = self.sandbox.instantiate(&linked.component, &self.settings, self.limits())?;
+        running.store.data_mut().asked = Some(Arc::clone(&self.asked));
         let exports = E::load(&linked.exports, &mut running.store, &running.instance)?;
         Ok(IdleInstance { running, exports, calls: 0 })
     }

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::readiness::Readiness;
-use super::releases::{ChangeRequest, Changed, HandlerChange, ReleaseError, Releases, RollbackTarget};
+use super::releases::{
+    Admitted, ChangeRequest, Changed, HandlerChange, ReleaseError, Releases, RollbackTarget, SettingsRows,
+};
 use super::report::{self, Diff, ReleaseRow, Status, VersionRow};
 use ondol_host_handlers::{CanaryRow, CanaryStarted, ShadowRow};
 use ondol_host_store::StoreError;
@@ -24,6 +26,8 @@ pub struct StartedCanary {
     pub canary: CanaryRow,
     /// The one that it replaced.
     pub ended_canary: Option<CanaryRow>,
+    /// The settings of its handlers.
+    pub settings: SettingsRows,
 }
 
 /// A shadow that has begun.
@@ -34,6 +38,8 @@ pub struct StartedShadow {
     pub shadow: ShadowRow,
     /// The one that it replaced, with its results.
     pub ended_shadow: Option<ShadowRow>,
+    /// The settings of its handlers.
+    pub settings: SettingsRows,
 }
 
 /// What an operator can ask of a chat and change in it.
@@ -134,10 +140,10 @@ impl Operator {
     ) -> Result<StartedCanary, ReleaseError> {
         self.blocking(move |releases| {
             let provenance = releases.provenance(&request);
-            let candidate = releases.admit(&changes, &provenance)?;
+            let Admitted { candidate, settings, .. } = releases.admit(&changes, &provenance)?;
             let started = releases.handlers.start_canary(candidate, percent, provenance)?;
             let CanaryStarted { canary, ended_canary } = started.ok_or(ReleaseError::Conflict(ACTIVE_ALREADY))?;
-            Ok(StartedCanary { canary, ended_canary })
+            Ok(StartedCanary { canary, ended_canary, settings })
         })
         .await
     }
@@ -189,11 +195,11 @@ impl Operator {
         request: ChangeRequest,
     ) -> Result<StartedShadow, ReleaseError> {
         self.blocking(move |releases| {
-            let candidate = releases.admit(&changes, &releases.provenance(&request))?;
+            let Admitted { candidate, settings, .. } = releases.admit(&changes, &releases.provenance(&request))?;
             let started = releases.handlers.start_shadow(&candidate, &request.actor, &request.reason);
             let started = started.map_err(|error| ReleaseError::Broken(format!("no thread for a shadow: {error}")))?;
             let (shadow, ended_shadow) = started.ok_or(ReleaseError::Conflict(ACTIVE_ALREADY))?;
-            Ok(StartedShadow { shadow, ended_shadow })
+            Ok(StartedShadow { shadow, ended_shadow, settings })
         })
         .await
     }

@@ -1,18 +1,26 @@
 //! The active versions, and how they change: deploys by an operator or the directory, and rollbacks. Everything here compiles
 //! or waits for the disk, on threads for blocking work; one change at a time is prepared.
 
+mod admitted;
 mod change;
 mod rollback;
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+pub(in crate::chat) use self::admitted::Admitted;
+pub use self::admitted::{SettingsRow, SettingsRows};
 pub use self::change::{ChangeRequest, Changed, HandlerChange, ReleaseError, RollbackTarget};
 use super::release_store;
 use super::room_queue::ChatPipeline;
 use ondol_host_handlers::{
-    Candidate, HandlerFile, HandlerKind, Handlers, Provenance, SettingsMap, Source, Trigger, VersionId, VersionSet,
+    ActivateError, Candidate, HandlerFile, HandlerKind, Handlers, Provenance, SettingsMap, Source, Trigger, VersionId,
+    VersionSet,
 };
 use ondol_host_store::DirectorySnapshot;
+
+/// A shorter wait for another deploy is not logged.
+const WAIT_LOGGED: Duration = Duration::from_secs(1);
 
 /// The handlers, with all that a change of them needs.
 pub(super) struct Releases {
@@ -44,24 +52,33 @@ impl Releases {
 
     /// Runs the admission checks, then activates the changes together.
     fn change(&self, changes: &[HandlerChange], provenance: &Provenance) -> Result<Changed, ReleaseError> {
-        let candidate = self.admit(changes, provenance)?;
+        let Admitted { candidate, waited, settings } = self.admit(changes, provenance)?;
         let changed = self.activate(&candidate, provenance)?;
         if !changed.changed {
             // Only its cases are new.
             release_store::keep(&self.pipeline, candidate.fresh())?;
         }
-        Ok(changed)
+        let waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+        Ok(Changed { waited_ms, settings, ..changed })
     }
 
     /// Runs the admission checks. A rejected change is recorded.
-    pub(super) fn admit(&self, changes: &[HandlerChange], provenance: &Provenance) -> Result<Candidate, ReleaseError> {
+    pub(super) fn admit(&self, changes: &[HandlerChange], provenance: &Provenance) -> Result<Admitted, ReleaseError> {
         // Before it waits and after: what is overtaken already need not be compiled.
         self.handlers.check_expected(provenance)?;
+        let arrived = Instant::now();
         let _one_at_a_time = self.preparing.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = arrived.elapsed();
+        let actor = &provenance.actor;
+        if waited > WAIT_LOGGED {
+            let waited_ms = waited.as_millis();
+            tracing::info!(actor, waited_ms, "deploy by {actor} has waited {waited_ms} ms for another one");
+        }
+        tracing::debug!(actor, "deploy by {actor} is being prepared");
         self.handlers.check_expected(provenance)?;
         let active = self.handlers.numbered().versions;
         let mut candidate = Candidate::default();
-        let mut refused = Vec::new();
+        let (mut refused, mut settings) = (Vec::new(), SettingsRows::new());
         let mut versions = active.ids();
         for change in changes {
             let source = self.source(change, &active)?;
@@ -75,12 +92,17 @@ impl Releases {
             if active.id(change.handler) == id && change.cases.is_none() {
                 continue;
             }
+            let (handler, in_force) = (change.handler, Arc::clone(&source.settings));
             if let Err(error) = candidate.admit(self.handlers.admission(), source) {
-                refused.push((change.handler, error));
+                refused.push((handler, error));
+                continue;
             }
+            let row = SettingsRow::of(handler, &candidate, &in_force, active.settings(handler));
+            log_unasked(handler, &row);
+            settings.insert(handler.name(), row);
         }
         if refused.is_empty() {
-            return Ok(candidate);
+            return Ok(Admitted { candidate, waited, settings });
         }
         let error = ReleaseError::Refused(refused);
         let release = release_store::new_release(versions, provenance);
@@ -95,7 +117,12 @@ impl Releases {
     }
 
     fn activate(&self, candidate: &Candidate, provenance: &Provenance) -> Result<Changed, ReleaseError> {
-        let activated = self.handlers.activate(candidate, provenance)?;
+        let activated = self.handlers.activate(candidate, provenance).inspect_err(|error| {
+            if matches!(error, ActivateError::Overtaken { .. }) {
+                let actor = &provenance.actor;
+                tracing::warn!(actor, %error, "deploy by {actor} rejected: {error}");
+            }
+        })?;
         Ok(activated.map_or_else(|| Changed::unchanged(&self.handlers.numbered()), Changed::of))
     }
 
@@ -203,5 +230,16 @@ impl Releases {
             slowness: request.slowness,
             ..Provenance::new(request.actor.clone(), Trigger::Deploy, request.reason.clone())
         }
+    }
+}
+
+/// Warns of settings that a handler may not know.
+fn log_unasked(handler: HandlerKind, row: &SettingsRow) {
+    if !row.unasked.is_empty() {
+        let (unasked, asked) = (row.unasked.join(", "), row.asked.join(", "));
+        tracing::warn!(
+            %handler, unasked, asked,
+            "no call of the admission checks asked for these settings of handler {handler}: {unasked}"
+        );
     }
 }

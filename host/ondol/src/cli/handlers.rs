@@ -5,6 +5,7 @@ mod request;
 mod rollout;
 mod show;
 mod show_rollouts;
+mod show_settings;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -142,7 +143,7 @@ impl Handlers {
         if self.command.is_aimed() {
             let (status, answer) = runtime.block_on(send(&server, get("/v1/status")))?;
             if status >= 300 {
-                show::refusal(status, &answer);
+                show::refusal(status, &answer, &server.address);
                 return Ok(ExitCode::FAILURE);
             }
             let active = answer.get("release").and_then(|release| release.get("release"));
@@ -153,7 +154,7 @@ impl Handlers {
         match self.output {
             Output::Json => print_json(&answer)?,
             Output::Text if done => self.command.show(&answer),
-            Output::Text => show::refusal(status, &answer),
+            Output::Text => show::refusal(status, &answer, &server.address),
         }
         Ok(if done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }

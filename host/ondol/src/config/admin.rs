@@ -11,6 +11,13 @@ use url::{Host, Url};
 pub enum AdminAddress {
     /// A TCP port.
     Tcp(SocketAddr),
+    /// A TCP port of a host that is named.
+    Http {
+        /// The name.
+        host: String,
+        /// The port.
+        port: u16,
+    },
     /// A TCP port with TLS.
     Https {
         /// A name or an address, the latter without brackets.
@@ -23,7 +30,7 @@ pub enum AdminAddress {
 }
 
 impl AdminAddress {
-    /// Reads `ADDRESS:PORT`, the same as a URL, or `unix:PATH`.
+    /// Reads `HOST:PORT`, the same as a URL, or `unix:PATH`.
     pub(super) fn read(text: &str) -> Option<Self> {
         if let Some(path) = text.strip_prefix("unix:") {
             let path = path.strip_prefix("//").unwrap_or(path);
@@ -33,7 +40,16 @@ impl AdminAddress {
             return Self::read_https(text);
         }
         let address = text.strip_prefix("http://").unwrap_or(text);
-        address.strip_suffix('/').unwrap_or(address).parse().ok().map(Self::Tcp)
+        let address = address.strip_suffix('/').unwrap_or(address);
+        address.parse().ok().map(Self::Tcp).or_else(|| Self::read_name(address))
+    }
+
+    fn read_name(address: &str) -> Option<Self> {
+        let (name, port) = address.split_once(':')?;
+        match Host::parse(name).ok()? {
+            Host::Domain(host) => Some(Self::Http { host, port: port.parse().ok()? }),
+            Host::Ipv4(_) | Host::Ipv6(_) => None,
+        }
     }
 
     fn read_https(text: &str) -> Option<Self> {
@@ -58,6 +74,7 @@ impl AdminAddress {
     pub fn is_local(&self) -> bool {
         match self {
             Self::Tcp(address) => address.ip().is_loopback(),
+            Self::Http { host, .. } => host == "localhost",
             Self::Https { host, .. } => host.parse().map_or(host == "localhost", |ip: IpAddr| ip.is_loopback()),
             Self::Unix(_) => true,
         }
@@ -68,6 +85,7 @@ impl fmt::Display for AdminAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => write!(f, "http://{address}"),
+            Self::Http { host, port } => write!(f, "http://{host}:{port}"),
             Self::Https { host, port } if host.contains(':') => write!(f, "https://[{host}]:{port}"),
             Self::Https { host, port } => write!(f, "https://{host}:{port}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
@@ -117,7 +135,12 @@ mod tests {
         assert_eq!((local.to_string().as_str(), local.is_local()), ("https://[::1]:8001", true));
         assert_eq!(AdminAddress::read("https://ondol.example.com/path"), None);
         assert_eq!(AdminAddress::read("unix:"), None);
-        assert_eq!(AdminAddress::read("here"), None);
+        let named = AdminAddress::read("localhost:8001").unwrap();
+        assert_eq!((named.to_string().as_str(), named.is_local()), ("http://localhost:8001", true));
+        assert!(!AdminAddress::read("http://ondol.example.com:8001/").unwrap().is_local());
+        for bad in ["here", "localhost", "localhost:", "local host:1", "localhost:70000", "127.0.0.1", "1.2.3:4:5"] {
+            assert_eq!(AdminAddress::read(bad), None, "{bad}");
+        }
         assert!(tcp.is_local());
         assert!(!AdminAddress::read("0.0.0.0:8001").unwrap().is_local());
     }

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
+use serde_json::Value as Json;
 use toml::de::DeValue;
+
+use ondol_host_handlers::setting_text;
 
 /// A value as it was given.
 pub(super) enum Given {
@@ -66,14 +69,22 @@ impl Given {
         }
     }
 
-    /// The value as a handler's setting: numbers and booleans become text.
+    /// The value as a handler's setting: numbers, booleans and lists become text.
     pub(super) fn as_text(&self) -> Option<String> {
         match self {
-            Self::Word(text) | Self::Text(text) => Some(text.clone()),
-            Self::Number(number) => Some(number.to_string()),
-            Self::Truth(truth) => Some(truth.to_string()),
             Self::Other(text, "a number") => Some(text.clone()),
-            Self::List(_) | Self::Other(..) => None,
+            other => setting_text(&other.as_json()?),
+        }
+    }
+
+    fn as_json(&self) -> Option<Json> {
+        match self {
+            Self::Word(text) | Self::Text(text) => Some(text.clone().into()),
+            Self::Number(number) => Some((*number).into()),
+            Self::Truth(truth) => Some((*truth).into()),
+            Self::List(items) => items.iter().map(Self::as_json).collect::<Option<Vec<_>>>().map(Json::Array),
+            Self::Other(text, "a number") => serde_json::from_str(text).ok(),
+            Self::Other(..) => None,
         }
     }
 }

@@ -226,8 +226,8 @@ limits! {
     shadow_queue_bytes_max: usize = 16 * MIB, "bytes", 1_024 => GIB;
     /// The first differences between the shadow and the active release that are kept.
     shadow_differences_max: usize = 20, "differences", 0 => 1_000;
-    /// Versions that are kept with their component, the active one included.
-    versions_kept_max: usize = 20, "versions, a handler", 2 => 1_000;
+    /// Components that are kept, the active one included; each with as many of its settings.
+    versions_kept_max: usize = 20, "components, a handler", 2 => 1_000;
     /// Releases kept in the history. Rejected releases are counted separately.
     releases_kept_max: usize = 1_000, "releases", 10 => 1_000_000;
     /// The table of cases that comes with a version.

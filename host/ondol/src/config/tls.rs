@@ -32,6 +32,9 @@ impl Config {
     pub fn admin_url(&self) -> Option<AdminAddress> {
         match (&self.admin, self.admin_tls()) {
             (Some(AdminAddress::Tcp(address)), Some(_)) => Some(AdminAddress::https(*address)),
+            (Some(AdminAddress::Http { host, port }), Some(_)) => {
+                Some(AdminAddress::Https { host: host.clone(), port: *port })
+            }
             (address, _) => address.clone(),
         }
     }

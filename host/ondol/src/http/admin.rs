@@ -232,13 +232,16 @@ impl AdminApi {
         let mut given = headers.get_all(header::AUTHORIZATION).iter();
         let (first, second) = (given.next(), given.next());
         let bearer = first.and_then(|value| value.as_bytes().split_at_checked("Bearer ".len()));
+        if first.is_none() {
+            return Err(HttpError::TokenMissing);
+        }
         match (bearer, second) {
             (Some((scheme, secret)), None)
                 if scheme.eq_ignore_ascii_case(b"Bearer ") && same(&Sha256::digest(secret).into(), token) =>
             {
                 Ok(())
             }
-            _ => Err(HttpError::Token),
+            _ => Err(HttpError::TokenWrong),
         }
     }
 

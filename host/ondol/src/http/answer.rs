@@ -65,7 +65,9 @@ pub(super) enum HttpError {
     #[error(transparent)]
     Release(#[from] ReleaseError),
     #[error("The admin API requires its token: Authorization: Bearer …")]
-    Token,
+    TokenMissing,
+    #[error("This is not the token of this server's admin API.")]
+    TokenWrong,
     #[error("The admin API rejects requests from browsers.")]
     Browser,
     #[error("Not ready: {0}")]
@@ -107,7 +109,7 @@ impl HttpError {
                 ReleaseError::Unknown(_) => StatusCode::NOT_FOUND,
                 ReleaseError::Activate(_) | ReleaseError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
             },
-            Self::Identity(_) | Self::Token => StatusCode::UNAUTHORIZED,
+            Self::Identity(_) | Self::TokenMissing | Self::TokenWrong => StatusCode::UNAUTHORIZED,
             Self::NotReady(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Field { .. } | Self::Parse(_) | Self::Handshake(_) | Self::Host(_) | Self::TlsRequired => {
                 StatusCode::BAD_REQUEST
@@ -146,7 +148,7 @@ impl HttpError {
                 ReleaseError::Unknown(_) => "not_found",
                 ReleaseError::Activate(_) | ReleaseError::Store(_) => "unavailable",
             },
-            Self::Identity(_) | Self::Token => "not_authenticated",
+            Self::Identity(_) | Self::TokenMissing | Self::TokenWrong => "not_authenticated",
             Self::Browser => "browser",
             Self::NotReady(_) => "not_ready",
             Self::Field { code, .. } => code,
@@ -198,7 +200,7 @@ impl HttpError {
             Self::Method { allow } => return Some((header::ALLOW, allow.clone())),
             Self::TooFast(error) => return Some((header::RETRY_AFTER, HeaderValue::from(error.wait_s()))),
             Self::Identity(error) => (header::WWW_AUTHENTICATE, error.challenge()),
-            Self::Token => (header::WWW_AUTHENTICATE, "Bearer realm=\"ondol\""),
+            Self::TokenMissing | Self::TokenWrong => (header::WWW_AUTHENTICATE, "Bearer realm=\"ondol\""),
             Self::Coding => (header::ACCEPT_ENCODING, "identity"),
             Self::UpgradeRequired => (header::SEC_WEBSOCKET_VERSION, "13"),
             _ if self.status() == StatusCode::SERVICE_UNAVAILABLE => (header::RETRY_AFTER, "1"),

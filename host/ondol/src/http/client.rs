@@ -63,6 +63,9 @@ pub async fn send(server: &AdminServer, request: AdminRequest) -> anyhow::Result
         (token.as_ref(), || format!("cannot connect to {address}: is the server running with --admin?"));
     match address {
         AdminAddress::Tcp(tcp) => exchange(TcpStream::connect(tcp).await.with_context(context)?, token, request).await,
+        AdminAddress::Http { host, port } => {
+            exchange(TcpStream::connect((host.as_str(), *port)).await.with_context(context)?, token, request).await
+        }
         AdminAddress::Https { host, port } => {
             let tls = TlsConnector::from(tls::client(ca.as_deref())?);
             let name = ServerName::try_from(host.clone()).with_context(|| format!("{host} is not a host"))?;

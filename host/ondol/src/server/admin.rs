@@ -43,7 +43,7 @@ impl AdminListener {
                 let listener = TcpListener::bind(address).await;
                 Ok(Self::Tcp(listener.with_context(|| format!("admin API: cannot listen on {address}"))?, tls))
             }
-            AdminAddress::Https { host, port } => {
+            AdminAddress::Http { host, port } | AdminAddress::Https { host, port } => {
                 let listener = TcpListener::bind((host.as_str(), *port)).await;
                 Ok(Self::Tcp(listener.with_context(|| format!("admin API: cannot listen on {address}"))?, tls))
             }

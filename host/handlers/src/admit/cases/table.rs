@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 
 use super::matching::{ANYTHING, Extent};
 use crate::run::kind::SettingsMap;
+use crate::run::setting::setting_text;
 
 /// Calls of one instance, and what is expected of them.
 #[derive(Debug)]
@@ -200,13 +201,12 @@ impl WrittenStep {
     }
 }
 
-/// A setting's text, from a text, a number or a truth value, as in the config.
+/// A setting's text, as from the config.
 fn setting(key: &str, value: &toml::Value) -> Result<(String, String), String> {
-    let text = match value {
-        toml::Value::String(text) => text.clone(),
-        toml::Value::Integer(_) | toml::Value::Float(_) | toml::Value::Boolean(_) => value.to_string(),
-        other => return Err(format!("the setting {key} takes a text, a number or a truth value; got {other}")),
-    };
+    let text = Some(value).filter(|value| !value.is_datetime()).and_then(|value| setting_text(&json(value.clone())));
+    let text = text.ok_or_else(|| {
+        format!("the setting {key} takes a text, a number, a truth value or a list of these; got {value}")
+    })?;
     Ok((key.to_owned(), text))
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::admitted::SettingsRows;
 use ondol_host_handlers::{
     ActivateError, Activated, AdmissionError, CanaryRow, HandlerKind, NumberedRelease, ProbationRow, SettingsMap,
     SlownessOverride, VersionSet,
@@ -63,6 +64,12 @@ pub struct Changed {
     pub probation: Option<ProbationRow>,
     /// The canary that ended.
     pub ended_canary: Option<CanaryRow>,
+    /// The numbers of the releases whose probation ended.
+    pub ended_probations: Vec<u64>,
+    /// The settings of the handlers that changed.
+    pub settings: SettingsRows,
+    /// How long it waited for another change, in milliseconds.
+    pub waited_ms: u64,
 }
 
 /// Why nothing was changed.
@@ -96,14 +103,23 @@ fn describe(refused: &[(HandlerKind, AdmissionError)]) -> String {
 impl Changed {
     /// What an activation led to.
     pub(in crate::chat) fn of(activated: Activated) -> Self {
-        let Activated { release: NumberedRelease { number, versions }, probation, ended_canary } = activated;
-        Self { number, changed: true, versions: ids(&versions), probation, ended_canary }
+        let Activated { release, probation, ended_canary, ended_probations } = activated;
+        Self { changed: true, probation, ended_canary, ended_probations, ..Self::unchanged(&release) }
     }
 
     /// Nothing.
     pub(in crate::chat) fn unchanged(active: &NumberedRelease) -> Self {
         let NumberedRelease { number, versions } = active;
-        Self { number: *number, changed: false, versions: ids(versions), probation: None, ended_canary: None }
+        Self {
+            number: *number,
+            changed: false,
+            versions: ids(versions),
+            probation: None,
+            ended_canary: None,
+            ended_probations: Vec::new(),
+            settings: SettingsRows::new(),
+            waited_ms: 0,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Rollbacks: which release or version becomes active again, and where it comes from.
 
-use super::{ChangeRequest, Changed, ReleaseError, Releases, RollbackTarget};
+use super::{ChangeRequest, Changed, ReleaseError, Releases, RollbackTarget, SettingsRow};
 use crate::chat::release_store;
 use ondol_host_handlers::{Candidate, HandlerKind, Provenance, Trigger, VersionId};
 use ondol_host_store::StoredRelease;
@@ -25,7 +25,13 @@ impl Releases {
             }
         };
         let candidate = self.restore(&versions)?;
-        self.activate(&candidate, &provenance)
+        let before = self.handlers.numbered().versions;
+        let changed = self.activate(&candidate, &provenance)?;
+        let after = self.handlers.numbered().versions;
+        let of = |handler| SettingsRow::of(handler, &candidate, after.settings(handler), before.settings(handler));
+        let changes = HandlerKind::ALL.into_iter().filter(|handler| before.id(*handler) != after.id(*handler));
+        let settings = changes.map(|handler| (handler.name(), of(handler))).collect();
+        Ok(Changed { settings, ..changed })
     }
 
     /// Versions that were active once: from memory where they are there, else from the store.

@@ -80,6 +80,13 @@ impl Reason {
 }
 
 impl Note {
+    /// A request without a body.
+    pub(super) fn query(&self, method: &'static str, path: &str) -> AdminRequest {
+        let query = form_urlencoded::Serializer::new(String::new()).append_pair("reason", &self.reason).finish();
+        let (target, actor) = (format!("{path}?{query}"), self.actor.clone());
+        AdminRequest { method, target, actor, ..AdminRequest::default() }
+    }
+
     pub(super) fn request(&self, target: &str, mut body: Map<String, Value>) -> AdminRequest {
         body.insert("reason".to_owned(), self.reason.clone().into());
         let (target, actor) = (target.to_owned(), self.actor.clone());

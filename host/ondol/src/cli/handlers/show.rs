@@ -3,7 +3,11 @@
 use serde_json::Value;
 
 use super::fields::{is_true, lines, number, object, pairs, short, text};
-use super::show_rollouts;
+use super::{show_rollouts, show_settings};
+use crate::config::AdminAddress;
+
+/// A shorter wait for another deploy is not worth a line, in milliseconds.
+const WAIT_SHOWN_MS: u64 = 1_000;
 
 pub(super) fn status(status: &Value) {
     let ready = if is_true(status, "ready") { "ready" } else { "NOT READY" };
@@ -41,16 +45,21 @@ pub(super) fn history(releases: &Value) {
 
 /// The outcome of a deploy or a rollback.
 pub(super) fn changed(change: &Value) {
-    let number = number(change, "release");
+    let release = number(change, "release");
     if is_true(change, "changed") {
-        println!("release {number} is active");
+        println!("release {release} is active");
     } else {
-        println!("nothing changed: release {number} is already active");
+        println!("nothing changed: release {release} is already active");
     }
     for (handler, version) in pairs(change.get("versions")) {
         println!("  {handler} {}", short(version.as_str().unwrap_or_default()));
     }
+    show_settings::changed(change);
     show_rollouts::ended(change);
+    match number(change, "waited_ms") {
+        0..WAIT_SHOWN_MS => {}
+        waited => println!("waited {} s for another deploy", waited.div_ceil(1_000)),
+    }
 }
 
 /// The outcome of a deploy.
@@ -100,11 +109,13 @@ pub(super) fn diff(diff: &Value) {
 }
 
 /// Why a request failed, on standard error.
-pub(super) fn refusal(status: u16, answer: &Value) {
+pub(super) fn refusal(status: u16, answer: &Value, address: &AdminAddress) {
     let handlers = pairs(answer.get("handlers"));
     if handlers.is_empty() {
-        let detail = answer.get("detail").and_then(Value::as_str).map(str::to_owned);
-        eprintln!("ondol: {}", detail.unwrap_or_else(|| format!("status {status}: {answer}")));
+        eprintln!("ondol: {}", sentence(status, answer));
+        if let Some(hint) = hint(status, answer, address) {
+            eprintln!("  {hint}");
+        }
         return;
     }
     eprintln!("ondol: deploy rejected; the active release is unchanged");
@@ -114,12 +125,41 @@ pub(super) fn refusal(status: u16, answer: &Value) {
     }
 }
 
+/// What the server says: of the request, else of one of its fields.
+fn sentence(status: u16, answer: &Value) -> String {
+    let detail = answer.get("detail").and_then(Value::as_str).map(str::to_owned);
+    let fields = || {
+        let reasons = pairs(Some(answer)).into_iter().flat_map(|(field, _)| lines(answer, field));
+        Some(reasons.collect::<Vec<_>>().join(" ")).filter(|reasons| !reasons.is_empty())
+    };
+    detail.or_else(fields).unwrap_or_else(|| format!("status {status}: {answer}"))
+}
+
+/// What to do about it.
+fn hint(status: u16, answer: &Value, address: &AdminAddress) -> Option<String> {
+    match (status, text(answer, "code")) {
+        // The admin API knows every path that a command asks for.
+        (404, "not_found") if text(answer, "detail") == "Not found." => Some(format!(
+            "{address} does not answer as the admin API: it may be the chat's port. --admin takes the address that \
+             `ondol serve --admin` listens on"
+        )),
+        (401, _) => Some("give the right one with --token-file FILE, or in ONDOL_ADMIN_TOKEN".to_owned()),
+        (409, "overtaken") => {
+            Some("look at `ondol handlers history`, then deploy again; --anyway deploys nevertheless".to_owned())
+        }
+        (409, "marked_bad") => {
+            Some("`ondol handlers forgive` lifts the block, --force deploys nevertheless".to_owned())
+        }
+        _ => None,
+    }
+}
+
 fn version(row: &Value) {
     let active = if is_true(row, "active") { "*" } else { " " };
     let kibibytes = number(row, "bytes").div_ceil(1_024);
     println!("  {active} {}  {kibibytes} KiB  last active {}", short(text(row, "version")), text(row, "last_active"));
     for (key, value) in pairs(row.get("settings")) {
-        println!("      {key} = {}", value.as_str().unwrap_or_default());
+        println!("      {key} = {}", show_settings::shortened(value.as_str().unwrap_or_default()));
     }
     if let Some(evidence) = row.get("bad").and_then(Value::as_str) {
         println!("      blocked: {}", evidence.replace('\n', "\n        "));

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::fields::{lines, number, object, pairs, short, text};
+use super::show_settings;
 
 /// Everything that a status says about rollouts.
 pub(super) fn all(status: &Value) {
@@ -62,10 +63,14 @@ pub(super) fn ended(answer: &Value) {
         print!("ended: ");
         shadow(row);
     }
+    for release in answer.get("ended_probations").and_then(Value::as_array).into_iter().flatten() {
+        println!("ended: the probation of release {release}");
+    }
 }
 
 pub(super) fn started_canary(answer: &Value) {
     canary(answer);
+    show_settings::changed(answer);
     ended(answer);
 }
 

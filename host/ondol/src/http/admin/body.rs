@@ -8,7 +8,7 @@ use hyper::Request;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::chat::{ChangeRequest, HandlerChange, HandlerKind, RollbackTarget, SlownessOverride};
+use crate::chat::{ChangeRequest, HandlerChange, HandlerKind, RollbackTarget, SlownessOverride, setting_text};
 use crate::config::Limits;
 use crate::http::answer::HttpError;
 use crate::http::body::{self, Body};
@@ -209,16 +209,14 @@ impl PartBody {
     }
 }
 
-/// Settings as handlers read them: numbers and booleans become text, as in the config.
+/// Settings as handlers read them: numbers, booleans and lists become text, as in the config.
 fn texts(settings: BTreeMap<String, Value>) -> Result<BTreeMap<String, String>, HttpError> {
-    let text = |(key, value)| match value {
-        Value::String(text) => Ok((key, text)),
-        Value::Number(number) => Ok((key, number.to_string())),
-        Value::Bool(truth) => Ok((key, truth.to_string())),
-        _ => Err(HttpError::field(
+    let text = |(key, value)| match setting_text(&value) {
+        Some(text) => Ok((key, text)),
+        None => Err(HttpError::field(
             "settings",
             "invalid",
-            format!("settings.{key}: expected a string, a number or a boolean."),
+            format!("settings.{key}: expected a string, a number, a boolean or a list of these."),
         )),
     };
     settings.into_iter().map(text).collect()
