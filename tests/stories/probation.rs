@@ -7,7 +7,7 @@ use crate::trials::{active, asked, command, failed_probation, member, operated};
 
 /// A server on which no slowdown is too small.
 async fn strict() -> TestResult<TestServer> {
-    let setup = TestServer::setup().admin().limit("probation_slowdown_floor_ms", 0);
+    let setup = TestServer::setup().admin().without_rate_limits().limit("probation_slowdown_floor_ms", 0);
     setup.limit("probation_slowdown_rollback_ms", 0).start().await
 }
 
@@ -43,7 +43,7 @@ async fn a_version_is_not_slow_before_a_user_notices() -> TestResult {
 
 #[tokio::test]
 async fn a_slow_version_is_a_warning() -> TestResult {
-    let server = operated().await?;
+    let server = TestServer::setup().admin().without_rate_limits().start().await?;
     let mut ann = member(&server).await?;
     let deploy = command(&server, &["deploy", &file("messages", "slow_messages"), "--slowdown-floor-ms", "0"])?;
     deploy.expect_parts(0, &["on probation for 60 s against release 1", "above 0 ms and 5 times", "above 10 ms"])?;

@@ -182,7 +182,7 @@ impl Release {
         let took = started.elapsed();
         // A call to a version that answers only counts for the deploy that brought it.
         if let Some(probation) = self.watched_by.of(handler).first()
-            && probation.count_call()
+            && probation.count_call(handler)
             && answer.is_ok()
             && warm_up::was_warm()
         {

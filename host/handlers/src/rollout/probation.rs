@@ -22,10 +22,11 @@ use crate::run::kind::{Each, HandlerKind, VersionId};
 use crate::run::limits::RolloutLimits;
 use crate::run::version_set::VersionSet;
 
-/// The first calls are all compared with the baseline, and of those after them one in so many. The warm-up of several
-/// instances is among the first.
-const COMPARED_FIRST: u64 = 128;
+/// Every call is to be compared until so many were, and after that one in so many. A call during a warm-up is not
+/// compared; with many processors there are many instances to warm up, so only the first calls are all tried.
+const COMPARED_FIRST: u64 = 64;
 const COMPARED_OF: u64 = 16;
+const TRIED_FIRST: u64 = 4_096;
 
 /// A baseline that takes this long is not called again only to be measured.
 const COMPARED_MAX: Duration = Duration::from_millis(2);
@@ -187,9 +188,10 @@ impl Probation {
     }
 
     /// Counts a call. True: the baseline is to be called as well.
-    pub(crate) fn count_call(&self) -> bool {
+    pub(crate) fn count_call(&self, handler: HandlerKind) -> bool {
         let calls = self.calls.fetch_add(1, Ordering::Relaxed);
-        (calls < COMPARED_FIRST || calls.is_multiple_of(COMPARED_OF))
+        let is_first = calls < TRIED_FIRST && self.times.of(handler).own.count() < COMPARED_FIRST;
+        (is_first || calls.is_multiple_of(COMPARED_OF))
             && self.useless.load(Ordering::Relaxed) < USELESS_MAX
             && !self.over.load(Ordering::Relaxed)
     }
