@@ -67,8 +67,8 @@ fn handlers(limits: &Limits) -> anyhow::Result<Handlers> {
         candidate.admit(&admission, Source { handler, wasm, settings: Arc::default(), cases: None })?;
     }
     let (actor, trigger) = ("benchmark".to_owned(), Trigger::First);
-    let provenance = Provenance { actor, trigger, reason: String::new(), back_to: None, forced: false };
-    let ledger = Ledger { record: Box::new(|_| Ok(1)), block: Box::new(|_, _| Ok(())) };
+    let provenance = Provenance::new(actor, trigger, String::new());
+    let ledger = Ledger { record: Box::new(|_| Ok(1)), block: Box::new(|_, _| Ok(())), note: Box::new(|_| Ok(())) };
     Ok(Handlers::begin(Arc::new(admission), limits.rollout, &candidate, &provenance, ledger, HashMap::new())?)
 }
 

@@ -26,7 +26,7 @@ pub(super) struct Handlers {
     #[command(subcommand)]
     command: Command,
     /// Address of the admin API, https://HOST:PORT or unix:PATH [env: ONDOL_ADMIN]
-    #[arg(long, global = true, value_name = "ADDRESS:PORT")]
+    #[arg(long, global = true, value_name = "HOST:PORT")]
     admin: Option<String>,
     /// Trust only the authority in this PEM file for https [env: ONDOL_ADMIN_CA]
     #[arg(long, global = true, value_name = "FILE")]

@@ -66,7 +66,7 @@ flags! {
     #[arg(long, value_name = "DIR")]
     cache;
     /// Serve the admin API here, or on unix:PATH [default: off]
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "HOST:PORT")]
     admin;
     /// Require the token in this file for the admin API
     #[arg(long, value_name = "FILE")]

@@ -32,6 +32,9 @@ fn probation(row: &Value) {
          faults"
     );
     versions(row);
+    if pairs(row.get("versions")).is_empty() {
+        println!("    its versions are replaced; it goes on with one that a rollback makes active again");
+    }
     warnings(row);
 }
 
