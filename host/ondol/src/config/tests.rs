@@ -172,7 +172,17 @@ fn an_invalid_value_is_reported_with_the_valid_ones() {
     assert!(wrong("log = 'inof'").contains("takes a level"));
     assert!(wrong("data = ''").contains("takes a path"));
     assert!(wrong("limits = 3").contains("limits"));
-    assert!(wrong("[settings.rooms]\nx = [1]").contains("takes a string"));
+    for value in ["{ a = 1 }", "1979-05-27", "[1, { a = 1 }]"] {
+        assert!(wrong(&format!("[settings.rooms]\nx = {value}")).contains("takes a string"), "{value}");
+    }
+}
+
+#[test]
+fn a_setting_is_text_and_a_list_is_json_text() {
+    let text = "[settings.rooms]\na = 1\nb = 1.50\nc = true\nd = ['x', 2, 1.5, [false]]\ne = 'x, y'";
+    let rooms = load(text, &[], ConfigFlags::default()).unwrap().settings.rooms;
+    let expected = [("a", "1"), ("b", "1.50"), ("c", "true"), ("d", r#"["x",2,1.5,[false]]"#), ("e", "x, y")];
+    assert_eq!(rooms, expected.map(|(key, text)| (key.to_owned(), text.to_owned())).into());
 }
 
 #[test]
