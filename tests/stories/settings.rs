@@ -106,7 +106,7 @@ async fn a_deploy_says_which_settings_are_in_force_and_which_were_taken_away() -
     deploy("events.announced=nothing")?.expect(0)?;
     // Another component keeps them.
     let file = format!("events={}", guest("shouting_events").display());
-    command(&server, &["deploy", &file])?.expect_parts(0, &["  announced = nothing\n", "no setting at all"])
+    command(&server, &["deploy", &file])?.expect_parts(0, &["  announced = nothing\n", "WARNING"])
 }
 
 #[tokio::test]
