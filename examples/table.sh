@@ -11,7 +11,8 @@ echo '|---|---:|---:|---:|---:|---:|'
 while IFS='|' read -r language file; do
     test -e "$file" || continue
     costs=$($ondol call "$file" messages.receive "$call" --times 5000 2>&1 >/dev/null | grep -v '^compiling')
-    cases=$($ondol test "$file" --portable --cases handlers/messages/cases.toml 2>/dev/null | tail -n 1) || true
+    cases=$($ondol test "$file" --portable --cases handlers/messages/cases.toml 2>/dev/null |
+        awk '$2 == "passed," { print $1 " of " $1 + $3 }') || true
     cold=$(echo "$costs" | sed -n 's/^answered in \([0-9]*\) µs, its instance started in \([0-9]*\) µs.*/\1 + \2/p')
     warm=$(echo "$costs" | sed -n 's/.*: p50 \([0-9.]*\) µs.*/\1/p')
     memory=$(echo "$costs" | sed -n 's/.* µs, with \([0-9]*\) KiB of memory$/\1/p' | tail -n 1)

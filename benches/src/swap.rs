@@ -22,6 +22,8 @@ const PACE: Pace = Pace::Open(1000);
 const ACTIVE_TIME_MAX: Duration = Duration::from_secs(30);
 /// Between two questions to the server which version is active.
 const STEP: Duration = Duration::from_millis(10);
+/// How much longer a large handler is, as one with an interpreter.
+const LARGE: usize = 20_000_000;
 /// How long deliveries still count as near the swap.
 const AFTERMATH: Duration = Duration::from_millis(100);
 
@@ -37,7 +39,8 @@ pub(crate) fn measure(run: &Run) -> anyhow::Result<Vec<Figure>> {
     let mut server = Server::ondol(&setup)?;
     let mut clients = Clients::join(server.address, server.new_rooms(ROOMS)?, MEMBERS, 1)?;
     let swaps = if run.quick { 5 } else { 20 };
-    let found = swap(&mut clients, &server, &setup, swaps).with_context(|| server.failed())?;
+    let found = swap(&mut clients, &server, &setup, swaps, 0).with_context(|| server.failed())?;
+    let large = swap(&mut clients, &server, &setup, swaps.div_ceil(4), LARGE).with_context(|| server.failed())?;
     let figure = |subject, value, detail| Figure::new("swap", subject, value, detail);
     let longest = |latencies: &Histogram<u64>| format!("longest {:.2} ms", latencies.max() as f64 / 1e6);
     let p99 = |latencies: &Histogram<u64>| format!("p99 {:.2} ms", latency_ms(latencies, 0.99));
@@ -48,13 +51,16 @@ pub(crate) fn measure(run: &Run) -> anyhow::Result<Vec<Figure>> {
             format!("limit 400 ms; {swaps} swaps"),
         ),
         figure("deliveries near a swap", p99(&found.near), format!("{}; 1,000 messages/s", longest(&found.near))),
+        figure("deliveries near a swap of 20 MB", p99(&large.near), longest(&large.near)),
         figure("deliveries without a swap", p99(&found.calm), longest(&found.calm)),
     ])
 }
 
-fn swap(clients: &mut Clients, server: &Server, setup: &Setup, swaps: u32) -> anyhow::Result<Found> {
+/// Swaps the handler for one that is `longer` bytes longer.
+fn swap(clients: &mut Clients, server: &Server, setup: &Setup, swaps: u32, longer: usize) -> anyhow::Result<Found> {
     let mut found = Found { active_ms: Vec::new(), near: latencies()?, calm: latencies()? };
-    let events = fs::read(setup.handlers.join("events.wasm"))?;
+    let mut events = fs::read(setup.handlers.join("events.wasm"))?;
+    section(&mut events, &vec![0; longer]);
     let beside = scratch(&setup.scratch)?;
     let prepared = beside.path().join("events.wasm");
     let mut driver = Driver::start(clients, PACE)?;
@@ -96,10 +102,23 @@ fn active_version(server: &Server) -> anyhow::Result<String> {
 /// Writes the same code under another hash: a custom section holds a number. The file is synced here, because some file
 /// systems would otherwise sync it while it is renamed.
 fn prepare(file: &Path, events: &[u8], number: u32) -> anyhow::Result<()> {
+    let mut bytes = events.to_vec();
+    section(&mut bytes, &number.to_le_bytes());
     let mut file = File::create(file)?;
-    file.write_all(events)?;
-    file.write_all(&[0, 10, 5])?;
-    file.write_all(b"bench")?;
-    file.write_all(&number.to_le_bytes())?;
+    file.write_all(&bytes)?;
     Ok(file.sync_all()?)
+}
+
+/// Appends a custom section.
+fn section(component: &mut Vec<u8>, content: &[u8]) {
+    const NAME: &[u8] = b"\x05bench";
+    component.push(0);
+    let mut length = NAME.len() + content.len();
+    while length >= 0x80 {
+        component.push((length & 0x7f) as u8 | 0x80);
+        length >>= 7;
+    }
+    component.push(length as u8);
+    component.extend_from_slice(NAME);
+    component.extend_from_slice(content);
 }

@@ -72,7 +72,7 @@ async fn a_handler_of_another_world_is_rejected() -> TestResult {
 
 #[tokio::test]
 async fn a_file_that_is_too_large_is_rejected() -> TestResult {
-    rejected("events", &vec![0; 16_777_217], &["handler_file_bytes_max"]).await
+    rejected("events", &vec![0; (32 << 20) + 1], &["handler_file_bytes_max"]).await
 }
 
 #[tokio::test]

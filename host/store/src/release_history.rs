@@ -1,10 +1,11 @@
 //! Versions and releases, recorded so that a start or a rollback needs no file.
 //!
-//! Every call waits for the disk, so none belongs on a worker. A component is saved in a transaction of its own, before
-//! the one that makes its version part of a release: that one is small, and is either on disk or not. Messages wait for
+//! Every call waits for the disk, so none belongs on a worker. A component is saved piece by piece, before the
+//! transaction that makes its version part of a release: that one is small, and is either on disk or not. Messages wait for
 //! each of these transactions, so each does as little as possible.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use rusqlite::{Row, params};
 
@@ -48,7 +49,16 @@ impl ReleaseHistory {
     ///
     /// SQLite's error, or [`StoreError::Closed`], as for all methods below.
     pub fn save_version(&self, version: StoredVersion) -> Result<(), StoreError> {
-        self.database.write(move |connection| Ok(versions::save(connection, version)?))
+        for piece in versions::pieces(&version.wasm) {
+            let began = Instant::now();
+            let component = &version.about.component;
+            self.database.write(|connection| Ok(versions::save_piece(connection, component, piece)?))?;
+            // Messages have as long for themselves: a lock that is released and taken at once may pass them by.
+            if piece.0 > 0 {
+                std::thread::sleep(began.elapsed());
+            }
+        }
+        self.database.write(|connection| Ok(versions::save(connection, &version)?))
     }
 
     /// Saves the versions that are `new`, records a release as active, with the outcome of the one before, and deletes

@@ -35,26 +35,44 @@ pub struct AboutVersion {
     pub last_active: Timestamp,
 }
 
-// SQLite tells the length of a BLOB without reading it.
+/// A component is stored in pieces of this size, each in a transaction of its own, since messages wait for each.
+const PIECE_BYTES: usize = 512 << 10;
+
+// The pieces of a component are rows whose keys begin with its hash: the first has the hash, the others the hash, a slash and
+// their number. SQLite tells the length of a BLOB without reading it.
 macro_rules! version_columns {
-    ($($more:literal)?) => {
-        concat!(
-            "SELECT id, handler, component, settings, cases, length(wasm), first_seen, last_active",
-            $($more,)?
-            " FROM version JOIN component ON sha256 = component"
-        )
+    () => {
+        "SELECT id, handler, component, settings, cases, (SELECT sum(length(wasm)) FROM component \
+         WHERE sha256 >= version.component AND sha256 < version.component || '0'), first_seen, last_active FROM version"
     };
 }
 
-/// Saves a version and its component. A component that is stored already is replaced if the disk has damaged it.
-pub(super) fn save(connection: &mut Connection, version: StoredVersion) -> rusqlite::Result<()> {
-    let StoredVersion { about, wasm } = version;
-    let transaction = connection.transaction()?;
-    transaction.execute(
+/// The pieces of a component, with their numbers.
+pub(super) fn pieces(wasm: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    wasm.chunks(PIECE_BYTES).enumerate()
+}
+
+/// Saves a piece of a component. One that is stored already is replaced if the disk has damaged it.
+pub(super) fn save_piece(connection: &Connection, component: &str, piece: (usize, &[u8])) -> rusqlite::Result<()> {
+    let (number, bytes) = piece;
+    let key = if number == 0 { component.to_owned() } else { format!("{component}/{number:06}") };
+    connection.execute(
         "INSERT INTO component (sha256, wasm) VALUES (?1, ?2) \
          ON CONFLICT (sha256) DO UPDATE SET wasm = excluded.wasm WHERE wasm <> excluded.wasm",
-        params![about.component, wasm],
+        params![key, bytes],
     )?;
+    Ok(())
+}
+
+/// Saves a version whose component's pieces are saved.
+pub(super) fn save(connection: &mut Connection, version: &StoredVersion) -> rusqlite::Result<()> {
+    let StoredVersion { about, wasm } = version;
+    let transaction = connection.transaction()?;
+    // Another change may have deleted pieces meanwhile, since no version had them yet.
+    if pieces_length(&transaction, &about.component)? != wasm.len() as u64 {
+        delete_pieces(&transaction, &about.component)?;
+        pieces(wasm).try_for_each(|piece| save_piece(&transaction, &about.component, piece))?;
+    }
     transaction.execute(
         "INSERT INTO version (id, handler, component, settings, cases, first_seen, last_active) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6) \
@@ -66,9 +84,31 @@ pub(super) fn save(connection: &mut Connection, version: StoredVersion) -> rusql
 
 /// A version with its component.
 pub(super) fn find(connection: &Connection, id: &str) -> rusqlite::Result<Option<StoredVersion>> {
-    let sql = concat!(version_columns!(", wasm"), " WHERE id = ?1");
-    let version = |row: &Row<'_>| Ok(StoredVersion { about: read(row)?, wasm: row.get(8)? });
-    connection.prepare_cached(sql)?.query_row([id], version).optional()
+    let sql = concat!(version_columns!(), " WHERE id = ?1");
+    let Some(about) = connection.prepare_cached(sql)?.query_row([id], read).optional()? else { return Ok(None) };
+    let wasm = read_pieces(connection, &about.component)?;
+    Ok(Some(StoredVersion { about, wasm }))
+}
+
+fn read_pieces(connection: &Connection, component: &str) -> rusqlite::Result<Vec<u8>> {
+    let sql = "SELECT wasm FROM component WHERE sha256 >= ?1 AND sha256 < ?1 || '0' ORDER BY sha256";
+    let mut wasm = Vec::new();
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([component])?;
+    while let Some(row) = rows.next()? {
+        wasm.extend_from_slice(row.get_ref(0)?.as_blob()?);
+    }
+    Ok(wasm)
+}
+
+fn pieces_length(connection: &Connection, component: &str) -> rusqlite::Result<u64> {
+    let sql = "SELECT coalesce(sum(length(wasm)), 0) FROM component WHERE sha256 >= ?1 AND sha256 < ?1 || '0'";
+    connection.prepare_cached(sql)?.query_row([component], |row| Ok(row.get::<_, i64>(0)?.unsigned_abs()))
+}
+
+fn delete_pieces(connection: &Connection, component: &str) -> rusqlite::Result<()> {
+    let sql = "DELETE FROM component WHERE sha256 > ?1 AND sha256 < ?1 || '0'";
+    connection.execute(sql, [component]).map(drop)
 }
 
 /// The versions whose ids begin with `prefix`, of all handlers, the last active first.
@@ -99,7 +139,13 @@ pub(super) fn prune(connection: &Connection, active: &[String; 3], max: usize) -
             params![handler, rooms, messages, events, to_sql(max as u64)],
         )?;
     }
-    connection.execute("DELETE FROM component WHERE sha256 NOT IN (SELECT component FROM version)", []).map(drop)
+    connection
+        .execute(
+            "DELETE FROM component WHERE NOT EXISTS (SELECT 1 FROM version WHERE sha256 >= version.component \
+             AND sha256 < version.component || '0')",
+            [],
+        )
+        .map(drop)
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<AboutVersion> {

@@ -95,6 +95,35 @@ fn a_deploy_repairs_a_damaged_component() {
 }
 
 #[test]
+fn a_large_component_is_stored_in_pieces_and_goes_with_its_version() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let connection = rusqlite::Connection::open(directory.path().join("ondol.db")).unwrap();
+    let rows = || connection.query_row("SELECT count(*) FROM component", [], |row| row.get::<_, i64>(0)).unwrap();
+    let wasm: Vec<u8> = (0..1_300_000_u32).map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect();
+    let large = StoredVersion { about: about("events", "large"), wasm };
+
+    store.releases().save_version(large.clone()).unwrap();
+    assert_eq!(rows(), 3);
+    let found = store.releases().version("large").unwrap().unwrap();
+    assert_eq!((found.about.bytes, &found.wasm), (1_300_000, &large.wasm));
+
+    // A piece is missing, and two are left over.
+    connection.execute("UPDATE component SET sha256 = 'sha of large/000009' WHERE sha256 LIKE '%/000001'", []).unwrap();
+    connection.execute("INSERT INTO component VALUES ('sha of large/000010', x'00')", []).unwrap();
+    store.releases().save_version(large.clone()).unwrap();
+    assert_eq!(store.releases().version("large").unwrap().unwrap().wasm, large.wasm);
+
+    for number in 0..=RETENTION.versions_max {
+        let id = format!("e{number}");
+        save(&store, "events", &id);
+        store.releases().record(Vec::new(), release(&id), RETENTION).unwrap();
+    }
+    assert_eq!(store.releases().version("large").unwrap(), None);
+    assert_eq!(rows(), i64::try_from(RETENTION.versions_max).unwrap());
+}
+
+#[test]
 fn blocked_versions_and_directory_snapshots_are_stored() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
