@@ -2,7 +2,7 @@
 //! of files that it knows.
 
 fn main() {
-    for directory in ["wit", "handlers", "templates"] {
+    for directory in ["wit", "handlers", "templates", "examples"] {
         println!("cargo::rerun-if-changed=../../{directory}");
     }
 }

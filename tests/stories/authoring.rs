@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use anyhow::Context as _;
 use ondol_tests::{Client, TestResult, TestServer, User, author::Project, http::Request, ondol};
 use serde_json::json;
 
@@ -39,6 +40,26 @@ fn a_new_events_handler_is_good() -> TestResult {
 }
 
 #[test]
+fn a_new_handler_in_another_language_has_what_its_compiler_needs() -> TestResult {
+    let home = tempfile::tempdir()?;
+    for (lang, needed) in [
+        ("js", &["messages.js", "package.json", "package-lock.json"][..]),
+        ("python", &["messages.py", "requirements.txt"]),
+    ] {
+        let path = home.path().join(format!("my-{lang}"));
+        ondol(&["new", &path.display().to_string(), "--lang", lang, "--world", "messages"])?.expect(0)?;
+        for file in needed.iter().chain(&["cases.toml", "README.md", "handler.toml", ".gitignore", "wit/worlds.wit"]) {
+            let text = fs::read_to_string(path.join(file)).with_context(|| format!("{lang}: {file}"))?;
+            assert!(!text.contains("{{name}}") && !text.contains("ondol-messages-javascript"), "{lang}: {file}");
+        }
+        let manifest: toml::Table = fs::read_to_string(path.join("handler.toml"))?.parse()?;
+        assert_eq!(manifest["output"].as_str(), Some(&*format!("my-{lang}.wasm")));
+        assert!(!path.join("__pycache__").exists());
+    }
+    Ok(())
+}
+
+#[test]
 fn new_says_what_it_cannot_create() -> TestResult {
     let home = tempfile::tempdir()?;
     let path = |name: &str| home.path().join(name).display().to_string();
@@ -49,6 +70,7 @@ fn new_says_what_it_cannot_create() -> TestResult {
         ("no/such/directory", &["--world", "rooms"], &["cannot create"]),
         ("x", &["--world", "doors"], &["doors", "rooms, messages, events"]),
         ("x", &["--world", "rooms", "--lang", "cobol"], &["cobol", "rust"]),
+        ("x", &["--world", "rooms", "--lang", "python"], &["rooms in python", "one of messages"]),
         ("x", &[], &["--world"]),
     ] {
         ondol(&[&["new", &path(name)], flags].concat())?.expect_parts(2, parts)?;

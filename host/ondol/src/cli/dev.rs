@@ -19,6 +19,7 @@ use rustix::process::umask;
 
 use self::project::{Build, Project};
 use self::sources::Sources;
+use super::shared::kibibytes;
 use crate::config::{Config, ConfigFlags};
 use crate::http::client::AdminServer;
 use ondol_host_handlers::{Admission, Sandbox};
@@ -150,6 +151,7 @@ impl Workbench {
                 return None;
             }
         };
+        report(&format!("checking {}", kibibytes(build.wasm.len())));
         let checked = self.admission.check(build.handler, build.wasm.clone(), &build.settings, build.cases.clone());
         match checked {
             Ok(_) => Some(build),

@@ -1,6 +1,8 @@
-//! `ondol new`: a directory with a handler that builds at once. All of it comes out of the binary.
+//! `ondol new`: a directory with a handler that builds at once. All of it comes out of the binary; what a language's own
+//! tools have to fetch is fetched by them.
 
 mod crates;
+mod examples;
 mod template;
 
 use std::fs;
@@ -37,6 +39,9 @@ pub(super) struct New {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Language {
     Rust,
+    #[value(alias = "javascript")]
+    Js,
+    Python,
 }
 
 const AFTER_HELP: &str = "\
@@ -45,13 +50,27 @@ commands, and a handler.toml for `ondol dev`. Exits with 2 if the directory exis
 
 Examples:
   ondol new my-rooms --world rooms
-  ondol new my-filter --lang rust --world messages";
+  ondol new my-filter --world messages
+  ondol new my-messages --lang python --world messages";
 
 impl Language {
     /// Its name, which is that of the directory of its templates.
     fn name(self) -> &'static str {
         match self {
             Self::Rust => "rust",
+            Self::Js => "js",
+            Self::Python => "python",
+        }
+    }
+
+    /// The files of a handler in it.
+    fn files(self, names: &Names<'_>) -> anyhow::Result<Vec<File>> {
+        match self {
+            Self::Rust => {
+                let template = template::files(&["rust/common", &format!("rust/{}", names.handler)], names)?;
+                Ok(template.into_iter().chain(crates::files(names.handler)?).collect())
+            }
+            Self::Js | Self::Python => examples::files(self.name(), names),
         }
     }
 }
@@ -60,10 +79,7 @@ impl New {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let handler: HandlerKind = self.world.parse().map_err(Misuse)?;
         let name = name(&self.directory)?;
-        let mut files = template::files(self.lang.name(), &Names { name, handler })?;
-        if self.lang == Language::Rust {
-            files.extend(crates::files(handler)?);
-        }
+        let files = self.lang.files(&Names { name, handler })?;
         let directory = self.directory.display();
         // A directory that exists is left alone, whatever is in it.
         fs::create_dir(&self.directory).map_err(|error| match error.kind() {

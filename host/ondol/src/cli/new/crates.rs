@@ -29,7 +29,7 @@ pub(super) fn files(handler: HandlerKind) -> anyhow::Result<Vec<File>> {
     };
     let root = Path::new("ondol");
     let below = |directory: PathBuf| move |File { path, text }: File| File { path: directory.join(path), text };
-    let mut files: Vec<File> = texts(&CONTRACT).map(below(root.join("wit"))).collect();
+    let mut files: Vec<File> = contract(&root.join("wit")).collect();
     let mut dependencies = BTreeSet::new();
     for name in names {
         let directory = CRATES.get_dir(name).with_context(|| format!("no crate {name}"))?;
@@ -44,6 +44,11 @@ pub(super) fn files(handler: HandlerKind) -> anyhow::Result<Vec<File>> {
     // Cargo drops what the handler does not need.
     files.push(File { path: PathBuf::from("Cargo.lock"), text: LOCK.to_owned() });
     Ok(files)
+}
+
+/// The contract, in a directory.
+pub(super) fn contract(directory: &Path) -> impl Iterator<Item = File> {
+    texts(&CONTRACT).map(|File { path, text }| File { path: directory.join(path), text })
 }
 
 /// The dependencies that a crate has from its workspace.

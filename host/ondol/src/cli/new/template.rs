@@ -1,11 +1,10 @@
-//! The templates: a directory for each language with what all its handlers share, and one for each handler. Knows nothing
-//! of what is in them but the names to fill in.
+//! The templates: texts with names to fill in. Knows nothing of what they are about.
 
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use include_dir::{Dir, include_dir};
 
-use crate::cli::shared::Misuse;
 use ondol_host_handlers::HandlerKind;
 
 static TEMPLATES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates");
@@ -25,20 +24,18 @@ pub(super) struct Names<'a> {
     pub(super) handler: HandlerKind,
 }
 
-/// The files of a handler in a language.
+/// The files of these directories of the templates, with the names filled in.
 ///
 /// # Errors
 ///
-/// When there is no template of it: the handlers that have one.
-pub(super) fn files(language: &str, names: &Names<'_>) -> Result<Vec<File>, Misuse> {
-    let of = |part: &str| TEMPLATES.get_dir(format!("{language}/{part}"));
-    let Some(own) = of(names.handler.name()) else {
-        let there: Vec<_> =
-            HandlerKind::ALL.iter().map(|handler| handler.name()).filter(|name| of(name).is_some()).collect();
-        let there = there.join(", ");
-        return Err(Misuse(format!("no template of {} in {language}: there is {there}", names.handler)));
-    };
-    Ok([of("common"), Some(own)].into_iter().flatten().flat_map(|directory| filled(directory, names)).collect())
+/// When there is no such directory.
+pub(super) fn files(directories: &[&str], names: &Names<'_>) -> anyhow::Result<Vec<File>> {
+    let mut files = Vec::new();
+    for name in directories {
+        let directory = TEMPLATES.get_dir(name).with_context(|| format!("no template {name}"))?;
+        files.extend(filled(directory, names));
+    }
+    Ok(files)
 }
 
 /// The files of a directory, with the names filled in.
@@ -69,7 +66,6 @@ fn visible(path: PathBuf) -> PathBuf {
 impl Names<'_> {
     fn fill(&self, text: &str) -> String {
         let package = self.name.replace('-', "_");
-        let output = format!("target/wasm32-wasip2/release/{package}.wasm");
         let dependency = |name: &str| format!("ondol-{name} = {{ path = \"ondol/handlers/{name}\" }}");
         let dependencies = match self.handler {
             HandlerKind::Rooms => dependency("handler"),
@@ -80,8 +76,8 @@ impl Names<'_> {
         [
             ("name", self.name),
             ("crate", &package),
-            ("output", &output),
             ("handler", self.handler.name()),
+            ("world", self.handler.world()),
             ("dependencies", &dependencies),
             ("version", env!("CARGO_PKG_VERSION")),
         ]
