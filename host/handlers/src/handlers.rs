@@ -3,9 +3,11 @@
 //! [`Handlers::current`] returns the active release; a message takes it once and keeps it. A [`Candidate`] becomes
 //! active by [`Handlers::activate`] only, for the next message, once the [`Ledger`] has it on disk.
 
+mod observing;
 mod probation;
 mod trying;
 
+pub use observing::Recording;
 pub use trying::CanaryStarted;
 
 use std::collections::HashMap;

@@ -20,7 +20,7 @@ mod run;
 
 pub use admit::admission::Admission;
 pub use admit::candidate::Candidate;
-pub use admit::cases::{CaseReport, Cases, updated as updated_cases};
+pub use admit::cases::{CaseReport, Cases, Recorded, RecordedCall, RecordedOutcome, updated as updated_cases};
 pub use admit::compiler_process::{CompileError, CompilerProcess, compile_as_child};
 pub use admit::dynamic_call::{Called, DynamicCaller, Outcome, Session};
 pub use admit::error::{AdmissionError, Stage};
@@ -32,7 +32,7 @@ pub use admit::json_difference::Difference;
 pub use admit::source::Source;
 pub use admit::watch::{LastOffered, Watch, watch};
 pub use compose::{ComposeError, Layer, compose};
-pub use handlers::{Activated, CanaryStarted, Handlers};
+pub use handlers::{Activated, CanaryStarted, Handlers, Recording};
 pub use release::Release;
 pub use rollout::event::{EventKind, ReleaseEvent};
 pub use rollout::ledger::{ActivateError, Activation, Ledger, NumberedRelease, Provenance, Trigger};
@@ -42,6 +42,7 @@ pub use rollout::shadow::ShadowRow;
 pub use rollout::slowness::{SlownessOverride, SlownessTerms};
 pub use run::fault::{Cause, Fault, Overrun};
 pub use run::fault_history::{FaultRow, FaultsRow};
+pub use run::handler_log::{HandlerLog, LogLine};
 pub use run::kind::{HandlerKind, SettingsMap, VersionId};
 pub use run::limits::{
     AdmissionLimits, CallLimits, CompilerLimits, Failure, HandlersLimits, OnFault, RolloutLimits, SandboxLimits,

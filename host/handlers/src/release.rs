@@ -167,6 +167,9 @@ impl Release {
         } else {
             self.observe(context.handler, &call, &value)
         };
+        if self.sandbox.recorder.is_on() {
+            self.sandbox.recorder.offer(context.handler, &value);
+        }
         answer.or_else(|fault| self.answer_instead(context, fault, call, value, fallback))
     }
 
@@ -254,6 +257,7 @@ impl Release {
             backtrace = (!backtrace.is_empty()).then(|| backtrace.join(" < ")),
             "handler {handler} {version} failed in {function}, {outcome}: {cause}"
         );
+        self.sandbox.log.fault(fault, outcome);
         self.sandbox.faults.add(fault, context.room, context.request, outcome);
     }
 }

@@ -2,6 +2,7 @@
 //! the calls are the sandbox's.
 
 mod matching;
+mod recorded;
 mod table;
 mod update;
 
@@ -16,6 +17,8 @@ use super::json_difference::Difference;
 use matching::{COMPARISON, Extent, closed, differences, has_anything, opened, seen};
 pub(crate) use table::CasesError;
 use table::{Case, Expected, Step};
+pub(crate) use recorded::record;
+pub use recorded::{Recorded, RecordedCall, RecordedOutcome};
 pub use update::updated;
 
 /// The calls that measure how long an instance takes that has answered before: the fastest of them counts.

@@ -108,6 +108,32 @@ impl Call {
         }
     }
 
+    /// Its arguments, as `ondol call` takes them.
+    pub(crate) fn arguments(&self) -> Vec<Json> {
+        match self {
+            Self::Create(request, creator) => {
+                vec![json!({ "name": request.name, "post-id": request.post_id, "creator": creator.as_ref().map(user) })]
+            }
+            Self::Receive(sender, room, sent) => vec![user(sender), room.0.into(), sent.json()],
+            Self::Message(message) => {
+                let Draft { text, client_id, parent, extra } = &message.draft;
+                vec![json!({
+                    "id": message.id.0,
+                    "room": message.room.0,
+                    "seq": message.seq.0,
+                    "sender": user(&message.sender),
+                    "text": text,
+                    "client-id": client_id,
+                    "parent": parent.map(|parent| parent.0),
+                    "extra": extra,
+                    "created-at": message.created_at.0,
+                })]
+            }
+            Self::Join(room, member) | Self::Leave(room, member) => vec![room.0.into(), user(member)],
+            Self::Refusal(given) => vec![refusal(given)],
+        }
+    }
+
     /// Its input, in one bounded line. It contains what users sent, so it must not be logged.
     pub(crate) fn input(&self) -> String {
         describe(&match self {
@@ -131,7 +157,30 @@ impl Call {
     }
 }
 
+impl Sent {
+    fn json(&self) -> Json {
+        match self {
+            Self::Text(text) => json!({ "text": text }),
+            Self::Binary(bytes) => json!({ "binary": bytes }),
+            Self::Body(body) => json!({ "body": body }),
+        }
+    }
+}
+
 impl Answer {
+    /// The answer as `ondol call` prints it; a refusal as that.
+    pub(crate) fn json(&self) -> Json {
+        match self {
+            Self::Room(Ok(room)) => json!({ "name": room.name, "standing": standing(room.on_existing) }),
+            Self::Action(Ok(Action::Post(given))) => json!({ "post": draft(given) }),
+            Self::Action(Ok(Action::Relay(payload))) => json!({ "relay": payload }),
+            Self::Action(Ok(Action::Ignore)) => json!("ignore"),
+            Self::Room(Err(given)) | Self::Action(Err(given)) => refusal(given),
+            Self::Payload(payload) => json!(payload),
+            Self::Announcement(payload) => json!(payload),
+        }
+    }
+
     /// The size of its text, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         match self {
@@ -147,21 +196,25 @@ impl Answer {
     /// The answer in one bounded line.
     pub(crate) fn describe(&self) -> String {
         describe(&match self {
-            Self::Room(Ok(room)) => {
-                let standing = match room.on_existing {
-                    OnExistingRoom::Reuse => "reuse",
-                    OnExistingRoom::Refuse => "refuse",
-                };
-                json!({ "name": room.name, "standing": standing }).to_string()
-            }
-            Self::Action(Ok(Action::Post(given))) => json!({ "post": draft(given) }).to_string(),
-            Self::Action(Ok(Action::Relay(payload))) => json!({ "relay": payload }).to_string(),
+            Self::Room(Ok(_)) | Self::Action(Ok(Action::Post(_) | Action::Relay(_))) => self.json().to_string(),
             Self::Action(Ok(Action::Ignore)) => "ignore".to_owned(),
             Self::Room(Err(given)) | Self::Action(Err(given)) => format!("refused: {}", refusal(given)),
             Self::Payload(payload) | Self::Announcement(Some(payload)) => payload.clone(),
             Self::Announcement(None) => "nothing".to_owned(),
         })
     }
+}
+
+fn standing(on_existing: OnExistingRoom) -> &'static str {
+    match on_existing {
+        OnExistingRoom::Reuse => "reuse",
+        OnExistingRoom::Refuse => "refuse",
+    }
+}
+
+/// A user as `ondol call` takes it.
+fn user(user: &User) -> Json {
+    json!({ "id": user.id, "nickname": user.nickname, "email": user.email, "profile-url": user.profile_url })
 }
 
 /// A draft as `ondol call` prints it.
@@ -171,7 +224,7 @@ fn draft(draft: &Draft) -> Json {
 }
 
 /// A refusal as `ondol call` prints it.
-fn refusal(refusal: &Refusal) -> Json {
+pub(crate) fn refusal(refusal: &Refusal) -> Json {
     json!({ "code": refusal.code, "message": refusal.message, "field": refusal.field })
 }
 

@@ -9,6 +9,7 @@ use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
+use super::handler_log::HandlerLog;
 use super::kind::{HandlerKind, VersionId};
 use super::text::one_line;
 
@@ -87,9 +88,10 @@ impl Ending {
     }
 }
 
-/// Logs the output of a call, line by line.
-pub(crate) fn log(printed: &str, handler: HandlerKind, version: VersionId, function: &str) {
+/// Logs the output of a call, line by line, and keeps it for those who follow it.
+pub(crate) fn log(log: &HandlerLog, printed: &str, handler: HandlerKind, version: VersionId, function: &'static str) {
     for line in printed.lines().take(LINES_MAX) {
+        log.printed(line, handler, version, function);
         tracing::info!(%handler, %version, function, "handler {handler} {version}: {}", one_line(line));
     }
     let more = printed.lines().count().saturating_sub(LINES_MAX);

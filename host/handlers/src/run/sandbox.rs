@@ -10,9 +10,11 @@ use super::code_cache::CodeCache;
 use super::deadline::SlowCalls;
 use super::engine::CodeLoader;
 use super::fault_history::FaultHistory;
+use super::handler_log::HandlerLog;
 use super::instance::RunningInstance;
 use super::kind::{HandlerKind, SettingsMap};
 use super::limits::{CallLimits, Failure, OnFault, SandboxLimits};
+use super::recorder::Recorder;
 use super::state::State;
 use crate::compose::layers::layer_of_import;
 
@@ -25,6 +27,10 @@ pub struct Sandbox {
     slow_calls: SlowCalls,
     /// What handlers failed at.
     pub(crate) faults: FaultHistory,
+    /// What handlers print, and their faults.
+    pub(crate) log: HandlerLog,
+    /// Copies of calls, for one who asks.
+    pub(crate) recorder: Recorder,
 }
 
 impl Sandbox {
@@ -44,6 +50,8 @@ impl Sandbox {
             failure: Failure::default(),
             slow_calls: SlowCalls::new(limits.handler_slow_calls_max),
             faults: FaultHistory::default(),
+            log: HandlerLog::default(),
+            recorder: Recorder::default(),
         })
     }
 

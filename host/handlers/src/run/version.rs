@@ -104,7 +104,7 @@ impl<E: Exports> Version<E> {
         match running.call(|store, _| call(exports, store)) {
             Ok(answer) => {
                 if let Some(printed) = running.store.data().output.take() {
-                    output::log(&printed, E::KIND, self.id, function);
+                    output::log(&self.sandbox.log, &printed, E::KIND, self.id, function);
                 }
                 self.put_back(instance, slot);
                 Ok(answer)

@@ -65,7 +65,7 @@ fn write(step: &mut Table, got: &Expected) -> bool {
 }
 
 /// JSON as TOML, which has no null: an option that is none is left out. None: a null stands where it cannot be left out.
-fn value(json: &Json) -> Option<Value> {
+pub(super) fn value(json: &Json) -> Option<Value> {
     Some(match json {
         Json::Null => return None,
         Json::Bool(truth) => (*truth).into(),
