@@ -45,13 +45,7 @@ fn passes(file: &Path, cases: &str) -> TestResult {
 /// The handler is deployed while members talk, answers them, and is the baseline in the end.
 async fn is_admitted_and_stays(file: &Path) -> TestResult {
     passes(file, CASES)?;
-    let server = TestServer::setup()
-        .admin()
-        .without_rate_limits()
-        .limit("probation_ms", 2_000)
-        .limit("probation_slowdown_max", 1_000)
-        .start()
-        .await?;
+    let server = TestServer::setup().admin().without_rate_limits().limit("probation_ms", 2_000).start().await?;
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
     ann.say("before").await?;
