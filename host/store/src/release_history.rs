@@ -48,7 +48,7 @@ impl ReleaseHistory {
     /// # Errors
     ///
     /// SQLite's error, or [`StoreError::Closed`], as for all methods below.
-    pub fn save_version(&self, version: StoredVersion) -> Result<(), StoreError> {
+    pub fn save_version(&self, version: &StoredVersion) -> Result<(), StoreError> {
         for piece in versions::pieces(&version.wasm) {
             let began = Instant::now();
             let component = &version.about.component;
@@ -58,18 +58,18 @@ impl ReleaseHistory {
                 std::thread::sleep(began.elapsed());
             }
         }
-        self.database.write(|connection| Ok(versions::save(connection, &version)?))
+        self.database.write(|connection| Ok(versions::save(connection, version)?))
     }
 
     /// Saves the versions that are `new`, records a release as active, with the outcome of the one before, and deletes
     /// what exceeds the retention. Returns the release's number.
     pub fn record(
         &self,
-        new: Vec<StoredVersion>,
+        new: &[StoredVersion],
         release: ReleaseRecord,
         retention: Retention,
     ) -> Result<u64, StoreError> {
-        new.into_iter().try_for_each(|version| self.save_version(version))?;
+        new.iter().try_for_each(|version| self.save_version(version))?;
         let active = release.versions.clone();
         let number = self.database.write(move |connection| Ok(releases::activate(connection, &release)?))?;
         self.database.acknowledge_release(number);

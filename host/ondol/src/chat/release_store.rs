@@ -43,9 +43,9 @@ pub(super) fn ledger(pipeline: &Arc<ChatPipeline>) -> Ledger {
 }
 
 fn record(pipeline: &ChatPipeline, activation: &Activation<'_>) -> Result<u64, StoreError> {
-    let fresh = activation.fresh.iter().map(stored_version).collect();
+    let fresh: Vec<StoredVersion> = activation.fresh.iter().map(stored_version).collect();
     pipeline.store.releases().record(
-        fresh,
+        &fresh,
         new_release(activation.versions, activation.provenance),
         retention(&pipeline.limits),
     )
@@ -53,7 +53,7 @@ fn record(pipeline: &ChatPipeline, activation: &Activation<'_>) -> Result<u64, S
 
 /// Keeps versions whole.
 pub(super) fn keep(pipeline: &ChatPipeline, sources: &[Source]) -> Result<(), StoreError> {
-    sources.iter().try_for_each(|source| pipeline.store.releases().save_version(stored_version(source)))
+    sources.iter().try_for_each(|source| pipeline.store.releases().save_version(&stored_version(source)))
 }
 
 /// A release as it is recorded.

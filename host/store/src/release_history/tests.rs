@@ -27,7 +27,7 @@ fn about(handler: &str, id: &str) -> AboutVersion {
 }
 
 fn save(store: &Store<()>, handler: &str, id: &str) {
-    store.releases().save_version(StoredVersion { about: about(handler, id), wasm: id.as_bytes().to_vec() }).unwrap();
+    store.releases().save_version(&StoredVersion { about: about(handler, id), wasm: id.as_bytes().to_vec() }).unwrap();
 }
 
 fn release(events: &str) -> ReleaseRecord {
@@ -48,7 +48,7 @@ fn the_last_release_is_active_after_reopening() {
     let store = open(directory.path());
     for id in ["a", "b"] {
         save(&store, "events", id);
-        store.releases().record(vec![], release(id), RETENTION).unwrap();
+        store.releases().record(&[], release(id), RETENTION).unwrap();
     }
     store.releases().record_rejected(release("c"), "it is text".into(), RETENTION).unwrap();
     drop(store);
@@ -73,7 +73,7 @@ fn the_last_versions_and_the_active_ones_are_kept() {
     for number in 0..6 {
         let id = format!("e{number}");
         save(&store, "events", &id);
-        store.releases().record(vec![], release(&id), RETENTION).unwrap();
+        store.releases().record(&[], release(&id), RETENTION).unwrap();
     }
     let mut kept: Vec<_> = store.releases().versions("").unwrap().into_iter().map(|version| version.id).collect();
     kept.sort();
@@ -103,7 +103,7 @@ fn a_large_component_is_stored_in_pieces_and_goes_with_its_version() {
     let wasm: Vec<u8> = (0..1_300_000_u32).map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect();
     let large = StoredVersion { about: about("events", "large"), wasm };
 
-    store.releases().save_version(large.clone()).unwrap();
+    store.releases().save_version(&large).unwrap();
     assert_eq!(rows(), 3);
     let found = store.releases().version("large").unwrap().unwrap();
     assert_eq!((found.about.bytes, &found.wasm), (1_300_000, &large.wasm));
@@ -111,13 +111,13 @@ fn a_large_component_is_stored_in_pieces_and_goes_with_its_version() {
     // A piece is missing, and two are left over.
     connection.execute("UPDATE component SET sha256 = 'sha of large/000009' WHERE sha256 LIKE '%/000001'", []).unwrap();
     connection.execute("INSERT INTO component VALUES ('sha of large/000010', x'00')", []).unwrap();
-    store.releases().save_version(large.clone()).unwrap();
+    store.releases().save_version(&large).unwrap();
     assert_eq!(store.releases().version("large").unwrap().unwrap().wasm, large.wasm);
 
     for number in 0..=RETENTION.versions_max {
         let id = format!("e{number}");
         save(&store, "events", &id);
-        store.releases().record(Vec::new(), release(&id), RETENTION).unwrap();
+        store.releases().record(&[], release(&id), RETENTION).unwrap();
     }
     assert_eq!(store.releases().version("large").unwrap(), None);
     assert_eq!(rows(), i64::try_from(RETENTION.versions_max).unwrap());
@@ -147,7 +147,7 @@ fn a_database_of_schema_1_is_migrated_with_its_rooms() {
     let store = open(directory.path());
     assert_eq!(store.releases().active().unwrap(), None);
     save(&store, "events", "a");
-    assert_eq!(store.releases().record(vec![], release("a"), RETENTION).unwrap(), 1);
+    assert_eq!(store.releases().record(&[], release("a"), RETENTION).unwrap(), 1);
     let rooms: i64 = rusqlite::Connection::open(&path)
         .unwrap()
         .query_row("SELECT count(*) FROM room", [], |row| row.get(0))
@@ -160,7 +160,7 @@ fn rejected_releases_displace_no_admitted_ones() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     for number in 0..8 {
-        store.releases().record(vec![], release(&format!("e{number}")), RETENTION).unwrap();
+        store.releases().record(&[], release(&format!("e{number}")), RETENTION).unwrap();
     }
     for number in 0..20 {
         store.releases().record_rejected(release(&format!("bad{number}")), "it is text".into(), RETENTION).unwrap();
@@ -179,7 +179,7 @@ fn repeated_rejections_of_a_handlers_file_are_one_release() {
         store.releases().record_rejected(release, reason.into(), RETENTION).unwrap()
     };
     let of_file = |events: &str| ReleaseRecord { trigger: "directory".into(), ..release(events) };
-    store.releases().record(vec![], release("a"), RETENTION).unwrap();
+    store.releases().record(&[], release("a"), RETENTION).unwrap();
     reject(of_file("half"), "it ends in the middle");
     reject(of_file("text"), "it is text");
     let last = || store.releases().list(None, 1).unwrap().remove(0);
