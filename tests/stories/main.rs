@@ -45,6 +45,7 @@ mod mangled;
 mod membership;
 mod messages;
 mod middleware;
+mod observing;
 mod odd_files;
 mod operating;
 mod order;

@@ -15,10 +15,10 @@ use serde_json::Value as Json;
 use super::dynamic_call::{Called, DynamicCaller, Outcome, Session};
 use super::json_difference::Difference;
 use matching::{COMPARISON, Extent, closed, differences, has_anything, opened, seen};
-pub(crate) use table::CasesError;
-use table::{Case, Expected, Step};
 pub(crate) use recorded::record;
 pub use recorded::{Recorded, RecordedCall, RecordedOutcome};
+pub(crate) use table::CasesError;
+use table::{Case, Expected, Step};
 pub use update::updated;
 
 /// The calls that measure how long an instance takes that has answered before: the fastest of them counts.

@@ -92,6 +92,12 @@ impl HandlerLog {
         lines.iter().skip(skipped).cloned().collect()
     }
 
+    /// The number of the last line. 0: there is none.
+    #[must_use]
+    pub fn last(&self) -> u64 {
+        *self.last.borrow()
+    }
+
     /// Waits for a line after the one with this number. A number that has not come yet is of an earlier start: it waits
     /// for nothing.
     pub async fn wait_for_line_after(&self, number: u64) {

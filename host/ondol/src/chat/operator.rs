@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -11,10 +12,11 @@ use super::releases::{
     Admitted, ChangeRequest, Changed, HandlerChange, ReleaseError, Releases, RollbackTarget, SettingsRows,
 };
 use super::report::{self, Diff, ReleaseRow, Status, VersionRow};
-use ondol_host_handlers::{CanaryRow, CanaryStarted, ShadowRow};
+use ondol_host_handlers::{CanaryRow, CanaryStarted, HandlerKind, HandlerLog, Recorded, ShadowRow};
 use ondol_host_store::StoreError;
 
 const ACTIVE_ALREADY: &str = "these versions are active already";
+const ONE_RECORDING: &str = "calls are being recorded already; wait for the other recording to end";
 const NO_CANARY: &str = "there is no canary";
 const NO_SHADOW: &str = "there is no shadow";
 
@@ -115,6 +117,25 @@ impl Operator {
     /// When no such version is blocked, or that could not be recorded.
     pub async fn forgive(&self, prefix: String, request: ChangeRequest) -> Result<String, ReleaseError> {
         self.blocking(move |releases| releases.forgive(&prefix, &request)).await
+    }
+
+    /// What handlers print, and their faults.
+    #[must_use]
+    pub fn log(&self) -> &HandlerLog {
+        self.releases.handlers.log()
+    }
+
+    /// Records live calls of a handler as cases, until there are so many or the time is over.
+    ///
+    /// # Errors
+    ///
+    /// When there is a recording already.
+    pub async fn record(&self, handler: HandlerKind, calls: usize, wait: Duration) -> Result<Recorded, ReleaseError> {
+        // What users send goes to the caller, so the log says that it does.
+        tracing::info!(%handler, calls, "up to {calls} calls of {handler} are recorded for the admin API");
+        let recording = self.releases.handlers.record(handler, calls, wait).await;
+        let recording = recording.ok_or(ReleaseError::Conflict(ONE_RECORDING))?;
+        self.blocking(move |_| Ok(recording.cases())).await
     }
 
     /// Runs what would block a worker.

@@ -1,6 +1,7 @@
 //! `ondol handlers`: a client of the admin API. Builds requests and prints responses; the server decides.
 
 mod fields;
+mod observing;
 mod request;
 mod rollout;
 mod show;
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
+use self::observing::{Logs, Record};
 use self::request::{Note, Parts, Reason, Slowness};
 use self::rollout::{CanaryCommand, ShadowCommand};
 use super::shared::{Misuse, Output, print_json};
@@ -57,6 +59,8 @@ Examples:
   ondol handlers shadow start events=my-events.wasm                     copies of live calls
   ondol handlers deploy messages=m.wasm --slowdown-floor-ms 20          slow, and known to be
   ondol handlers forgive 3f2a                                           lift the block of a version
+  ondol handlers logs --follow                                          what handlers print
+  ondol handlers record --calls 50 -o cases.toml                        cases out of live calls
   ondol handlers rollback
   ondol handlers rollback --release 12
   ondol handlers diff 3f2a";
@@ -79,6 +83,10 @@ enum Command {
     },
     /// Show active versions, readiness, recent faults, rollouts and blocked versions
     Status,
+    /// Show what handlers printed, and their faults
+    Logs(Logs),
+    /// Write live calls of a handler as a table of test cases
+    Record(Record),
     /// Manage the canary: a release that answers in a share of the rooms
     Canary {
         #[command(subcommand)]
@@ -152,11 +160,16 @@ impl Handlers {
         let (status, answer) = runtime.block_on(send(&server, request))?;
         let done = status < 300;
         match self.output {
-            Output::Json => print_json(&answer)?,
-            Output::Text if done => self.command.show(&answer),
-            Output::Text => show::refusal(status, &answer, &server.address),
+            Output::Json if !matches!(self.command, Command::Record(_)) => print_json(&answer)?,
+            _ if done => self.command.show(&answer),
+            _ => show::refusal(status, &answer, &server.address),
         }
-        Ok(if done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        match self.command {
+            Command::Logs(logs) if done => runtime.block_on(logs.follow(&server, &answer)),
+            Command::Record(record) if done => record.write(answer),
+            _ if done => Ok(ExitCode::SUCCESS),
+            _ => Ok(ExitCode::FAILURE),
+        }
     }
 
     /// The server, from the flags, the environment or the server's configuration file.
@@ -189,6 +202,8 @@ impl Command {
         Ok(match self {
             Self::List => get("/v1/handlers"),
             Self::Status => get("/v1/status"),
+            Self::Logs(logs) => logs.request(),
+            Self::Record(record) => record.request(),
             Self::History { limit } => get(&format!("/v1/releases?limit={limit}")),
             Self::Diff { to, from } => {
                 let mut query = form_urlencoded::Serializer::new(String::new());
@@ -223,6 +238,8 @@ impl Command {
         match self {
             Self::List => show::versions(answer),
             Self::Status => show::status(answer),
+            Self::Logs(_) => Logs::show(answer),
+            Self::Record(_) => {}
             Self::History { .. } => show::history(answer),
             Self::Diff { .. } => show::diff(answer),
             Self::Deploy(Deploy { percent: Some(_), .. }) => show_rollouts::started_canary(answer),

@@ -2,6 +2,7 @@
 //! parses and answers requests; the chat carries them out.
 
 mod body;
+mod observing;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -68,6 +69,8 @@ enum Call {
     StartShadow,
     StopShadow,
     Forgive,
+    Logs,
+    Record,
 }
 
 const POST: &[Method] = &[Method::POST];
@@ -75,7 +78,7 @@ const PUT: &[Method] = &[Method::PUT];
 const DELETE: &[Method] = &[Method::DELETE];
 
 /// The calls of the admin API.
-const CALLS: [(&[Method], &str, Call); 15] = [
+const CALLS: [(&[Method], &str, Call); 17] = [
     (READ, "/v1/status", Call::Status),
     (READ, "/v1/handlers", Call::Versions),
     (POST, "/v1/handlers/{handler}", Call::DeployOne),
@@ -91,6 +94,8 @@ const CALLS: [(&[Method], &str, Call); 15] = [
     (POST, "/v1/shadow", Call::StartShadow),
     (DELETE, "/v1/shadow", Call::StopShadow),
     (POST, "/v1/forgive", Call::Forgive),
+    (READ, "/v1/logs", Call::Logs),
+    (READ, "/v1/record", Call::Record),
 ];
 
 impl AdminApi {
@@ -141,6 +146,8 @@ impl AdminApi {
             (Call::Status, _) => ok(&self.chat.operator().status().await?),
             (Call::Versions, _) => ok(&self.chat.operator().versions().await?),
             (Call::History, _) => self.history(&request).await,
+            (Call::Logs, _) => self.logs(&request).await,
+            (Call::Record, _) => self.record(&request).await,
             (Call::Diff, _) => self.diff(&request).await,
             (Call::DeployOne, Some(handler)) => {
                 let mut order = self.order(&request, caller)?;
