@@ -42,12 +42,13 @@ fn a_new_events_handler_is_good() -> TestResult {
 #[test]
 fn a_new_handler_in_another_language_has_what_its_compiler_needs() -> TestResult {
     let home = tempfile::tempdir()?;
-    for (lang, needed) in [
-        ("js", &["messages.js", "package.json", "package-lock.json"][..]),
-        ("python", &["messages.py", "requirements.txt"]),
+    for (lang, world, needed) in [
+        ("js", "messages", &["messages.js", "package.json", "package-lock.json"][..]),
+        ("python", "messages", &["messages.py", "requirements.txt"]),
+        ("c", "rooms", &["rooms.c", "requirements.txt", "build.sh"]),
     ] {
         let path = home.path().join(format!("my-{lang}"));
-        ondol(&["new", &path.display().to_string(), "--lang", lang, "--world", "messages"])?.expect(0)?;
+        ondol(&["new", &path.display().to_string(), "--lang", lang, "--world", world])?.expect(0)?;
         for file in needed.iter().chain(&["cases.toml", "README.md", "handler.toml", ".gitignore", "wit/worlds.wit"]) {
             let text = fs::read_to_string(path.join(file)).with_context(|| format!("{lang}: {file}"))?;
             assert!(!text.contains("{{name}}") && !text.contains("ondol-messages-javascript"), "{lang}: {file}");

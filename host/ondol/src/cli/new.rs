@@ -42,6 +42,7 @@ enum Language {
     #[value(alias = "javascript")]
     Js,
     Python,
+    C,
 }
 
 const AFTER_HELP: &str = "\
@@ -51,7 +52,8 @@ commands, and a handler.toml for `ondol dev`. Exits with 2 if the directory exis
 Examples:
   ondol new my-rooms --world rooms
   ondol new my-filter --world messages
-  ondol new my-messages --lang python --world messages";
+  ondol new my-messages --lang python --world messages
+  ondol new my-rooms --lang c --world rooms";
 
 impl Language {
     /// Its name, which is that of the directory of its templates.
@@ -60,6 +62,7 @@ impl Language {
             Self::Rust => "rust",
             Self::Js => "js",
             Self::Python => "python",
+            Self::C => "c",
         }
     }
 
@@ -70,7 +73,7 @@ impl Language {
                 let template = template::files(&["rust/common", &format!("rust/{}", names.handler)], names)?;
                 Ok(template.into_iter().chain(crates::files(names.handler)?).collect())
             }
-            Self::Js | Self::Python => examples::files(self.name(), names),
+            Self::Js | Self::Python | Self::C => examples::files(self.name(), names),
         }
     }
 }

@@ -78,6 +78,7 @@ impl Names<'_> {
             ("crate", &package),
             ("handler", self.handler.name()),
             ("world", self.handler.world()),
+            ("world_c", &self.handler.world().replace('-', "_")),
             ("dependencies", &dependencies),
             ("version", env!("CARGO_PKG_VERSION")),
         ]
