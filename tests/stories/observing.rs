@@ -23,7 +23,7 @@ async fn printed_lines_and_faults_are_followed() -> TestResult {
     handlers(&server, &["logs"])?.expect(0)?;
 
     let mut following = Command::new(command::binary())
-        .args(["handlers", "logs", "--follow", "--lines", "0", "--admin", server.admin_address()?])
+        .args(["handlers", "logs", "--follow", "--admin", server.admin_address()?])
         .stdout(Stdio::piped())
         .spawn()?;
     let output = following.stdout.take().ok_or_else(|| anyhow::anyhow!("no output"))?;

@@ -1,5 +1,5 @@
 //! Cases out of live calls: who took part is replaced, and each answer is the one that the version gives to the call
-//! as it stands in the case. What users wrote stays as they wrote it.
+//! as the case has it. What users wrote stays as they wrote it.
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, Value};
 
 use super::matching::opened;
-use super::update::value;
+use super::update::{expectation, value};
 use crate::run::call::{Answer, Call};
 use crate::run::version_set::VersionSet;
 
@@ -128,10 +128,10 @@ impl Recorded {
                 None => put("args_json", arguments.to_string().into()),
             };
             match &recorded.outcome {
-                RecordedOutcome::Returns(answer) => match value(&opened(&recorded.call, answer.clone())) {
-                    Some(answer) => put("returns", answer),
-                    None => put("returns_json", answer.to_string().into()),
-                },
+                RecordedOutcome::Returns(answer) => {
+                    let (key, value) = expectation(&recorded.call, &opened(&recorded.call, answer.clone()));
+                    put(key, value)
+                }
                 RecordedOutcome::Refuses(refusal) => put("refuses", value(refusal).unwrap_or_else(|| "".into())),
             };
             cases.push(case);

@@ -5,13 +5,13 @@ use serde_json::Value as Json;
 use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, Value};
 
 use super::CaseReport;
-use super::matching::Extent;
+use super::matching::{Extent, closed, has_null_in_payload};
 use super::table::Expected;
 
 /// The keys that tell an expectation.
 const KEYS: [&str; 5] = ["returns", "returns_json", "matches", "refuses", "traps"];
 
-/// The longest expectation that is written, in bytes of JSON: a longer one is better made of `[strings]` by hand.
+/// The longest expectation that is written, in bytes: a longer one is better made of `[strings]` by hand.
 const WRITTEN_BYTES_MAX: usize = 4_000;
 
 /// The table `toml` with the outcome of each failed case that has one, and how many cases that are.
@@ -40,23 +40,29 @@ fn step(case: &mut Table, index: usize) -> Option<&mut Table> {
     Some(case)
 }
 
+/// A whole answer with its payload opened, as the key and the value that expect it.
+pub(super) fn expectation(function: &str, answer: &Json) -> (&'static str, Value) {
+    let plain = if has_null_in_payload(function, answer) { None } else { value(answer) };
+    match plain {
+        Some(plain) => ("returns", plain),
+        None => ("returns_json", closed(function, answer.clone()).to_string().into()),
+    }
+}
+
 /// Whether the outcome could be written.
 fn write(step: &mut Table, got: &Expected) -> bool {
-    let (key, json) = match got {
-        Expected::Answer(answer, Extent::Whole) => ("returns", answer),
-        Expected::Answer(answer, Extent::Partial) => ("matches", answer),
-        Expected::Refusal(refusal) => ("refuses", refusal),
+    let function = step.get("call").and_then(Item::as_str).unwrap_or_default();
+    let (key, value) = match got {
+        Expected::Answer(answer, Extent::Whole) => expectation(function, answer),
+        Expected::Answer(json, Extent::Partial) | Expected::Refusal(json) => {
+            let Some(value) = value(json) else { return false };
+            (if matches!(got, Expected::Refusal(_)) { "refuses" } else { "matches" }, value)
+        }
         Expected::Trap(_) => return false,
     };
-    let text = json.to_string();
-    if text.len() > WRITTEN_BYTES_MAX {
+    if value.to_string().len() > WRITTEN_BYTES_MAX {
         return false;
     }
-    let (key, value) = match value(json) {
-        Some(value) => (key, value),
-        None if key == "returns" => ("returns_json", text.into()),
-        None => return false,
-    };
     KEYS.into_iter().filter(|known| *known != key).for_each(|known| {
         step.remove(known);
     });
