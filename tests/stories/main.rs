@@ -32,6 +32,7 @@ mod full_disks;
 mod gateways;
 mod handshake;
 mod heartbeat;
+mod history;
 mod hostile;
 mod http2;
 mod identity;

@@ -65,7 +65,8 @@ async fn a_stored_message_equals_its_event() -> TestResult {
     let mut heard = ann.next_message().await?;
 
     heard.as_object_mut().unwrap().remove("type");
-    let read = server.get("/chat/v1/room/1/messages/").await?.expect(200)?;
+    let mut read = server.get("/chat/v1/room/1/messages/").await?.expect(200)?;
+    assert_eq!(read[0].as_object_mut().unwrap().remove("user_id"), Some(json!("ann")));
     assert_eq!(read, json!([heard]));
     assert_eq!(heard["client_id"], Value::Null);
     Ok(())

@@ -1,5 +1,6 @@
 //! The chat page, in a real browser.
 
+mod history;
 mod languages;
 
 use ondol_tests::{

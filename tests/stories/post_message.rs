@@ -13,11 +13,12 @@ async fn a_posted_message_reaches_the_sockets() -> TestResult {
     let room = server.create_room("lobby").await?;
     let mut ann = server.join(room, "ann").await?;
 
-    let message = say(&server, "벤", json!({"message": " 안녕 ", "room": room})).await?.expect(201)?;
+    let mut message = say(&server, "벤", json!({"message": " 안녕 ", "room": room})).await?.expect(201)?;
 
     let mut heard = ann.expect_message("안녕").await?;
     assert_eq!(heard["sender"], "벤@example.com");
     heard.as_object_mut().unwrap().remove("type");
+    assert_eq!(message.as_object_mut().unwrap().remove("user_id"), Some(json!("벤")));
     assert_eq!(heard, message);
     Ok(())
 }

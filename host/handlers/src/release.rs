@@ -118,9 +118,21 @@ impl Release {
     ///
     /// The handler's fault, which is logged.
     pub fn message(&self, request: Option<&RequestId>, message: &Message) -> Result<String, Fault> {
-        let context = events(Some(message.room), request, "its sender gets an error");
+        self.event(message, &events(Some(message.room), request, "its sender gets an error"))
+    }
+
+    /// Calls `events.message` for someone who reads a stored message.
+    ///
+    /// # Errors
+    ///
+    /// The handler's fault, which is logged.
+    pub fn stored_message(&self, request: &RequestId, message: &Message) -> Result<String, Fault> {
+        self.event(message, &events(Some(message.room), Some(request), "its reader does not get it"))
+    }
+
+    fn event(&self, message: &Message, context: &Context<'_>) -> Result<String, Fault> {
         let call = |versions: &VersionSet| versions.events.message(message);
-        self.answer(&context, call, || Call::Message(message.clone()), |_| Some(fallback::message(message)))
+        self.answer(context, call, || Call::Message(message.clone()), |_| Some(fallback::message(message)))
     }
 
     /// Calls `events.refusal`: the event of a refusal.

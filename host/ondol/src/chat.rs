@@ -8,6 +8,7 @@ mod claims;
 mod commit_pipeline;
 mod connection_quota;
 mod delivery;
+mod history;
 mod member;
 mod opening;
 mod operator;
@@ -29,6 +30,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 pub use connection_quota::Permit;
+pub use history::Shown;
 pub use member::Member;
 pub use operator::{Operator, StartedCanary, StartedShadow};
 pub use readiness::NotReady;
@@ -46,11 +48,12 @@ pub use ondol_host_handlers::{
 pub use ondol_host_rooms::{CloseReason, FrameSink, Outbox, OutboxState};
 pub use ondol_host_store::Page;
 
-use crate::config::Config;
+use crate::config::{Config, HistoryForm};
 use commit_pipeline::Pipeline;
 use connection_quota::ConnectionQuota;
+use history::History;
 use ondol_host_handlers::{Admission, Handlers, LastOffered, VersionId, Watch};
-use ondol_host_model::{Frame, Message, OnExistingRoom, Refusal, RequestId, Room, RoomId, RoomRequest, Speaker, User};
+use ondol_host_model::{Frame, OnExistingRoom, Refusal, RequestId, Room, RoomId, RoomRequest, Speaker, User};
 use ondol_host_store::{RoomOutcome, Store, StoreError};
 use readiness::Readiness;
 use releases::Releases;
@@ -68,6 +71,7 @@ pub struct Chat {
     pipeline: Arc<ChatPipeline>,
     rooms: Mutex<HashMap<RoomId, Weak<RoomQueue>>>,
     connections: Arc<ConnectionQuota>,
+    history: History,
 }
 
 /// Why a request of the edge's failed. Each is one answer there.
@@ -120,7 +124,7 @@ pub enum Creation {
 #[derive(Debug)]
 pub enum Said {
     /// It is stored, and sent to the room.
-    Stored(Box<Message>),
+    Stored(Box<Shown>),
     /// It was sent to the room, or nothing was to be done.
     NotStored,
 }
@@ -142,7 +146,8 @@ impl Chat {
         let readiness = Arc::new(Readiness::new(Arc::clone(&handlers), Arc::clone(&pipeline)));
         let operator = Operator::new(Arc::clone(&releases), Arc::clone(&readiness));
         let rooms = Mutex::default();
-        Ok(Self { handlers, releases, operator, readiness, last_offered, pipeline, rooms, connections })
+        let history = History::new(config);
+        Ok(Self { handlers, releases, operator, readiness, last_offered, pipeline, rooms, connections, history })
     }
 
     /// Watches the directory of handlers for as long as what is returned lives.
@@ -238,10 +243,20 @@ impl Chat {
     ///
     /// # Errors
     ///
-    /// [`ChatError::NotFound`], or the store's.
-    pub async fn messages(&self, room: RoomId, page: Page, limit: usize) -> Result<Vec<Message>, ChatError> {
+    /// [`ChatError::NotFound`], the store's, or a handler's fault.
+    pub async fn messages(
+        &self,
+        room: RoomId,
+        page: Page,
+        limit: usize,
+        id: RequestId,
+    ) -> Result<Vec<Shown>, ChatError> {
         self.room(room).await?;
-        Ok(self.pipeline.store.messages(room, page, limit).await?)
+        let messages = self.pipeline.store.messages(room, page, limit).await?;
+        match self.history.form {
+            HistoryForm::Host => Ok(messages.into_iter().map(Shown::Message).collect()),
+            HistoryForm::Events => self.history.write(self.handlers.for_room(room), id, messages, page).await,
+        }
     }
 
     /// Says something in a room by request, and waits for what becomes of it.
@@ -259,12 +274,13 @@ impl Chat {
         let room = self.room_queue(room).await?;
         let release = self.handlers.for_room(room.id);
         let (answer, answered) = oneshot::channel();
+        let reply = Reply::waiting(answer, self.history.form, id);
         // A task of its own: the client may go away meanwhile, and a second request with the same id may count on this one.
         tokio::spawn(async move {
-            say::say(&room, release, &sender, Frame::Body(&body), Reply::waiting(answer, id)).await;
+            say::say(&room, release, &sender, Frame::Body(&body), reply).await;
         });
         match answered.await {
-            Ok(Ok(Some(message))) => Ok(Said::Stored(Box::new(message))),
+            Ok(Ok(Some(shown))) => Ok(Said::Stored(Box::new(shown))),
             Ok(Ok(None)) => Ok(Said::NotStored),
             Ok(Err(Unsaid { error, client_id })) => Err(ChatError::Say { error, client_id }),
             Err(_) => Err(ChatError::Say { error: SayError::NotStored, client_id: None }),

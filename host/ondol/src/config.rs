@@ -8,6 +8,7 @@ mod error;
 mod file;
 mod flags;
 mod given;
+mod history;
 mod identity;
 mod key;
 mod limits;
@@ -31,6 +32,7 @@ pub use environment::ignored_variables;
 pub use error::{ConfigError, Origin, Problem};
 pub use flags::ConfigFlags;
 use given::Given;
+pub use history::HistoryForm;
 pub use identity::{IdentityConfig, IdentityMode, KeyAlgorithm, KeyFile};
 use key::{Entry, Key};
 pub use limits::{Limit, Limits};
@@ -95,6 +97,8 @@ table! {
     subprotocols: Vec<String> = Vec::new(), read::subprotocols, "names of subprotocols, such as chat.v1";
     /// Whether the host answers the heartbeats of clients' libraries.
     heartbeats: bool = false, read::truth, "true or false";
+    /// Who writes the messages that REST answers show.
+    history: HistoryForm = HistoryForm::Host, read::history, "\"host\" or \"events\"";
     /// When a transaction counts as durable.
     synchronous: Synchronous = Synchronous::Full, read::synchronous, "\"full\" or \"normal\"";
     /// The log filter: a level, or levels by module, such as `info,ondol_host_store=debug`.

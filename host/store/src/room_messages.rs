@@ -96,7 +96,7 @@ fn json_bytes(message: &Message) -> usize {
     };
     let (draft, sender) = (&message.draft, &message.sender);
     let optional = [sender.profile_url.as_deref(), draft.client_id.as_deref(), draft.extra.as_deref()];
-    let texts = [draft.text.as_str(), &sender.email, &sender.nickname];
+    let texts = [draft.text.as_str(), &sender.id, &sender.email, &sender.nickname];
     FIXED + texts.into_iter().chain(optional.into_iter().flatten()).map(escaped).sum::<usize>()
 }
 

@@ -26,7 +26,7 @@ fn put(batch: Batch<PendingDelivery>) -> Vec<Arc<RoomQueue>> {
         let publish = room.members.put(&payload, stored.speaker(), in_flight);
         room.on_committed(true);
         if let Some(message) = message {
-            stored.tell(&message);
+            stored.tell(&message, &payload);
         }
         if publish {
             due.push(room);

@@ -8,6 +8,8 @@ use bytes::BytesMut;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
+use super::history::Shown;
+use crate::config::HistoryForm;
 use ondol_host_handlers::{Fault, Release};
 use ondol_host_model::frame;
 use ondol_host_model::{Message, Refusal, RequestId, RoomId};
@@ -56,9 +58,12 @@ pub(super) struct Reply {
 enum To {
     /// A connection, as an event. It hears of a stored message with its room.
     Socket(Arc<Asker>),
-    /// An HTTP request.
-    Waiting(oneshot::Sender<Result<Option<Message>, Unsaid>>),
+    /// An HTTP request. It is answered with the message in this form.
+    Waiting(Waiting, HistoryForm),
 }
+
+/// Where an HTTP request waits.
+type Waiting = oneshot::Sender<Result<Option<Shown>, Unsaid>>;
 
 /// Why a frame is not stored or sent, and the client's own id for it.
 #[derive(Debug)]
@@ -121,15 +126,15 @@ impl Pause {
 
 impl Reply {
     /// A reply to an HTTP request.
-    pub(super) fn waiting(answer: oneshot::Sender<Result<Option<Message>, Unsaid>>, request: RequestId) -> Self {
-        Self { to: To::Waiting(answer), request }
+    pub(super) fn waiting(answer: Waiting, form: HistoryForm, request: RequestId) -> Self {
+        Self { to: To::Waiting(answer, form), request }
     }
 
     /// The connection that it goes to, if it is one.
     pub(super) fn outbox(&self) -> Option<&Arc<Outbox>> {
         match &self.to {
             To::Socket(asker) => Some(&asker.outbox),
-            To::Waiting(_) => None,
+            To::Waiting(..) => None,
         }
     }
 
@@ -137,20 +142,44 @@ impl Reply {
     pub(super) fn flow(&self) -> Option<&Arc<Flow>> {
         match &self.to {
             To::Socket(asker) => Some(&asker.flow),
-            To::Waiting(_) => None,
+            To::Waiting(..) => None,
         }
     }
 
-    /// The message is on the disk.
-    pub(super) fn stored(self, message: &Message) {
-        if let To::Waiting(waiting) = self.to {
-            let _ = waiting.send(Ok(Some(message.clone())));
+    /// The message is on the disk, and this is its event.
+    pub(super) fn stored(self, message: &Message, event: &str) {
+        if let To::Waiting(waiting, form) = self.to {
+            let shown = match form {
+                HistoryForm::Host => Shown::Message(message.clone()),
+                HistoryForm::Events => Shown::event(event.to_owned()),
+            };
+            drop(waiting.send(Ok(Some(shown))));
         }
+    }
+
+    /// The message was on the disk already. `event` writes its event, where that is needed; a fault of it comes back.
+    pub(super) fn repeated(
+        self,
+        message: &Message,
+        event: impl FnOnce(&RequestId) -> Result<String, Fault>,
+    ) -> Result<(), Box<(Self, Fault)>> {
+        if let To::Waiting(waiting, HistoryForm::Host) = self.to {
+            drop(waiting.send(Ok(Some(Shown::Message(message.clone())))));
+            return Ok(());
+        }
+        match event(&self.request) {
+            Ok(event) => match self.to {
+                To::Socket(asker) => send(&asker.outbox, &event),
+                To::Waiting(waiting, _) => drop(waiting.send(Ok(Some(Shown::event(event))))),
+            },
+            Err(fault) => return Err(Box::new((self, fault))),
+        }
+        Ok(())
     }
 
     /// The frame is handled and stores nothing.
     pub(super) fn done(self) {
-        if let To::Waiting(waiting) = self.to {
+        if let To::Waiting(waiting, _) = self.to {
             let _ = waiting.send(Ok(None));
         }
     }
@@ -158,7 +187,7 @@ impl Reply {
     /// It was refused by the host or a handler.
     pub(super) fn refused(self, release: &Release, room: RoomId, refusal: Refusal, client_id: Option<&str>) {
         match self.to {
-            To::Waiting(_) => self.failed(SayError::Refused(refusal), client_id),
+            To::Waiting(..) => self.failed(SayError::Refused(refusal), client_id),
             To::Socket(asker) => match release.refusal(&self.request, room, &refusal) {
                 Ok(payload) => send(&asker.outbox, &named(payload, client_id)),
                 Err(_) => {
@@ -183,7 +212,7 @@ impl Reply {
     /// It failed. `client_id`: the client's own id for it.
     pub(super) fn failed(self, error: SayError, client_id: Option<&str>) {
         match self.to {
-            To::Waiting(waiting) => {
+            To::Waiting(waiting, _) => {
                 drop(waiting.send(Err(Unsaid { error, client_id: client_id.map(str::to_owned) })));
             }
             To::Socket(asker) => {

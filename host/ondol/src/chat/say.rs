@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::claims::Waiter;
-use super::reply::{self, Reply, SayError};
+use super::reply::{Reply, SayError};
 use super::room_queue::RoomQueue;
 use super::ticket::{Accepted, Ticket};
 use ondol_host_handlers::Release;
@@ -139,13 +139,10 @@ async fn refuse_named(
 
 /// Answers a repeated message with the first one's event.
 fn repeat(room: &RoomQueue, first: &Message, release: &Release, reply: Reply) {
-    let Some(outbox) = reply.outbox() else { return reply.stored(first) };
-    match release.message(Some(&reply.request), first) {
-        Ok(payload) => reply::send(outbox, &payload),
-        Err(fault) => {
-            let pause_ms = room.pipeline.limits.handler_overrun_pause_ms;
-            reply.faulted(&fault, pause_ms, first.draft.client_id.as_deref());
-        }
+    if let Err(failed) = reply.repeated(first, |request| release.message(Some(request), first)) {
+        let (reply, fault) = *failed;
+        let pause_ms = room.pipeline.limits.handler_overrun_pause_ms;
+        reply.faulted(&fault, pause_ms, first.draft.client_id.as_deref());
     }
 }
 

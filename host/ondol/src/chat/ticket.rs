@@ -105,9 +105,9 @@ impl Stored {
     }
 
     /// Tells them. A connection hears the event with its room.
-    pub(super) fn tell(self, message: &Message) {
+    pub(super) fn tell(self, message: &Message, event: &str) {
         for reply in self.sender.into_iter().chain(self.waiting) {
-            reply.stored(message);
+            reply.stored(message, event);
         }
     }
 }

@@ -83,6 +83,9 @@ flags! {
     /// Refuse WebSockets by HTTP status or close code [default: http]
     #[arg(long, value_name = "http|close")]
     refusal;
+    /// Show stored messages in this form [default: host]
+    #[arg(long, value_name = "host|events")]
+    history;
     /// Survive power failures, or only crashes [default: full]
     #[arg(long, value_name = "full|normal")]
     synchronous;

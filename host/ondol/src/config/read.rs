@@ -10,6 +10,7 @@ use ondol_host_store::Synchronous;
 
 use super::admin::{AdminAddress, Token};
 use super::given::Given;
+use super::history::HistoryForm;
 use super::refusal::RefusalStyle;
 
 pub(super) fn address(given: &Given) -> Option<SocketAddr> {
@@ -94,6 +95,14 @@ pub(super) fn refusal(given: &Given) -> Option<RefusalStyle> {
     match given.as_str()? {
         "http" => Some(RefusalStyle::Http),
         "close" => Some(RefusalStyle::Close),
+        _ => None,
+    }
+}
+
+pub(super) fn history(given: &Given) -> Option<HistoryForm> {
+    match given.as_str()? {
+        "host" => Some(HistoryForm::Host),
+        "events" => Some(HistoryForm::Events),
         _ => None,
     }
 }

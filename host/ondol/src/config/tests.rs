@@ -51,6 +51,15 @@ fn a_flag_overrides_the_environment_which_overrides_the_file() {
 }
 
 #[test]
+fn history_is_the_hosts_or_the_events_handlers() {
+    let flags = ConfigFlags { history: Some("events".to_owned()), ..ConfigFlags::default() };
+    assert_eq!(load("history = 'host'", &[], flags).unwrap().history, HistoryForm::Events);
+    let environment = [("ONDOL_HISTORY", "events")];
+    assert_eq!(load("", &environment, ConfigFlags::default()).unwrap().history, HistoryForm::Events);
+    assert!(wrong("history = 'client'").contains("`history` takes \"host\" or \"events\""));
+}
+
+#[test]
 fn the_environment_can_name_the_file() {
     let mut toml = tempfile::NamedTempFile::new().unwrap();
     toml.write_all(b"synchronous = 'normal'").unwrap();

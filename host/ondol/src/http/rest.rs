@@ -8,13 +8,14 @@ use hyper::header::{self, HeaderValue};
 use hyper::{Request, StatusCode};
 use serde::Serialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::answer::{Answer, HttpError, json};
 use super::body;
 use super::identity::{Asked, Identity};
 use super::json_fields::{Fields, whole};
 use super::state::ApiState;
-use crate::chat::{Creation, Page, Said};
+use crate::chat::{Creation, Page, Said, Shown};
 use ondol_host_model::{Message, RequestId, Room, RoomId, RoomRequest, Seq, Speaker};
 
 /// How many of its latest messages a room comes with.
@@ -34,11 +35,11 @@ struct RoomBody<'a> {
     chat_url: String,
     created_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    chat_messages: Option<Vec<MessageBody<'a>>>,
+    chat_messages: Option<Vec<ShownBody<'a>>>,
 }
 
 impl<'a> RoomBody<'a> {
-    fn new(room: &'a Room, host: &str, messages: Option<&'a [Message]>) -> Self {
+    fn new(room: &'a Room, host: &str, messages: Option<&'a [Shown]>) -> Self {
         Self {
             id: room.id.0,
             name: &room.name,
@@ -46,18 +47,36 @@ impl<'a> RoomBody<'a> {
             owner: room.owner.as_deref(),
             chat_url: format!("{host}/ws/chat/{}/chat/", room.id),
             created_at: room.created_at.to_string(),
-            chat_messages: messages.map(|messages| messages.iter().map(MessageBody::new).collect()),
+            chat_messages: messages.map(|messages| messages.iter().map(ShownBody::new).collect()),
         }
     }
 }
 
 /// A message as clients see it.
 #[derive(Serialize)]
+#[serde(untagged)]
+enum ShownBody<'a> {
+    Message(MessageBody<'a>),
+    Event(&'a RawValue),
+}
+
+impl<'a> ShownBody<'a> {
+    fn new(shown: &'a Shown) -> Self {
+        match shown {
+            Shown::Message(message) => Self::Message(MessageBody::new(message)),
+            Shown::Event(event) => Self::Event(event),
+        }
+    }
+}
+
+/// A message in the host's form.
+#[derive(Serialize)]
 struct MessageBody<'a> {
     id: u64,
     room: u64,
     seq: u64,
     message: &'a str,
+    user_id: &'a str,
     sender: &'a str,
     nickname: &'a str,
     profile_picture_url: Option<&'a str>,
@@ -76,6 +95,7 @@ impl<'a> MessageBody<'a> {
             room: message.room.0,
             seq: message.seq.0,
             message: &draft.text,
+            user_id: &sender.id,
             sender: &sender.email,
             nickname: &sender.nickname,
             profile_picture_url: sender.profile_url.as_deref(),
@@ -117,7 +137,7 @@ pub(super) async fn room(
     peer: IpAddr,
 ) -> Result<Answer, HttpError> {
     let room = state.chat.room(id).await?;
-    let messages = state.chat.messages(id, Page::Latest, LATEST).await?;
+    let messages = state.chat.messages(id, Page::Latest, LATEST, id_of(request)).await?;
     Ok(json(StatusCode::OK, &RoomBody::new(&room, state.own(request, peer).host(), Some(&messages))))
 }
 
@@ -133,8 +153,8 @@ pub(super) async fn messages(state: &ApiState, request: &Request<Bytes>, id: Roo
         (None, Some(before)) => Page::Before(Seq(before)),
         (None, None) => Page::Latest,
     };
-    let messages = state.chat.messages(id, page, limit).await?;
-    let bodies: Vec<_> = messages.iter().map(MessageBody::new).collect();
+    let messages = state.chat.messages(id, page, limit, id_of(request)).await?;
+    let bodies: Vec<_> = messages.iter().map(ShownBody::new).collect();
     Ok(json(StatusCode::OK, &bodies))
 }
 
@@ -186,7 +206,7 @@ pub(super) async fn message(state: &ApiState, request: Request<Bytes>, peer: IpA
         }
     };
     match state.chat.say_once(RoomId(room), Arc::new(Speaker::new(sender)), text, id).await? {
-        Said::Stored(message) => Ok(json(StatusCode::CREATED, &MessageBody::new(&message))),
+        Said::Stored(shown) => Ok(json(StatusCode::CREATED, &ShownBody::new(&shown))),
         Said::NotStored => Ok(json(StatusCode::ACCEPTED, &serde_json::json!({ "detail": "Nothing was stored." }))),
     }
 }

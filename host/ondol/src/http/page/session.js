@@ -22,6 +22,9 @@ const PAGE = 200;
 const PAGES_MISSED_MAX = 5;
 const OUTGOING_MAX = 50;
 
+// What a page of history holds of use here: the events handler may have written it, as it writes live events.
+const isMessage = (shown) => (shown?.type ?? "chat.message") === "chat.message" && shown !== null;
+
 const NO_ROOM = { key: "no_room" };
 const OVER = { 4001: { key: "error.not_authenticated" }, 4003: NO_ROOM };
 const AGAIN = { 1001: { key: "restarting" }, 1008: { key: "too_slow" }, 4008: { key: "full" }, 4029: { key: "error.rate_limited" } };
@@ -82,8 +85,8 @@ export class Session {
   }
 
   // The messages before `seq`, oldest first.
-  older(seq, limit) {
-    return messages(this.#room, { before: seq, limit });
+  async older(seq, limit) {
+    return (await messages(this.#room, { before: seq, limit })).filter(isMessage);
   }
 
   // Tries now rather than at the end of the wait.
@@ -148,8 +151,9 @@ export class Session {
   }
 
   async #enter(socket) {
-    const { chat_messages: latest, ...found } = await room(this.#room);
+    const { chat_messages: page, ...found } = await room(this.#room);
     if (socket !== this.#socket) return;
+    const latest = page.filter(isMessage);
     this.#last = latest.at(-1)?.seq ?? 0;
     for (const message of latest) this.#answered(message);
     this.#tell("entered", found, latest);
@@ -157,10 +161,12 @@ export class Session {
 
   async #makeUp(socket) {
     for (let page = 0; page < PAGES_MISSED_MAX; page++) {
+      const last = this.#last;
       const missed = await messages(this.#room, { after: this.#last, limit: PAGE });
       if (socket !== this.#socket) return;
-      for (const message of missed) this.#show(message);
-      if (missed.length < PAGE) return;
+      for (const message of missed.filter(isMessage)) this.#show(message);
+      // A page may be short before the end; one that brings nothing further is the end.
+      if (this.#last === last) return;
     }
     await this.#enter(socket);
   }

@@ -1,0 +1,61 @@
+//! The page reads history in either form.
+
+use ondol_tests::{
+    TestResult, TestServer,
+    browser::{Browser, Tab},
+};
+
+use super::enter;
+
+/// All that was said, oldest first, once all older pages were asked for.
+async fn all(tab: &mut Tab) -> TestResult<Vec<String>> {
+    while tab.evaluate("!older.hidden").await? == true {
+        let before = tab.texts("#messages .text").await?.len();
+        tab.click("#older").await?;
+        tab.until(&format!("document.querySelectorAll('#messages .text').length > {before}")).await?;
+        tab.until("!older.disabled").await?;
+    }
+    tab.texts("#messages .text").await
+}
+
+/// A server with this form and short pages, where 40 messages were said, 25 of them while a tab was offline.
+async fn reads(browser: &mut Browser, form: &str) -> TestResult {
+    let setup = TestServer::setup().config(&format!("history = {form:?}")).limit("page_bytes_max", 2_000);
+    let server = setup.start().await?;
+    let room = server.create_room("lobby").await?;
+    let mut junho = server.join(room, "준호").await?;
+    let texts: Vec<String> = (1..=40).map(|number| number.to_string()).collect();
+    let (missed, early) = (&texts[15..], &texts[..15]);
+    for text in early {
+        junho.say(text).await?;
+        junho.expect_message(text).await?;
+    }
+    let mut minji = enter(browser, &server, room, "민지").await?;
+    assert_eq!(all(&mut minji).await?, early);
+
+    minji.offline(true).await?;
+    minji.until("document.body.dataset.link === 'down'").await?;
+    for text in missed {
+        junho.say(text).await?;
+        junho.expect_message(text).await?;
+    }
+    minji.offline(false).await?;
+    minji.until("document.body.dataset.link === 'up'").await?;
+    minji.until("[...document.querySelectorAll('#messages .text')].at(-1)?.textContent === '40'").await?;
+    assert_eq!(all(&mut minji).await?, texts);
+    minji.expect_no_complaint()
+}
+
+#[tokio::test]
+async fn history_is_read_in_the_words_of_the_handler() -> TestResult {
+    let Some(mut browser) = Browser::start("history_is_read_in_the_words_of_the_handler").await? else {
+        return Ok(());
+    };
+    reads(&mut browser, "events").await
+}
+
+#[tokio::test]
+async fn history_is_read_in_the_form_of_the_host() -> TestResult {
+    let Some(mut browser) = Browser::start("history_is_read_in_the_form_of_the_host").await? else { return Ok(()) };
+    reads(&mut browser, "host").await
+}
