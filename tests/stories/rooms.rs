@@ -115,11 +115,12 @@ async fn a_room_and_its_messages_have_the_documented_fields() -> TestResult {
             "profile_picture_url",
             "room",
             "sender",
-            "seq"
+            "seq",
+            "user_id"
         ]
     );
     assert_eq!((&message["sender"], &message["nickname"]), (&json!("ann@example.com"), &json!("ann")));
-    assert_eq!(message["profile_picture_url"], "/media/ann.jpg");
+    assert_eq!((&message["user_id"], &message["profile_picture_url"]), (&json!("ann"), &json!("/media/ann.jpg")));
     Ok(())
 }
 

@@ -402,8 +402,10 @@ pub mod exports {
                 pub trait Guest {
                     /// Writes the event of an accepted message. The host calls it once for each message, in the order of `seq` within
                     /// a room, just before the message is stored; the room receives the answer once the message is on disk. The host
-                    /// calls it again with the same message when a client repeats a `client-id`. On a trap the sender receives an
-                    /// error with the code `handler_fault`; the message is not stored and uses up no `seq`.
+                    /// calls it again with the same message when a client repeats a `client-id` and, with `history = "events"`, when a
+                    /// client reads stored messages: then the page holds the answer. On a trap the sender receives an error with
+                    /// the code `handler_fault`; the message is not stored and uses up no `seq`. A trap at a stored message ends the
+                    /// page before it.
                     #[allow(async_fn_in_trait)]
                     fn message(message: Accepted) -> Payload;
                     /// Writes the event for a user who joins. The host calls it when a user's first connection to a room opens, and

@@ -182,7 +182,7 @@ impl HttpError {
             Self::Chat(ChatError::NotFound) => (None, Self::NotFound.to_string()),
             // The cause is for the log, not for the client.
             Self::Chat(ChatError::Store(_)) => (None, "The server cannot do this now; try again.".to_owned()),
-            Self::Chat(ChatError::HandlerFault) => (None, SayError::HandlerFault.to_string()),
+            Self::Chat(ChatError::HandlerFault) => (None, "the server failed to handle this request".to_owned()),
             other => (None, other.to_string()),
         }
     }
