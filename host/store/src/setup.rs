@@ -2,7 +2,7 @@
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
@@ -125,16 +125,24 @@ fn name_of(synchronous: Synchronous) -> &'static str {
     }
 }
 
+/// How long a start waits for the lock of a server that was there before. A server that is killed while it starts a
+/// compiler process leaves the lock with that process until the process has loaded its program, at idle priority.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
+
 /// Reserves the database for this process until the lock is dropped. Two servers on one database would use the same
 /// numbers twice.
 pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
     let path = path.with_extension("lock");
     let unusable = |error: &dyn std::fmt::Display| StoreError::Locked(format!("{}: {error}", path.display()));
     let file = File::options().create(true).append(true).open(&path).map_err(|error| unusable(&error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(unusable(&"another server is using it")),
-        Err(TryLockError::Error(error)) => Err(unusable(&error)),
+    let began = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if began.elapsed() < LOCK_WAIT => std::thread::sleep(LOCKED_RETRY),
+            Err(TryLockError::WouldBlock) => return Err(unusable(&"another server is using it")),
+            Err(TryLockError::Error(error)) => return Err(unusable(&error)),
+        }
     }
 }
 

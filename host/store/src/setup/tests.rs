@@ -103,3 +103,13 @@ fn a_writer_that_waits_for_a_lock_hands_its_worker_off() {
     });
     runtime.block_on(waiting).unwrap().expect("the other task ran");
 }
+
+#[test]
+fn a_lock_that_is_given_up_soon_is_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ondol.db");
+    let first = lock(&path).unwrap();
+    let waiting = std::thread::spawn(move || lock(&path).map(drop));
+    drop(first);
+    assert!(waiting.join().unwrap().is_ok());
+}
