@@ -292,6 +292,16 @@ async fn a_missing_handler_without_a_fallback_keeps_the_server_from_starting() -
 }
 
 #[tokio::test]
+async fn the_built_in_handler_creates_rooms_where_the_operator_wants_that() -> TestResult {
+    let rooms = TestServer::setup().without("rooms").flag("--failure").flag("rooms=default");
+    let server = rooms.setting("rooms", "default_name", "거실").start().await?;
+    assert_eq!(server.post("/chat/v1/create-room/", &json!({})).await?.expect(201)?["name"], "거실");
+    let long = json!({ "name": "x".repeat(101) });
+    assert!(server.post("/chat/v1/create-room/", &long).await?.expect(400)?["name"][0].is_string());
+    Ok(())
+}
+
+#[tokio::test]
 async fn faults_end_a_canary_that_replaced_only_the_fallback() -> TestResult {
     let server = with_fallback().without("events").start().await?;
     let mut rooms = Vec::new();

@@ -152,3 +152,21 @@ async fn dev_starts_a_server_and_shows_what_the_handler_prints() -> TestResult {
     dev.log.line_since(mark, &["no light"]).await?;
     Ok(())
 }
+
+#[tokio::test]
+async fn a_server_of_its_own_has_the_other_handlers_built_in() -> TestResult {
+    for world in ["events", "messages"] {
+        let project = Project::new(&format!("alone-{world}"), world)?;
+        project.build()?;
+        let dev = project.dev(&["--listen", "127.0.0.1:0"])?;
+        let address = dev.address().await?;
+        let ann = User::named("ann");
+        let create = Request::new(&address, "POST", "/chat/v1/create-room/").identity(&ann);
+        let room = create.json(json!({"name": "lobby"}).to_string()).send().await?.expect(201)?;
+        let mut member = Client::open(&address, room["id"].as_u64().unwrap(), &ann).await?;
+        member.expect_join("ann").await?;
+        member.say("hi").await?;
+        member.expect_message("hi").await?;
+    }
+    Ok(())
+}

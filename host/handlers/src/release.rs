@@ -86,7 +86,12 @@ impl Release {
         let context =
             Context { handler: HandlerKind::Rooms, room: None, request: Some(id), unanswered: "no room is created" };
         let call = |versions: &VersionSet| versions.rooms.create(request, creator);
-        self.answer(&context, call, || Call::Create(request.clone(), creator.cloned()), |_| None)
+        self.answer(
+            &context,
+            call,
+            || Call::Create(request.clone(), creator.cloned()),
+            |settings| Some(fallback::create(settings, request)),
+        )
     }
 
     /// Calls `messages.receive`: what becomes of a frame.

@@ -186,8 +186,7 @@ impl Config {
 /// Sets what happens when a handler fails. None for an unknown handler. An error lists the values that it takes.
 fn set_failure(failure: &mut Failure, handler: &str, given: &Given) -> Option<Result<(), String>> {
     let on_fault = match handler {
-        "rooms" if given.as_str() == Some("refuse") => return Some(Ok(())),
-        "rooms" => return Some(Err("\"refuse\"".to_owned())),
+        "rooms" => &mut failure.rooms,
         "messages" => &mut failure.messages,
         "events" => &mut failure.events,
         _ => return None,

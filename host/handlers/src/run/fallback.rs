@@ -2,10 +2,28 @@
 //! linked into the host and so beyond any sandbox's limits. Knows nothing of what failed, nor why.
 
 use ondol_events::payload::{self, Announce};
-use ondol_host_model::{Action, Draft, Frame, Message, MessageId, Refusal, User};
+use ondol_host_model::{
+    Action, Draft, Frame, Message, MessageId, OnExistingRoom, Refusal, RoomDraft, RoomRequest, User,
+};
 use ondol_messages::frame::{self, Limits};
+use ondol_rooms::naming::{Rules, Standing};
 
 use super::kind::SettingsMap;
+
+/// `rooms.create`, as the default handler answers under these settings; under its defaults where it rejects them.
+pub(crate) fn create(settings: &SettingsMap, request: &RoomRequest) -> Result<RoomDraft, Refusal> {
+    let rules = Rules::read(|key| settings.get(key).cloned()).unwrap_or_default();
+    match rules.name(request.name.as_deref()) {
+        Ok(name) => {
+            let on_existing = match rules.standing {
+                Standing::Reuse => OnExistingRoom::Reuse,
+                Standing::Refuse => OnExistingRoom::Refuse,
+            };
+            Ok(RoomDraft { name, on_existing })
+        }
+        Err(refusal) => Err(Refusal::new(refusal.code, Some("name"), refusal.message)),
+    }
+}
 
 /// `messages.receive`, as the default handler answers under these settings; under its defaults where it rejects them.
 pub(crate) fn receive(settings: &SettingsMap, frame: Frame<'_>) -> Result<Action, Refusal> {

@@ -95,10 +95,11 @@ pub struct RolloutLimits {
     pub shadow_differences_max: usize,
 }
 
-/// What answers for a handler that fails. For `rooms` the call is always refused: a room that was created wrongly
-/// stays.
+/// What answers for a handler that fails.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Failure {
+    /// For the `rooms` handler.
+    pub rooms: OnFault,
     /// For the `messages` handler.
     pub messages: OnFault,
     /// For the `events` handler.
@@ -133,7 +134,7 @@ impl Failure {
     #[must_use]
     pub fn of(self, handler: HandlerKind) -> OnFault {
         match handler {
-            HandlerKind::Rooms => OnFault::Refuse,
+            HandlerKind::Rooms => self.rooms,
             HandlerKind::Messages => self.messages,
             HandlerKind::Events => self.events,
         }

@@ -122,13 +122,14 @@ fn the_reaction_to_a_failing_handler_can_be_set() {
     let environment = [("ONDOL_FAILURE_EVENTS", "default")];
     let config =
         load("[failure]\nmessages = 'default'\nrooms = 'refuse'", &environment, ConfigFlags::default()).unwrap();
-    assert_eq!(config.failure, Failure { messages: OnFault::Default, events: OnFault::Default });
+    assert_eq!(
+        config.failure,
+        Failure { rooms: OnFault::Refuse, messages: OnFault::Default, events: OnFault::Default }
+    );
     let flags = ConfigFlags { failures: vec!["messages=refuse".to_owned()], ..ConfigFlags::default() };
     let config = load("[failure]\nmessages = 'default'", &[], flags).unwrap();
     assert_eq!(config.failure, Failure::default());
-    assert!(
-        wrong("[failure]\nrooms = 'default'").ends_with("`failure.rooms` takes \"refuse\"; got the string \"default\"")
-    );
+    assert!(wrong("[failure]\nrooms = 'panic'").ends_with("takes \"refuse\" or \"default\"; got the string \"panic\""));
     assert!(wrong("[failure]\nmessages = 'panic'").contains("takes \"refuse\" or \"default\""));
     assert!(wrong("[failure]\nmessage = 'refuse'").contains("did you mean `failure.messages`?"));
 }
