@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
@@ -72,24 +73,41 @@ fn swap(clients: &mut Clients, server: &Server, setup: &Setup, swaps: u32, longe
         driver.clients.start_timing()?;
         let began = Instant::now();
         fs::rename(&prepared, setup.handlers.join("events.wasm"))?;
-        while active_version(server)? == before {
-            ensure!(began.elapsed() < ACTIVE_TIME_MAX, "the new version does not become active");
-            driver.run_for(STEP)?;
-        }
+        let is_active = |version: String| version != before;
+        meanwhile(&mut driver, || ask_until(server, ACTIVE_TIME_MAX, is_active))??;
         found.active_ms.push(began.elapsed().as_secs_f64() * 1e3);
         driver.run_for(AFTERMATH)?;
         found.near.add(driver.clients.stop_timing()?)?;
 
-        let (calm, span) = (Instant::now(), began.elapsed());
+        let span = began.elapsed();
         driver.clients.start_timing()?;
-        while calm.elapsed() < span {
-            active_version(server)?;
-            driver.run_for(STEP)?;
-        }
+        // It is asked as often without a swap.
+        let _ = meanwhile(&mut driver, || ask_until(server, span, |_| false))?;
         found.calm.add(driver.clients.stop_timing()?)?;
     }
     driver.finish()?;
     Ok(found)
+}
+
+/// Drives the clients while `work` runs beside them: the answer to a question may take longer than a delivery.
+fn meanwhile<T: Send>(driver: &mut Driver<'_>, work: impl FnOnce() -> T + Send) -> anyhow::Result<T> {
+    thread::scope(|scope| {
+        let working = scope.spawn(work);
+        while !working.is_finished() {
+            driver.run_for(STEP)?;
+        }
+        working.join().map_err(|_| anyhow::anyhow!("the thread that asks the server panicked"))
+    })
+}
+
+/// Asks the server for its active version until it is the one, for so long.
+fn ask_until(server: &Server, time_max: Duration, is_the_one: impl Fn(String) -> bool) -> anyhow::Result<()> {
+    let began = Instant::now();
+    while !is_the_one(active_version(server)?) {
+        ensure!(began.elapsed() < time_max, "the new version does not become active");
+        thread::sleep(STEP);
+    }
+    Ok(())
 }
 
 /// The version of `events` that is active.
