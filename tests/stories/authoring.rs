@@ -106,8 +106,18 @@ async fn a_save_changes_a_live_chat_once_it_is_good() -> TestResult {
     ann.say("now :ondol:").await?;
     ann.expect_message("now ★").await?;
 
+    // What it prints in the running server, and its faults, are shown here.
     let mark = dev.log.mark();
-    project.edit("src/lib.rs", "fn shown(text: &str", "fn shown(text: &Str")?;
+    project.edit("src/lib.rs", "fn shown(text: &str", "fn shown(text: &str, emoji: &str) -> String {\n    println!(\"a line of its own\");\n    assert_ne!(text, \"a trap\", \"as it was asked\");\n    shown_as(text, emoji)\n}\n\nfn shown_as(text: &str")?;
+    dev.active_since(mark).await?;
+    ann.say("a line").await?;
+    ann.expect_message("a line").await?;
+    dev.log.line_since(mark, &["events", "a line of its own"]).await?;
+    ann.say("a trap").await?;
+    dev.log.line_since(mark, &["FAULT failed", "as it was asked"]).await?;
+    ann.expect_message("a trap").await?;
+    project.edit("src/lib.rs", "fn shown_as(text: &str", "fn shown_as(text: &Str")?;
+    let mark = dev.log.mark();
     dev.log.line_since(mark, &["cannot find type `Str`"]).await?;
     dev.log.line_since(mark, &["the build failed; the active version is unchanged"]).await?;
     ann.say("and :ondol:").await?;

@@ -58,7 +58,8 @@ const AFTER_HELP: &str = "\
 The file handler.toml, which `ondol new` writes, names the build command, its output, the cases and
 the files to watch. A version that does not build, fails an admission check or fails a case is
 never active. Without --admin, a server starts once the first version is good, with the built-in
-handlers beside it; its data is in DIR/.ondol, and its log follows in this terminal.
+handlers beside it; its data is in DIR/.ondol, and its log follows in this terminal. With --admin,
+what the handler prints in that server follows, and its faults.
 
 Examples:
   ondol dev my-rooms
@@ -78,7 +79,10 @@ impl Dev {
         let config = Config::load(&flags)?;
         if let Some(address) = config.admin_url() {
             let token = crate::server::read_token(&config)?;
-            let server = AdminServer { address, token, ca: self.admin_ca.or(config.admin_ca) };
+            let server = Arc::new(AdminServer { address, token, ca: self.admin_ca.or(config.admin_ca) });
+            let (followed, handler) = (Arc::clone(&server), Project::read(&bench.directory)?.handler()?);
+            let lines = thread::Builder::new().name("dev-lines".to_owned());
+            lines.spawn(move || deploy::follow_lines(&followed, handler))?;
             bench.follow(&server);
         }
         let first = bench.first();

@@ -1,7 +1,7 @@
 //! `ondol handlers`: a client of the admin API. Builds requests and prints responses; the server decides.
 
 mod fields;
-mod observing;
+pub(super) mod observing;
 mod request;
 mod rollout;
 mod show;

@@ -7,10 +7,15 @@ use serde_json::{Map, Value, json};
 
 use super::project::Build;
 use super::report;
+use crate::cli::handlers::observing;
 use crate::http::client::{AdminRequest, AdminServer, send};
+use ondol_host_handlers::HandlerKind;
 
 /// How often a server is asked that is coming up.
 const INTERVAL: Duration = Duration::from_millis(20);
+
+/// How long a server that is away is left alone.
+const AWAY: Duration = Duration::from_secs(1);
 
 /// Deploys a version that was saved at `saved`.
 pub(super) fn deploy(server: &AdminServer, build: &Build, saved: Instant) {
@@ -29,14 +34,35 @@ pub(super) fn once_up(server: &AdminServer, build: &Build, longest: Duration) {
     deploy(server, build, begun);
 }
 
+/// Prints what a handler prints in a running server, and its faults, for ever. A server that is away is asked again.
+pub(super) fn follow_lines(server: &AdminServer, handler: HandlerKind) -> ! {
+    loop {
+        let last = request(server, "GET", "/v1/logs?lines=0", None)
+            .map(|(_, answer)| answer.get("last").and_then(Value::as_u64));
+        if let (Ok(Some(last)), Ok(runtime)) = (last, runtime()) {
+            let show = |line: &Value| {
+                if line.get("handler").and_then(Value::as_str) == Some(handler.name()) {
+                    eprintln!("{}", observing::describe(line));
+                }
+            };
+            // It ends when the server does.
+            let _ = runtime.block_on(observing::follow_lines(server, last, show));
+        }
+        thread::sleep(AWAY);
+    }
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
 fn request(
     server: &AdminServer,
     method: &'static str,
     target: &str,
     body: Option<Value>,
 ) -> anyhow::Result<(u16, Value)> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(send(server, AdminRequest { method, target: target.to_owned(), body, actor: None }))
+    runtime()?.block_on(send(server, AdminRequest { method, target: target.to_owned(), body, actor: None }))
 }
 
 fn body(build: &Build) -> Value {

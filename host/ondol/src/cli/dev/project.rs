@@ -60,9 +60,15 @@ impl Project {
     ///
     /// When a file is missing.
     pub(super) fn result(self, directory: &Path) -> anyhow::Result<Build> {
+        let handler = self.handler()?;
         let wasm = read(&directory.join(&self.output), None).context("the output of the build")?;
         let cases =
             self.cases.map(|cases| read_cases(&directory.join(cases), None)).transpose().context("the cases")?;
-        Ok(Build { handler: self.handler.parse().map_err(Misuse)?, wasm, cases, settings: self.settings })
+        Ok(Build { handler, wasm, cases, settings: self.settings })
+    }
+
+    /// Which handler it is.
+    pub(super) fn handler(&self) -> anyhow::Result<HandlerKind> {
+        Ok(self.handler.parse().map_err(Misuse)?)
     }
 }

@@ -47,11 +47,7 @@ impl Logs {
     }
 
     pub(super) fn show(answer: &Value) {
-        for line in answer.get("lines").and_then(Value::as_array).into_iter().flatten() {
-            let (at, handler, version) = (text(line, "at"), text(line, "handler"), text(line, "version"));
-            let mark = if is_true(line, "fault") { "FAULT " } else { "" };
-            println!("{at} {handler} {version}: {mark}{}", text(line, "text"));
-        }
+        lines_of(answer).for_each(print);
     }
 
     /// Prints the lines that come after those of `answer`. Ends when the server does.
@@ -59,18 +55,42 @@ impl Logs {
         if !self.follow {
             return Ok(ExitCode::SUCCESS);
         }
-        let mut last = number(answer, "last");
-        loop {
-            let (status, answer) = send(server, get(&format!("/v1/logs?after={last}&wait_ms={WAIT_MS}"))).await?;
-            if status >= 300 {
-                show::refusal(status, &answer, &server.address);
-                return Ok(ExitCode::FAILURE);
-            }
-            Self::show(&answer);
-            // A server that has started anew counts from the beginning.
-            last = number(&answer, "last");
-        }
+        let (status, answer) = follow_lines(server, number(answer, "last"), print).await?;
+        show::refusal(status, &answer, &server.address);
+        Ok(ExitCode::FAILURE)
     }
+}
+
+/// Shows each line that comes after the one with this number. Ends with what the server answers instead.
+pub(in crate::cli) async fn follow_lines(
+    server: &AdminServer,
+    mut last: u64,
+    show: impl Fn(&Value),
+) -> anyhow::Result<(u16, Value)> {
+    loop {
+        let (status, answer) = send(server, get(&format!("/v1/logs?after={last}&wait_ms={WAIT_MS}"))).await?;
+        if status >= 300 {
+            return Ok((status, answer));
+        }
+        lines_of(&answer).for_each(&show);
+        // A server that has started anew counts from the beginning.
+        last = number(&answer, "last");
+    }
+}
+
+fn lines_of(answer: &Value) -> impl Iterator<Item = &Value> {
+    answer.get("lines").and_then(Value::as_array).into_iter().flatten()
+}
+
+fn print(line: &Value) {
+    println!("{}", describe(line));
+}
+
+/// A line for people.
+pub(in crate::cli) fn describe(line: &Value) -> String {
+    let (at, handler, version) = (text(line, "at"), text(line, "handler"), text(line, "version"));
+    let mark = if is_true(line, "fault") { "FAULT " } else { "" };
+    format!("{at} {handler} {version}: {mark}{}", text(line, "text"))
 }
 
 impl Record {
