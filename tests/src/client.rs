@@ -224,6 +224,21 @@ impl Client {
         self.expect_exactly(&format!(r#"{{"type":"chat.user.join","username":{}}}"#, Value::from(username))).await
     }
 
+    /// Waits until `username` has joined. Leaves are skipped: a client that was dropped leaves when the server notices.
+    ///
+    /// # Errors
+    /// When something else comes.
+    pub async fn await_join(&mut self, username: &str) -> Result<()> {
+        loop {
+            let frame = self.next_json().await?;
+            match frame["type"].as_str() {
+                Some("chat.user.leave") => {}
+                Some("chat.user.join") if frame["username"] == username => return Ok(()),
+                _ => bail!("{} expected the join of {username:?}, got {frame}", self.name),
+            }
+        }
+    }
+
     /// Expects that `username` leaves.
     ///
     /// # Errors

@@ -99,7 +99,7 @@ impl TestServer {
     pub async fn join(&self, room: u64, user: impl Into<User>) -> Result<Client> {
         let user = user.into();
         let mut client = self.open_tab(room, &user).await?;
-        client.expect_join(&user.nickname).await?;
+        client.await_join(&user.nickname).await?;
         Ok(client)
     }
 
