@@ -135,9 +135,10 @@ impl Database {
         self.closed.store(true, Ordering::Release);
     }
 
-    /// Closes the file: SQLite copies the write-ahead log into the database and removes it.
-    pub(super) fn finish(&self) {
-        self.writer().close();
+    /// Closes the file: SQLite copies the write-ahead log into the database and removes it. Runs `last` on the connection
+    /// before, unless the file is closed already.
+    pub(super) fn finish(&self, last: impl FnOnce(&Connection)) {
+        self.writer().close(last);
     }
 
     /// Writes something whose outcome the caller will report. After a failed sync the disk may hold it or not, and

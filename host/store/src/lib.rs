@@ -50,6 +50,7 @@ pub use versions::{AboutVersion, StoredVersion};
 // The database's file, and the connections to it.
 mod checkpoint;
 mod database;
+mod epoch;
 mod files;
 mod health;
 mod readers;
@@ -61,6 +62,7 @@ mod archive;
 pub use archive::{Archive, ArchiveError};
 
 use database::Database;
+use epoch::Epoch;
 use files::Files;
 use group_commit::GroupCommit;
 use ondol_host_model::{Message, MessageId, Room, RoomDraft, RoomId, Seq};
@@ -75,6 +77,7 @@ pub struct Store<T> {
     readers: Arc<Readers>,
     unindexed: UnindexedByRoom,
     releases: ReleaseHistory,
+    epoch: Epoch,
     first_free_id: u64,
     page_bytes_max: usize,
     /// Keeps other servers off the database.
@@ -92,6 +95,7 @@ impl<T: Send + 'static> Store<T> {
         let (files, checkpoint_requested) = Files::new(path, synchronous);
         let files = Arc::new(files);
         let mut connection = setup::open(path, synchronous)?;
+        let epoch = Epoch::settle(path, &connection, synchronous)?;
         let first_free_id = message_ids::first_free(&connection)?;
         files.request_checkpoints(&mut connection)?;
         let writer = BatchWriter::new(&files, connection)?;
@@ -106,6 +110,7 @@ impl<T: Send + 'static> Store<T> {
             database,
             readers,
             unindexed,
+            epoch,
             first_free_id,
             page_bytes_max: limits.page_bytes_max,
             _lock: lock,
@@ -122,6 +127,12 @@ impl<T: Send + 'static> Store<T> {
     #[must_use]
     pub fn first_free_id(&self) -> MessageId {
         MessageId(self.first_free_id)
+    }
+
+    /// The name of the history that the database holds: another one if the database may have gone back.
+    #[must_use]
+    pub fn epoch(&self) -> &str {
+        self.epoch.name()
     }
 
     /// Appends an entry to those that wait to be committed, without waiting itself. If no commit runs, the caller
@@ -259,7 +270,7 @@ impl<T: Send + 'static> Store<T> {
 
     /// Closes the file, so that a copy of it alone is the whole database. Nothing can be read or written any more.
     pub fn finish(&self) {
-        self.database.finish();
+        self.database.finish(|connection| self.epoch.renew(connection));
     }
 }
 
@@ -269,7 +280,7 @@ impl<T> Drop for Store<T> {
     fn drop(&mut self) {
         self.commits.close();
         self.database.close();
-        self.database.finish();
+        self.database.finish(|connection| self.epoch.renew(connection));
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::batch::Entry;
+use super::epoch::forget_mark;
 use super::error::StoreError;
 use super::files::Files;
 use super::insert;
@@ -138,7 +139,13 @@ impl BatchWriter {
         self.index.replace(index);
         self.identity = FileIdentity::of(&self.files.path);
         match acknowledged.missing(&self.connection).map_err(unreadable)? {
-            Some(missing) => Err(format!("{missing} was acknowledged and is not on disk")),
+            Some(missing) => {
+                // The next start must not trust the numbers that clients know.
+                if let Err(error) = forget_mark(&files.path) {
+                    tracing::error!(%error, "the mark of the database was not removed: {error}");
+                }
+                Err(format!("{missing} was acknowledged and is not on disk"))
+            }
             None => Ok(()),
         }
     }
@@ -166,7 +173,11 @@ impl BatchWriter {
     }
 
     /// Closes the file. The last connection to close copies the write-ahead log into the database and removes it.
-    pub(super) fn close(&mut self) {
+    pub(super) fn close(&mut self, last: impl FnOnce(&Connection)) {
+        if self.files.readers.is_closed() {
+            return;
+        }
+        last(&self.connection);
         let Ok(placeholder) = Connection::open_in_memory() else { return };
         let connection = std::mem::replace(&mut self.connection, placeholder);
         self.files.close(|| {

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::{entry, open, room, store_all};
+use super::{LIMITS, entry, open, room, store_all};
 use crate::recovery::Acknowledged;
-use crate::{Page, StoreError};
+use crate::{Page, Store, StoreError, Synchronous};
 use ondol_host_model::{MessageId, RoomId, Seq};
 
 /// Runs an operator's SQL while no server is running.
@@ -75,7 +75,7 @@ async fn a_closed_store_is_a_single_file() {
     assert!(matches!(store.room(room).await, Err(StoreError::Closed)));
     let mut left: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
     left.sort();
-    assert_eq!(left, ["ondol.db", "ondol.lock"]);
+    assert_eq!(left, ["ondol.db", "ondol.lock", "ondol.mark"]);
     let copy = tempfile::tempdir().unwrap();
     std::fs::copy(directory.path().join("ondol.db"), copy.path().join("ondol.db")).unwrap();
     assert_eq!(open(copy.path()).last_seq(room).await.unwrap(), Seq(50));
@@ -108,4 +108,66 @@ async fn recovery_names_what_the_disk_lost() {
     assert_eq!(missing(acknowledged(vec![(room, Seq(2))], room, None)).as_deref(), Some("message 2 of room 1"));
     assert_eq!(missing(acknowledged(vec![], RoomId(2), None)).as_deref(), Some("room 2"));
     assert_eq!(missing(acknowledged(vec![], room, Some(1))).as_deref(), Some("release 1"));
+}
+
+/// The epoch that a start finds, after which the store is closed.
+fn epoch_of(directory: &Path, synchronous: Synchronous) -> String {
+    Store::<()>::open(&directory.join("ondol.db"), synchronous, &LIMITS).unwrap().epoch().to_owned()
+}
+
+#[test]
+fn the_epoch_changes_when_an_older_copy_is_put_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str| directory.path().join(name);
+    let first = epoch_of(directory.path(), Synchronous::Full);
+    std::fs::copy(file("ondol.db"), file("copy")).unwrap();
+    assert_eq!(epoch_of(directory.path(), Synchronous::Full), first, "a restart changes nothing");
+    std::fs::copy(file("copy"), file("ondol.db")).unwrap();
+    let second = epoch_of(directory.path(), Synchronous::Full);
+    assert_ne!(second, first);
+    assert_eq!(epoch_of(directory.path(), Synchronous::Full), second, "it stays from then on");
+    std::fs::remove_file(file("ondol.mark")).unwrap();
+    assert_ne!(epoch_of(directory.path(), Synchronous::Full), second, "a database without a mark may be a copy");
+}
+
+#[test]
+fn a_copy_made_while_the_server_ran_is_an_older_one_after_a_clean_stop() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str| directory.path().join(name);
+    let store = open(directory.path());
+    let first = store.epoch().to_owned();
+    by_hand(
+        directory.path(),
+        "VACUUM INTO 'DIR/copy'".replace("DIR", &directory.path().display().to_string()).as_str(),
+    );
+    drop(store);
+    std::fs::copy(file("copy"), file("ondol.db")).unwrap();
+    assert_ne!(epoch_of(directory.path(), Synchronous::Full), first);
+}
+
+#[test]
+fn a_kill_changes_the_epoch_only_if_the_machine_went_down_with_unsynced_commits() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str| directory.path().join(name);
+    for (synchronous, boot, changes) in [
+        (Synchronous::Full, "another", false),
+        (Synchronous::Normal, "the same", false),
+        (Synchronous::Normal, "another", true),
+    ] {
+        let store = Store::<()>::open(&file("ondol.db"), synchronous, &LIMITS).unwrap();
+        let before = store.epoch().to_owned();
+        for name in ["ondol.db", "ondol.db-wal", "ondol.mark"] {
+            std::fs::copy(file(name), file(&format!("killed-{name}"))).unwrap();
+        }
+        drop(store);
+        for name in ["ondol.db", "ondol.db-wal", "ondol.mark"] {
+            std::fs::rename(file(&format!("killed-{name}")), file(name)).unwrap();
+        }
+        if boot == "another" {
+            let mark = std::fs::read_to_string(file("ondol.mark")).unwrap();
+            let this = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+            std::fs::write(file("ondol.mark"), mark.replace(this.trim(), "another-boot")).unwrap();
+        }
+        assert_eq!(epoch_of(directory.path(), synchronous) != before, changes, "{synchronous:?}, {boot} boot");
+    }
 }
