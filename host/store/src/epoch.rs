@@ -48,11 +48,11 @@ impl Epoch {
         let reason = recorded.as_ref().map_or(Some(Reason::NoMark), |recorded| recorded.doubt(&mark, boot.as_deref()));
         let unsynced_boot = (synchronous == Synchronous::Normal).then(|| boot.unwrap_or_default());
         let (name, renewed) = match reason {
-            None => (name, renew(connection, &file, mark, unsynced_boot)),
+            None => (name, renew(connection, &file, &mark, unsynced_boot.as_deref())),
             Some(reason) => {
                 let epoch = random(connection)?;
                 tracing::info!(epoch, "the database has the new epoch {epoch}: {}", reason.words());
-                let renewed = change(connection, &file, &epoch, unsynced_boot);
+                let renewed = change(connection, &file, &epoch, unsynced_boot.as_deref());
                 (epoch, renewed)
             }
         };
@@ -71,7 +71,7 @@ impl Epoch {
     pub(super) fn renew(&self, connection: &Connection) {
         let renewed = read(connection)
             .map_err(|error| error.to_string())
-            .and_then(|(_, mark)| renew(connection, &self.file, mark, None));
+            .and_then(|(_, mark)| renew(connection, &self.file, &mark, None));
         if let Err(error) = renewed {
             tracing::warn!(error, "the mark of the database was not renewed: {error}");
         }
@@ -146,23 +146,23 @@ impl MarkFile {
 }
 
 /// Renews a mark. A crash in between leaves a file with both marks, and either is right.
-fn renew(connection: &Connection, file: &MarkFile, mark: String, unsynced_boot: Option<String>) -> Result<(), String> {
+fn renew(connection: &Connection, file: &MarkFile, mark: &str, unsynced_boot: Option<&str>) -> Result<(), String> {
     let renewed = || {
         let next = random(connection)?;
-        file.write(&[&mark, &next], unsynced_boot.as_deref())?;
+        file.write(&[mark, &next], unsynced_boot)?;
         connection.execute("UPDATE history SET mark = ?1", [&next])?;
-        file.write(&[&next], unsynced_boot.as_deref())?;
+        file.write(&[&next], unsynced_boot)?;
         Ok(())
     };
     renewed().map_err(|error: Box<dyn std::error::Error>| error.to_string())
 }
 
 /// Records a new epoch. A crash in between leaves marks that differ, and the next start changes the epoch again.
-fn change(connection: &Connection, file: &MarkFile, epoch: &str, unsynced_boot: Option<String>) -> Result<(), String> {
+fn change(connection: &Connection, file: &MarkFile, epoch: &str, unsynced_boot: Option<&str>) -> Result<(), String> {
     let changed = || {
         let next = random(connection)?;
         connection.execute("UPDATE history SET epoch = ?1, mark = ?2", [epoch, &next])?;
-        file.write(&[&next], unsynced_boot.as_deref())?;
+        file.write(&[&next], unsynced_boot)?;
         Ok(())
     };
     changed().map_err(|error: Box<dyn std::error::Error>| error.to_string())
