@@ -129,7 +129,7 @@ fn measure_publish(criterion: &mut Criterion) {
         }
         group.throughput(Throughput::Elements(members));
         group.bench_function(format!("room of {members}"), |bencher| {
-            bencher.iter(|| room.put(&payload, None, None) && room.publish() == Progress::Done);
+            bencher.iter(|| room.put(&payload, None, None, None) && room.publish() == Progress::Done);
         });
     }
     group.finish();

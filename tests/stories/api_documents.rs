@@ -96,8 +96,13 @@ async fn each_frame_is_one_of_the_asyncapi_document_and_each_of_those_is_sent() 
         ann.send(frame.to_string()).await?;
     }
 
+    let fay = &[("Authorization", &*bearer("fay", 600)?)];
+    let mut fay = server.knock("/ws/chat/1/chat/?after=0", fay).await?.opened()?;
+    let sync = fay.next_json().await?;
+    fay.leave().await?;
+
     // Ann sees all but the notice of the end of Bob's token, which ends his socket as well.
-    let mut frames = Vec::new();
+    let mut frames = vec![sync];
     for (mut client, last) in [(bob, "chat.token.expires"), (ann, "chat.user.leave")] {
         while frames.last().is_none_or(|frame: &Value| frame["type"] != last) {
             frames.push(client.next_json().await?);

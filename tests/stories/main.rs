@@ -63,6 +63,7 @@ mod raw_frames;
 mod real_gateways;
 mod refusals;
 mod replay;
+mod resuming;
 mod rollouts;
 mod rooms;
 mod rude_peers;

@@ -135,6 +135,21 @@ impl Release {
         self.event(message, &events(Some(message.room), Some(request), "its reader does not get it"))
     }
 
+    /// Calls `events.message` for each message that a client missed. After a fault, which is logged, the built-in handler
+    /// writes the rest: a client that resumes must not lose a message.
+    #[must_use]
+    pub fn replay(&self, messages: &[Message]) -> Vec<String> {
+        let mut is_failing = false;
+        let event = |message: &Message| {
+            let context =
+                events(Some(message.room), None, "the built-in handler wrote the event for a client that resumes");
+            let event = if is_failing { None } else { self.event(message, &context).ok() };
+            is_failing = event.is_none();
+            event.unwrap_or_else(|| fallback::message(message))
+        };
+        messages.iter().map(event).collect()
+    }
+
     fn event(&self, message: &Message, context: &Context<'_>) -> Result<String, Fault> {
         let call = |versions: &VersionSet| versions.events.message(message);
         self.answer(context, call, || Call::Message(message.clone()), |_| Some(fallback::message(message)))

@@ -17,6 +17,7 @@ mod release_store;
 mod releases;
 mod reply;
 mod report;
+mod resume;
 mod room_queue;
 mod say;
 mod ticket;
@@ -39,6 +40,7 @@ pub use releases::{ChangeRequest, Changed, HandlerChange, ReleaseError, Rollback
 pub use reply::SayError;
 pub(crate) use reply::{RATE_LIMITED, own_error, rate_limited, send};
 pub use report::{Diff, HandlerRow, ReleaseRow, Status, VersionRow};
+pub use resume::{LastSeen, Resumed, Resumption};
 pub(crate) use say::client_id;
 
 // What the edge needs of the two below: it knows them by these names alone.
@@ -53,12 +55,15 @@ use commit_pipeline::Pipeline;
 use connection_quota::ConnectionQuota;
 use history::History;
 use ondol_host_handlers::{Admission, Handlers, LastOffered, VersionId, Watch};
-use ondol_host_model::{Frame, OnExistingRoom, Refusal, RequestId, Room, RoomId, RoomRequest, Speaker, User};
+use ondol_host_model::{Frame, OnExistingRoom, Refusal, RequestId, Room, RoomId, RoomRequest, Seq, Speaker, User};
 use ondol_host_store::{RoomOutcome, Store, StoreError};
 use readiness::Readiness;
 use releases::Releases;
 use reply::{Reply, Unsaid};
 use room_queue::{ChatPipeline, RoomQueue};
+
+/// The reason of a close frame at the end of the server.
+pub const SHUTTING_DOWN: &str = "the server is shutting down";
 
 /// The chat. One for a process.
 pub struct Chat {
@@ -239,6 +244,24 @@ impl Chat {
         Ok(self.open_room(id).is_some() || self.pipeline.store.room(id).await?.is_some())
     }
 
+    /// The epoch of the database.
+    #[must_use]
+    pub fn epoch(&self) -> &str {
+        self.pipeline.store.epoch()
+    }
+
+    /// The last `seq` of a room, 0 if it has no message.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    pub async fn last_seq(&self, room: RoomId) -> Result<Seq, ChatError> {
+        match self.open_room(room).and_then(|room| room.members.last()) {
+            Some(last) => Ok(last),
+            None => Ok(self.pipeline.store.last_seq(room).await?),
+        }
+    }
+
     /// A page of a room's messages, oldest first.
     ///
     /// # Errors
@@ -306,7 +329,7 @@ impl Chat {
         self.pipeline.close().await;
         let rooms: Vec<_> = self.rooms_by_id().values().filter_map(Weak::upgrade).collect();
         for room in rooms {
-            room.members.close(1001, "the server is shutting down");
+            room.members.close(1001, SHUTTING_DOWN);
         }
     }
 

@@ -10,6 +10,7 @@ mod identity;
 mod json_fields;
 mod origin;
 mod page;
+mod query;
 mod rates;
 mod rest;
 mod routes;

@@ -47,7 +47,7 @@ pub enum CloseReason {
 pub enum OutboxState {
     /// It accepts frames, and none wait.
     Idle,
-    /// It accepts frames, and some wait for the socket.
+    /// It accepts frames, and some wait for the socket, or will if they are sent.
     Waiting,
     /// It rejects frames, and the last ones wait for the socket.
     Closing(CloseReason),
@@ -66,14 +66,24 @@ pub struct Outbox {
 
 #[derive(Default)]
 struct Queue {
-    waiting: VecDeque<Bytes>,
+    waiting: VecDeque<Chunk>,
+    /// The bytes that wait, without those of a replay.
     bytes: usize,
+    /// Frames are held back: how many chunks the replay that they wait for comes after.
+    held: Option<usize>,
     /// When the socket last took something, or when the first frame began to wait.
     since: Option<Instant>,
     closing: Option<CloseReason>,
     /// A frame began to wait, or closing began, since the last [`Outbox::poll_changed`].
     changed: bool,
     waker: Option<Waker>,
+}
+
+/// Frames that wait.
+struct Chunk {
+    frames: Bytes,
+    /// It is paced by the socket, so it does not count toward `bytes_max`.
+    is_replay: bool,
 }
 
 impl Outbox {
@@ -92,7 +102,7 @@ impl Outbox {
             return;
         }
         let mut written = 0;
-        if queue.waiting.is_empty() {
+        if queue.waiting.is_empty() && queue.held.is_none() {
             match self.sink.try_write(frames) {
                 Ok(all) if all == frames.len() => return,
                 Ok(some) => written = some,
@@ -114,6 +124,24 @@ impl Outbox {
         Queue::wake(queue);
     }
 
+    /// Holds back what is sent from now on, until [`release`](Self::release).
+    pub fn hold(&self) {
+        let mut queue = self.queue();
+        queue.held = Some(queue.waiting.len());
+    }
+
+    /// Sends `frames` ahead of what was held back, if anything was. They do not count toward `bytes_max`.
+    pub fn release(&self, frames: Bytes) {
+        let mut queue = self.queue();
+        let before = queue.held.take().unwrap_or(queue.waiting.len());
+        let is_cut = matches!(queue.closing, Some(CloseReason::TooSlow | CloseReason::Broken));
+        if !is_cut && !frames.is_empty() {
+            queue.since.get_or_insert_with(Instant::now);
+            queue.waiting.insert(before, Chunk { frames, is_replay: true });
+        }
+        Queue::wake(queue);
+    }
+
     /// Sends a close frame after what waits, and rejects frames from now on.
     pub fn close(&self, code: u16, reason: &str) {
         let mut queue = self.queue();
@@ -128,15 +156,18 @@ impl Outbox {
     pub fn flush(&self) -> OutboxState {
         let mut queue = self.queue();
         let mut taken = false;
-        while let Some(front) = queue.waiting.front_mut() {
-            match self.sink.try_write(front) {
+        while queue.held.is_none()
+            && let Some(Chunk { frames, is_replay }) = queue.waiting.front_mut()
+        {
+            match self.sink.try_write(frames) {
                 Ok(written) => {
                     taken |= written > 0;
-                    front.advance(written);
-                    let done = front.is_empty();
-                    queue.bytes -= written;
+                    frames.advance(written);
+                    let (done, is_counted) = (frames.is_empty(), !*is_replay);
+                    if is_counted {
+                        queue.bytes -= written + if done { CHUNK_BYTES } else { 0 };
+                    }
                     if done {
-                        queue.bytes -= CHUNK_BYTES;
                         queue.waiting.pop_front();
                     }
                 }
@@ -157,7 +188,7 @@ impl Outbox {
         self.queue().since
     }
 
-    /// The number of bytes that wait.
+    /// The number of bytes that wait, without those of a replay.
     pub fn waiting_bytes(&self) -> usize {
         self.queue().bytes
     }
@@ -222,7 +253,7 @@ impl Queue {
     fn push(&mut self, rest: Bytes) {
         self.since.get_or_insert_with(Instant::now);
         self.bytes += rest.len() + CHUNK_BYTES;
-        self.waiting.push_back(rest);
+        self.waiting.push_back(Chunk { frames: rest, is_replay: false });
     }
 
     /// Begins to close. The socket may have taken half a frame, so the chunk that was begun is sent whole before the
@@ -230,9 +261,9 @@ impl Queue {
     fn close_slow_peer(&mut self, reason: &str) {
         let begun = self.waiting.pop_front();
         self.waiting.clear();
-        self.bytes = 0;
-        if let Some(begun) = begun {
-            self.push(Bytes::copy_from_slice(&begun));
+        (self.bytes, self.held) = (0, None);
+        if let Some(Chunk { frames, .. }) = begun {
+            self.push(Bytes::copy_from_slice(&frames));
         }
         self.closing = Some(CloseReason::TooSlow);
         self.push_close(1008, reason);
@@ -241,13 +272,13 @@ impl Queue {
     /// Discards everything: the socket is broken.
     fn discard(&mut self) {
         self.waiting.clear();
-        self.bytes = 0;
+        (self.bytes, self.held) = (0, None);
         self.since = None;
         self.closing = Some(CloseReason::Broken);
     }
 
     fn state(&self) -> OutboxState {
-        match (self.closing, self.waiting.is_empty()) {
+        match (self.closing, self.waiting.is_empty() && self.held.is_none()) {
             (None, true) => OutboxState::Idle,
             (None, false) => OutboxState::Waiting,
             (Some(reason), false) => OutboxState::Closing(reason),

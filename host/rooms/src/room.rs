@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use super::flow::InFlight;
 use super::outbox::{Outbox, OutboxState};
 use super::pass::{Early, Pass, STOP_EVERY};
-use ondol_host_model::frame;
+use ondol_host_model::{Seq, frame};
 
 /// The members of one room, and the frames that wait to be sent to them.
 #[derive(Default)]
@@ -26,13 +26,16 @@ struct Inner {
     positions: HashMap<u64, usize>,
     /// A copy of `connections` for publishers. None: they changed since.
     snapshot: Option<Arc<[Arc<Outbox>]>>,
+    /// The last message that was put. None: not known, as none was put since the room was opened.
+    last: Option<Seq>,
     /// Frames that wait to be written.
     outgoing: BytesMut,
     /// Their messages, which are in flight until every socket has taken the frames.
     in_flight: Vec<InFlight>,
     /// Connections of a large room that spoke and wait for their own frames.
     speakers: Vec<Arc<Outbox>>,
-    /// The number of bytes of `outgoing` that some of them have received early, by their ids.
+    /// The number of bytes of `outgoing` that some connections have received early, or that were put before they joined,
+    /// by their ids.
     received: HashMap<u64, usize>,
     publishing: bool,
     /// A publisher panicked and left frames behind.
@@ -78,9 +81,11 @@ pub enum Progress {
 }
 
 impl Room {
-    /// Adds a connection of `user`.
-    pub fn join(&self, user: &str, outbox: &Arc<Outbox>) -> Presence {
-        self.lock().join(user, outbox)
+    /// Adds a connection of `user`. It receives what is put from now on, and nothing that was put before. Returns the last
+    /// message before that as well, if it is known.
+    pub fn join(&self, user: &str, outbox: &Arc<Outbox>) -> (Presence, Option<Seq>) {
+        let mut inner = self.lock();
+        (inner.join(user, outbox), inner.last)
     }
 
     /// Removes it again. Nothing changes if it is not in the room.
@@ -88,18 +93,32 @@ impl Room {
         self.lock().leave(user, outbox)
     }
 
-    /// Appends a payload to those that wait to be sent. True: the caller has to arrange a call of [`Room::publish`];
+    /// The last message that was put, if it is known.
+    pub fn last(&self) -> Option<Seq> {
+        self.lock().last
+    }
+
+    /// Records the last message of the room, as the database has it while none is in flight. Returns the last one that
+    /// was put: this one, unless a later one is known.
+    pub fn learn_last(&self, seq: Seq) -> Seq {
+        let last = &mut self.lock().last;
+        *last.insert(last.map_or(seq, |last| last.max(seq)))
+    }
+
+    /// Appends a payload to those that wait to be sent, of the message `seq` if it is one. True: the caller has to arrange a call of [`Room::publish`];
     /// otherwise another publisher will send it. `speaker`: the connection that said it. `in_flight` is dropped when the
     /// last socket has taken the payload.
     #[must_use]
     pub fn put(
         &self,
         payload: &str,
+        seq: Option<Seq>,
         speaker: Option<&Arc<Outbox>>,
         in_flight: impl IntoIterator<Item = InFlight>,
     ) -> bool {
         let mut inner = self.lock();
         inner.in_flight.extend(in_flight);
+        inner.last = seq.or(inner.last);
         let due = !inner.publishing && (inner.outgoing.is_empty() || inner.orphaned);
         frame::text(&mut inner.outgoing, payload);
         if let Some(speaker) = speaker {
@@ -188,6 +207,9 @@ impl Inner {
         self.positions.insert(outbox.id, self.connections.len());
         self.connections.push(Arc::clone(outbox));
         self.snapshot = None;
+        if !self.outgoing.is_empty() {
+            self.received.insert(outbox.id, self.outgoing.len());
+        }
         let count = self.members.entry(user.to_owned()).or_default();
         *count += 1;
         if *count == 1 { Presence::Changed } else { Presence::Same }

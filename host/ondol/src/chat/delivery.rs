@@ -23,7 +23,8 @@ fn put(batch: Batch<PendingDelivery>) -> Vec<Arc<RoomQueue>> {
     let mut due = Vec::new();
     for Entry { message, context: PendingDelivery { room, payload, ticket } } in batch.stored {
         let (in_flight, stored) = ticket.committed();
-        let publish = room.members.put(&payload, stored.speaker(), in_flight);
+        let seq = message.as_ref().map(|message| message.seq);
+        let publish = room.members.put(&payload, seq, stored.speaker(), in_flight);
         room.on_committed(true);
         if let Some(message) = message {
             stored.tell(&message, &payload);

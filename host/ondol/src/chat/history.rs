@@ -1,5 +1,5 @@
-//! Stored messages as REST answers show them: in the host's form, or as the `events` handler writes them. Knows nothing of
-//! how a page is chosen.
+//! Stored messages as REST answers and clients that resume receive them: in the host's form, or as the `events` handler writes
+//! them. Knows nothing of how they are chosen.
 //!
 //! A page in the handler's words costs a call for each message. They are made on a thread for blocking work, so that they hold
 //! up no worker.
@@ -90,6 +90,24 @@ impl History {
         };
         let written = tokio::task::spawn_blocking(write).await.map_err(|_| ChatError::HandlerFault)?;
         Ok(written.map_err(|_| ChatError::HandlerFault)?.into_iter().map(Shown::event).collect())
+    }
+
+    /// The events of messages that a client missed.
+    ///
+    /// # Errors
+    ///
+    /// [`ChatError::Busy`] when the chat closes.
+    pub(super) async fn replay(
+        &self,
+        release: Arc<Release>,
+        mut messages: Vec<Message>,
+    ) -> Result<Vec<String>, ChatError> {
+        let Ok(_turn) = self.turns.acquire().await else { return Err(ChatError::Busy) };
+        let write = move || {
+            share_senders(&mut messages);
+            release.replay(&messages)
+        };
+        tokio::task::spawn_blocking(write).await.map_err(|_| ChatError::HandlerFault)
     }
 }
 

@@ -7,8 +7,9 @@ use super::reply::Asker;
 use super::room_queue::RoomQueue;
 use super::say;
 use ondol_host_handlers::Handlers;
-use ondol_host_model::{Frame, Speaker};
+use ondol_host_model::{Frame, RoomId, Seq, Speaker};
 use ondol_host_rooms::Outbox;
+use ondol_host_store::StoreError;
 
 /// A connection in a room, until dropped.
 pub struct Member {
@@ -26,9 +27,44 @@ impl Member {
         user: Arc<Speaker>,
         outbox: Arc<Outbox>,
     ) -> Self {
-        room.join(&user, &outbox, handlers.for_room(room.id));
+        let member = Self::outside(handlers, room, user, outbox);
+        member.enter();
+        member
+    }
+
+    /// A connection that receives nothing of the room yet.
+    pub(super) fn outside(
+        handlers: &Arc<Handlers>,
+        room: Arc<RoomQueue>,
+        user: Arc<Speaker>,
+        outbox: Arc<Outbox>,
+    ) -> Self {
         let flow = room.flow.child(room.pipeline.limits.speaker_bytes_max);
         Self { handlers: Arc::clone(handlers), room, user, asker: Asker::new(outbox, flow) }
+    }
+
+    /// Brings it in. Returns the last message that it does not receive, if it is known.
+    pub(super) fn enter(&self) -> Option<Seq> {
+        self.room.join(&self.user, &self.asker.outbox, self.handlers.for_room(self.room.id))
+    }
+
+    /// The room's number.
+    pub(super) fn room(&self) -> RoomId {
+        self.room.id
+    }
+
+    /// Where its frames go.
+    pub(super) fn outbox(&self) -> &Outbox {
+        &self.asker.outbox
+    }
+
+    /// The last message that was sent to the room.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    pub(super) async fn last_sent(&self) -> Result<Seq, StoreError> {
+        self.room.last_sent().await
     }
 
     /// Handles a frame of this connection's client. Returns when the client may send the next, after a pause for one whose handler

@@ -5,6 +5,8 @@
 //! quiet room costs no tokio task. A number whose message could not be formatted or appended goes to the next message; when the
 //! store could not keep one, the room waits until everything in flight has come back, and takes its numbers from the database.
 
+mod tasks;
+
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,6 +19,7 @@ use ondol_host_handlers::Release;
 use ondol_host_model::{Draft, Message, RoomId, Seq, Speaker, Timestamp};
 use ondol_host_rooms::{Flow, Outbox, Presence, Progress, Room};
 use ondol_host_store::{Entry, Failed, StoreError};
+use tasks::{QueueState, RoomTask, What};
 
 /// How many tasks one caller runs before the rest goes to a tokio task of its own.
 const TASKS_MAX: usize = 64;
@@ -38,44 +41,6 @@ pub(super) struct RoomQueue {
     state: Mutex<QueueState>,
 }
 
-#[derive(Default)]
-struct QueueState {
-    waiting: VecDeque<RoomTask>,
-    /// A caller runs the tasks.
-    running: bool,
-    /// The number for the next message. None: the database has it, once nothing is in flight.
-    next: Option<Seq>,
-    /// Entries that the store has not reported on.
-    in_flight: usize,
-}
-
-/// One thing that happens in a room, in its turn.
-pub(super) struct RoomTask {
-    what: What,
-    ticket: Ticket,
-    /// A message's number, once it has its turn.
-    seq: Option<Seq>,
-}
-
-enum What {
-    /// An accepted draft is stored. The release that read its frame writes its event.
-    Message {
-        sender: Arc<Speaker>,
-        draft: Draft,
-        release: Arc<Release>,
-    },
-    /// A payload is sent and not stored.
-    Relay(String),
-    Join(Arc<Speaker>, Arc<Release>),
-    Leave(Arc<Speaker>, Arc<Release>),
-}
-
-impl RoomTask {
-    fn new(what: What, ticket: Ticket) -> Self {
-        Self { what, ticket, seq: None }
-    }
-}
-
 /// What the store gives back with each entry: an event, and where it goes.
 pub(super) struct PendingDelivery {
     pub(super) room: Arc<RoomQueue>,
@@ -93,10 +58,34 @@ impl RoomQueue {
     }
 
     /// Brings a connection in. The room hears of it when it is the user's first.
-    pub(super) fn join(self: &Arc<Self>, user: &Arc<Speaker>, outbox: &Arc<Outbox>, release: Arc<Release>) {
+    /// Returns the last message that it does not receive, if it is known.
+    pub(super) fn join(
+        self: &Arc<Self>,
+        user: &Arc<Speaker>,
+        outbox: &Arc<Outbox>,
+        release: Arc<Release>,
+    ) -> Option<Seq> {
         let state = self.state();
-        if self.members.join(&user.id, outbox) == Presence::Changed {
+        let (presence, last) = self.members.join(&user.id, outbox);
+        if presence == Presence::Changed {
             self.enqueue(state, RoomTask::new(What::Join(Arc::clone(user), release), Ticket::default()));
+        }
+        last
+    }
+
+    /// The last message that was sent to the room, or stored before the room was opened.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    pub(super) async fn last_sent(&self) -> Result<Seq, StoreError> {
+        match self.members.last() {
+            Some(last) => Ok(last),
+            // If one was sent meanwhile, it is known, and what was read does not count.
+            None => {
+                let stored = self.pipeline.store.last_seq(self.id).await?;
+                Ok(self.members.last().unwrap_or_else(|| self.members.learn_last(stored)))
+            }
         }
     }
 
@@ -250,7 +239,7 @@ impl RoomQueue {
 
     /// Sends a payload to the room, after what was put before.
     fn send(self: &Arc<Self>, payload: &str, ticket: Ticket) {
-        if self.members.put(payload, None, ticket.committed().0) {
+        if self.members.put(payload, None, None, ticket.committed().0) {
             self.publish();
         }
     }
@@ -288,7 +277,10 @@ impl RoomQueue {
     /// Takes the next number from the database, and runs the queue. Only while `running` is set and nothing is in flight.
     async fn take_number(self: Arc<Self>) {
         match self.pipeline.store.last_seq(self.id).await {
-            Ok(last) => self.state().next = Some(last.next()),
+            Ok(last) => {
+                self.members.learn_last(last);
+                self.state().next = Some(last.next());
+            }
             Err(error) => {
                 tracing::error!(room = self.id.0, %error, "last seq of room {} not readable: {error}", self.id);
                 self.fail_messages();
@@ -358,26 +350,6 @@ impl Drop for RunGuard<'_> {
         if !state.waiting.is_empty() {
             self.room.wait_for_number(state);
         }
-    }
-}
-
-impl QueueState {
-    /// Gives a message its number. It comes back when that is not known.
-    fn begin(&mut self, mut task: RoomTask) -> Result<RoomTask, Box<RoomTask>> {
-        if matches!(task.what, What::Message { .. }) {
-            let Some(seq) = self.next else { return Err(Box::new(task)) };
-            task.seq = Some(seq);
-            self.next = Some(seq.next());
-            self.in_flight += 1;
-        }
-        Ok(task)
-    }
-
-    /// Takes back a number that was not used. Only by the caller who runs the tasks: none was given out since.
-    fn take_back(&mut self, seq: Seq) {
-        self.in_flight = self.in_flight.saturating_sub(1);
-        // None when the store has failed meanwhile.
-        self.next = self.next.map(|_| seq);
     }
 }
 

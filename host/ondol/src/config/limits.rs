@@ -250,6 +250,8 @@ limits! {
     messages_page_max: usize = 200, "messages", 1 => 100_000;
     /// The messages of one page, as JSON; a page ends before it exceeds this, and holds at least one message.
     page_bytes_max: usize = 131_072, "bytes", 1_024 => GIB;
+    /// Messages that a client may have missed when it resumes; with more it has to read the history.
+    resume_messages_max: usize = 1_000, "messages", 0 => 1_000_000;
     /// Messages that may wait in one room; more is answered with `busy`.
     room_inbox_max: usize = 1_024, "messages, a room", 1 => 1_000_000;
     /// Messages that may wait for the disk; more is answered with `busy`.

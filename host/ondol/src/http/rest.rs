@@ -14,6 +14,7 @@ use super::answer::{Answer, HttpError, json};
 use super::body;
 use super::identity::{Asked, Identity};
 use super::json_fields::{Fields, whole};
+use super::query::Query;
 use super::state::ApiState;
 use crate::chat::{Creation, Page, Said, Shown};
 use ondol_host_model::{Message, RequestId, Room, RoomId, RoomRequest, Seq, Speaker};
@@ -34,12 +35,20 @@ struct RoomBody<'a> {
     owner: Option<&'a str>,
     chat_url: String,
     created_at: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    chat_messages: Option<Vec<ShownBody<'a>>>,
+    #[serde(flatten)]
+    content: Option<ContentBody<'a>>,
+}
+
+/// What is in a room, and from where a client can resume.
+#[derive(Serialize)]
+struct ContentBody<'a> {
+    epoch: &'a str,
+    seq: u64,
+    chat_messages: Vec<ShownBody<'a>>,
 }
 
 impl<'a> RoomBody<'a> {
-    fn new(room: &'a Room, host: &str, messages: Option<&'a [Shown]>) -> Self {
+    fn new(room: &'a Room, host: &str, content: Option<ContentBody<'a>>) -> Self {
         Self {
             id: room.id.0,
             name: &room.name,
@@ -47,7 +56,7 @@ impl<'a> RoomBody<'a> {
             owner: room.owner.as_deref(),
             chat_url: format!("{host}/ws/chat/{}/chat/", room.id),
             created_at: room.created_at.to_string(),
-            chat_messages: messages.map(|messages| messages.iter().map(ShownBody::new).collect()),
+            content,
         }
     }
 }
@@ -137,8 +146,12 @@ pub(super) async fn room(
     peer: IpAddr,
 ) -> Result<Answer, HttpError> {
     let room = state.chat.room(id).await?;
+    // Read before the messages, so that these lack none up to it.
+    let seq = state.chat.last_seq(id).await?.0;
     let messages = state.chat.messages(id, Page::Latest, LATEST, id_of(request)).await?;
-    Ok(json(StatusCode::OK, &RoomBody::new(&room, state.own(request, peer).host(), Some(&messages))))
+    let chat_messages = messages.iter().map(ShownBody::new).collect();
+    let content = ContentBody { epoch: state.chat.epoch(), seq, chat_messages };
+    Ok(json(StatusCode::OK, &RoomBody::new(&room, state.own(request, peer).host(), Some(content))))
 }
 
 /// `GET room/{id}/messages/`
@@ -230,34 +243,4 @@ fn json_of(request: Request<Bytes>) -> Result<String, HttpError> {
     let text = text.map_err(|_| HttpError::Parse("the body is not valid UTF-8".to_owned()))?;
     let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
     Ok(if text.is_empty() { "{}".to_owned() } else { text })
-}
-
-/// The query of a request.
-struct Query<'a>(&'a str);
-
-impl<'a> Query<'a> {
-    fn of(request: &'a Request<Bytes>) -> Self {
-        Self(request.uri().query().unwrap_or_default())
-    }
-
-    fn number(&self, name: &'static str) -> Result<Option<u64>, HttpError> {
-        let mut found = form_urlencoded::parse(self.0.as_bytes()).filter(|(key, _)| key == name);
-        let Some((_, value)) = found.next() else { return Ok(None) };
-        if found.next().is_some() {
-            return Err(HttpError::field(name, "invalid", format!("{name}: given more than once.")));
-        }
-        // The database numbers in 64 bits with a sign.
-        let is_plain = value.bytes().all(|byte| byte.is_ascii_digit());
-        let number = value.parse::<i64>().ok().filter(|_| is_plain).and_then(|number| u64::try_from(number).ok());
-        number.map(Some).ok_or_else(|| {
-            HttpError::field(name, "invalid", format!("{name}: expected a whole number from 0 to {}.", i64::MAX))
-        })
-    }
-
-    fn limit(&self, default: usize, max: usize) -> Result<usize, HttpError> {
-        let Some(limit) = self.number("limit")? else { return Ok(default.min(max)) };
-        usize::try_from(limit).ok().filter(|limit| (1..=max).contains(limit)).ok_or_else(|| {
-            HttpError::field("limit", "invalid", format!("limit: expected a whole number from 1 to {max}."))
-        })
-    }
 }

@@ -4,6 +4,7 @@
 //! tungstenite parses the client's frames. Its pongs and close frames go through the same outbox as everything else, so
 //! frames never mix.
 
+mod closing;
 mod joining;
 mod linger;
 mod own_frames;
@@ -22,12 +23,11 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::time::{Instant, Sleep};
-use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, WebSocket};
 
 use super::state::ApiState;
-use crate::chat::{Member, Outbox, OutboxState};
+use crate::chat::{Member, Outbox, OutboxState, Resumed, Resumption, SHUTTING_DOWN};
 pub(super) use joining::Joining;
 use ondol_host_model::Frame;
 use ondol_host_model::frame;
@@ -49,6 +49,8 @@ struct Session {
     outbox: Arc<Outbox>,
     socket: WebSocket<Stream>,
     member: Option<Member>,
+    /// What the client missed is not all sent yet. Until then it is not read.
+    resumption: Option<Resumption>,
     /// Until when the client's token holds, if it has one.
     expiry: Option<Expiry>,
     /// The rates of a client that is in a room.
@@ -110,6 +112,7 @@ impl Session {
             outbox,
             socket,
             member,
+            resumption: None,
             expiry: None,
             rates: None,
             timer: Box::pin(tokio::time::sleep_until(ping_due)),
@@ -125,6 +128,7 @@ impl Session {
     /// Reads, pings and writes waiting data until either side closes. The close frame follows the replies to everything
     /// that the client sent before it.
     async fn run(&mut self) {
+        self.reading_paused = self.resumption.is_some();
         let mut next = self.read().await;
         while next != Next::Closed {
             let waiting = match self.outbox.flush() {
@@ -132,8 +136,12 @@ impl Session {
                 OutboxState::Waiting => true,
                 OutboxState::Closing(_) | OutboxState::Closed(_) => return,
             };
+            if !waiting && let Some(resumption) = self.resumption.take() {
+                self.resume(resumption).await;
+                continue;
+            }
             // During a shutdown accepted messages are finished and nothing more is read.
-            let reading = !self.state.is_ending();
+            let reading = !self.state.is_ending() && self.resumption.is_none();
             let more = next == Next::Again;
             if more && reading && self.may_read() {
                 tokio::task::yield_now().await;
@@ -159,6 +167,19 @@ impl Session {
         }
     }
 
+    /// Sends the next of what the client missed.
+    async fn resume(&mut self, mut resumption: Resumption) {
+        let Some(member) = &self.member else { return };
+        if self.state.is_ending() {
+            return self.outbox.close(1001, SHUTTING_DOWN);
+        }
+        match resumption.step(member).await {
+            Ok(Resumed::Live) => {}
+            Ok(Resumed::Partly) => self.resumption = Some(resumption),
+            Err(error) => self.outbox.close(1011, &format!("the missed messages cannot be read: {error}")),
+        }
+    }
+
     /// Waits for the first event. Polls by hand because a `select!` would enter and leave four wait lists for each
     /// frame. `more`: unhandled data is already in the buffer.
     fn poll_wake(&mut self, context: &mut Context<'_>, reading: bool, more: bool, waiting: bool) -> Poll<Wake> {
@@ -181,7 +202,7 @@ impl Session {
 
     /// Whether the client may be read: it and its room are below their limits in flight, and its outbox drains.
     fn may_read(&self) -> bool {
-        self.outbox_drains() && self.member.as_ref().is_none_or(Member::may_speak)
+        self.resumption.is_none() && self.outbox_drains() && self.member.as_ref().is_none_or(Member::may_speak)
     }
 
     fn poll_may_read(&mut self, context: &mut Context<'_>) -> Poll<()> {
@@ -326,62 +347,5 @@ impl Session {
             return Next::Closed;
         }
         if stream.is_spent() { Next::Again } else { Next::Wait }
-    }
-
-    /// Chooses the close code for a frame that cannot be read (RFC 6455, section 7.4.1).
-    fn on_read_error(&mut self, error: &Error) -> Next {
-        self.close_frame = match error {
-            Error::Capacity(CapacityError::MessageTooLong { .. }) => {
-                let max = self.state.limits.frame_bytes_max;
-                Some((1009, format!("the message is larger than frame_bytes_max = {max} bytes")))
-            }
-            Error::Utf8(_) => Some((1007, "the text message is not UTF-8".to_owned())),
-            // The client has shut down its sending side and may still be reading.
-            Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)
-                if !self.socket.get_ref().position.is_unfinished() =>
-            {
-                Some((1000, String::new()))
-            }
-            Error::Protocol(error) => Some((1002, error.to_string())),
-            // Closed cleanly, or gone.
-            _ => None,
-        };
-        Next::Closed
-    }
-
-    /// Waits until every frame of the client has its reply, for at most close_ms_max.
-    async fn wait_for_replies(&mut self) {
-        let end = Instant::now() + Duration::from_millis(self.state.limits.close_ms_max);
-        self.close_deadline = Some(end);
-        let Some(member) = &self.member else { return };
-        let settled = async {
-            loop {
-                let waiting = match self.outbox.flush() {
-                    OutboxState::Idle => false,
-                    OutboxState::Waiting => true,
-                    OutboxState::Closing(_) | OutboxState::Closed(_) => return,
-                };
-                let settled = std::future::poll_fn(|context| {
-                    if member.poll_settled(context).is_ready() {
-                        return Poll::Ready(true);
-                    }
-                    let writable = waiting && self.socket.get_ref().tcp().poll_write_ready(context).is_ready();
-                    if writable || self.outbox.poll_changed(context).is_ready() {
-                        return Poll::Ready(false);
-                    }
-                    Poll::Pending
-                });
-                if settled.await {
-                    return;
-                }
-            }
-        };
-        let _ = tokio::time::timeout_at(end, settled).await;
-    }
-
-    /// When the closing handshake has to be over.
-    fn close_deadline(&self) -> Instant {
-        let close = Duration::from_millis(self.state.limits.close_ms_max);
-        self.close_deadline.unwrap_or_else(|| Instant::now() + close)
     }
 }

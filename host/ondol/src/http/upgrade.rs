@@ -1,5 +1,6 @@
 //! The opening handshake of a WebSocket (RFC 6455, section 4.2), or its refusal.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,11 +11,12 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::answer::{Answer, HttpError};
 use super::identity::{Asked, Identity, chosen_subprotocol};
+use super::query::Query;
 use super::socket::{Expiry, Joining};
 use super::state::{ApiState, ConnContext};
-use crate::chat::Permit;
+use crate::chat::{LastSeen, Permit};
 use crate::config::RefusalStyle;
-use ondol_host_model::{RoomId, Speaker};
+use ondol_host_model::{RoomId, Seq, Speaker};
 
 /// The codes that refuse a WebSocket under `refusal = "close"`.
 pub(super) const CLOSE_IDENTITY: u16 = 4001;
@@ -47,8 +49,9 @@ pub(super) async fn upgrade(
         return Err(HttpError::Handshake("A WebSocket request must not have a body."));
     }
     let accept = accept_key(request.headers())?;
+    let seen = seen(&request)?;
     let socket = match admitted {
-        Ok((room, user, permit, expiry)) => Joining::join(&state, room, user, permit, expiry).await?,
+        Ok((room, user, permit, expiry)) => Joining::join(&state, room, user, seen, permit, expiry).await?,
         Err((code, reason)) => Joining::refused(&state, code, &reason),
     };
     let subprotocol = chosen_subprotocol(request.headers(), &state.subprotocols);
@@ -70,6 +73,14 @@ pub(super) async fn upgrade(
         headers.insert(header::SEC_WEBSOCKET_PROTOCOL, subprotocol);
     }
     Ok(answer)
+}
+
+/// What a client that resumes knows. None: it does not resume.
+fn seen(request: &Request<Bytes>) -> Result<Option<LastSeen>, HttpError> {
+    let query = Query::of(request);
+    let Some(after) = query.number("after")? else { return Ok(None) };
+    let epoch = query.text("epoch")?.map(Cow::into_owned);
+    Ok(Some(LastSeen { after: Seq(after), epoch }))
 }
 
 /// Checks identity, room and limits. Returns the room, the user, their permit, and until when their token holds.

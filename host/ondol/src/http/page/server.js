@@ -46,9 +46,10 @@ export async function messages(id, query) {
   return list;
 }
 
-// Where the socket of `user` in a room opens.
-export function socketAddress(id, user) {
+// Where the socket of `user` in a room opens. `known` is `{after, epoch}` (a seq, and what it is a number of) if it resumes.
+export function socketAddress(id, user, known) {
   const address = socketPath(id, user);
+  for (const [key, value] of Object.entries(known)) address.searchParams.set(key, value);
   address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
   return address;
 }

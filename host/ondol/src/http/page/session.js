@@ -1,9 +1,9 @@
-// One user in one room, over as many sockets as it takes. Messages come out in the order of their `seq`, each once,
-// whether they arrive over the socket or are fetched after a gap; a message of our own is sent until it is answered.
+// One user in one room, over as many sockets as it takes. Messages come out in the order of their `seq`, each once: a
+// socket resumes where the one before it ended. A message of our own is sent until it is answered.
 // Knows nothing of the screen: it reports to `on`.
 //
-// on.entered(room, messages)  the first time, and again when too much was missed to fetch it all
-// on.message(message)         the next one, live or fetched
+// on.entered(room, messages)  the first time, and again when what was missed is not to be had
+// on.message(message)         the next one
 // on.event(kind, name)        "join" or "leave"
 // on.outgoing(item)           one of our own has changed: {clientId, text, state, problem}
 // on.problem(line)            the server refused something that is not in `outgoing`
@@ -18,8 +18,6 @@ const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 20_000;
 const ANSWER_MS = 10_000;
 const OPEN_MS = 15_000;
-const PAGE = 200;
-const PAGES_MISSED_MAX = 5;
 const OUTGOING_MAX = 50;
 
 // What a page of history holds of use here: the events handler may have written it, as it writes live events.
@@ -34,9 +32,10 @@ export class Session {
   #me;
   #on;
   #socket = null;
-  #live = false; // history is read: events go straight through
+  #live = false; // the room is shown: events go straight through
   #held = []; // events that wait for it
   #last = null; // the seq of the newest message shown
+  #epoch; // the history that it is a number of
   #outgoing = new Map(); // by client id, in the order in which they were said
   #asked = null; // the one that waits for its answer; the others wait for it
   #asking; // its timer
@@ -110,7 +109,8 @@ export class Session {
   #connect() {
     clearTimeout(this.#again);
     this.#tell("link", "connecting", this.#attempt ? { key: "reconnecting" } : { key: "connecting" });
-    const socket = new WebSocket(socketAddress(this.#room, this.#me), socketProtocols());
+    const known = this.#last === null ? {} : { after: this.#last, epoch: this.#epoch };
+    const socket = new WebSocket(socketAddress(this.#room, this.#me, known), socketProtocols());
     let opened = false;
     this.#socket = socket;
     this.#held = [];
@@ -119,66 +119,53 @@ export class Session {
     }, OPEN_MS);
     socket.onopen = () => {
       opened = true;
-      this.#catchUp(socket);
+      if (this.#last === null) this.#enter(socket);
     };
     socket.onmessage = ({ data }) => {
       const event = parse(data);
       if (!event || socket !== this.#socket) return;
-      if (this.#live) this.#take(event);
+      if (event.type === "chat.sync") this.#resumed(socket, event);
+      else if (this.#live) this.#take(event);
       else this.#held.push(event);
     };
     socket.onclose = ({ code }) => this.#closed(socket, opened, code);
   }
 
-  // The socket is open before the history is read, so nothing is missed; the seq shows what comes twice.
-  async #catchUp(socket) {
-    this.#live = false;
+  // The first event of a socket that resumes. What was missed follows, unless the server cannot say what that is.
+  #resumed(socket, { recovered }) {
+    if (recovered) this.#goLive();
+    else this.#enter(socket);
+  }
+
+  // The socket is open before the room is read, so nothing is missed; the seq shows what comes twice.
+  async #enter(socket) {
     try {
-      if (this.#last === null) await this.#enter(socket);
-      else await this.#makeUp(socket);
+      const { chat_messages: page, epoch, ...found } = await room(this.#room);
+      if (socket !== this.#socket) return;
+      const latest = page.filter(isMessage);
+      this.#last = latest.at(-1)?.seq ?? found.seq;
+      this.#epoch = epoch;
+      for (const message of latest) this.#answered(message);
+      this.#tell("entered", found, latest);
+      this.#goLive();
     } catch (error) {
       if (socket !== this.#socket) return;
       if (error instanceof Refused && error.status === 404) this.#end(NO_ROOM);
       else this.#lost({ key: "messages_failed" });
-      return;
     }
-    if (socket !== this.#socket) return;
+  }
+
+  #goLive() {
     this.#live = true;
-    for (const event of this.#held.splice(0)) this.#take(event, true);
+    for (const event of this.#held.splice(0)) this.#take(event);
     this.#attempt = 0;
     this.#tell("link", "up", "");
     this.#send();
   }
 
-  async #enter(socket) {
-    const { chat_messages: page, ...found } = await room(this.#room);
-    if (socket !== this.#socket) return;
-    const latest = page.filter(isMessage);
-    this.#last = latest.at(-1)?.seq ?? 0;
-    for (const message of latest) this.#answered(message);
-    this.#tell("entered", found, latest);
-  }
-
-  async #makeUp(socket) {
-    for (let page = 0; page < PAGES_MISSED_MAX; page++) {
-      const last = this.#last;
-      const missed = await messages(this.#room, { after: this.#last, limit: PAGE });
-      if (socket !== this.#socket) return;
-      for (const message of missed.filter(isMessage)) this.#show(message);
-      // A page may be short before the end; one that brings nothing further is the end.
-      if (this.#last === last) return;
-    }
-    await this.#enter(socket);
-  }
-
-  #take(event, gapsAreFine = false) {
+  #take(event) {
     if (event.type === "chat.message") {
-      if (event.seq > this.#last + 1 && !gapsAreFine) {
-        this.#held.push(event);
-        this.#catchUp(this.#socket);
-      } else {
-        this.#show(event);
-      }
+      this.#show(event);
     } else if (event.type === "chat.user.join" || event.type === "chat.user.leave") {
       this.#tell("event", event.type.slice("chat.user.".length), String(event.username));
     } else if (event.type === "error") {

@@ -1,4 +1,5 @@
-//! A connection between handshake and session: it joins its room before its socket exists, so it misses no event.
+//! A connection between handshake and session: it joins its room before its socket exists, so it misses no event. One that
+//! resumes joins later, once it has received what its client missed.
 
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use super::own_frames::Expiry;
 use super::rates::ConnectionRates;
 use super::sink::SocketSink;
 use super::transport;
-use crate::chat::{ChatError, Member, Outbox, Permit};
+use crate::chat::{ChatError, LastSeen, Member, Outbox, Permit, Resumption};
 use crate::http::state::ApiState;
 use ondol_host_model::{RoomId, Speaker};
 
@@ -19,6 +20,7 @@ pub(in crate::http) struct Joining {
     sink: Arc<SocketSink>,
     outbox: Arc<Outbox>,
     member: Option<Member>,
+    resumption: Option<Resumption>,
     permit: Option<Permit>,
     expiry: Option<Expiry>,
     rates: Option<ConnectionRates>,
@@ -30,20 +32,27 @@ impl Joining {
         state: &ApiState,
         room: RoomId,
         user: Arc<Speaker>,
+        seen: Option<LastSeen>,
         permit: Permit,
         expiry: Option<Expiry>,
     ) -> Result<Self, ChatError> {
         let (sink, outbox) = SocketSink::with_outbox(state.limits.outbox_bytes_max);
         let rates = Some(ConnectionRates::new(state, &user));
-        let member = state.chat.join(room, user, Arc::clone(&outbox)).await?;
-        Ok(Self { sink, outbox, member: Some(member), permit: Some(permit), expiry, rates })
+        let (member, resumption) = match seen {
+            None => (state.chat.join(room, user, Arc::clone(&outbox)).await?, None),
+            Some(seen) => {
+                let (member, resumption) = state.chat.resume(room, user, Arc::clone(&outbox), seen).await?;
+                (member, Some(resumption))
+            }
+        };
+        Ok(Self { sink, outbox, member: Some(member), resumption, permit: Some(permit), expiry, rates })
     }
 
     /// A connection that only receives a close frame.
     pub(in crate::http) fn refused(state: &ApiState, code: u16, reason: &str) -> Self {
         let (sink, outbox) = SocketSink::with_outbox(state.limits.outbox_bytes_max);
         outbox.close(code, reason);
-        Self { sink, outbox, member: None, permit: None, expiry: None, rates: None }
+        Self { sink, outbox, member: None, resumption: None, permit: None, expiry: None, rates: None }
     }
 
     /// Serves the socket until it is closed.
@@ -54,7 +63,7 @@ impl Joining {
         };
         self.sink.writer.get_or_init(|| writer);
         let mut session = Session::new(state, reader, self.outbox, self.member, &read_already);
-        (session.expiry, session.rates) = (self.expiry, self.rates);
+        (session.expiry, session.rates, session.resumption) = (self.expiry, self.rates, self.resumption);
         drop(read_already);
         session.run().await;
         // The room learns of the departure now, even if the socket lingers.

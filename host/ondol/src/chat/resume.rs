@@ -1,0 +1,151 @@
+//! Resuming: a client that comes back says which message it saw last, and receives what it missed before what is live.
+//!
+//! What is missed is read and sent chunk by chunk, each when the socket has taken the one before. Once the rest is
+//! short, the connection joins the room with its outbox held: from there on it receives what is live, and the rest is
+//! sent ahead of that. The room knows the last message that such a connection does not receive, so there is neither a
+//! gap nor a repetition.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use serde::Serialize;
+
+use super::{Chat, ChatError, Member};
+use ondol_host_model::{Message, RoomId, Seq, Speaker, frame};
+use ondol_host_rooms::Outbox;
+use ondol_host_store::Page;
+
+/// How many messages are sent at once, and from how few on the connection joins the room.
+const CHUNK: usize = 200;
+
+/// What a client that comes back knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastSeen {
+    /// The last message that it saw.
+    pub after: Seq,
+    /// The epoch of the database that numbered it, if the client says so.
+    pub epoch: Option<String>,
+}
+
+/// A connection on its way from what its client knows to what is live.
+pub struct Resumption {
+    chat: Arc<Chat>,
+    seen: LastSeen,
+    /// Whether the first frame is sent.
+    begun: bool,
+}
+
+/// How far a step got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resumed {
+    /// There is more, once the socket has taken this.
+    Partly,
+    /// The connection is in its room.
+    Live,
+}
+
+/// The first frame.
+#[derive(Serialize)]
+struct Sync<'a> {
+    r#type: &'static str,
+    room: u64,
+    epoch: &'a str,
+    seq: u64,
+    recovered: bool,
+}
+
+impl Chat {
+    /// A connection of a client that comes back. It is not in the room before [`Resumption::step`] says so.
+    ///
+    /// # Errors
+    ///
+    /// [`ChatError::NotFound`], or the store's.
+    pub async fn resume(
+        self: &Arc<Self>,
+        room: RoomId,
+        user: Arc<Speaker>,
+        outbox: Arc<Outbox>,
+        seen: LastSeen,
+    ) -> Result<(Member, Resumption), ChatError> {
+        let member = Member::outside(&self.handlers, self.room_queue(room).await?, user, outbox);
+        Ok((member, Resumption { chat: Arc::clone(self), seen, begun: false }))
+    }
+}
+
+impl Resumption {
+    /// Sends the next of what the client missed. Call it while nothing waits for the socket.
+    ///
+    /// # Errors
+    ///
+    /// The store's. The connection cannot go on without a gap.
+    pub async fn step(&mut self, member: &Member) -> Result<Resumed, ChatError> {
+        let last = member.last_sent().await?;
+        let missed = last.0.checked_sub(self.seen.after.0);
+        let mut frames = BytesMut::new();
+        if !self.begun && !self.is_recoverable(missed) {
+            let last = self.enter(member, last);
+            self.sync(&mut frames, member, last, false);
+            member.outbox().release(frames.freeze());
+            return Ok(Resumed::Live);
+        }
+        if missed.is_some_and(|missed| missed > CHUNK as u64) {
+            if !self.begun {
+                self.sync(&mut frames, member, last, true);
+            }
+            self.append(&mut frames, member, last).await?;
+            member.outbox().release(frames.freeze());
+            return Ok(Resumed::Partly);
+        }
+        let last = self.enter(member, last);
+        if !self.begun {
+            self.sync(&mut frames, member, last, true);
+        }
+        let mut rest = Ok(());
+        while self.seen.after < last && rest.is_ok() {
+            rest = self.append(&mut frames, member, last).await;
+        }
+        // What was held back must not wait for ever.
+        member.outbox().release(if rest.is_ok() { frames.freeze() } else { Bytes::new() });
+        rest.map(|()| Resumed::Live)
+    }
+
+    fn is_recoverable(&self, missed: Option<u64>) -> bool {
+        let chat = &self.chat.pipeline;
+        self.seen.epoch.as_deref().is_none_or(|epoch| epoch == chat.store.epoch())
+            && missed.is_some_and(|missed| missed <= chat.limits.resume_messages_max as u64)
+    }
+
+    /// Joins the room, and holds back what it receives from there. Returns the last message before that.
+    fn enter(&self, member: &Member, last: Seq) -> Seq {
+        member.outbox().hold();
+        // A room whose last message was asked for knows it from then on.
+        member.enter().unwrap_or(last)
+    }
+
+    fn sync(&mut self, frames: &mut BytesMut, member: &Member, seq: Seq, recovered: bool) {
+        self.begun = true;
+        let epoch = self.chat.pipeline.store.epoch();
+        let sync = Sync { r#type: "chat.sync", room: member.room().0, epoch, seq: seq.0, recovered };
+        frame::text(frames, &serde_json::to_string(&sync).unwrap_or_default());
+    }
+
+    /// Appends the events of messages after the last one seen, up to `last`.
+    async fn append(&mut self, frames: &mut BytesMut, member: &Member, last: Seq) -> Result<(), ChatError> {
+        let (page, room) = (Page::After(self.seen.after), member.room());
+        let mut missed = self.chat.pipeline.store.messages(room, page, CHUNK).await?;
+        missed.retain(|message| message.seq <= last);
+        self.seen.after = missed.last().map_or(last, |message| message.seq);
+        for event in self.events(room, missed).await? {
+            frame::text(frames, &event);
+        }
+        Ok(())
+    }
+
+    async fn events(&self, room: RoomId, missed: Vec<Message>) -> Result<Vec<String>, ChatError> {
+        if missed.is_empty() {
+            return Ok(Vec::new());
+        }
+        let release = self.chat.handlers.for_room(room);
+        self.chat.history.replay(release, missed).await
+    }
+}
