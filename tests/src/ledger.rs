@@ -42,6 +42,12 @@ impl Ledger {
         self.messages.len()
     }
 
+    /// The last message that was received in a room, 0 if none was.
+    #[must_use]
+    pub fn last_heard(&self, room: u64) -> u64 {
+        self.messages.range((room, 0)..=(room, u64::MAX)).next_back().map_or(0, |((_, seq), _)| *seq)
+    }
+
     /// The number of all answers: messages, rooms, releases and refusals.
     #[must_use]
     pub fn told(&self) -> usize {

@@ -13,6 +13,7 @@ use crate::{
     load::{self, Draft},
     server::TestServer,
     setup::Setup,
+    user::User,
 };
 
 /// How the clients of a life talk.
@@ -36,6 +37,8 @@ pub struct Lives {
     ledger: Rc<RefCell<Ledger>>,
     rooms: Vec<u64>,
     life: usize,
+    /// The epoch of the database, once a client has resumed.
+    epoch: Option<String>,
     /// The messages without an answer at the end of the last life, with the room and the name of their speaker.
     unanswered: Vec<(u64, String, Vec<Draft>)>,
 }
@@ -47,7 +50,8 @@ impl Lives {
     /// When it does not come up.
     pub async fn begin(setup: Setup, load: &Load) -> Result<Self> {
         let server = setup.without_rate_limits().start().await?;
-        let mut lives = Self { server, ledger: Rc::default(), rooms: Vec::new(), life: 0, unanswered: Vec::new() };
+        let mut lives =
+            Self { server, ledger: Rc::default(), rooms: Vec::new(), life: 0, epoch: None, unanswered: Vec::new() };
         for number in 0..load.windows.len() {
             let room = lives.server.create_room(&format!("room {number}")).await?;
             lives.ledger.borrow_mut().room(room);
@@ -141,12 +145,35 @@ impl Lives {
         self.ledger.borrow().differences(&self.server.database()?)
     }
 
-    /// Sends the messages without an answer again, and one more in each room, which must get the number after the last
+    /// Resumes in each room after one of the last messages that were received: exactly what is stored after it must come,
+    /// and the epoch must stay.
+    async fn resume(&mut self) -> Result<()> {
+        for room in &self.rooms {
+            let back = u64::try_from(self.life % 40)?;
+            let after = self.ledger.borrow().last_heard(*room).saturating_sub(back);
+            let epoch = self.epoch.as_ref().map(|epoch| format!("&epoch={epoch}")).unwrap_or_default();
+            let target = format!("/ws/chat/{room}/chat/?{}&after={after}{epoch}", User::named("fay").query());
+            let mut client = self.server.knock(&target, &[]).await?.opened()?;
+            let sync = client.next_json().await?;
+            ensure!(sync["recovered"] == true, "{sync} after {after} in room {room}");
+            ensure!(sync["seq"] == self.last_seq(*room)?, "{sync} is not the last message of room {room}");
+            for seq in after + 1..=sync["seq"].as_u64().unwrap_or_default() {
+                let event = client.next_message().await?;
+                ensure!(event["seq"] == seq, "expected seq {seq} in room {room}, got {event}");
+                self.ledger.borrow_mut().message(&event)?;
+            }
+            self.epoch = sync["epoch"].as_str().map(ToOwned::to_owned);
+        }
+        Ok(())
+    }
+
+    /// Resumes in each room. Then sends the messages without an answer again, and one more in each room, which must get the number after the last
     /// stored one. The history must show the content of the database.
     ///
     /// # Errors
     /// When they differ.
     pub async fn go_on(&mut self) -> Result<()> {
+        self.resume().await?;
         for (room, name, drafts) in std::mem::take(&mut self.unanswered) {
             let mut client = self.server.open_tab(room, name.as_str()).await?;
             let unanswered = load::talk(&mut client, drafts.into_iter(), 1, &self.ledger).await?;
