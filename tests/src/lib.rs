@@ -7,6 +7,7 @@
 #![allow(clippy::indexing_slicing, reason = "JSON is indexed by key, and a key that is missing is null")]
 
 pub mod author;
+pub mod bad_line;
 pub mod browser;
 pub mod client;
 pub mod command;
@@ -21,6 +22,7 @@ pub mod load;
 pub mod log;
 mod process;
 pub mod raw;
+pub mod returning;
 pub mod server;
 pub mod setup;
 pub mod signing;
@@ -28,6 +30,7 @@ pub mod system;
 pub mod tls;
 pub mod user;
 
+pub use bad_line::{BadLine, Failure, Fault, Way};
 pub use client::{Client, Heard};
 pub use command::ondol;
 pub use deadline::{DEADLINE, NEVER_MS, until, within};
@@ -36,6 +39,7 @@ pub use http::{Answer, Request};
 pub use ledger::{Difference, Ledger};
 pub use lives::{Lives, Load};
 pub use raw::{Frame, RawSocket};
+pub use returning::Returning;
 pub use server::TestServer;
 pub use setup::Setup;
 pub use user::User;

@@ -16,6 +16,7 @@ mod answers;
 mod api_documents;
 mod authoring;
 mod backtraces;
+mod bad_lines;
 mod bystander;
 mod cases;
 mod compiling;
