@@ -10,8 +10,22 @@ use crate::server::Setup;
 use crate::shapes::SHAPES;
 
 /// Everything that can be measured: the loads of `shapes`, then the measurements with a file of their own.
-const NAMES: [&str; 12] =
-    ["1x2", "1x50", "20x50", "20x50-open", "1x1000", "200x2", "tls", "swap", "growth", "idle", "start", "hostile"];
+const NAMES: [&str; 14] = [
+    "1x2",
+    "1x50",
+    "20x50",
+    "20x50-open",
+    "1x1000",
+    "200x2",
+    "tls",
+    "swap",
+    "resume",
+    "stopped",
+    "growth",
+    "idle",
+    "start",
+    "hostile",
+];
 
 /// Compares the server CPU of a delivery between Ondol and a plain broadcast server
 #[derive(Parser)]

@@ -137,6 +137,11 @@ impl Clients {
         self.totals.latencies.take().context("nothing was timed")
     }
 
+    /// The room that was joined last, with the `seq` that it has reached.
+    pub(crate) fn last_room(&self) -> Option<Room> {
+        self.rooms.last().copied()
+    }
+
     /// Closes the connections and gives the rooms, with the `seq` that each has reached.
     pub(crate) fn leave(self) -> Vec<Room> {
         self.rooms

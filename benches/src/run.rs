@@ -5,13 +5,15 @@ use anyhow::Context as _;
 use crate::cli::Run;
 use crate::process::raise_open_files;
 use crate::report::{Figure, Report};
-use crate::{environment, growth, hostile, idle, loads, start, swap, tls};
+use crate::{environment, growth, hostile, idle, loads, resume, start, stopped, swap, tls};
 
 type Measurement = fn(&Run) -> anyhow::Result<Vec<Figure>>;
 
-const MEASUREMENTS: [(&str, Measurement); 6] = [
+const MEASUREMENTS: [(&str, Measurement); 8] = [
     ("tls", tls::measure),
     ("swap", swap::measure),
+    ("resume", resume::measure),
+    ("stopped", stopped::measure),
     ("growth", growth::measure),
     ("idle", idle::measure),
     ("start", start::measure),

@@ -37,6 +37,8 @@ struct Inner {
     /// The number of bytes of `outgoing` that some connections have received early, or that were put before they joined,
     /// by their ids.
     received: HashMap<u64, usize>,
+    /// Answers to single connections, which follow what was put before them.
+    answers: Vec<Answer>,
     publishing: bool,
     /// A publisher panicked and left frames behind.
     orphaned: bool,
@@ -47,6 +49,13 @@ struct Inner {
 struct SharedFrames {
     frames: Bytes,
     _in_flight: Vec<InFlight>,
+}
+
+/// An answer to one connection, which is in flight until it is sent.
+struct Answer {
+    outbox: Arc<Outbox>,
+    frames: Bytes,
+    _in_flight: InFlight,
 }
 
 impl AsRef<[u8]> for SharedFrames {
@@ -127,6 +136,24 @@ impl Room {
         due
     }
 
+    /// Sends the event of a message that was stored before to one connection, which sent it again. It never comes ahead of
+    /// an earlier message: it follows what was put, and if the message itself is still to be put, that is the answer.
+    pub fn answer(&self, outbox: &Arc<Outbox>, payload: &str, seq: Seq, in_flight: InFlight) {
+        let mut inner = self.lock();
+        if inner.last.is_some_and(|last| last < seq) && inner.positions.contains_key(&outbox.id) {
+            return;
+        }
+        let mut frames = BytesMut::new();
+        frame::text(&mut frames, payload);
+        let frames = frames.freeze();
+        if inner.publishing || !inner.outgoing.is_empty() {
+            inner.answers.push(Answer { outbox: Arc::clone(outbox), frames, _in_flight: in_flight });
+        } else {
+            drop(inner);
+            outbox.send(&frames);
+        }
+    }
+
     /// The number of bytes that wait for a publisher.
     pub fn waiting_bytes(&self) -> usize {
         self.lock().outgoing.len()
@@ -154,19 +181,22 @@ impl Room {
         let publisher = Publisher(self);
         let mut writes = 0;
         while writes < WRITES_MAX {
-            let (early, pass, connections) = {
+            let (early, pass, answers, connections) = {
                 let mut inner = self.lock();
-                if inner.outgoing.is_empty() {
+                if inner.outgoing.is_empty() && inner.answers.is_empty() {
                     inner.publishing = false;
                     inner.orphaned = false;
                     publisher.end();
                     return Progress::Done;
                 }
-                (inner.take_early(), inner.take_outgoing(), inner.snapshot())
+                (inner.take_early(), inner.take_outgoing(), std::mem::take(&mut inner.answers), inner.snapshot())
             };
             writes += connections.len().max(1);
             early.iter().for_each(|Early { speaker, frames }| speaker.send(frames));
-            pass.send(&connections, || self.lock().take_early());
+            if !pass.frames.is_empty() {
+                pass.send(&connections, || self.lock().take_early());
+            }
+            answers.iter().for_each(|Answer { outbox, frames, .. }| outbox.send(frames));
         }
         publisher.end();
         Progress::Pending

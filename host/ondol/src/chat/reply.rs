@@ -14,7 +14,7 @@ use ondol_host_handlers::{Fault, Release};
 use ondol_host_model::frame;
 use ondol_host_model::{Message, Refusal, RequestId, RoomId};
 use ondol_host_process::worker;
-use ondol_host_rooms::{Flow, Outbox};
+use ondol_host_rooms::{Flow, InFlight, Outbox, Room};
 
 /// The code of what comes too fast.
 pub(crate) const RATE_LIMITED: &str = "rate_limited";
@@ -157,10 +157,12 @@ impl Reply {
         }
     }
 
-    /// The message was on the disk already. `event` writes its event, where that is needed; a fault of it comes back.
+    /// The message was on the disk already, in this room. `event` writes its event, where that is needed; a fault of it comes back.
     pub(super) fn repeated(
         self,
+        room: &Room,
         message: &Message,
+        in_flight: InFlight,
         event: impl FnOnce(&RequestId) -> Result<String, Fault>,
     ) -> Result<(), Box<(Self, Fault)>> {
         if let To::Waiting(waiting, HistoryForm::Host) = self.to {
@@ -169,7 +171,7 @@ impl Reply {
         }
         match event(&self.request) {
             Ok(event) => match self.to {
-                To::Socket(asker) => send(&asker.outbox, &event),
+                To::Socket(asker) => room.answer(&asker.outbox, &event, message.seq, in_flight),
                 To::Waiting(waiting, _) => drop(waiting.send(Ok(Some(Shown::event(event))))),
             },
             Err(fault) => return Err(Box::new((self, fault))),

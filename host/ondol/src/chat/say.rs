@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::claims::Waiter;
+use super::claims::{Claim, Waiter};
 use super::reply::{Reply, SayError};
 use super::room_queue::RoomQueue;
 use super::ticket::{Accepted, Ticket};
 use ondol_host_handlers::Release;
 use ondol_host_model::{Action, Draft, Frame, Message, Refusal, Speaker};
+use ondol_host_rooms::InFlight;
 use ondol_host_store::StoreError;
 
 /// The characters that a client's own id may have.
@@ -91,19 +92,17 @@ async fn look_up_and_post(
     let Ok((claim, waiter)) = room.claims.claim(&sender.id, &client_id, Waiter { reply, in_flight }) else {
         return;
     };
-    let accepted = Accepted::new(queued, waiter.in_flight);
-    let reply = waiter.reply;
     // Claimed first and looked up then: a message that is not in flight any more is in the database by now.
     match store.by_client_id(room.id, sender.id.clone(), client_id.clone()).await {
-        Ok(None) => room.post(sender, draft, release, Ticket::of_message(reply, accepted, Some(claim))),
+        Ok(None) => room.post(sender, draft, release, ticket(waiter, queued, claim)),
         Ok(Some(first)) => {
             for waiter in claim.end() {
-                repeat(room, &first, &release, waiter.reply);
+                repeat(room, &first, &release, waiter);
             }
-            repeat(room, &first, &release, reply);
+            repeat(room, &first, &release, waiter);
         }
         Err(error) => {
-            Ticket::of_message(reply, accepted, Some(claim)).fail(&unread(room, &error), Some(&client_id));
+            ticket(waiter, queued, claim).fail(&unread(room, &error), Some(&client_id));
         }
     }
 }
@@ -122,24 +121,29 @@ async fn refuse_named(
         return reply.failed(SayError::Busy, Some(&client_id));
     };
     let (_queued, in_flight) = accepted.into_parts();
-    let Some(Waiter { reply, in_flight: _in_flight }) =
-        room.claims.wait(&sender.id, &client_id, Waiter { reply, in_flight })
-    else {
+    let Some(waiter) = room.claims.wait(&sender.id, &client_id, Waiter { reply, in_flight }) else {
         return;
     };
     match room.pipeline.store.by_client_id(room.id, sender.id.clone(), client_id.clone()).await {
-        Ok(Some(first)) => repeat(room, &first, release, reply),
-        Ok(None) => reply.refused(release, room.id, refusal, Some(&client_id)),
+        Ok(Some(first)) => repeat(room, &first, release, waiter),
+        Ok(None) => waiter.reply.refused(release, room.id, refusal, Some(&client_id)),
         Err(error) => {
             tracing::error!(room = room.id.0, %error, "client_id of a refused frame in room {} not readable: {error}", room.id);
-            reply.refused(release, room.id, refusal, Some(&client_id));
+            waiter.reply.refused(release, room.id, refusal, Some(&client_id));
         }
     }
 }
 
+/// The ticket of a message that has claimed its id.
+fn ticket(Waiter { reply, in_flight }: Waiter, queued: InFlight, claim: Claim) -> Ticket {
+    Ticket::of_message(reply, Accepted::new(queued, in_flight), Some(claim))
+}
+
 /// Answers a repeated message with the first one's event.
-fn repeat(room: &RoomQueue, first: &Message, release: &Release, reply: Reply) {
-    if let Err(failed) = reply.repeated(first, |request| release.message(Some(request), first)) {
+fn repeat(room: &RoomQueue, first: &Message, release: &Release, Waiter { reply, in_flight }: Waiter) {
+    if let Err(failed) =
+        reply.repeated(&room.members, first, in_flight, |request| release.message(Some(request), first))
+    {
         let (reply, fault) = *failed;
         let pause_ms = room.pipeline.limits.handler_overrun_pause_ms;
         reply.faulted(&fault, pause_ms, first.draft.client_id.as_deref());

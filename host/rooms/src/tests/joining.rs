@@ -1,4 +1,4 @@
-//! Where a connection's frames begin, and what comes ahead of them.
+//! Where a connection's frames begin, and in which order they come.
 
 use bytes::Bytes;
 
@@ -59,4 +59,23 @@ fn a_connection_that_falls_behind_while_it_is_held_is_closed() {
     outbox.release(Bytes::from_static(b"replay"));
     assert_eq!((outbox.flush(), flow.bytes()), (OutboxState::Closed(CloseReason::TooSlow), 0));
     assert!(!String::from_utf8_lossy(&pipe.taken()).contains("replay"));
+}
+
+#[test]
+fn an_answer_never_comes_ahead_of_an_earlier_message() {
+    let (room, pipe, flow) = (Room::default(), Pipe::with_room(1_000), Flow::new(10));
+    let ann = outbox(&pipe, 1_000);
+    room.join("ann", &ann);
+    let _ = room.put("five", Some(Seq(5)), None, None);
+    room.answer(&ann, "four", Seq(4), flow.begin(1));
+    assert_eq!(pipe.taken(), b"", "five is put and not sent yet");
+    room.answer(&ann, "six", Seq(6), flow.begin(1));
+    assert!(flow.bytes() > 0, "an answer that waits is in flight");
+    let _ = room.publish();
+    assert_eq!(pipe.taken(), b"\x81\x04five\x81\x04four", "six comes when it is put");
+    room.answer(&ann, "five", Seq(5), flow.begin(1));
+    assert!(pipe.taken().ends_with(b"\x81\x04five"), "nothing waits");
+    let elsewhere = outbox(&pipe, 1_000);
+    room.answer(&elsewhere, "six", Seq(6), flow.begin(1));
+    assert!(pipe.taken().ends_with(b"\x81\x03six"), "a connection that is not in the room does not hear it otherwise");
 }
