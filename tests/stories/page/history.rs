@@ -5,7 +5,7 @@ use ondol_tests::{
     browser::{Browser, Tab},
 };
 
-use super::enter;
+use super::{enter, expect_said};
 
 /// All that was said, oldest first, once all older pages were asked for.
 async fn all(tab: &mut Tab) -> TestResult<Vec<String>> {
@@ -58,4 +58,30 @@ async fn history_is_read_in_the_words_of_the_handler() -> TestResult {
 async fn history_is_read_in_the_form_of_the_host() -> TestResult {
     let Some(mut browser) = Browser::start("history_is_read_in_the_form_of_the_host").await? else { return Ok(()) };
     reads(&mut browser, "host").await
+}
+
+#[tokio::test]
+async fn a_room_is_shown_anew_when_the_database_went_back() -> TestResult {
+    let story = "a_room_is_shown_anew_when_the_database_went_back";
+    let Some(mut browser) = Browser::start(story).await? else { return Ok(()) };
+    let mut server = TestServer::start().await?;
+    let room = server.create_room("lobby").await?;
+    let mut junho = server.join(room, "준호").await?;
+    junho.say("하나").await?;
+    junho.expect_message("하나").await?;
+    let (file, copy) = (server.database_file(), server.data().join("copy"));
+    server.database()?.execute("VACUUM INTO ?1", [copy.to_str()])?;
+    let mut minji = enter(&mut browser, &server, room, "민지").await?;
+    junho.say("사라질 말").await?;
+    expect_said(&mut minji, &["하나", "사라질 말"]).await?;
+
+    server.signal("TERM")?;
+    server.exit().await?;
+    server.restart_after(|| Ok(std::fs::rename(&copy, &file)?)).await?;
+    let mut junho = server.join(room, "준호").await?;
+    junho.say("새 말").await?;
+    // It has the number of the one that is gone.
+    assert_eq!(junho.expect_message("새 말").await?["seq"], 2);
+    expect_said(&mut minji, &["하나", "새 말"]).await?;
+    minji.expect_no_complaint()
 }
