@@ -241,3 +241,24 @@ async fn an_older_copy_that_is_put_back_has_another_epoch_and_no_client_drops_a_
     assert_eq!((&sync["seq"], &sync["recovered"]), (&json!(25), &json!(false)));
     Ok(())
 }
+
+#[tokio::test]
+async fn a_client_may_have_read_a_message_that_is_stored_and_not_sent_yet() -> TestResult {
+    let (server, mut ann, _) = said(TestServer::setup(), 1).await?;
+    let talking = tokio::spawn(async move {
+        for number in 0..20_000 {
+            ann.say(&format!("말 {number}")).await?;
+            ann.next_message().await?;
+        }
+        anyhow::Ok(())
+    });
+    for number in 0..150 {
+        let page = server.get("/chat/v1/room/1/messages/?limit=1").await?.expect(200)?;
+        let after = page[0]["seq"].as_u64().unwrap();
+        let (mut ben, sync) = resume(&server, &format!("ben {number}"), after, None).await?;
+        assert_eq!(sync["recovered"], true, "after {after}: {sync}");
+        assert_eq!(seqs(&mut ben, 2).await?, [after + 1, after + 2]);
+    }
+    talking.abort();
+    Ok(())
+}

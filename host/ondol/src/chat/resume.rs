@@ -6,6 +6,7 @@
 //! gap nor a repetition.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use serde::Serialize;
@@ -13,10 +14,13 @@ use serde::Serialize;
 use super::{Chat, ChatError, Member};
 use ondol_host_model::{Message, RoomId, Seq, Speaker, frame};
 use ondol_host_rooms::Outbox;
-use ondol_host_store::Page;
+use ondol_host_store::{Page, StoreError};
 
 /// How many messages are sent at once, and from how few on the connection joins the room.
 const CHUNK: usize = 200;
+
+/// How long a message that is stored takes to be sent at the most.
+const SENT_WITHIN_MS: u64 = 1_000;
 
 /// What a client that comes back knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +83,7 @@ impl Resumption {
     ///
     /// The store's. The connection cannot go on without a gap.
     pub async fn step(&mut self, member: &Member) -> Result<Resumed, ChatError> {
-        let last = member.last_sent().await?;
+        let last = self.last(member).await?;
         let missed = last.0.checked_sub(self.seen.after.0);
         let mut frames = BytesMut::new();
         if !self.begun && !self.is_recoverable(missed) {
@@ -107,6 +111,22 @@ impl Resumption {
         // What was held back must not wait for ever.
         member.outbox().release(if rest.is_ok() { frames.freeze() } else { Bytes::new() });
         rest.map(|()| Resumed::Live)
+    }
+
+    /// The last message of the room. One that is stored may be read before it is sent: a client that has read it is not ahead
+    /// of the room.
+    async fn last(&self, member: &Member) -> Result<Seq, StoreError> {
+        let mut last = member.last_sent().await?;
+        if last < self.seen.after && self.seen.after <= self.chat.pipeline.store.last_seq(member.room()).await? {
+            for _ in 0..SENT_WITHIN_MS {
+                if last >= self.seen.after {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                last = member.last_sent().await?;
+            }
+        }
+        Ok(last)
     }
 
     fn is_recoverable(&self, missed: Option<u64>) -> bool {
