@@ -17,6 +17,7 @@ mod api_documents;
 mod authoring;
 mod backtraces;
 mod bad_lines;
+mod backup;
 mod bystander;
 mod cases;
 mod compiling;

@@ -1,5 +1,6 @@
 //! The command line: the table of commands and the exit codes. Each command has its own file.
 
+mod backup;
 mod call;
 mod check;
 mod compile;
@@ -7,12 +8,15 @@ mod compose;
 mod dev;
 mod handlers;
 mod inspect;
+mod interrupt;
 mod new;
 mod replay;
+mod restore;
 mod serve;
 mod shared;
 mod test;
 mod token;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -46,6 +50,7 @@ Examples:
   ondol test my-messages.wasm --cases cases.toml
   ondol replay my-events.wasm --data ondol-data
   ondol handlers deploy events=my-events.wasm --admin 127.0.0.1:8001
+  ondol backup /backup/ondol.db --data ondol-data
 
 Every setting can also be given in a TOML file (--config) or in the environment (ONDOL_LISTEN,
 ONDOL_FRAME_BYTES_MAX, …). A flag overrides the environment, which overrides the file.
@@ -76,6 +81,12 @@ enum Command {
     Replay(replay::Replay),
     /// Make a token or an assertion for trying out identities
     Token(token::Token),
+    /// Copy the database to a file, while the server runs
+    Backup(backup::Backup),
+    /// Put a backup in the place of the database
+    Restore(restore::Restore),
+    /// Check the database, or a backup of it
+    Verify(verify::Verify),
     #[command(hide = true)]
     Compile(compile::Compile),
 }
@@ -104,6 +115,9 @@ pub fn run() -> ExitCode {
         Command::Compose(compose) => compose.run(),
         Command::Replay(replay) => replay.run(),
         Command::Token(token) => token.run(),
+        Command::Backup(backup) => backup.run(),
+        Command::Restore(restore) => restore.run(),
+        Command::Verify(verify) => verify.run(),
         Command::Compile(compile) => compile.run(),
     };
     done.unwrap_or_else(|error| {

@@ -126,7 +126,7 @@ fn raise_descriptors() {
 }
 
 /// Creates the data directory with mode 0700. An existing one keeps its mode, with a warning if others can open it.
-fn data_directory(path: &Path) -> std::io::Result<()> {
+pub(crate) fn data_directory(path: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     let mode = std::fs::metadata(path)?.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {

@@ -53,6 +53,30 @@ impl From<rusqlite::Error> for ArchiveError {
     }
 }
 
+/// Opens a database to read it. Returns the version of its schema as well, which is at most the current one.
+pub(super) fn open_known(path: &Path) -> Result<(Connection, i64), ArchiveError> {
+    if !path.exists() {
+        return Err(ArchiveError::Missing);
+    }
+    let connection = open_reader(path)?;
+    let version = connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
+    match version {
+        Ok(found) if found > SCHEMA_VERSION => Err(StoreError::SchemaTooNew { found, known: SCHEMA_VERSION }.into()),
+        // Other programs number their schemas as well.
+        Ok(found) if found > 0 && has_our_tables(&connection)? => Ok((connection, found)),
+        Ok(_) => Err(ArchiveError::Foreign),
+        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) => {
+            Err(ArchiveError::Foreign)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn has_our_tables(connection: &Connection) -> rusqlite::Result<bool> {
+    let sql = "SELECT count(*) = 2 FROM sqlite_schema WHERE type = 'table' AND name IN ('room', 'message')";
+    connection.query_row(sql, [], |row| row.get(0))
+}
+
 impl Archive {
     /// Opens a database.
     ///
@@ -60,24 +84,12 @@ impl Archive {
     ///
     /// If the file is missing, or not a database of the current schema.
     pub fn open(path: &Path) -> Result<Self, ArchiveError> {
-        if !path.exists() {
-            return Err(ArchiveError::Missing);
+        let (connection, schema) = open_known(path)?;
+        if schema < SCHEMA_VERSION {
+            return Err(ArchiveError::SchemaTooOld(schema));
         }
-        let connection = open_reader(path)?;
-        let version = connection.pragma_query_value(None, "user_version", |row| row.get(0));
-        match version {
-            Ok(SCHEMA_VERSION) => {
-                let unindexed = RoomIndex::read(&connection)?.unindexed();
-                Ok(Self { connection, unindexed })
-            }
-            Ok(0) => Err(ArchiveError::Foreign),
-            Ok(version @ 1..SCHEMA_VERSION) => Err(ArchiveError::SchemaTooOld(version)),
-            Ok(found) => Err(StoreError::SchemaTooNew { found, known: SCHEMA_VERSION }.into()),
-            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) => {
-                Err(ArchiveError::Foreign)
-            }
-            Err(error) => Err(error.into()),
-        }
+        let unindexed = RoomIndex::read(&connection)?.unindexed();
+        Ok(Self { connection, unindexed })
     }
 
     /// The release that is recorded as active.

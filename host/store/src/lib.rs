@@ -59,7 +59,14 @@ mod setup;
 
 // Offline tools.
 mod archive;
+mod backup;
+mod replace;
+mod restore;
+mod verify;
 pub use archive::{Archive, ArchiveError};
+pub use backup::{Backup, BackupError, Contents, backup};
+pub use restore::{RestoreError, Restored, restore};
+pub use verify::{Problems, Verified, verify};
 
 use database::Database;
 use epoch::Epoch;

@@ -49,6 +49,7 @@ pub(super) fn open(path: &Path, synchronous: Synchronous) -> Result<Connection, 
         );
     }
     let mut connection = Connection::open(path)?;
+    refuse_newer(&mut connection)?;
     set_up(&mut connection, synchronous)?;
     migrate(&mut connection)?;
     Ok(connection)
@@ -60,6 +61,18 @@ pub(super) fn open_existing(path: &Path, synchronous: Synchronous) -> Result<Con
     let mut connection = Connection::open_with_flags(path, flags)?;
     set_up(&mut connection, synchronous)?;
     Ok(connection)
+}
+
+/// Refuses a database of a later server, and leaves its file as it is: to set a connection up may change it, and so may
+/// closing one, which copies the write-ahead log into it.
+fn refuse_newer(connection: &mut Connection) -> Result<(), StoreError> {
+    connection.busy_handler(Some(wait_for_lock))?;
+    keep_log(connection, true)?;
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found > SCHEMA_VERSION {
+        return Err(StoreError::SchemaTooNew { found, known: SCHEMA_VERSION });
+    }
+    Ok(keep_log(connection, false)?)
 }
 
 fn set_up(connection: &mut Connection, synchronous: Synchronous) -> Result<(), StoreError> {
@@ -96,9 +109,9 @@ fn write_shared_memory_in_place(path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Makes a connection keep the write-ahead log when it closes.
-pub(super) fn keep_log(connection: &Connection) -> rusqlite::Result<()> {
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map(drop)
+/// Makes a connection keep the write-ahead log when it closes, or not.
+pub(super) fn keep_log(connection: &Connection, keep: bool) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep).map(drop)
 }
 
 /// Waits a little for the lock on the file, until [`LOCKED_MAX`] has passed. The writer waits on a worker and hands the

@@ -14,7 +14,7 @@ pub(super) const LIMITS: StoreLimits =
     StoreLimits { commit_queue_max: 16_384, commit_batch_max: 4_096, page_bytes_max: usize::MAX };
 
 /// A store without a limit on pages.
-pub(super) fn open(directory: &Path) -> Store<()> {
+pub(crate) fn open(directory: &Path) -> Store<()> {
     Store::open(&directory.join("ondol.db"), Synchronous::Full, &LIMITS).unwrap()
 }
 
@@ -27,7 +27,7 @@ pub(super) fn commit<T>(leader: &mut Leader<T>) -> Batch<T> {
 }
 
 /// Appends messages, then commits them all.
-pub(super) fn store_all(store: &Store<()>, entries: impl IntoIterator<Item = Entry<()>>) -> Batch<()> {
+pub(crate) fn store_all(store: &Store<()>, entries: impl IntoIterator<Item = Entry<()>>) -> Batch<()> {
     let mut leaders = entries.into_iter().map(|entry| store.append(entry).unwrap());
     let mut leader = leaders.next().flatten().expect("the first entry has a leader");
     assert!(leaders.all(|leader| leader.is_none()), "there is one leader");
@@ -36,7 +36,7 @@ pub(super) fn store_all(store: &Store<()>, entries: impl IntoIterator<Item = Ent
     batch
 }
 
-pub(super) fn entry(id: u64, room: RoomId, seq: u64) -> Entry<()> {
+pub(crate) fn entry(id: u64, room: RoomId, seq: u64) -> Entry<()> {
     let sender = Speaker::new(User {
         id: "ann".into(),
         nickname: "앤".into(),
@@ -64,7 +64,7 @@ pub(super) async fn count(store: &Store<()>, sql: &'static str) -> i64 {
     store.readers.read(move |connection| connection.query_row(sql, [], |row| row.get(0))).await.unwrap()
 }
 
-async fn create(store: &Store<()>, post_id: Option<u64>) -> RoomOutcome {
+pub(crate) async fn create(store: &Store<()>, post_id: Option<u64>) -> RoomOutcome {
     let draft = RoomDraft { name: "방".into(), on_existing: OnExistingRoom::Reuse };
     store.create_room(draft, post_id, None).await.unwrap()
 }

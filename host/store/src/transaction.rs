@@ -123,7 +123,7 @@ impl BatchWriter {
         let identity = self.identity;
         self.connection = files.while_closed(|| {
             // The log must not be copied into the database before it is known to be on disk.
-            setup::keep_log(&connection).map_err(|error| failed("closing the database", &error))?;
+            setup::keep_log(&connection, true).map_err(|error| failed("closing the database", &error))?;
             drop(connection);
             // If another process has the database open, the log is still in use; otherwise SQLite reads it from disk
             // again.

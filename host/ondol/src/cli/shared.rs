@@ -3,10 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
+use rustix::fs::Mode;
+use rustix::process::umask;
 
-use crate::config::{Config, Limits, Settings};
+use crate::config::{Config, ConfigError, ConfigFlags, Limits, Settings};
 use ondol_host_handlers::{Sandbox, SandboxLimits, SettingsMap, compose, read_file};
+use ondol_host_store::Contents;
 
 /// The format of a command's output. `Json` prints one JSON value.
 // Doc comments on the variants would turn the compact `--help` into clap's long form.
@@ -20,6 +23,43 @@ pub(super) enum Output {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct Misuse(pub(super) String);
+
+/// Where the database is, for commands that work on it without a running server.
+#[derive(Debug, Args)]
+pub(super) struct DataFlags {
+    /// Data directory [default: ondol-data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<String>,
+    /// Configuration with the data directory [env: ONDOL_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl DataFlags {
+    /// The database's file.
+    pub(super) fn database(&self) -> Result<PathBuf, ConfigError> {
+        let flags = ConfigFlags { config: self.config.clone(), data: self.data.clone(), ..ConfigFlags::default() };
+        Ok(Config::load(&flags)?.data.join("ondol.db"))
+    }
+}
+
+/// Keeps the files that this process creates to its user, as a server does.
+pub(super) fn private_files() {
+    umask(Mode::RWXG | Mode::RWXO);
+}
+
+/// What a database holds, for people.
+pub(super) fn contents(contents: &Contents) -> String {
+    let Contents { rooms, messages, newest } = contents;
+    let newest = newest.map(|time| format!(", the newest of {time}")).unwrap_or_default();
+    format!("{rooms} rooms, {messages} messages{newest}")
+}
+
+/// The size of a file, for people.
+pub(super) fn megabytes(bytes: u64) -> String {
+    let tenths = bytes.div_ceil(100_000);
+    format!("{}.{} MB", tenths / 10, tenths % 10)
+}
 
 /// Reads a component file, or composes those that `FRONT+BACK` names. `limits` is None for a server whose limits are
 /// unknown; the maximum of the limit applies then.
@@ -118,6 +158,11 @@ mod tests {
     #[test]
     fn memory_is_shown_in_kibibytes() {
         assert_eq!(kibibytes(1_114_112), "1088 KiB");
+    }
+
+    #[test]
+    fn the_size_of_a_file_is_shown_in_megabytes() {
+        assert_eq!([0, 1, 12_345_678].map(megabytes), ["0.0 MB", "0.1 MB", "12.4 MB"]);
     }
 
     #[test]

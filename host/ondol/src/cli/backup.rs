@@ -1,0 +1,52 @@
+//! `ondol backup`: copies the database to a file, while a server runs on it or not.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Args;
+
+use super::interrupt::until_signal;
+use super::shared::{DataFlags, contents, megabytes, private_files};
+use ondol_host_store::backup;
+
+/// Copy the database to a file, while the server runs
+#[derive(Debug, Args)]
+#[command(after_help = AFTER_HELP)]
+pub(super) struct Backup {
+    /// File to write; it must not exist
+    file: PathBuf,
+    #[command(flatten)]
+    data: DataFlags,
+}
+
+const AFTER_HELP: &str = "\
+The copy shows one moment of the database: all messages of each room up to a number, and none after
+it. It is one file, complete and on disk when the command ends. Run it as the server's user. The
+server goes on meanwhile; its write-ahead log grows until the copy is made. A failure leaves no
+file; a command that is killed leaves one whose name ends with .partial.
+
+Examples:
+  ondol backup /backup/ondol-monday.db
+  ondol backup today.db --data /var/lib/ondol";
+
+impl Backup {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let database = self.data.database()?;
+        let began = Instant::now();
+        if let Ok(file) = database.metadata() {
+            eprintln!("copying {} ({}) …", database.display(), megabytes(file.len()));
+        }
+        private_files();
+        let to = self.file.clone();
+        let done = until_signal(move |stop| backup(&database, &to, stop))??;
+        println!(
+            "{}: {}, {}; took {:.1} s",
+            self.file.display(),
+            megabytes(done.bytes),
+            contents(&done.contents),
+            began.elapsed().as_secs_f64()
+        );
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,136 @@
+//! Checks a database: SQLite's own structure, and what the store relies on. Reads one snapshot, changes nothing, and
+//! needs memory for the rooms, not for the messages.
+
+mod index;
+mod messages;
+mod retries;
+
+use std::fmt;
+use std::path::Path;
+
+use rusqlite::{Connection, ErrorCode};
+
+use super::StoreError;
+use super::archive::{ArchiveError, open_known};
+use super::rows::number;
+use super::setup::SCHEMA_VERSION;
+
+/// How many problems are told in words.
+const SHOWN_MAX: usize = 20;
+
+/// The outcome of a check.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// The version of the schema, if it is an earlier one: only SQLite's structure was checked then.
+    pub earlier_schema: Option<i64>,
+    /// The number of rooms.
+    pub rooms: u64,
+    /// The number of messages.
+    pub messages: u64,
+    /// The number of segments of the room index.
+    pub segments: u64,
+    /// What is wrong.
+    pub problems: Problems,
+}
+
+/// What is wrong with a database: the first problems, and how many there are. It names rooms and messages by their
+/// numbers, and no users.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Problems {
+    shown: Vec<String>,
+    count: u64,
+}
+
+impl Problems {
+    fn add(&mut self, problem: impl FnOnce() -> String) {
+        self.count += 1;
+        if self.shown.len() < SHOWN_MAX {
+            self.shown.push(problem());
+        }
+    }
+
+    /// The damage of a file that SQLite cannot read on. None: the error is another one.
+    pub(super) fn of_damage(error: &ArchiveError) -> Option<Self> {
+        match error {
+            ArchiveError::Store(StoreError::Sqlite(error))
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) =>
+            {
+                Some(Self { shown: vec![format!("integrity: {error}")], count: 1 })
+            }
+            _ => None,
+        }
+    }
+
+    /// The first problems.
+    #[must_use]
+    pub fn shown(&self) -> &[String] {
+        &self.shown
+    }
+
+    /// The number of all problems.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.shown.first().map_or("no problem", String::as_str))?;
+        match self.count {
+            0 | 1 => Ok(()),
+            count => write!(f, " (and {} more)", count - 1),
+        }
+    }
+}
+
+/// Checks a database, which a server may be using.
+///
+/// # Errors
+///
+/// If the file is missing, is no database of Ondol, or a later server wrote it.
+pub fn verify(path: &Path) -> Result<Verified, ArchiveError> {
+    read(path).or_else(|error| match Problems::of_damage(&error) {
+        Some(problems) => Ok(Verified { problems, ..Verified::default() }),
+        None => Err(error),
+    })
+}
+
+fn read(path: &Path) -> Result<Verified, ArchiveError> {
+    let (connection, schema) = open_known(path)?;
+    let mut found = Verified { earlier_schema: (schema < SCHEMA_VERSION).then_some(schema), ..Verified::default() };
+    // One snapshot for all that follows.
+    let snapshot = connection.unchecked_transaction()?;
+    structure(&snapshot, &mut found.problems)?;
+    // What a damaged file says about its messages is worth nothing.
+    if found.problems.count > 0 {
+        return Ok(found);
+    }
+    let count = |sql: &str| snapshot.query_row(sql, [], |row| number(row, 0));
+    found.rooms = count("SELECT count(*) FROM room")?;
+    found.messages = count("SELECT count(*) FROM message")?;
+    if found.earlier_schema.is_some() {
+        return Ok(found);
+    }
+    found.segments = count("SELECT count(*) FROM run")?;
+    messages::check(&snapshot, &mut found.problems)?;
+    index::check(&snapshot, found.messages, &mut found.problems)?;
+    retries::check(&snapshot, &mut found.problems)?;
+    Ok(found)
+}
+
+/// SQLite's own check.
+fn structure(connection: &Connection, problems: &mut Problems) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare("PRAGMA integrity_check")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let finding: String = row.get(0)?;
+        if finding != "ok" {
+            problems.add(|| format!("integrity: {}", finding.trim()));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
