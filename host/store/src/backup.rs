@@ -13,12 +13,13 @@ use rusqlite::{Connection, ErrorCode};
 use tempfile::NamedTempFile;
 
 use super::archive::{ArchiveError, open_known};
-use super::replace::{directory_of, sync_directory};
+use super::epoch;
+use super::replace::{directory_of, remove, sync_directory, with_suffix};
 use super::rows::number;
 use ondol_host_model::Timestamp;
 
-/// How many steps of SQLite's machine pass between two looks at whether to stop: some milliseconds.
-const STEPS_BETWEEN_LOOKS: i32 = 100_000;
+/// How many steps of SQLite's machine pass between two looks at whether to stop: some hundred rows.
+const STEPS_BETWEEN_LOOKS: i32 = 1_000;
 
 /// A finished backup.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,6 +100,13 @@ pub(super) fn partial_file(directory: &Path, to: &Path) -> io::Result<NamedTempF
 
 /// Copies the database of a connection into an empty file, with a mark of its own, and counts what the copy holds.
 pub(super) fn copy(connection: &mut Connection, to: &Path, stop: &Arc<AtomicBool>) -> Result<Contents, ArchiveError> {
+    let copied = try_copy(connection, to, stop);
+    // SQLite leaves its journal if it cannot write to the end.
+    let _ = remove(&with_suffix(to, "-journal"));
+    copied
+}
+
+fn try_copy(connection: &mut Connection, to: &Path, stop: &Arc<AtomicBool>) -> Result<Contents, ArchiveError> {
     // Absolute, so that SQLite takes no name for a URI.
     let path = std::path::absolute(to).ok().and_then(|path| path.into_os_string().into_string().ok());
     let path = path.ok_or_else(|| rusqlite::Error::InvalidPath(to.to_owned()))?;
@@ -108,6 +116,7 @@ pub(super) fn copy(connection: &mut Connection, to: &Path, stop: &Arc<AtomicBool
     let copy = Connection::open(to)?;
     // No journal beside the copy: if this fails, the copy is deleted.
     copy.pragma_update(None, "journal_mode", "memory")?;
+    epoch::mark_copy(&copy)?;
     let contents = Contents::read(&copy)?;
     copy.close().map_err(|(_, error)| error)?;
     Ok(contents)

@@ -90,6 +90,15 @@ pub(super) fn forget_mark(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Gives a copy of a database a mark that no server has recorded, so that a start finds out when the copy is put back. An
+/// earlier schema has no mark, and gets one when it is migrated.
+pub(super) fn mark_copy(copy: &Connection) -> rusqlite::Result<()> {
+    if copy.table_exists(None, "history")? {
+        copy.execute("UPDATE history SET mark = lower(hex(randomblob(8)))", [])?;
+    }
+    Ok(())
+}
+
 /// Why a database may have gone back.
 #[derive(Debug, PartialEq, Eq)]
 enum Reason {

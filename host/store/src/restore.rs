@@ -13,13 +13,14 @@ use tempfile::NamedTempFile;
 
 use super::archive::{ArchiveError, open_known};
 use super::backup::{Contents, copy, is_stop, partial_file};
+use super::epoch::forget_mark;
 use super::replace::{directory_of, remove, second_name, sync_directory, with_suffix};
 use super::verify::{Problems, verify};
 use super::{StoreError, setup};
 use ondol_host_model::Timestamp;
 
 /// How long to wait until other programs let go of the database.
-const IN_USE_MAX: Duration = Duration::from_secs(5);
+const IN_USE_MAX: Duration = Duration::from_secs(1);
 
 /// A finished restore.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,7 +111,7 @@ fn exchange(copy: NamedTempFile, database: &Path, directory: &Path) -> Result<Op
     remove(&shared_memory).map_err(failed("remove the old -shm file"))?;
     // Without the mark the next start gives the database a new epoch. After a crash here that is the database from
     // before, whose clients then read its history again.
-    remove(&database.with_file_name(MARK_FILE)).map_err(failed("remove the old mark"))?;
+    forget_mark(database).map_err(failed("remove the old mark"))?;
     sync_directory(directory).map_err(failed("sync the data directory"))?;
 
     copy.persist(database).map_err(|error| RestoreError::Files("put the copy in place", error.error))?;
@@ -118,7 +119,8 @@ fn exchange(copy: NamedTempFile, database: &Path, directory: &Path) -> Result<Op
     Ok(existed.then_some(before))
 }
 
-/// Copies the write-ahead log into the database and removes it. False: there is no database, or it is too damaged.
+/// Copies the write-ahead log into the database and removes it. False: there is no database, or it is too damaged, and then
+/// the log stays.
 fn fold_log_in(database: &Path) -> Result<bool, RestoreError> {
     if !database.exists() {
         return Ok(false);
@@ -127,10 +129,11 @@ fn fold_log_in(database: &Path) -> Result<bool, RestoreError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(database, flags)?;
         connection.busy_timeout(IN_USE_MAX)?;
-        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0)).and_then(|is_busy| {
-            connection.close().map_err(|(_, error)| error)?;
-            Ok(is_busy)
-        })
+        setup::keep_log(&connection, true)?;
+        let is_busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0))?;
+        setup::keep_log(&connection, false)?;
+        connection.close().map_err(|(_, error)| error)?;
+        Ok::<bool, rusqlite::Error>(is_busy)
     };
     match fold() {
         Ok(false) => Ok(true),
@@ -142,6 +145,3 @@ fn fold_log_in(database: &Path) -> Result<bool, RestoreError> {
         },
     }
 }
-
-/// The file beside the database that has the mark of its last start or stop.
-const MARK_FILE: &str = "ondol.mark";

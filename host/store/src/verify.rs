@@ -113,6 +113,9 @@ fn read(path: &Path) -> Result<Verified, ArchiveError> {
         return Ok(found);
     }
     found.segments = count("SELECT count(*) FROM run")?;
+    if count("SELECT count(*) FROM history")? != 1 {
+        found.problems.add(|| "the epoch of the database is missing".to_owned());
+    }
     messages::check(&snapshot, &mut found.problems)?;
     index::check(&snapshot, found.messages, &mut found.problems)?;
     retries::check(&snapshot, &mut found.problems)?;

@@ -1,5 +1,7 @@
 //! Databases of earlier servers, and of later ones.
 
+mod dumps;
+
 use super::*;
 use crate::Synchronous;
 use crate::tests::LIMITS;

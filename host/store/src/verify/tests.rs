@@ -54,6 +54,7 @@ async fn each_kind_of_damage_is_named() {
         ("UPDATE room_seq SET last = 900 WHERE room = 1", "room 1: it has seq 1001, and 900 is recorded as its last"),
         ("DELETE FROM room_seq WHERE room = 2", "room 2: its last seq, 1000, is not recorded"),
         ("UPDATE counter SET next = 2001 WHERE name = 'id'", "message 2001 exists, and ids from 2001 on count as free"),
+        ("DELETE FROM history", "the epoch of the database is missing"),
         ("DELETE FROM counter WHERE name = 'id'", "the counter of message ids is missing"),
         ("DELETE FROM counter WHERE name = 'place'", "the counter of indexed messages is missing"),
         (
