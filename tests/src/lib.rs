@@ -41,7 +41,7 @@ pub use lives::{Lives, Load};
 pub use raw::{Frame, RawSocket};
 pub use returning::Returning;
 pub use server::TestServer;
-pub use setup::Setup;
+pub use setup::{Home, Setup};
 pub use user::User;
 
 /// The outcome of a story: nothing, or an error that says what was expected and what happened.

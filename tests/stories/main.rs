@@ -21,6 +21,7 @@ mod backup;
 mod bystander;
 mod cases;
 mod compiling;
+mod copies;
 mod create_room;
 mod disk_faults;
 mod documents;
