@@ -1,4 +1,5 @@
-//! A disk that fills up during a chat and is freed again, on each of the usual file systems. Needs root, loop devices
+//! A disk that fills up during a chat and is freed again, and one that is too full for a copy of the database, on each of
+//! the usual file systems. Needs root, loop devices
 //! and the tools that make the file systems; skipped by name where they are missing, but not in CI.
 
 use std::{
@@ -9,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use ondol_tests::{Client, Heard, Ledger, TestResult, TestServer, until};
+use ondol_tests::{Client, Heard, Ledger, TestResult, TestServer, ondol, until};
 use serde_json::Value;
 
 /// The size of a file system.
@@ -83,15 +84,56 @@ async fn say(ann: &mut Client, ledger: &mut Ledger, text: &str) -> TestResult<bo
     }
 }
 
-async fn fills_up_and_is_freed(kind: &str) -> TestResult {
-    let mounted = match mount(kind) {
-        Ok(mounted) => mounted,
-        Err(error) if std::env::var_os("CI").is_some() => return Err(error),
+/// The same, if this machine can. None: it was skipped.
+fn mount_or_skip(kind: &str) -> TestResult<Option<Mounted>> {
+    match mount(kind) {
+        Ok(mounted) => Ok(Some(mounted)),
+        Err(error) if std::env::var_os("CI").is_some() => Err(error),
         Err(error) => {
             eprintln!("skipped: a full {kind}: {error}");
-            return Ok(());
+            Ok(None)
         }
-    };
+    }
+}
+
+/// Backups to a full disk, and a restore on it, leave everything as it was.
+async fn copies_do_not_fit(kind: &str) -> TestResult {
+    let Some(mounted) = mount_or_skip(kind)? else { return Ok(()) };
+    let mut server = TestServer::setup().without_rate_limits().under(&mounted.at).start().await?;
+    let room = server.create_room("lobby").await?;
+    let (mut ann, mut ledger) = (server.join(room, "ann").await?, Ledger::default());
+    for number in 0..200 {
+        ensure!(say(&mut ann, &mut ledger, &format!("{number} {}", "x".repeat(1_900))).await?, "not stored");
+    }
+    let elsewhere = tempfile::tempdir()?;
+    let (fits, data) = (elsewhere.path().join("fits.db").display().to_string(), server.data().display().to_string());
+    ondol(&["backup", &fits, "--data", &data])?.expect(0)?;
+    let copy = mounted.at.join("copy.db").display().to_string();
+    let filled = fill(&mounted.at)?;
+    ondol(&["backup", &copy, "--data", &data])?.expect_parts(1, &["copy.db"])?;
+    fs::remove_file(&filled)?;
+    server.signal("TERM")?;
+    server.exit().await?;
+    let (before, filled) = (fs::read(server.database_file())?, fill(&mounted.at)?);
+    let why = ondol(&["restore", &fits, "--data", &data])?.expect(1)?;
+    ensure!(why.contains("disk is full") || why.contains("No space left"), "{why}");
+    fs::remove_file(&filled)?;
+    for directory in [&mounted.at, &server.data()] {
+        let names = fs::read_dir(directory)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+        let names = names.collect::<TestResult<Vec<_>>>()?;
+        ensure!(!names.iter().any(|name| name.contains("copy.db") || name.contains("partial")), "{names:?}");
+    }
+    assert!(fs::read(server.database_file())? == before, "a restore that does not fit changes the database");
+    ondol(&["backup", &copy, "--data", &data])?.expect(0)?;
+    ondol(&["restore", &copy, "--data", &data])?.expect(0)?;
+    server.restart().await?;
+    assert_eq!(ledger.differences(&server.database()?)?, []);
+    drop(server);
+    Ok(())
+}
+
+async fn fills_up_and_is_freed(kind: &str) -> TestResult {
+    let Some(mounted) = mount_or_skip(kind)? else { return Ok(()) };
     let mut server = TestServer::setup().without_rate_limits().under(&mounted.at).start().await?;
     let room = server.create_room("lobby").await?;
     let mut ledger = Ledger::default();
@@ -143,4 +185,12 @@ async fn btrfs() -> TestResult {
 #[tokio::test]
 async fn tmpfs() -> TestResult {
     fills_up_and_is_freed("tmpfs").await
+}
+
+#[tokio::test]
+async fn a_backup_that_does_not_fit() -> TestResult {
+    for kind in ["ext4", "xfs", "btrfs", "tmpfs"] {
+        copies_do_not_fit(kind).await.with_context(|| kind.to_owned())?;
+    }
+    Ok(())
 }

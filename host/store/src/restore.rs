@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::{MetadataExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -81,9 +82,19 @@ pub fn restore(from: &Path, database: &Path, stop: &Arc<AtomicBool>) -> Result<R
     if checked.problems.count() > 0 {
         return Err(RestoreError::Damaged(from.to_owned(), checked.problems));
     }
+    like_its_directory(&partial, &directory).map_err(failed("give the copy to the owner of the data directory"))?;
     partial.as_file().sync_all().map_err(failed("write the copy"))?;
     let before = exchange(partial, database, &directory)?;
     Ok(Restored { contents, before })
+}
+
+/// Gives a file to the owner of its directory: the server's user, although root may be restoring.
+fn like_its_directory(file: &NamedTempFile, directory: &Path) -> io::Result<()> {
+    let (file_is, directory_is) = (file.as_file().metadata()?, directory.metadata()?);
+    if (file_is.uid(), file_is.gid()) == (directory_is.uid(), directory_is.gid()) {
+        return Ok(());
+    }
+    fchown(file, Some(directory_is.uid()), Some(directory_is.gid()))
 }
 
 /// Puts a complete copy in the place of the database.

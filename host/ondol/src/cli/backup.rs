@@ -22,7 +22,7 @@ pub(super) struct Backup {
 
 const AFTER_HELP: &str = "\
 The copy shows one moment of the database: all messages of each room up to a number, and none after
-it. It is one file, complete and on disk when the command ends. Run it as the server's user. The
+it. It is one file, complete and on disk when the command ends, and readable by its owner alone. The
 server goes on meanwhile; its write-ahead log grows until the copy is made. A failure leaves no
 file; a command that is killed leaves one whose name ends with .partial.
 

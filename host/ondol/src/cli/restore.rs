@@ -22,7 +22,7 @@ pub(super) struct Restore {
 }
 
 const AFTER_HELP: &str = "\
-Stop the server first, and run this as the server's user. The backup is checked before anything
+Stop the server first, and run this as its user or as root. The backup is checked before anything
 changes. The database from before is kept beside the restored one, as ondol.db.before-restore-TIME;
 delete it when you no longer need it. After the next start clients learn that the database went
 back, and read its history again.

@@ -52,7 +52,12 @@ pub(super) fn private_files() {
 pub(super) fn contents(contents: &Contents) -> String {
     let Contents { rooms, messages, newest } = contents;
     let newest = newest.map(|time| format!(", the newest of {time}")).unwrap_or_default();
-    format!("{rooms} rooms, {messages} messages{newest}")
+    format!("{}, {}{newest}", counted(*rooms, "room"), counted(*messages, "message"))
+}
+
+/// A number with the thing that it counts.
+pub(super) fn counted(count: u64, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }
 
 /// The size of a file, for people.

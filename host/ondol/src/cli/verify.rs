@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 use clap::Args;
 
-use super::shared::{DataFlags, megabytes};
+use super::shared::{DataFlags, counted, megabytes};
 use ondol_host_store::{Verified, verify};
 
 /// Check the database, or a backup of it
@@ -57,17 +57,15 @@ impl Verify {
 }
 
 fn summary(found: &Verified) -> String {
-    let Verified { earlier_schema, rooms, messages, segments, problems } = found;
-    let verdict = match problems.count() {
+    let verdict = match found.problems.count() {
         0 => "fine".to_owned(),
-        1 => "1 problem".to_owned(),
-        count => format!("{count} problems"),
+        count => counted(count, "problem"),
     };
-    match earlier_schema {
+    let held = format!("{}, {}", counted(found.rooms, "room"), counted(found.messages, "message"));
+    match found.earlier_schema {
         Some(version) => format!(
-            "{verdict}, {rooms} rooms, {messages} messages; an earlier server wrote it (schema version {version}), so only the \
-             file itself was checked"
+            "{verdict}, {held}; an earlier server wrote it (schema version {version}), so only the file itself was checked"
         ),
-        None => format!("{verdict}, {rooms} rooms, {messages} messages, {segments} segments of the index"),
+        None => format!("{verdict}, {held}, {} of the index", counted(found.segments, "segment")),
     }
 }
