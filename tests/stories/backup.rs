@@ -1,4 +1,4 @@
-//! Backups of a database in use, and what is put back from them: `ondol backup`, `ondol restore`, `ondol verify`.
+//! `ondol backup`: of a database in use, interrupted, and on a full disk.
 
 use std::{
     cell::Cell,
@@ -64,10 +64,6 @@ async fn say(client: &mut Client, texts: impl IntoIterator<Item = String>) -> Te
         events.push(client.next_message().await?);
     }
     Ok(events)
-}
-
-async fn history(server: &TestServer, room: u64) -> TestResult<Value> {
-    server.get(&format!("/chat/v1/room/{room}/messages/?after=0&limit=100")).await?.expect(200)
 }
 
 /// The names in a directory.

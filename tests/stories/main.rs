@@ -66,6 +66,7 @@ mod raw_frames;
 mod real_gateways;
 mod refusals;
 mod replay;
+mod restore;
 mod resuming;
 mod rollouts;
 mod rooms;
