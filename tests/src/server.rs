@@ -333,10 +333,13 @@ impl TestServer {
     /// # Errors
     /// When it does not start again.
     pub async fn restart(&mut self) -> Result<()> {
-        self.restart_after(|| Ok(())).await
+        let _ = self.process.kill();
+        self.process.wait()?;
+        self.start_again(&self.address.clone()).await
     }
 
-    /// The same, and calls `meanwhile` while no server runs.
+    /// The same on another port, and calls `meanwhile` while no server runs: it may take so long that another process has
+    /// the old port by then.
     ///
     /// # Errors
     /// When it does not start again, or `meanwhile` fails.
@@ -344,7 +347,7 @@ impl TestServer {
         let _ = self.process.kill();
         self.process.wait()?;
         meanwhile()?;
-        self.start_again(&self.address.clone()).await
+        self.start_again(ANY_PORT).await
     }
 
     /// Kills the process if it still runs, and restarts it on the same data, on another port and with another value of

@@ -180,7 +180,7 @@ async fn a_backup_under_load_shows_one_moment() -> TestResult {
     let of_backup = lengths(&Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?)?;
     stop(&mut server).await?;
     run(&server, "restore", Some(file))?.expect(0)?;
-    server.restart().await?;
+    server.restart_after(|| Ok(())).await?;
     ensure!(lengths(&server.database()?)? == of_backup, "the database is not the backup");
     for (room, length) in of_backup {
         let mut ann = server.open_tab(room, "ann").await?;

@@ -7,8 +7,9 @@ use std::{
 };
 
 use anyhow::ensure;
-use ondol_tests::{Home, TestResult, TestServer, ondol, standard};
+use ondol_tests::{Home, TestResult, TestServer, User, ondol, standard};
 use rusqlite::{Connection, config::DbConfig};
+use serde_json::json;
 use tempfile::TempDir;
 
 async fn say(server: &TestServer, room: u64, texts: &[&str]) -> TestResult {
@@ -45,7 +46,7 @@ async fn with_an_older_copy() -> TestResult<(TestServer, u64, TempDir)> {
     stop(&mut server).await?;
     let directory = TempDir::new()?;
     fs::copy(server.database_file(), directory.path().join("older.db"))?;
-    server.restart().await?;
+    server.restart_after(|| Ok(())).await?;
     say(&server, room, &["two"]).await?;
     Ok((server, room, directory))
 }
@@ -72,14 +73,28 @@ async fn an_older_copy_that_is_put_back_has_a_new_epoch() -> TestResult {
     let before = epoch(&server)?;
     stop(&mut server).await?;
     fs::copy(older.path().join("older.db"), server.database_file())?;
-    server.restart().await?;
+    server.restart_after(|| Ok(())).await?;
     assert_eq!(texts(&server, room).await?, ["one"]);
-    assert_ne!(epoch(&server)?, before);
+    comes_back(&server, &before).await
+}
+
+/// A client that knows two messages of another epoch comes back, and learns that the database went back.
+async fn comes_back(server: &TestServer, epoch_before: &str) -> TestResult {
+    let who = User::named("ben").query();
+    let target = format!("/ws/chat/1/chat/?{who}&after=2&epoch={epoch_before}");
+    let mut ben = server.knock(&target, &[]).await?.opened()?;
+    let sync = ben.next_json().await?;
+    assert_eq!((&sync["seq"], &sync["recovered"]), (&json!(1), &json!(false)), "{sync}");
+    assert_eq!(sync["epoch"], epoch(server)?);
+    assert_ne!(sync["epoch"], epoch_before);
+    ben.expect_join("ben").await?;
+    assert_eq!(ben.expect_nothing_before("new").await?["seq"], 2);
     Ok(())
 }
 
+/// By `ondol restore`, and by hand.
 #[tokio::test]
-async fn a_backup_that_is_put_back_has_a_new_epoch_by_whatever_way() -> TestResult {
+async fn a_backup_that_is_put_back_has_a_new_epoch_and_clients_learn_of_it() -> TestResult {
     let mut server = TestServer::start().await?;
     let room = server.create_room("lobby").await?;
     say(&server, room, &["one"]).await?;
@@ -103,6 +118,7 @@ async fn a_backup_that_is_put_back_has_a_new_epoch_by_whatever_way() -> TestResu
             .await?;
         assert_eq!(texts(&server, room).await?, ["one"], "by hand: {by_hand}");
         assert!(!epochs.contains(&epoch(&server)?), "by hand: {by_hand}");
+        comes_back(&server, &epochs[0]).await?;
         epochs.push(epoch(&server)?);
     }
     Ok(())
@@ -157,7 +173,7 @@ async fn a_database_of_a_later_server_is_refused_and_left_as_it_is() -> TestResu
             "the database has schema version {}, and this server knows versions up to {version}: start a later server",
             version + 1
         );
-        let started = server.restart().await.err().map(|error| format!("{error:#}")).unwrap_or_default();
+        let started = server.restart_after(|| Ok(())).await.err().map(|error| format!("{error:#}")).unwrap_or_default();
         ensure!(started.contains(&words), "{started}");
         assert!(files(&server) == before, "a start changed it");
         let handler = standard("events").display().to_string();
@@ -176,7 +192,7 @@ async fn a_database_of_a_later_server_is_refused_and_left_as_it_is() -> TestResu
         }
         // A backup from before the upgrade leads back to this server.
         ondol(&["restore", &file("sound.db"), "--data", &data])?.expect(0)?;
-        server.restart().await?;
+        server.restart_after(|| Ok(())).await?;
         assert_eq!(texts(&server, room).await?, ["one"]);
     }
     Ok(())

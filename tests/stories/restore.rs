@@ -77,7 +77,7 @@ async fn a_restored_database_goes_on_where_the_backup_was_made() -> TestResult {
     end(&mut server, "KILL").await?;
     run(&server, "restore", &backup)?.expect_parts(0, &["restored, 1 room, 10 messages", ".before-restore-"])?;
 
-    server.restart().await?;
+    server.restart_after(|| Ok(())).await?;
     let restored = history(&server, room).await?;
     assert_eq!(restored.as_array().map(Vec::as_slice), before.as_array().and_then(|before| before.get(..10)));
     let mut ann = server.join(room, "ann").await?;
@@ -134,7 +134,7 @@ async fn a_damaged_database_is_replaced_and_kept() -> TestResult {
     let left = names(&server.data())?;
     let of_log = left.iter().find(|name| name.starts_with("ondol.db.before") && name.ends_with("-wal"));
     assert_eq!(fs::read(server.data().join(of_log.context("the log is lost")?))?, log);
-    server.restart().await?;
+    server.restart_after(|| Ok(())).await?;
     assert_eq!(history(&server, room).await?[0]["message"], "before 0");
     Ok(())
 }
@@ -173,7 +173,7 @@ async fn what_is_no_sound_backup_is_not_restored() -> TestResult {
 
     assert_eq!(names(&server.data())?.iter().filter(|name| name.starts_with("ondol.db")).count(), 1);
     assert_eq!(fs::read(server.database_file())?, present);
-    server.restart().await?;
+    server.restart_after(|| Ok(())).await?;
     assert_eq!(history(&server, room).await?.as_array().map(Vec::len), Some(90));
     Ok(())
 }
