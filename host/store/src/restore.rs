@@ -1,7 +1,7 @@
 //! Puts a backup in the place of the database. At each moment the directory holds one whole database under its name, the
 //! one from before or the backup, and no log that belongs to another one.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, fchown};
 use std::path::{Path, PathBuf};
@@ -71,7 +71,7 @@ pub fn restore(from: &Path, database: &Path, stop: &Arc<AtomicBool>) -> Result<R
     };
     let (mut backup, _schema) = open_known(from).map_err(unusable)?;
     // Held to the end: no server starts meanwhile.
-    let _lock = setup::lock(database).map_err(RestoreError::Running)?;
+    let lock = setup::lock(database).map_err(RestoreError::Running)?;
 
     // A crash from here on leaves a file whose name ends with `.partial`, and the database as it was.
     let directory = directory_of(database);
@@ -82,19 +82,22 @@ pub fn restore(from: &Path, database: &Path, stop: &Arc<AtomicBool>) -> Result<R
     if checked.problems.count() > 0 {
         return Err(RestoreError::Damaged(from.to_owned(), checked.problems));
     }
-    like_its_directory(&partial, &directory).map_err(failed("give the copy to the owner of the data directory"))?;
+    for file in [&lock, partial.as_file()] {
+        like_its_directory(file, &directory).map_err(failed("give the files to the owner of the data directory"))?;
+    }
     partial.as_file().sync_all().map_err(failed("write the copy"))?;
     let before = exchange(partial, database, &directory)?;
+    drop(lock);
     Ok(Restored { contents, before })
 }
 
-/// Gives a file to the owner of its directory: the server's user, although root may be restoring.
-fn like_its_directory(file: &NamedTempFile, directory: &Path) -> io::Result<()> {
-    let (file_is, directory_is) = (file.as_file().metadata()?, directory.metadata()?);
-    if (file_is.uid(), file_is.gid()) == (directory_is.uid(), directory_is.gid()) {
+/// Gives a file to the owner of its directory, if root is restoring: that is the server's user.
+fn like_its_directory(file: &File, directory: &Path) -> io::Result<()> {
+    if !rustix::process::geteuid().is_root() {
         return Ok(());
     }
-    fchown(file, Some(directory_is.uid()), Some(directory_is.gid()))
+    let owner = directory.metadata()?;
+    fchown(file, Some(owner.uid()), Some(owner.gid()))
 }
 
 /// Puts a complete copy in the place of the database.

@@ -1,4 +1,6 @@
-//! Databases of every earlier version of the schema, as their servers wrote them: see `dumps/`.
+//! Databases of every earlier version of the schema, as their servers wrote them: see `dumps/`. A new version needs one of
+//! the version before: what `sqlite3 ondol.db .dump` prints of a server's database, with short components, and its
+//! `PRAGMA user_version`.
 
 use super::*;
 use crate::releases::StoredRelease;
