@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use super::Problems;
 use crate::message_key::message_key;
-use crate::segments::{indexed_rowid, last_indexed_seq};
+use crate::segments::last_indexed_seq;
 use ondol_host_model::{RoomId, Seq};
 
 /// Counts the messages that are found, and looks for the others only if there are any: it is faster to follow the segments
@@ -90,13 +90,17 @@ impl Latest<'_> {
 
 fn name_lost(latest: &mut Latest<'_>, problems: &mut Problems) -> rusqlite::Result<()> {
     let connection = latest.connection;
+    let mut indexed = connection.prepare(
+        "SELECT json_extract(messages, '$[' || (?1 - place) || ']') FROM run \
+         WHERE place BETWEEN ?1 & ~4294967295 AND ?1 ORDER BY place DESC LIMIT 1",
+    )?;
     let mut statement = connection.prepare("SELECT n, room, seq, id FROM message ORDER BY n")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let (n, room, seq, id): (i64, i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
         let key = message_key(RoomId(room.unsigned_abs()), Seq(seq.unsigned_abs()));
-        let indexed = key.map(|key| indexed_rowid(connection, key)).transpose()?.flatten();
-        if indexed != Some(n) && !latest.contains(n, room, seq)? {
+        let found: Option<Option<i64>> = indexed.query_row([key], |row| row.get(0)).optional()?;
+        if found.flatten() != Some(n) && !latest.contains(n, room, seq)? {
             problems.add(|| format!("message {id} (room {room}, seq {seq}, row {n}): the index does not lead to it"));
         }
     }
