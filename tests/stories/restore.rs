@@ -110,6 +110,16 @@ async fn a_backup_is_restored_where_there_is_no_database() -> TestResult {
 }
 
 #[tokio::test]
+async fn a_database_can_be_restored_from_itself() -> TestResult {
+    let (mut server, room, _backup) = with_backup(20).await?;
+    end(&mut server, "KILL").await?;
+    run(&server, "restore", &server.database_file())?.expect_parts(0, &["restored, 1 room, 20 messages"])?;
+    server.restart_after(|| Ok(())).await?;
+    assert_eq!(history(&server, room).await?.as_array().map(Vec::len), Some(20));
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_database_that_root_restores_belongs_to_the_owner_of_its_directory() -> TestResult {
     let (mut server, _, (_directory, backup)) = with_backup(10).await?;
     end(&mut server, "TERM").await?;

@@ -78,6 +78,8 @@ pub fn restore(from: &Path, database: &Path, stop: &Arc<AtomicBool>) -> Result<R
     let partial = partial_file(&directory, database).map_err(failed("write the copy"))?;
     // Through SQLite, so that a log beside the backup is part of the copy.
     let contents = copy(&mut backup, partial.path(), stop).map_err(unusable)?;
+    // The database itself may be the file that is restored.
+    drop(backup);
     let checked = verify(partial.path()).map_err(unusable)?;
     if checked.problems.count() > 0 {
         return Err(RestoreError::Damaged(from.to_owned(), checked.problems));
