@@ -15,6 +15,7 @@ mod admin;
 mod answers;
 mod api_documents;
 mod authoring;
+mod autobahn;
 mod backtraces;
 mod backup;
 mod bad_lines;
