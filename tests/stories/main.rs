@@ -30,6 +30,7 @@ mod durability;
 mod fault_reports;
 mod faults;
 mod flow;
+mod foreign_clients;
 mod foreign_pages;
 mod frames;
 mod full_disks;
