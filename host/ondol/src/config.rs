@@ -177,7 +177,10 @@ impl Config {
         };
         match set {
             Some(Ok(())) => Ok(()),
-            Some(Err(takes)) => Err(Problem::Invalid { origin, key: key.to_string(), takes, got: given.to_string() }),
+            Some(Err(takes)) => {
+                let got = if key.is_secret() { "something else".to_owned() } else { given.to_string() };
+                Err(Problem::Invalid { origin, key: key.to_string(), takes, got })
+            }
             None => Err(Problem::Unknown { origin, name: key.to_string(), nearest: key.nearest(Self::NAMES) }),
         }
     }
@@ -199,5 +202,7 @@ fn set_failure(failure: &mut Failure, handler: &str, given: &Given) -> Option<Re
     Some(Ok(()))
 }
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

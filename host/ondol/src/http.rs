@@ -205,3 +205,6 @@ fn room_id(text: &str) -> Option<RoomId> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     text.parse().ok().filter(|_| is_plain).map(RoomId)
 }
+
+#[cfg(test)]
+mod properties;

@@ -79,3 +79,6 @@ pub(crate) fn refusal(refusal: &Refusal) -> String {
 fn announce(settings: &SettingsMap) -> Announce {
     Announce::read(|key| settings.get(key).cloned()).unwrap_or(Announce::JoinsAndLeaves)
 }
+
+#[cfg(test)]
+mod properties;

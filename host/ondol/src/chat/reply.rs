@@ -299,6 +299,9 @@ fn error_event(error_type: &str, message: &str, code: &str, client_id: Option<&s
 }
 
 #[cfg(test)]
+mod properties;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -169,6 +169,8 @@ pub(crate) fn client_id(frame: Frame<'_>) -> Option<String> {
         client_id: Option<serde_json::Value>,
     }
     let (Frame::Text(text) | Frame::Body(text)) = frame else { return None };
+    // A byte order mark does not count (RFC 8259, section 8.1).
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     // An array would be read as one as well.
     if !text.trim_ascii_start().starts_with('{') {
         return None;
@@ -180,6 +182,9 @@ pub(crate) fn client_id(frame: Frame<'_>) -> Option<String> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod properties;
 
 #[cfg(test)]
 mod tests {

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use url::{Host, Url};
 
+use super::read::is_origin;
+
 /// The address of the admin API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AdminAddress {
@@ -54,14 +56,12 @@ impl AdminAddress {
 
     fn read_https(text: &str) -> Option<Self> {
         let url = Url::parse(text).ok()?;
-        let is_plain =
-            url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
         let host = match url.host()? {
             Host::Domain(name) => name.to_owned(),
             Host::Ipv4(address) => address.to_string(),
             Host::Ipv6(address) => address.to_string(),
         };
-        is_plain.then_some(Self::Https { host, port: url.port_or_known_default()? })
+        is_origin(&url).then_some(Self::Https { host, port: url.port_or_known_default()? })
     }
 
     /// A port with TLS.

@@ -25,6 +25,11 @@ pub(super) enum Key {
 }
 
 impl Key {
+    /// Whether an error must not show the value.
+    pub(super) fn is_secret(&self) -> bool {
+        matches!(self, Self::Option(name) if name == "admin_token")
+    }
+
     /// The most similar known name, if one is similar enough. `options` are the names of the settings that are no
     /// limits.
     pub(super) fn nearest(&self, options: &[&'static str]) -> Option<String> {

@@ -69,8 +69,13 @@ fn origin(text: &str) -> Option<String> {
 /// Never `Some(None)`, like [`some_path`].
 pub(super) fn public_url(given: &Given) -> Option<Option<Url>> {
     let url = Url::parse(given.as_str()?).ok()?;
-    let is_plain = url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
-    (matches!(url.scheme(), "http" | "https") && is_plain).then_some(Some(url))
+    (matches!(url.scheme(), "http" | "https") && is_origin(&url)).then_some(Some(url))
+}
+
+/// Whether a URL has a scheme, a host and perhaps a port, and nothing else.
+pub(super) fn is_origin(url: &Url) -> bool {
+    let has_user = !url.username().is_empty() || url.password().is_some();
+    url.path() == "/" && url.query().is_none() && url.fragment().is_none() && !has_user
 }
 
 /// Tokens (RFC 9110, section 5.6.2).

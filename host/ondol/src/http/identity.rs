@@ -258,4 +258,8 @@ pub(super) fn chosen_subprotocol(headers: &HeaderMap, listed: &[String]) -> Opti
 }
 
 #[cfg(test)]
+mod proofs;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

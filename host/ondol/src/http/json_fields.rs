@@ -80,6 +80,9 @@ impl<'de> Deserialize<'de> for Fields {
 }
 
 #[cfg(test)]
+mod properties;
+
+#[cfg(test)]
 mod tests {
     use serde_json::json;
 

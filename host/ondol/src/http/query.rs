@@ -44,3 +44,6 @@ impl<'a> Query<'a> {
         })
     }
 }
+
+#[cfg(test)]
+mod properties;

@@ -249,3 +249,6 @@ async fn read(
 ) -> Result<Bytes, HttpError> {
     request.into_body().read((limit, bytes_max), ("admin_body_ms_max", limits.admin_body_ms_max)).await
 }
+
+#[cfg(test)]
+mod properties;

@@ -110,9 +110,11 @@ fn caller(claims: &Map<String, Value>, config: &IdentityConfig, limits: &Limits)
         email: text(claims, &config.claim_email, "email")?,
         profile_url: text(claims, &config.claim_profile_url, "profile_url")?,
     };
+    // Past what a clock can count, a token does not end.
     let seconds = claims.get("exp").and_then(Value::as_f64).unwrap_or_default();
-    let after = Duration::try_from_secs_f64(seconds).unwrap_or_default() + Duration::from_secs(config.leeway_s);
-    Ok(Caller { user: values.user(limits)?, expires: UNIX_EPOCH.checked_add(after) })
+    let end = Duration::try_from_secs_f64(seconds).ok();
+    let end = end.and_then(|end| end.checked_add(Duration::from_secs(config.leeway_s)));
+    Ok(Caller { user: values.user(limits)?, expires: end.and_then(|end| UNIX_EPOCH.checked_add(end)) })
 }
 
 /// A claim. Many services number their users.
