@@ -11,7 +11,7 @@ NATIVE       := ondol ondol-host-handlers ondol-host-model ondol-host-process on
 COMPONENTS   := $(foreach handler,$(HANDLERS),-p ondol-$(handler) --features ondol-$(handler)/component) $(MIDDLEWARE:%=-p example-%) $(GUESTS:%=-p guest-%)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build host handlers guests test unit cases stories durability examples lint bindings fmt bench bench-quick hostile microbench clean target
+.PHONY: help run build host handlers guests test unit cases stories durability fuzz examples lint bindings fmt bench bench-quick hostile microbench clean target
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,15 @@ durability: build guests ## The stories of durability and patience at full lengt
 	STORY_SECONDS=60 STORY_KILLS=200 $(CARGO) test --release -p ondol-tests -- bystander:: litestream:: kills::
 	STORY_SOCKETS=2500 STORY_PAUSE_MS=40000 $(CARGO) test --release -p ondol-tests -- a_pause_of_the_process
 	STORY_SECONDS=60 $(CARGO) test --release -p ondol-tests -- a_backup_under_load --nocapture
+
+# A failure prints the input, for tests/corpus, and the seed. Overflows count as failures here.
+FUZZED := ondol ondol-host-handlers ondol-host-model ondol-messages ondol-rooms ondol-events ondol-text
+fuzz: export PROPTEST_CASES ?= 20000
+fuzz: export PROPTEST_RNG_SEED ?= $(shell date +%s)
+fuzz: build ## The property tests with other inputs and more of them; PROPTEST_CASES=100000 for long runs
+	@echo "PROPTEST_RNG_SEED=$$PROPTEST_RNG_SEED PROPTEST_CASES=$$PROPTEST_CASES"
+	$(CARGO) $(FUZZED:%=--config profile.release.package.%.overflow-checks=true) test --release $(patsubst %,-p %,$(filter-out ondol-tests,$(NATIVE))) --lib -- properties:: proofs::
+	$(CARGO) test --release -p ondol-tests -- generated::
 
 examples: handlers ## Build the handlers in other languages into target/examples (installs their compilers in target/tools)
 	@$(MAKE) --no-print-directory -C examples

@@ -35,6 +35,7 @@ mod foreign_pages;
 mod frames;
 mod full_disks;
 mod gateways;
+mod generated;
 mod handshake;
 mod heartbeat;
 mod history;

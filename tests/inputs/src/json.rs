@@ -78,10 +78,7 @@ fn number() -> BoxedStrategy<String> {
 
 /// An object with most of these members and some others, in any order, now and then one of them twice, and now and then broken.
 fn members(known: Vec<(&'static str, BoxedStrategy<String>)>) -> impl Strategy<Value = String> {
-    let known: Vec<_> = known
-        .into_iter()
-        .map(|(key, value)| (Just(key.to_owned()), value, prop_oneof![1 => Just(0), 12 => Just(1), 1 => Just(2)]))
-        .collect();
+    let known: Vec<_> = known.into_iter().map(|(key, value)| (Just(key.to_owned()), value, times(key))).collect();
     let others = prop::collection::vec((text(), value()), 0..2);
     let whole = (known, others, any::<bool>()).prop_perturb(|(known, others, padded), mut random| {
         let mut pairs = Vec::new();
@@ -102,6 +99,12 @@ fn members(known: Vec<(&'static str, BoxedStrategy<String>)>) -> impl Strategy<V
         1 => misspelt(select(corpus::frames())),
         1 => text(),
     ]
+}
+
+/// How often a key is given: one that a message needs usually once, another one less often.
+fn times(key: &str) -> BoxedStrategy<usize> {
+    let missing = if matches!(key, "client_id" | "parent" | "post_id") { 20 } else { 1 };
+    prop_oneof![missing => Just(0), 12 => Just(1), 1 => Just(2)].boxed()
 }
 
 fn object<'a>(pairs: impl Iterator<Item = (String, &'a str)>) -> String {

@@ -26,8 +26,36 @@ const SEED: u64 = 6455;
 ///
 /// When it does not hold: with the smallest input that shows it, for `tests/corpus`, and the seed.
 #[track_caller]
-#[allow(clippy::panic, reason = "this is how a test fails")]
 pub fn holds<S: Strategy>(
+    kept: impl IntoIterator<Item = S::Value>,
+    generated: S,
+    property: impl Fn(S::Value) -> TestCaseResult,
+) where
+    S::Value: Clone + Debug,
+{
+    check(1, kept, generated, property);
+}
+
+/// The same for a property that asks a running server: an eighth of the cases, and less time to look for a smaller input.
+///
+/// # Panics
+///
+/// As [`holds`].
+#[track_caller]
+pub fn holds_for_a_server<S: Strategy>(
+    kept: impl IntoIterator<Item = S::Value>,
+    generated: S,
+    property: impl Fn(S::Value) -> TestCaseResult,
+) where
+    S::Value: Clone + Debug,
+{
+    check(8, kept, generated, property);
+}
+
+#[track_caller]
+#[allow(clippy::panic, reason = "this is how a test fails")]
+fn check<S: Strategy>(
+    part: u32,
     kept: impl IntoIterator<Item = S::Value>,
     generated: S,
     property: impl Fn(S::Value) -> TestCaseResult,
@@ -47,7 +75,13 @@ pub fn holds<S: Strategy>(
         RngSeed::Fixed(seed) => seed,
         RngSeed::Random => SEED,
     };
-    let config = Config { rng_seed: RngSeed::Fixed(seed), failure_persistence: None, ..given };
+    let config = Config {
+        cases: (given.cases / part).max(1),
+        rng_seed: RngSeed::Fixed(seed),
+        failure_persistence: None,
+        max_shrink_iters: 10_000 / part,
+        ..given
+    };
     if let Err(error) = TestRunner::new(config).run(&generated, property) {
         panic!("with PROPTEST_RNG_SEED={seed}: {error}");
     }
