@@ -44,7 +44,8 @@ fn host(headers: &HeaderMap) -> Result<Option<&str>, HttpError> {
 /// Whether a text is a host and perhaps a port, and nothing else of an authority.
 pub(super) fn is_host(text: &str) -> bool {
     let Ok(authority) = text.parse::<Authority>() else { return false };
-    let port = text.strip_prefix(authority.host()).and_then(|rest| rest.strip_prefix(':')).unwrap_or_default();
-    let is_port = port.bytes().all(|byte| byte.is_ascii_digit()) && (port.is_empty() || port.parse::<u16>().is_ok());
-    !text.contains('@') && !authority.host().is_empty() && is_port
+    let is_port =
+        |port: &str| port.is_empty() || port.bytes().all(|c| c.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    let rest = text.strip_prefix(authority.host()).filter(|_| !authority.host().is_empty());
+    rest.is_some_and(|rest| rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port))
 }
