@@ -88,6 +88,8 @@ impl fmt::Display for AdminAddress {
             Self::Http { host, port } => write!(f, "http://{host}:{port}"),
             Self::Https { host, port } if host.contains(':') => write!(f, "https://[{host}]:{port}"),
             Self::Https { host, port } => write!(f, "https://{host}:{port}"),
+            // Of a path that begins with two slashes, they would be read as those of a URL.
+            Self::Unix(path) if path.to_string_lossy().starts_with("//") => write!(f, "unix://{}", path.display()),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
