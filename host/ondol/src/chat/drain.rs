@@ -31,17 +31,16 @@ struct Schedule {
 }
 
 impl Schedule {
-    fn new(count: usize, time_max: Duration) -> Self {
+    fn new(count: usize, now: Instant, time_max: Duration) -> Self {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         let spread = Duration::from_secs(1) * count / PER_SECOND;
-        Self { end: Instant::now() + spread.min(time_max), spread, count }
+        Self { end: now + spread.min(time_max), spread, count }
     }
 
-    /// The reason in the close frame of one of them. They come back in the order in which they go, evenly spread.
-    fn reason(&self, index: usize) -> String {
+    /// How long the one at this index is to stay away. They come back in the order in which they go, evenly spread.
+    fn wait(&self, index: usize, now: Instant) -> Duration {
         let place = u32::try_from(index).unwrap_or(u32::MAX).min(self.count);
-        let wait = self.end.saturating_duration_since(Instant::now()) + START + self.spread * place / self.count.max(1);
-        going_away(wait)
+        self.end.saturating_duration_since(now) + START + self.spread * place / self.count.max(1)
     }
 }
 
@@ -61,14 +60,14 @@ impl Chat {
     pub async fn drain(&self, time_max: Duration) {
         let outboxes = self.outboxes();
         let begin = Instant::now();
-        let schedule = Schedule::new(outboxes.len(), time_max);
+        let schedule = Schedule::new(outboxes.len(), begin, time_max);
         let time = schedule.end - begin;
         let waves = usize::try_from(time.as_millis() / WAVE.as_millis()).unwrap_or(usize::MAX).max(1);
         let mut index = 0;
         for wave in 0..waves {
             // Some of every room: none loses its members in one moment.
             for outbox in outboxes.iter().skip(wave).step_by(waves) {
-                outbox.request(Request::Close(GOING_AWAY, schedule.reason(index)));
+                outbox.request(Request::Close(GOING_AWAY, going_away(schedule.wait(index, Instant::now()))));
                 index += 1;
             }
             let passed = u32::try_from(wave + 1).unwrap_or(u32::MAX);
@@ -80,9 +79,10 @@ impl Chat {
     pub async fn close(&self) {
         self.pipeline.close().await;
         let outboxes = self.outboxes();
-        let schedule = Schedule::new(outboxes.len(), Duration::ZERO);
+        let now = Instant::now();
+        let schedule = Schedule::new(outboxes.len(), now, Duration::ZERO);
         for (index, outbox) in outboxes.iter().enumerate() {
-            outbox.close(GOING_AWAY, &schedule.reason(index));
+            outbox.close(GOING_AWAY, &going_away(schedule.wait(index, now)));
         }
     }
 
@@ -97,23 +97,21 @@ impl Chat {
 mod tests {
     use super::*;
 
-    fn wait_ms(schedule: &Schedule, index: usize) -> u128 {
-        let reason = schedule.reason(index);
-        reason.split("retry_after_ms=").nth(1).and_then(|ms| ms.parse().ok()).unwrap_or_default()
+    #[test]
+    fn clients_are_asked_back_one_after_another_once_all_have_left() {
+        let now = Instant::now();
+        let schedule = Schedule::new(4_000, now, Duration::from_secs(1));
+        let ms = |index, later| schedule.wait(index, now + Duration::from_millis(later)).as_millis();
+        assert_eq!([ms(0, 0), ms(2_000, 500), ms(4_000, 1_000)], [1_250, 1_750, 2_250]);
+        assert_eq!(ms(4_000, 5_000), 2_250);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn clients_are_asked_back_one_after_another_once_all_have_left() {
-        let schedule = Schedule::new(4_000, Duration::from_secs(1));
-        assert_eq!([0, 2_000, 4_000].map(|index| wait_ms(&schedule, index)), [1_250, 2_250, 3_250]);
-        tokio::time::advance(Duration::from_secs(5)).await;
-        assert_eq!(wait_ms(&schedule, 4_000), 2_250);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn few_clients_are_asked_back_at_once() {
-        let schedule = Schedule::new(1, Duration::from_secs(10));
-        assert_eq!(wait_ms(&schedule, 0), 250);
-        assert_eq!(wait_ms(&Schedule::new(0, Duration::ZERO), 0), 250);
+    #[test]
+    fn few_clients_are_asked_back_at_once() {
+        let now = Instant::now();
+        for (count, time_max) in [(1, Duration::from_secs(10)), (0, Duration::ZERO)] {
+            assert!(Schedule::new(count, now, time_max).wait(0, now) <= START + Duration::from_millis(1));
+        }
+        assert_eq!(going_away(START), "the server is shutting down; retry_after_ms=250");
     }
 }
