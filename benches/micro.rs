@@ -91,7 +91,7 @@ fn measure_commit(criterion: &mut Criterion) -> anyhow::Result<()> {
                 let mut leader = None;
                 for _ in 0..messages {
                     number += 1;
-                    let entry = Entry { message: Some(message(&sender, room.id, number)), context: () };
+                    let entry = Entry { message: Some(Arc::new(message(&sender, room.id, number))), context: () };
                     leader = store.append(entry).map_err(|failed| failed.error)?.or(leader);
                 }
                 let mut leader = leader.context("no other writer leads")?;

@@ -19,6 +19,11 @@ pub async fn within<T>(what: impl Display, work: impl Future<Output = T>) -> Res
     tokio::time::timeout(DEADLINE, work).await.map_err(|_| anyhow!("waited {DEADLINE:?} for {what}"))
 }
 
+/// Waits as a client does that was asked to. Not for a condition: [`until`] is for those.
+pub async fn pause(asked: Duration) {
+    tokio::time::sleep(asked).await;
+}
+
 /// Calls `ready` until it returns something. For conditions without an event, such as the end of a process.
 ///
 /// # Errors

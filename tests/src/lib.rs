@@ -33,7 +33,7 @@ pub mod user;
 pub use bad_line::{BadLine, Failure, Fault, Way};
 pub use client::{Client, Heard};
 pub use command::ondol;
-pub use deadline::{DEADLINE, NEVER_MS, until, within};
+pub use deadline::{DEADLINE, NEVER_MS, pause, until, within};
 pub use handlers::{guest, standard};
 pub use http::{Answer, Request};
 pub use ledger::{Difference, Ledger};

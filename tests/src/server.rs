@@ -2,6 +2,8 @@
 //! and its signals. It is killed when the story ends, and its log is printed, which the test runner shows for a failed
 //! story.
 
+mod hand_over;
+
 use std::{
     fmt::Display,
     fs::File,

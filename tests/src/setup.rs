@@ -201,7 +201,9 @@ impl Setup {
                 fs::write(home.handlers().join(format!("{name}.wasm")), handlers::read(&file)?)?;
             }
         }
-        let config = format!("{}\n[limits]\n{}\n{}", self.top, self.limits, self.settings);
+        // A story that stops its server does not wait for a drain, except those of drains.
+        let drain = if self.limits.contains("drain_ms") { "" } else { "drain_ms = 0\n" };
+        let config = format!("{}\n[limits]\n{drain}{}\n{}", self.top, self.limits, self.settings);
         fs::write(home.config(), config).context("the config file")?;
         Ok(home)
     }

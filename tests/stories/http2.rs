@@ -109,6 +109,20 @@ async fn a_shutdown_ends_http_2_at_once() -> TestResult {
     Ok(())
 }
 
+#[tokio::test]
+async fn a_draining_server_says_goodbye_and_answers_new_connections() -> TestResult {
+    let (server, authority) = started(TestServer::setup().limit("drain_ms", NEVER_MS)).await?;
+    let mut client = Http2::connect(&authority, server.address()).await?;
+    client.send(Method::GET, "/readyz", &[], "").await?.expect(200)?;
+    server.signal("TERM")?;
+    client.closed_by_server().await?;
+    let mut other = Http2::connect(&authority, server.address()).await?;
+    for _ in 0..2 {
+        other.send(Method::GET, "/readyz", &[], "").await?.expect_detail(503, "not_ready")?;
+    }
+    Ok(())
+}
+
 /// A connection whose frames the story writes and reads itself (RFC 9113, section 4).
 struct RawHttp2(TlsStream<TcpStream>);
 

@@ -167,7 +167,9 @@ async fn what_was_missed_is_made_up_for() -> TestResult {
     junho.expect_message("넷").await?;
     expect_said(&mut minji, &["하나", "둘", "셋", "넷"]).await?;
 
-    server.restart().await?;
+    // This one asks the page to come back.
+    server.signal("TERM")?;
+    server.hand_over().await?;
     let mut junho = server.join(room, "준호").await?;
     junho.say("다섯").await?;
     expect_said(&mut minji, &["하나", "둘", "셋", "넷", "다섯"]).await?;

@@ -55,7 +55,8 @@ async fn a_full_server_asks_to_retry_later() -> TestResult {
 
 #[tokio::test]
 async fn the_connections_of_a_user_are_limited() -> TestResult {
-    let server = TestServer::setup().limit("connections_per_user_max", 2).start().await?;
+    let setup = TestServer::setup().limit("probe_ms_max", 0);
+    let server = setup.limit("connections_per_user_max", 2).start().await?;
     let (here, there) = (server.create_room("here").await?, server.create_room("there").await?);
     let _one = server.join(here, "ann").await?;
     let two = server.join(there, "ann").await?;
@@ -72,8 +73,8 @@ async fn the_connections_of_a_user_are_limited() -> TestResult {
 
 #[tokio::test]
 async fn behind_a_gateway_a_refusal_is_a_close_code() -> TestResult {
-    let server =
-        TestServer::setup().config(r#"refusal = "close""#).limit("connections_per_user_max", 1).start().await?;
+    let setup = TestServer::setup().config(r#"refusal = "close""#).limit("probe_ms_max", 0);
+    let server = setup.limit("connections_per_user_max", 1).start().await?;
     let room = server.create_room("lobby").await?;
     let _ann = server.join(room, "ann").await?;
     for (target, code) in [

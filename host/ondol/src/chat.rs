@@ -8,6 +8,7 @@ mod claims;
 mod commit_pipeline;
 mod connection_quota;
 mod delivery;
+mod drain;
 mod history;
 mod member;
 mod opening;
@@ -25,12 +26,14 @@ mod ticket;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 pub use connection_quota::Permit;
+pub(crate) use drain::going_away_outside;
 pub use history::Shown;
 pub use member::Member;
 pub use operator::{Operator, StartedCanary, StartedShadow};
@@ -47,7 +50,7 @@ pub(crate) use say::client_id;
 pub use ondol_host_handlers::{
     ActivateError, AdmissionError, CanaryRow, HandlerKind, ShadowRow, SlownessOverride, Stage, setting_text,
 };
-pub use ondol_host_rooms::{CloseReason, FrameSink, Outbox, OutboxState};
+pub use ondol_host_rooms::{CloseReason, FrameSink, Outbox, OutboxState, Request};
 pub use ondol_host_store::Page;
 
 use crate::config::{Config, HistoryForm};
@@ -145,7 +148,8 @@ impl Chat {
         let store = Store::open(&path, config.synchronous, &config.limits.store()).context("the database")?;
         let pipeline = Pipeline::new(store, config.limits.clone(), Handle::current(), delivery::deliver);
         let pipeline = Arc::new(pipeline);
-        let connections = Arc::new(ConnectionQuota::new(config.limits.connections_per_user_max));
+        let probe_max = Duration::from_millis(config.limits.probe_ms_max);
+        let connections = Arc::new(ConnectionQuota::new(config.limits.connections_per_user_max, probe_max));
         let (releases, last_offered) = opening::open(&pipeline, admission, config).context("the handlers")?;
         let (handlers, releases) = (Arc::clone(&releases.handlers), Arc::new(releases));
         let readiness = Arc::new(Readiness::new(Arc::clone(&handlers), Arc::clone(&pipeline)));
@@ -185,10 +189,9 @@ impl Chat {
         self.handlers.current().versions().ids()
     }
 
-    /// A permit for one more connection of a user. None: `connections_per_user_max` are open.
-    #[must_use]
-    pub fn connection_permit(&self, user: &User) -> Option<Permit> {
-        self.connections.acquire(&user.id)
+    /// A permit for one more connection of a user. None: `connections_per_user_max` are open and alive.
+    pub async fn connection_permit(&self, user: &User) -> Option<Permit> {
+        self.connections.acquire(&user.id).await
     }
 
     /// Creates a room, or finds the one that its post has.
@@ -322,15 +325,6 @@ impl Chat {
         outbox: Arc<Outbox>,
     ) -> Result<Member, ChatError> {
         Ok(Member::join(&self.handlers, self.room_queue(room).await?, user, outbox))
-    }
-
-    /// Commits and publishes what was accepted and closes the store, then closes every connection with 1001.
-    pub async fn close(&self) {
-        self.pipeline.close().await;
-        let rooms: Vec<_> = self.rooms_by_id().values().filter_map(Weak::upgrade).collect();
-        for room in rooms {
-            room.members.close(1001, SHUTTING_DOWN);
-        }
     }
 
     /// The queue of a room that exists.

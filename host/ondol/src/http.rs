@@ -26,7 +26,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
-use hyper::{Method, Request};
+use hyper::{Method, Request, StatusCode, Version};
 use tokio::sync::watch;
 
 pub use admin::{AdminApi, Caller};
@@ -111,12 +111,17 @@ impl PublicApi {
         let id = RequestId::of_request(given);
         request.extensions_mut().insert(id.clone());
         let asking = Asking::of(&request);
+        let version = request.version();
         let answer = match self.read(request).await {
             Ok(request) => self.route(request, connection).await,
             Err(error) => Err(error),
         };
         let mut answer = answer.unwrap_or_else(|error| refuse(&error, &id));
         self.state.origins.share(&asking, &mut answer);
+        // HTTP/2 has a frame of its own for it.
+        if self.state.current_phase() > Phase::Running && version < Version::HTTP_2 && !is_upgrade(&answer) {
+            answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         Ok(answer)
     }
 
@@ -193,6 +198,10 @@ impl PublicApi {
         }
         Ok(())
     }
+}
+
+fn is_upgrade(answer: &Answer) -> bool {
+    answer.status() == StatusCode::SWITCHING_PROTOCOLS
 }
 
 /// The answer to a request without TLS on a port with TLS.

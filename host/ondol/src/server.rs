@@ -2,6 +2,7 @@
 
 mod admin;
 mod connection;
+mod drain;
 mod http2;
 mod lingering;
 mod log;
@@ -31,6 +32,7 @@ use crate::http::{AdminApi, ConnContext, Identity, Phase, PublicApi};
 use admin::AdminListener;
 pub(crate) use admin::{read_token, token as admin_token};
 use connection::ACCEPT_PAUSE;
+use drain::Drain;
 use log::Log;
 use ondol_host_handlers::{Admission, CompilerProcess, Sandbox};
 use ondol_host_process::{exit, own_executable};
@@ -105,7 +107,7 @@ async fn start(config: &Config) -> anyhow::Result<()> {
         .watch(&config.handlers)
         .with_context(|| format!("cannot watch the directory {}", config.handlers.display()))?;
     let mut hang_up = signal(SignalKind::hangup())?;
-    let ended = ended()?;
+    let ended = ended(&config.limits)?;
     // A reader of the startup line may send signals at once, so their handlers are in place by now.
     let admin_address = admin.as_ref().map(|(listener, _)| listener.address()).transpose()?;
     announce(config, listener.local_addr()?, admin_address.as_ref(), &chat)?;
@@ -171,27 +173,29 @@ fn announce(config: &Config, address: SocketAddr, admin: Option<&AdminAddress>, 
     Ok(out.flush()?)
 }
 
-/// Resolves at the first SIGINT or SIGTERM. A second one exits the process at once.
-fn ended() -> anyhow::Result<impl Future<Output = ()>> {
+/// Resolves at the first SIGINT or SIGTERM, and says how to drain then. A second one exits the process at once.
+fn ended(limits: &Limits) -> anyhow::Result<impl Future<Output = Drain> + use<>> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let drain = Drain::new(limits);
     Ok(async move {
         let mut asked = async move || {
             tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
+                _ = interrupt.recv() => Drain::NONE,
+                _ = terminate.recv() => drain,
             }
         };
-        asked().await;
+        let drain = asked().await;
         tokio::spawn(async move {
             asked().await;
             tracing::warn!("second signal: exiting at once");
             exit::now(1);
         });
+        drain
     })
 }
 
-/// Accepts connections until `ended`, then finishes accepted messages, closes all connections, and returns within the
-/// grace time.
+/// Accepts connections until `ended` and its drain, then finishes accepted messages, closes all connections, and returns
+/// within the grace time.
 ///
 /// # Errors
 ///
@@ -202,7 +206,7 @@ async fn serve(
     admin: Option<(AdminListener, Option<Token>)>,
     chat: Arc<Chat>,
     config: &Config,
-    ended: impl Future<Output = ()>,
+    ended: impl Future<Output = Drain>,
 ) -> anyhow::Result<()> {
     let (phase, heard) = watch::channel(Phase::Running);
     let api = Arc::new(PublicApi::new(Arc::clone(&chat), config, listener.local_addr()?, heard)?);
@@ -214,12 +218,19 @@ async fn serve(
     };
     let public = Arc::new(Public::new(Arc::clone(&api), &config.limits, tls));
     let open = Arc::new(OpenConnections::new(connections_max(&config.limits)));
-    tokio::select! {
-        () = accept(&listener, &public, &open) => {}
-        served = serve_admin => served?,
-        () = ended => {}
-    }
+    let warned = async {
+        let drain = ended.await;
+        drain.warn(&phase).await;
+        drain
+    };
+    let drain = tokio::select! {
+        () = accept(&listener, &public, &open) => Drain::NONE,
+        served = serve_admin => served.map(|()| Drain::NONE)?,
+        drain = warned => drain,
+    };
+    // The next server may take them.
     drop((listener, admin));
+    drain.close_sockets(&phase, &chat).await;
 
     let connections = open.count.load(Ordering::Relaxed);
     tracing::info!(connections, "shutting down with {connections} open connections");

@@ -9,7 +9,7 @@ mod room;
 pub use room::{Presence, Progress, Room};
 
 mod outbox;
-pub use outbox::{CloseReason, FrameSink, Outbox, OutboxState};
+pub use outbox::{CloseReason, FrameSink, Outbox, OutboxState, Request};
 
 mod pass;
 

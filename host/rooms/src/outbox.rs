@@ -6,9 +6,10 @@
 //! which too much waits, is disconnected, and no message is dropped for the others: the peer reconnects and asks for
 //! what it missed by `seq`.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -55,12 +56,22 @@ pub enum OutboxState {
     Closed(CloseReason),
 }
 
+/// What the task that waits for the socket is asked to do.
+pub enum Request {
+    /// Close with this code and reason, once every frame of the client has its reply.
+    Close(u16, String),
+    /// Find out whether the peer is alive, and drop this once that is known.
+    Probe(Arc<dyn Any + Send + Sync>),
+}
+
 /// The frames that wait for one connection.
 pub struct Outbox {
     /// Unique in this process.
     pub id: u64,
     sink: Arc<dyn FrameSink>,
     bytes_max: usize,
+    /// There is a request: looked at for each frame, which must cost nothing.
+    is_requested: AtomicBool,
     queue: Mutex<Queue>,
 }
 
@@ -74,9 +85,10 @@ struct Queue {
     /// When the socket last took something, or when the first frame began to wait.
     since: Option<Instant>,
     closing: Option<CloseReason>,
-    /// A frame began to wait, or closing began, since the last [`Outbox::poll_changed`].
+    /// A frame began to wait, closing began, or something was requested, since the last [`Outbox::poll_changed`].
     changed: bool,
     waker: Option<Waker>,
+    request: Option<Request>,
 }
 
 /// Frames that wait.
@@ -92,7 +104,7 @@ impl Outbox {
     pub fn new(sink: Arc<dyn FrameSink>, bytes_max: usize) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self { id, sink, bytes_max, queue: Mutex::default() }
+        Self { id, sink, bytes_max, is_requested: AtomicBool::new(false), queue: Mutex::default() }
     }
 
     /// Sends whole frames, and keeps what the socket does not take now.
@@ -150,6 +162,26 @@ impl Outbox {
             queue.push_close(code, reason);
         }
         Queue::wake(queue);
+    }
+
+    /// Asks the task that waits for the socket. A probe does not replace a request to close.
+    pub fn request(&self, request: Request) {
+        let mut queue = self.queue();
+        if !matches!(queue.request, Some(Request::Close(..))) {
+            queue.request = Some(request);
+        }
+        self.is_requested.store(true, Ordering::Release);
+        Queue::wake(queue);
+    }
+
+    /// Takes what was requested.
+    pub fn take_request(&self) -> Option<Request> {
+        if !self.is_requested.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut queue = self.queue();
+        self.is_requested.store(false, Ordering::Release);
+        queue.request.take()
     }
 
     /// Writes what waits, as far as the socket takes it. For the one task that waits for the socket.
@@ -215,8 +247,8 @@ impl Outbox {
         self.queue().state()
     }
 
-    /// Ready if a frame began to wait, or closing began, since the last call. For the one task that waits for the
-    /// socket.
+    /// Ready if a frame began to wait, closing began, or something was requested, since the last call. For the one task
+    /// that waits for the socket.
     pub fn poll_changed(&self, context: &Context<'_>) -> Poll<()> {
         let mut queue = self.queue();
         if std::mem::take(&mut queue.changed) {

@@ -202,12 +202,9 @@ impl Room {
         Progress::Pending
     }
 
-    /// Closes every connection in the room.
-    pub fn close(&self, code: u16, reason: &str) {
-        let connections = self.lock().snapshot();
-        for connection in connections.iter() {
-            connection.close(code, reason);
-        }
+    /// Every connection in the room.
+    pub fn outboxes(&self) -> Arc<[Arc<Outbox>]> {
+        self.lock().snapshot()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -1,5 +1,7 @@
 //! What waits for a commit, and what became of it.
 
+use std::sync::Arc;
+
 use ondol_host_model::Message;
 
 use super::error::StoreError;
@@ -8,7 +10,7 @@ use super::error::StoreError;
 #[derive(Debug)]
 pub struct Entry<T> {
     /// What to store. None: nothing; the entry only keeps its turn between messages.
-    pub message: Option<Message>,
+    pub message: Option<Arc<Message>>,
     /// What the caller gets back.
     pub context: T,
 }

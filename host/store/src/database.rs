@@ -5,11 +5,12 @@
 //! next start serves what the disk holds.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use rusqlite::Connection;
 
 use super::batch::{Batch, Entry};
+use super::cache::Cache;
 use super::error::StoreError;
 use super::health::Health;
 use super::message_ids;
@@ -22,13 +23,14 @@ use ondol_host_process::{exit, worker};
 /// The writing connection behind its lock, and whether writing works.
 pub(super) struct Database {
     writer: Mutex<BatchWriter>,
+    cache: Arc<Cache>,
     health: Health,
     closed: AtomicBool,
 }
 
 impl Database {
-    pub(super) fn new(writer: BatchWriter) -> Self {
-        Self { writer: Mutex::new(writer), health: Health::default(), closed: AtomicBool::new(false) }
+    pub(super) fn new(writer: BatchWriter, cache: Arc<Cache>) -> Self {
+        Self { writer: Mutex::new(writer), cache, health: Health::default(), closed: AtomicBool::new(false) }
     }
 
     /// Commits the batch that `next_batch` takes, in one transaction. The batch is taken last, so entries gather while
@@ -37,19 +39,23 @@ impl Database {
     pub(super) fn commit<T>(&self, next_batch: impl FnOnce() -> Vec<Entry<T>>) -> Batch<T> {
         let mut writer = self.writer();
         let entries = next_batch();
-        match writer.store(&entries) {
+        let batch = match writer.store(&entries) {
             Ok(outcome) => {
                 if outcome.written {
                     self.health.recovered();
                 }
                 let mut rejected = outcome.rejected;
                 if rejected.is_empty() {
-                    return Batch::all_stored(entries);
+                    Batch::all_stored(entries)
+                } else {
+                    Batch::split(entries, |index, _| rejected.remove(&index))
                 }
-                Batch::split(entries, |index, _| rejected.remove(&index))
             }
             Err(error) => self.fail(&mut writer, entries, error),
-        }
+        };
+        // Before a member hears of it, and may ask for more.
+        self.cache.committed(batch.stored.iter().filter_map(|entry| entry.message.as_ref()));
+        batch
     }
 
     fn fail<T>(&self, writer: &mut BatchWriter, entries: Vec<Entry<T>>, error: rusqlite::Error) -> Batch<T> {
@@ -116,6 +122,9 @@ impl Database {
         }
         let is_failing = self.health.failure().is_some();
         let mut writer = self.writer();
+        if writer.was_changed_by_others() {
+            self.cache.clear();
+        }
         // A store that was closed meanwhile may have lost its files.
         if writer.files_were_replaced() && !self.is_closed() {
             self.verify(&mut writer, "the database's files were deleted or replaced");
@@ -182,6 +191,7 @@ impl Database {
     /// acknowledged.
     fn reopen(&self, writer: &mut BatchWriter) {
         worker::hand_off();
+        self.cache.clear();
         match writer.reopen() {
             Ok(()) => tracing::warn!("the database was reopened: the disk holds everything that was acknowledged"),
             Err(reason) => {

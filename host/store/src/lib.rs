@@ -5,7 +5,7 @@
 //! returns as stored is committed; under [`Synchronous::Full`] it is on disk.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
 
@@ -26,7 +26,8 @@ mod transaction;
 pub use batch::{Batch, Entry, Failed};
 pub use group_commit::Leader;
 
-// Rooms, and the index of their messages.
+// Rooms, the index of their messages, and what of them is in memory.
+mod cache;
 mod message_key;
 mod room_index;
 mod room_messages;
@@ -68,6 +69,7 @@ pub use backup::{Backup, BackupError, Contents, backup};
 pub use restore::{RestoreError, Restored, restore};
 pub use verify::{Problems, Verified, verify};
 
+use cache::{Asked, Cache, MESSAGES_MAX, Ring};
 use database::Database;
 use epoch::Epoch;
 use files::Files;
@@ -81,14 +83,15 @@ use unindexed::{Unindexed, UnindexedByRoom};
 pub struct Store<T> {
     commits: Arc<GroupCommit<T>>,
     database: Arc<Database>,
+    cache: Arc<Cache>,
     readers: Arc<Readers>,
     unindexed: UnindexedByRoom,
     releases: ReleaseHistory,
     epoch: Epoch,
     first_free_id: u64,
     page_bytes_max: usize,
-    /// Keeps other servers off the database.
-    _lock: std::fs::File,
+    /// Keeps other servers off the database until it is closed.
+    lock: Mutex<Option<std::fs::File>>,
 }
 
 impl<T: Send + 'static> Store<T> {
@@ -107,7 +110,8 @@ impl<T: Send + 'static> Store<T> {
         files.request_checkpoints(&mut connection)?;
         let writer = BatchWriter::new(&files, connection)?;
         let unindexed = writer.unindexed();
-        let database = Arc::new(Database::new(writer));
+        let cache = Arc::new(Cache::new(limits.history_cache_bytes_max));
+        let database = Arc::new(Database::new(writer, Arc::clone(&cache)));
         checkpoint::start(&files, &database, checkpoint_requested)
             .map_err(|error| StoreError::Thread(error.to_string()))?;
         let readers = Arc::clone(&files.readers);
@@ -115,12 +119,13 @@ impl<T: Send + 'static> Store<T> {
             commits: Arc::new(GroupCommit::new(Arc::clone(&database), limits)),
             releases: ReleaseHistory::new(Arc::clone(&database), Arc::clone(&readers)),
             database,
+            cache,
             readers,
             unindexed,
             epoch,
             first_free_id,
             page_bytes_max: limits.page_bytes_max,
-            _lock: lock,
+            lock: Mutex::new(Some(lock)),
         })
     }
 
@@ -185,7 +190,8 @@ impl<T: Send + 'static> Store<T> {
     ///
     /// SQLite's error, or [`StoreError::Closed`], as for all queries below.
     pub async fn room(&self, id: RoomId) -> Result<Option<Room>, StoreError> {
-        self.readers.read(move |connection| room_rows::find(connection, id)).await
+        let read = || self.readers.read(move |connection| room_rows::find(connection, id));
+        self.cache.rooms.find(id, read).await
     }
 
     /// Rooms with numbers above `after`, oldest first.
@@ -204,10 +210,33 @@ impl<T: Send + 'static> Store<T> {
     /// SQLite's error.
     pub async fn messages(&self, room: RoomId, page: Page, limit: usize) -> Result<Vec<Message>, StoreError> {
         let bytes_max = self.page_bytes_max;
+        let asked = Asked { room, page, limit, bytes_max };
+        if let Some(messages) = self.cache.latest.page(asked, || self.latest(room)).await? {
+            return Ok(messages);
+        }
         let read = move |connection: &Connection, unindexed: &Unindexed| {
             room_messages::page(connection, unindexed, room, page, limit, bytes_max)
         };
         self.read_room(room, read).await
+    }
+
+    async fn latest(&self, room: RoomId) -> Result<Ring, StoreError> {
+        let bytes_max = self.cache.latest.room_bytes_max();
+        let read = move |connection: &Connection, unindexed: &Unindexed| {
+            room_messages::latest(connection, unindexed, room, MESSAGES_MAX, bytes_max)
+        };
+        self.read_room(room, read).await
+    }
+
+    /// Forgets the messages of a room that are in memory. Call it after some of them were deleted, and before that is reported.
+    pub fn forget(&self, room: RoomId) {
+        self.cache.forget(room);
+    }
+
+    /// How many times clients' requests have read the database since it was opened.
+    #[must_use]
+    pub fn reads(&self) -> u64 {
+        self.readers.count()
     }
 
     /// The last `seq` of a room, 0 if it has no message.
@@ -275,9 +304,11 @@ impl<T: Send + 'static> Store<T> {
         self.database.save_next_id(next)
     }
 
-    /// Closes the file, so that a copy of it alone is the whole database. Nothing can be read or written any more.
+    /// Closes the file, so that a copy of it alone is the whole database, and the next server may open it. Nothing can be
+    /// read or written any more.
     pub fn finish(&self) {
         self.database.finish(|connection| self.epoch.renew(connection));
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 

@@ -9,6 +9,8 @@ pub struct StoreLimits {
     pub commit_batch_max: usize,
     /// The most bytes of a page as JSON. A page ends before it grows larger, and holds at least one message.
     pub page_bytes_max: usize,
+    /// The most bytes of latest messages that are kept in memory. 0: none are.
+    pub history_cache_bytes_max: usize,
 }
 
 /// When a transaction counts as durable, in SQLite's words.

@@ -1,7 +1,7 @@
 //! Connections for reading, which are pooled. A read may wait for the disk, so it runs on a thread for blocking work.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use rusqlite::Connection;
@@ -20,6 +20,8 @@ pub(super) struct Readers {
     /// Held for reading by each read, and for writing while no connection may be open.
     open: RwLock<()>,
     closed: AtomicBool,
+    /// How many reads clients have caused.
+    count: AtomicU64,
 }
 
 impl Readers {
@@ -30,6 +32,7 @@ impl Readers {
             permits: Semaphore::new(READERS_MAX),
             open: RwLock::default(),
             closed: AtomicBool::new(false),
+            count: AtomicU64::new(0),
         }
     }
 
@@ -38,13 +41,19 @@ impl Readers {
         self: &Arc<Self>,
         read: impl FnOnce(&Connection) -> rusqlite::Result<R> + Send + 'static,
     ) -> Result<R, StoreError> {
+        self.count.fetch_add(1, Ordering::Relaxed);
         let Ok(_permit) = self.permits.acquire().await else { return Err(StoreError::Closed) };
         let readers = Arc::clone(self);
         let outcome = tokio::task::spawn_blocking(move || readers.read_blocking(read));
         outcome.await.unwrap_or(Err(StoreError::Closed))
     }
 
-    /// The same on the calling thread, which must not be a worker.
+    /// How many reads clients have caused so far.
+    pub(super) fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// The same as [`Readers::read`] on the calling thread, which must not be a worker. Not counted.
     pub(super) fn read_blocking<R>(
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<R>,

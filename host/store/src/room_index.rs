@@ -79,7 +79,7 @@ impl RoomIndex {
                 }
             };
             if message.seq > last {
-                index.add(std::iter::once(message));
+                index.replace_unindexed(&[], std::iter::once(message));
             }
         }
         Ok(index)
@@ -131,22 +131,24 @@ impl RoomIndex {
     /// Applies a committed transaction: what it wrote to the index, and the messages that it inserted.
     pub(super) fn committed(&mut self, update: &IndexUpdate, inserted: impl Iterator<Item = Inserted>) {
         if !update.rooms.is_empty() {
-            {
-                let mut unindexed = self.unindexed.lock();
-                for room in &update.rooms {
-                    unindexed.remove(room);
-                }
-            }
             self.due.clear();
             self.first_unindexed = update.first_unindexed;
+        }
+        self.replace_unindexed(&update.rooms, inserted);
+        if !update.rooms.is_empty() {
             let indexed = self.oldest.iter().take_while(|oldest| !self.is_unindexed(oldest)).count();
             self.oldest.drain(..indexed);
         }
-        self.add(inserted);
     }
 
-    fn add(&mut self, inserted: impl Iterator<Item = Inserted>) {
-        let mut rooms = self.unindexed.lock();
+    /// Removes the unindexed messages of `indexed`, and adds those that were inserted. Both at once: a reader between them
+    /// would find the inserted ones nowhere.
+    fn replace_unindexed(&mut self, indexed: &[RoomId], inserted: impl Iterator<Item = Inserted>) {
+        let unindexed = self.unindexed.clone();
+        let mut rooms = unindexed.lock();
+        for room in indexed {
+            rooms.remove(room);
+        }
         for Inserted { room, seq, rowid, .. } in inserted {
             let unindexed = rooms.entry(room).or_default();
             let before = unindexed.len();

@@ -4,9 +4,10 @@ use std::cmp::Ordering;
 
 use rusqlite::{Connection, OptionalExtension as _};
 
+use super::cache::Ring;
 use super::message_key::{key_range, message_key};
 use super::rows::{last_seq, messages, number, read_message, to_sql};
-use super::segments::{indexed_rowid, rowids_between};
+use super::segments::{indexed_rowid, last_indexed_seq, rowids_between};
 use super::unindexed::Unindexed;
 use ondol_host_model::{Message, MessageId, RoomId, Seq};
 
@@ -36,8 +37,32 @@ pub(super) fn page(
     limit: usize,
     bytes_max: usize,
 ) -> rusqlite::Result<Vec<Message>> {
-    // A room's numbers have no gaps, so the ends of the page are known beforehand.
-    let (most, last) = (limit as u64, last_seq_with(connection, unindexed, room)?.0);
+    let last = last_seq_with(connection, unindexed, room)?;
+    let Some(ends) = range(page, limit, last) else { return Ok(Vec::new()) };
+    let mut cut = Cut::new(bytes_max);
+    between(connection, unindexed, room, ends, matches!(page, Page::After(_)), &mut cut)
+}
+
+/// The latest messages of a room for memory: up to `limit`, and about `bytes_max`.
+pub(super) fn latest(
+    connection: &Connection,
+    unindexed: &Unindexed,
+    room: RoomId,
+    limit: usize,
+    bytes_max: usize,
+) -> rusqlite::Result<Ring> {
+    // Not the number in `room_seq`: a message may be committed that neither the copy nor the index has. It is reported later.
+    let last = unindexed.last().map_or_else(|| last_indexed_seq(connection, room), Ok)?;
+    let Some(ends) = range(Page::Latest, limit, last) else { return Ok(Ring::new(last.next(), last, Vec::new())) };
+    let mut cut = Cut::new(bytes_max);
+    let messages = between(connection, unindexed, room, ends, false, &mut cut)?;
+    let first = messages.first().map_or(ends.0, |oldest| if cut.is_over() { oldest.seq } else { ends.0 });
+    Ok(Ring::new(first, last, messages))
+}
+
+/// The first and the last number of a page. None: it is empty. A room's numbers have no gaps, so both are known beforehand.
+pub(super) fn range(page: Page, limit: usize, last: Seq) -> Option<(Seq, Seq)> {
+    let (most, last) = (limit as u64, last.0);
     let (from, to) = match page {
         Page::After(seq) => (seq.0.saturating_add(1), seq.0.saturating_add(most)),
         Page::Before(seq) => {
@@ -47,10 +72,44 @@ pub(super) fn page(
         Page::Latest => ((last + 1).saturating_sub(most), last),
     };
     let (from, to) = (Seq(from.max(1)), Seq(to.min(last)));
-    if from > to {
-        return Ok(Vec::new());
+    (from <= to).then_some((from, to))
+}
+
+/// The end of a page that grows too large as JSON. It holds one message at least.
+pub(super) struct Cut {
+    bytes: usize,
+    bytes_max: usize,
+    is_over: bool,
+}
+
+impl Cut {
+    pub(super) fn new(bytes_max: usize) -> Self {
+        Self { bytes: 0, bytes_max, is_over: false }
     }
-    let forward = matches!(page, Page::After(_));
+
+    /// Whether the next message is still on the page.
+    pub(super) fn takes(&mut self, message: &Message) -> bool {
+        let is_first = self.bytes == 0;
+        self.bytes = self.bytes.saturating_add(json_bytes(message));
+        self.is_over = self.bytes > self.bytes_max && !is_first;
+        !self.is_over
+    }
+
+    /// Whether a message was left out.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over
+    }
+}
+
+/// The messages from one number to another, both included, as far as `cut` takes them; backwards, it takes the last ones.
+fn between(
+    connection: &Connection,
+    unindexed: &Unindexed,
+    room: RoomId,
+    (from, to): (Seq, Seq),
+    forward: bool,
+    cut: &mut Cut,
+) -> rusqlite::Result<Vec<Message>> {
     // SQLite may have given the rowid of a deleted row to a message of another room.
     macro_rules! messages_between {
         ($order:literal) => {
@@ -66,12 +125,11 @@ pub(super) fn page(
     let sql = if forward { messages_between!("") } else { messages_between!(" DESC") };
     let (first, end) = key_range(room, from, to);
     let mut statement = connection.prepare_cached(sql)?;
-    let (mut messages, mut bytes) = (Vec::new(), 0_usize);
+    let mut messages = Vec::new();
     let between = (first, end, unindexed.between(from, to), to_sql(room.0), to_sql(from.0), to_sql(to.0));
     for message in statement.query_map(between, read_message)? {
         let message = message?;
-        bytes = bytes.saturating_add(json_bytes(&message));
-        if bytes > bytes_max && !messages.is_empty() {
+        if !cut.takes(&message) {
             break;
         }
         messages.push(message);

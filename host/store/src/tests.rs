@@ -10,8 +10,13 @@ use crate::{StoreLimits, Synchronous};
 use ondol_host_model::{Draft, Message, MessageId, OnExistingRoom, RoomDraft, RoomId, Seq, Speaker, Timestamp, User};
 
 /// Limits that no test comes near.
-pub(super) const LIMITS: StoreLimits =
-    StoreLimits { commit_queue_max: 16_384, commit_batch_max: 4_096, page_bytes_max: usize::MAX };
+pub(super) const LIMITS: StoreLimits = StoreLimits {
+    commit_queue_max: 16_384,
+    commit_batch_max: 4_096,
+    page_bytes_max: usize::MAX,
+    // Tests of the cache set it.
+    history_cache_bytes_max: 0,
+};
 
 /// A store without a limit on pages.
 pub(crate) fn open(directory: &Path) -> Store<()> {
@@ -45,14 +50,21 @@ pub(crate) fn entry(id: u64, room: RoomId, seq: u64) -> Entry<()> {
     });
     let draft = Draft { text: format!("말 {seq}"), client_id: Some(format!("c{id}")), ..Draft::default() };
     let (id, seq, sender) = (MessageId(id), Seq(seq), Arc::new(sender));
-    Entry { message: Some(Message { id, room, seq, sender, draft, created_at: Timestamp(7) }), context: () }
+    Entry { message: Some(Arc::new(Message { id, room, seq, sender, draft, created_at: Timestamp(7) })), context: () }
+}
+
+/// A message of no store.
+pub(super) fn message(seq: u64, text: &str) -> Message {
+    let draft = Draft { text: text.to_owned(), ..Draft::default() };
+    let (id, room) = (MessageId(seq), RoomId(1));
+    Message { id, room, seq: Seq(seq), sender: called("앤", None), draft, created_at: Timestamp(7) }
 }
 
 /// The same by another speaker, and without a `client_id`.
 fn entry_of(speaker: &Arc<Speaker>, id: u64, room: RoomId, seq: u64) -> Entry<()> {
     let (sender, draft) = (Arc::clone(speaker), Draft { text: format!("말 {seq}"), ..Draft::default() });
     let (id, seq) = (MessageId(id), Seq(seq));
-    Entry { message: Some(Message { id, room, seq, sender, draft, created_at: Timestamp(7) }), context: () }
+    Entry { message: Some(Arc::new(Message { id, room, seq, sender, draft, created_at: Timestamp(7) })), context: () }
 }
 
 fn called(nickname: &str, profile_url: Option<&str>) -> Arc<Speaker> {
@@ -302,5 +314,6 @@ async fn readers_see_no_gap_while_messages_are_written() {
     writing.await.unwrap();
 }
 
+mod cache;
 mod commits;
 mod files;

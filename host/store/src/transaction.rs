@@ -34,6 +34,8 @@ pub(super) struct BatchWriter {
     pub(super) connection: Connection,
     files: Arc<Files>,
     identity: FileIdentity,
+    /// SQLite's number for what other connections have written.
+    changes_by_others: Option<i64>,
     /// The last `seq` stored in each room.
     last_seqs: HashMap<RoomId, Seq>,
     ids: MessageIds,
@@ -55,7 +57,8 @@ impl BatchWriter {
         let index = RoomIndex::read(&connection)?;
         let (last_seqs, ids, senders, acknowledged) = Default::default();
         let identity = FileIdentity::of(&files.path);
-        Ok(Self { connection, files: Arc::clone(files), identity, last_seqs, ids, senders, index, acknowledged })
+        let (files, changes_by_others) = (Arc::clone(files), None);
+        Ok(Self { connection, files, identity, changes_by_others, last_seqs, ids, senders, index, acknowledged })
     }
 
     /// The messages that only memory knows by room, for readers.
@@ -161,6 +164,12 @@ impl BatchWriter {
         FileIdentity::of(&self.files.path) != self.identity
     }
 
+    /// Whether another program has written to the database since the last call.
+    pub(super) fn was_changed_by_others(&mut self) -> bool {
+        let number = self.connection.query_row("PRAGMA data_version", [], |row| row.get(0)).ok();
+        std::mem::replace(&mut self.changes_by_others, number) != number || number.is_none()
+    }
+
     /// Writes one unchanged row, to find out whether writing works.
     pub(super) fn probe(&self) -> Result<(), StoreError> {
         self.connection.execute("UPDATE counter SET next = next WHERE name = 'id'", [])?;
@@ -195,7 +204,7 @@ impl BatchWriter {
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let (mut accepted, mut rejected) = (Vec::with_capacity(entries.len()), HashMap::new());
         for (index, entry) in entries.iter().enumerate() {
-            let Some(message) = &entry.message else { continue };
+            let Some(message) = entry.message.as_deref() else { continue };
             let rowid = self.index.next_rowid() + to_sql(accepted.len() as u64);
             match self.accept(message, rowid)? {
                 Ok(sender) => {

@@ -3,7 +3,7 @@
 use ondol_tests::{
     Frame, Heard, NEVER_MS, Setup, TestResult, TestServer, User,
     gateway::{Gateway, bearer, claims, socket},
-    signing, within,
+    signing, until, within,
 };
 
 use super::Case;
@@ -46,7 +46,7 @@ fn refused_by_the_server() -> TestResult<String> {
 }
 
 fn crowded() -> Setup {
-    TestServer::setup().limit("connections_per_user_max", 1)
+    TestServer::setup().limit("connections_per_user_max", 1).limit("probe_ms_max", 0)
 }
 
 pub(super) async fn refusals_by_close_codes_arrive_as_sent(case: &Case) -> TestResult {
@@ -93,12 +93,18 @@ pub(super) async fn refusals_by_status_arrive_as_sent(case: &Case) -> TestResult
 }
 
 pub(super) async fn a_shutdown_is_seen(case: &Case) -> TestResult {
-    let Some((mut server, gateway)) = case.start(TestServer::setup()).await? else { return Ok(()) };
+    let Some((mut server, gateway)) = case.start(TestServer::setup().limit("drain_ms", 500)).await? else {
+        return Ok(());
+    };
     let room = server.create_room("lobby").await?;
     let mut client = gateway.open(room, &User::named("ann")).await?;
     client.expect_join("ann").await?;
     server.signal("TERM")?;
-    client.expect_close(gateway.kind().close_code(1_001)).await?;
+    let ready = async || gateway.request("GET", "/readyz").send().await.ok();
+    let answer = until("not ready", async || ready().await.filter(|answer| answer.status == 503)).await?;
+    assert!(answer.to_string().contains("shutting down"), "{answer}");
+    let reason = client.expect_close(gateway.kind().close_code(1_001)).await?;
+    assert!(reason.contains("; retry_after_ms="), "{reason}");
     assert_eq!(server.exit().await?.code(), Some(0));
     let answer = gateway.request("GET", "/chat/v1/rooms/").send().await?;
     assert!((502..=504).contains(&answer.status), "{answer}");

@@ -25,6 +25,8 @@ pub struct Status {
     pub release: Option<ReleaseRow>,
     /// Each handler.
     pub handlers: BTreeMap<&'static str, HandlerRow>,
+    /// How many times clients' requests have read the database since the start.
+    pub database_reads: u64,
     /// The rollouts, and the blocked versions.
     #[serde(flatten)]
     pub rollouts: Rollouts,
@@ -150,8 +152,16 @@ pub(super) fn status(releases: &Releases, readiness: &Readiness) -> Result<Statu
         Ok(()) => (true, None),
         Err(not_ready) => (false, Some(not_ready.to_string())),
     };
-    let rollouts = releases.handlers.rollouts();
-    Ok(Status { ondol: env!("CARGO_PKG_VERSION"), uptime_ms, ready, fault, release, handlers, rollouts })
+    Ok(Status {
+        ondol: env!("CARGO_PKG_VERSION"),
+        uptime_ms,
+        ready,
+        fault,
+        release,
+        handlers,
+        database_reads: releases.pipeline.store.reads(),
+        rollouts: releases.handlers.rollouts(),
+    })
 }
 
 /// The kept versions of each handler, the last active first.

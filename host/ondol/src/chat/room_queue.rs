@@ -208,7 +208,7 @@ impl RoomQueue {
         let context = PendingDelivery { room: Arc::clone(self), payload, ticket };
         // From here on the store's report counts it.
         has_number.set(false);
-        if let Err(failed) = self.pipeline.append(Entry { message: Some(message), context }) {
+        if let Err(failed) = self.pipeline.append(Entry { message: Some(Arc::new(message)), context }) {
             let Failed { entry: Entry { message, context }, error } = *failed;
             self.state().take_back(seq);
             tracing::warn!(room = self.id.0, %error, "message of room {} not stored: {error}", self.id);

@@ -139,6 +139,8 @@ limits! {
     connections_max: usize = 0, "connections", 0 => 10_000_000;
     /// WebSockets of one user, over all rooms; one more is answered with 503.
     connections_per_user_max: usize = 64, "connections", 1 => 10_000_000;
+    /// How long those have to answer a ping before one more is refused; longer closes with 1008. 0: they are not asked.
+    probe_ms_max: u64 = 2_000, "ms", 0 => DAY_MS;
     /// A connection's frames, heartbeats included; more are dropped, with an error event. 0: no limit.
     frames_per_connection_per_min: usize = 3_000, "frames a minute", 0 => RATE_MAX;
     /// How many of them may come at once.
@@ -252,6 +254,8 @@ limits! {
     page_bytes_max: usize = 131_072, "bytes", 1_024 => GIB;
     /// Messages that a client may have missed when it resumes; with more it has to read the history.
     resume_messages_max: usize = 1_000, "messages", 0 => 1_000_000;
+    /// The latest messages of rooms that are kept in memory, up to 256 of a room. 0: pages are always read from disk.
+    history_cache_bytes_max: usize = 32 * MIB, "bytes", 0 => 64 * GIB;
     /// Messages that may wait in one room; more is answered with `busy`.
     room_inbox_max: usize = 1_024, "messages, a room", 1 => 1_000_000;
     /// Messages that may wait for the disk; more is answered with `busy`.
@@ -262,6 +266,8 @@ limits! {
     commit_batch_max: usize = 4_096, "messages", 1 => 1_000_000;
     /// Log lines that may wait for the reader of standard error; further lines are dropped and counted.
     log_queue_max: usize = 8_192, "lines", 1 => 1_000_000;
+    /// How long `SIGTERM` warns before the shutdown: half not ready, then sockets are closed one after another.
+    drain_ms: u64 = 4_000, "ms", 0 => DAY_MS;
     /// How long a shutdown may take before the remaining connections are cut off.
     shutdown_grace_ms: u64 = 10_000, "ms", 0 => DAY_MS;
 }
@@ -339,8 +345,8 @@ impl Limits {
     /// The limits of the store crate.
     #[must_use]
     pub fn store(&self) -> StoreLimits {
-        let Self { commit_queue_max, commit_batch_max, page_bytes_max, .. } = *self;
-        StoreLimits { commit_queue_max, commit_batch_max, page_bytes_max }
+        let Self { commit_queue_max, commit_batch_max, page_bytes_max, history_cache_bytes_max, .. } = *self;
+        StoreLimits { commit_queue_max, commit_batch_max, page_bytes_max, history_cache_bytes_max }
     }
 
     /// The names of all per-handler limits, such as `messages.handler_deadline_ms`.

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::answer::{self, Answer, HttpError};
 use super::routes::read_only;
 use super::state::Phase;
-use crate::chat::Chat;
+use crate::chat::{Chat, SHUTTING_DOWN};
 
 /// Answers `/healthz` and `/readyz`. None for any other path.
 pub(super) fn answer(chat: &Chat, phase: Phase, request: &Request<impl Sized>) -> Option<Result<Answer, HttpError>> {
@@ -20,7 +20,7 @@ pub(super) fn answer(chat: &Chat, phase: Phase, request: &Request<impl Sized>) -
 
 fn ready(chat: &Chat, phase: Phase) -> Result<Answer, HttpError> {
     if phase > Phase::Running {
-        return Err(HttpError::NotReady("the server is shutting down".to_owned()));
+        return Err(HttpError::NotReady(SHUTTING_DOWN.to_owned()));
     }
     match chat.ready() {
         Ok(()) => Ok(fine("ready")),

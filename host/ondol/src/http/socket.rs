@@ -9,28 +9,28 @@ mod joining;
 mod linger;
 mod own_frames;
 mod position;
+mod probe;
 mod rates;
 mod sink;
 mod stream;
 mod tls_socket;
 mod transport;
 
+use std::any::Any;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::BytesMut;
 use tokio::time::{Instant, Sleep};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, WebSocket};
 
 use super::state::ApiState;
-use crate::chat::{Member, Outbox, OutboxState, Resumed, Resumption, SHUTTING_DOWN};
+use crate::chat::{Member, Outbox, OutboxState, Resumed, Resumption, going_away_outside};
 pub(super) use joining::Joining;
 use ondol_host_model::Frame;
-use ondol_host_model::frame;
 pub(super) use own_frames::Expiry;
 use position::Position;
 use rates::ConnectionRates;
@@ -62,6 +62,8 @@ struct Session {
     awaiting_pong: bool,
     /// The count of received bytes when the last ping was sent.
     alive_at: u64,
+    /// Dropped once it is known whether the peer is alive, for the one who waits to know.
+    probed_for: Option<Arc<dyn Any + Send + Sync>>,
     /// The client is not read, because too much of it is in flight.
     reading_paused: bool,
     /// The close frame to send once every frame of the client has its reply.
@@ -119,6 +121,7 @@ impl Session {
             ping_due,
             awaiting_pong: false,
             alive_at: 0,
+            probed_for: None,
             reading_paused: false,
             close_frame: None,
             close_deadline: None,
@@ -136,6 +139,9 @@ impl Session {
                 OutboxState::Waiting => true,
                 OutboxState::Closing(_) | OutboxState::Closed(_) => return,
             };
+            if self.follow_request() == Next::Closed {
+                break;
+            }
             if !waiting && let Some(resumption) = self.resumption.take() {
                 self.resume(resumption).await;
                 continue;
@@ -171,7 +177,7 @@ impl Session {
     async fn resume(&mut self, mut resumption: Resumption) {
         let Some(member) = &self.member else { return };
         if self.state.is_ending() {
-            return self.outbox.close(1001, SHUTTING_DOWN);
+            return self.outbox.close(1001, &going_away_outside());
         }
         match resumption.step(member).await {
             Ok(Resumed::Live) => {}
@@ -273,16 +279,11 @@ impl Session {
             return next;
         }
         if self.awaiting_pong && is_read && !has_unread && self.socket.get_ref().received == self.alive_at {
-            let reason = format!("no pong within pong_ms_max = {} ms", self.state.limits.pong_ms_max);
-            self.outbox.close(1008, &reason);
+            self.outbox.close(1008, &self.no_pong());
             return Next::Closed;
         }
-        let mut ping = BytesMut::new();
-        frame::ping(&mut ping);
-        self.outbox.send(&ping.freeze());
-        self.awaiting_pong = true;
-        self.alive_at = self.socket.get_ref().received;
-        self.ping_due = Instant::now() + pong;
+        self.probed_for = None;
+        self.ping(pong);
         next
     }
 

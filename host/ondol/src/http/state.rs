@@ -21,6 +21,10 @@ use crate::config::{Config, Limits, RefusalStyle};
 pub enum Phase {
     /// The server accepts connections and requests.
     Running,
+    /// It still does, and says that it will not for long.
+    NotReady,
+    /// It accepts no connections, and closes those it has one after another.
+    Draining,
     /// Nothing more is read from clients. What was accepted is finished, then connections are closed.
     Ending,
 }
@@ -54,7 +58,7 @@ pub(super) struct ApiState {
     local: SocketAddr,
     /// Whether the listener has TLS.
     tls: bool,
-    /// Never marked as seen, so `has_changed` is true from the moment the shutdown begins.
+    /// Never marked as seen, so `has_changed` is true from the first change on.
     phase: watch::Receiver<Phase>,
 }
 
@@ -87,9 +91,9 @@ impl ApiState {
         })
     }
 
-    /// Whether a shutdown has begun. Costs one atomic load.
+    /// Whether nothing more is read. Costs one atomic load while the server runs.
     pub(super) fn is_ending(&self) -> bool {
-        self.phase.has_changed().unwrap_or(true)
+        self.phase.has_changed().unwrap_or(true) && self.current_phase() == Phase::Ending
     }
 
     /// The phase right now.

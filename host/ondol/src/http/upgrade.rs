@@ -13,8 +13,8 @@ use super::answer::{Answer, HttpError};
 use super::identity::{Asked, Identity, chosen_subprotocol};
 use super::query::Query;
 use super::socket::{Expiry, Joining};
-use super::state::{ApiState, ConnContext};
-use crate::chat::{LastSeen, Permit};
+use super::state::{ApiState, ConnContext, Phase};
+use crate::chat::{LastSeen, Permit, SHUTTING_DOWN};
 use crate::config::RefusalStyle;
 use ondol_host_model::{RoomId, Seq, Speaker};
 
@@ -90,6 +90,9 @@ async fn admit(
     room: Option<RoomId>,
     connection: &ConnContext,
 ) -> Result<(RoomId, Arc<Speaker>, Permit, Option<Expiry>), HttpError> {
+    if state.current_phase() > Phase::NotReady {
+        return Err(HttpError::NotReady(SHUTTING_DOWN.to_owned()));
+    }
     let address = state.address(request.headers(), connection.peer);
     state.rates.connection(address)?;
     let caller = state.identify(&Asked::of(request, connection.peer), Identity::required)?;
@@ -104,6 +107,7 @@ async fn admit(
     let permit = state
         .chat
         .connection_permit(&caller.user)
+        .await
         .ok_or(HttpError::TooManyUserConnections(state.limits.connections_per_user_max))?;
     let expiry = Expiry::of(&caller, address);
     Ok((room, Arc::new(Speaker::new(caller.user)), permit, expiry))

@@ -36,7 +36,7 @@ pub(super) async fn serve_connection<A>(
     let mut connection = std::pin::pin!(connection);
     let outcome = tokio::select! {
         outcome = connection.as_mut() => outcome,
-        () = async { drop(phase.wait_for(|phase| *phase > Phase::Running).await) } => {
+        () = async { drop(phase.wait_for(|phase| *phase > Phase::NotReady).await) } => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

@@ -75,9 +75,11 @@ pub(super) async fn serve_streams<A>(
     });
     let connection = http.serve_connection(TokioIo::new(Lingering::new(stream, times.close_ms_max)), service);
     let mut connection = std::pin::pin!(connection);
+    // One that is opened to ask whether the server is ready still gets its answer.
+    let opened = (*phase.borrow()).min(Phase::NotReady);
     tokio::select! {
         outcome = connection.as_mut() => return log_end(outcome, name),
-        _ = phase.wait_for(|phase| *phase > Phase::Running) => {}
+        _ = phase.wait_for(|phase| *phase > opened) => {}
         why = streams.ended(times.idle_ms_max, times.answer_ms_max) => tracing::debug!("{name} is closed: {why}"),
     }
     // The client learns which requests were read (GOAWAY), and those are answered. A client that does not close then, or

@@ -61,7 +61,7 @@ pub(super) async fn open(
     let handshake = tokio::time::timeout(Duration::from_millis(ms_max), shake_hands(tcp, config));
     let opened = tokio::select! {
         opened = handshake => opened,
-        _ = phase.wait_for(|phase| *phase > Phase::Running) => return None,
+        _ = phase.wait_for(|phase| *phase > Phase::NotReady) => return None,
     };
     match opened {
         Ok(Ok(opened)) => Some(opened),

@@ -2,6 +2,8 @@
 
 mod dumps;
 
+use std::sync::Arc;
+
 use super::*;
 use crate::Synchronous;
 use crate::tests::LIMITS;
@@ -76,7 +78,7 @@ async fn messages_of_schema_3_are_migrated_with_their_senders_and_index() {
     assert_eq!(found.id, MessageId(1007));
     assert!(store.has_message(RoomId(2), MessageId(1401)).await.unwrap());
     let mut again = entry(2000, RoomId(2), 202);
-    again.message.as_mut().unwrap().draft.client_id = Some("c7".into());
+    Arc::make_mut(again.message.as_mut().unwrap()).draft.client_id = Some("c7".into());
     assert_eq!(store_all(&store, [again]).failed.len(), 1, "a client_id is used once");
     assert_eq!(store_all(&store, [entry(2001, RoomId(2), 202), entry(2002, RoomId(1), 201)]).stored.len(), 2);
 }

@@ -1,6 +1,7 @@
 //! The store's files: rows that an operator deleted, a clean end, and a database that is reopened after a failed sync.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::{LIMITS, entry, open, room, store_all};
 use crate::recovery::Acknowledged;
@@ -46,7 +47,7 @@ async fn a_client_id_is_free_again_after_its_message_was_deleted() {
     let directory = tempfile::tempdir().unwrap();
     let with_id = |id, room, seq| {
         let mut entry = entry(id, room, seq);
-        entry.message.as_mut().unwrap().draft.client_id = Some("c".into());
+        Arc::make_mut(entry.message.as_mut().unwrap()).draft.client_id = Some("c".into());
         entry
     };
     let store = open(directory.path());
@@ -76,6 +77,8 @@ async fn a_closed_store_is_a_single_file() {
     let mut left: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
     left.sort();
     assert_eq!(left, ["ondol.db", "ondol.lock", "ondol.mark"]);
+    // While this process still says goodbye to its clients.
+    drop(open(directory.path()));
     let copy = tempfile::tempdir().unwrap();
     std::fs::copy(directory.path().join("ondol.db"), copy.path().join("ondol.db")).unwrap();
     assert_eq!(open(copy.path()).last_seq(room).await.unwrap(), Seq(50));

@@ -6,9 +6,10 @@ use hyper::Request;
 use serde_json::json;
 
 use super::{AdminApi, number, ok, query};
-use crate::chat::HandlerKind;
+use crate::chat::{HandlerKind, SHUTTING_DOWN};
 use crate::http::answer::{Answer, HttpError};
 use crate::http::body::Body;
+use crate::http::state::Phase;
 
 /// The lines that are answered where none is named.
 const LINES: u64 = 100;
@@ -46,7 +47,7 @@ impl AdminApi {
         let record = self.chat.operator().record(handler, usize::try_from(calls).unwrap_or(usize::MAX), wait);
         match self.until_shutdown(record).await {
             Some(recorded) => ok(&recorded?),
-            None => Err(HttpError::NotReady("the server is shutting down".to_owned())),
+            None => Err(HttpError::NotReady(SHUTTING_DOWN.to_owned())),
         }
     }
 
@@ -55,7 +56,7 @@ impl AdminApi {
         let mut phase = self.phase.clone();
         tokio::select! {
             done = wait => Some(done),
-            _ = phase.changed() => None,
+            _ = phase.wait_for(|phase| *phase > Phase::NotReady) => None,
         }
     }
 }

@@ -16,6 +16,7 @@ import { refusal } from "./texts.js";
 
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 20_000;
+const ASKED_WAIT_MS_MAX = 60_000;
 const ANSWER_MS = 10_000;
 const OPEN_MS = 15_000;
 const OUTGOING_MAX = 50;
@@ -128,7 +129,7 @@ export class Session {
       else if (this.#live) this.#take(event);
       else this.#held.push(event);
     };
-    socket.onclose = ({ code }) => this.#closed(socket, opened, code);
+    socket.onclose = ({ code, reason }) => this.#closed(socket, opened, code, askedWait(reason));
   }
 
   // The first event of a socket that resumes. What was missed follows, unless the server cannot say what that is.
@@ -230,17 +231,17 @@ export class Session {
     this.#asked = null;
   }
 
-  async #closed(socket, opened, code) {
+  async #closed(socket, opened, code, wait) {
     if (socket !== this.#socket) return;
     if (OVER[code]) return this.#end(OVER[code]);
     const refused = opened ? null : await whyRefused(this.#room, this.#me);
     if (socket !== this.#socket) return;
     if (refused && ![429, 503].includes(refused.status)) return this.#end(refused.status === 404 ? NO_ROOM : refused.line);
-    this.#lost(AGAIN[code] ?? refused?.line ?? (opened ? { key: "connection_lost" } : { key: "unreachable" }));
+    this.#lost(AGAIN[code] ?? refused?.line ?? (opened ? { key: "connection_lost" } : { key: "unreachable" }), wait);
   }
 
   // What was sent and not answered is sent again: it may have been stored, and its id tells the server so.
-  #lost(why) {
+  #lost(why, asked = null) {
     this.#drop();
     const item = this.#outgoing.get(this.#asked);
     if (item) {
@@ -248,7 +249,9 @@ export class Session {
       this.#change(item, "waiting");
     }
     // Waits grow, and each tab waits a time of its own: a restarted server does not meet all of them at once.
-    const wait = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** this.#attempt) * (0.5 + Math.random() / 2);
+    const growing = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** this.#attempt) * (0.5 + Math.random() / 2);
+    // A server that stops has a time for each tab. A little more, since one that comes too early waits for longer.
+    const wait = asked === null ? growing : asked + Math.random() * 200;
     this.#attempt += 1;
     this.#again = setTimeout(this.reconnect, wait);
     this.#tell("link", "down", { key: "trying_again", why });
@@ -272,6 +275,12 @@ export class Session {
     this.#held = [];
     socket?.close();
   }
+}
+
+// How long the reason in a close frame asks to wait, if it does.
+function askedWait(reason) {
+  const ms = /retry_after_ms=(\d+)/.exec(reason)?.[1];
+  return ms ? Math.min(Number(ms), ASKED_WAIT_MS_MAX) : null;
 }
 
 // `crypto.randomUUID` is there only on https and localhost; these bits are there everywhere.

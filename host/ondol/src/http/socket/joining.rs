@@ -37,6 +37,7 @@ impl Joining {
         expiry: Option<Expiry>,
     ) -> Result<Self, ChatError> {
         let (sink, outbox) = SocketSink::with_outbox(state.limits.outbox_bytes_max);
+        permit.attach(&outbox);
         let rates = Some(ConnectionRates::new(state, &user));
         let (member, resumption) = match seen {
             None => (state.chat.join(room, user, Arc::clone(&outbox)).await?, None),
@@ -69,6 +70,8 @@ impl Joining {
         // The room learns of the departure now, even if the socket lingers.
         session.member = None;
         drop(self.permit);
+        // A newcomer may take its place.
+        session.probed_for = None;
         linger(&session.outbox, session.socket.get_ref().reader(), session.close_deadline()).await;
     }
 }
