@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 mod limits;
-pub use limits::{StoreLimits, Synchronous};
+pub use limits::{Kept, StoreLimits, Synchronous};
 
 mod error;
 pub use error::StoreError;
@@ -33,9 +33,19 @@ mod room_messages;
 mod room_rows;
 mod rows;
 mod segments;
+mod stretch;
 mod unindexed;
 pub use room_messages::Page;
 pub use room_rows::RoomOutcome;
+
+// Messages that are kept no longer.
+mod deletion;
+mod oldest;
+mod retention;
+mod unused_senders;
+mod user_messages;
+pub use deletion::{Deleted, Deletion};
+pub use user_messages::UserSearch;
 
 // Handler releases.
 mod release_events;
@@ -87,6 +97,7 @@ pub struct Store<T> {
     epoch: Epoch,
     first_free_id: u64,
     page_bytes_max: usize,
+    _retention: Option<retention::Stop>,
     /// Keeps other servers off the database.
     _lock: std::fs::File,
 }
@@ -111,6 +122,8 @@ impl<T: Send + 'static> Store<T> {
         checkpoint::start(&files, &database, checkpoint_requested)
             .map_err(|error| StoreError::Thread(error.to_string()))?;
         let readers = Arc::clone(&files.readers);
+        let retention = retention::start(limits.kept, &database, &readers, &unindexed)
+            .map_err(|error| StoreError::Thread(error.to_string()))?;
         Ok(Self {
             commits: Arc::new(GroupCommit::new(Arc::clone(&database), limits)),
             releases: ReleaseHistory::new(Arc::clone(&database), Arc::clone(&readers)),
@@ -120,6 +133,7 @@ impl<T: Send + 'static> Store<T> {
             epoch,
             first_free_id,
             page_bytes_max: limits.page_bytes_max,
+            _retention: retention,
             _lock: lock,
         })
     }
@@ -174,9 +188,16 @@ impl<T: Send + 'static> Store<T> {
         post_id: Option<u64>,
         owner: Option<String>,
     ) -> Result<RoomOutcome, StoreError> {
+        self.blocking(move |database| database.create_room(&draft, post_id, owner.as_deref())).await
+    }
+
+    /// Runs what writes and waits for the disk.
+    async fn blocking<R: Send + 'static>(
+        &self,
+        write: impl FnOnce(&Database) -> Result<R, StoreError> + Send + 'static,
+    ) -> Result<R, StoreError> {
         let database = Arc::clone(&self.database);
-        let created = move || database.create_room(&draft, post_id, owner.as_deref());
-        tokio::task::spawn_blocking(created).await.unwrap_or(Err(StoreError::Closed))
+        tokio::task::spawn_blocking(move || write(&database)).await.unwrap_or(Err(StoreError::Closed))
     }
 
     /// A room by its number.

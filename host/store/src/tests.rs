@@ -6,12 +6,16 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::{Batch, Entry, Leader, Page, RoomOutcome, Store, StoreError};
-use crate::{StoreLimits, Synchronous};
+use crate::{Kept, StoreLimits, Synchronous};
 use ondol_host_model::{Draft, Message, MessageId, OnExistingRoom, RoomDraft, RoomId, Seq, Speaker, Timestamp, User};
 
 /// Limits that no test comes near.
-pub(super) const LIMITS: StoreLimits =
-    StoreLimits { commit_queue_max: 16_384, commit_batch_max: 4_096, page_bytes_max: usize::MAX };
+pub(super) const LIMITS: StoreLimits = StoreLimits {
+    commit_queue_max: 16_384,
+    commit_batch_max: 4_096,
+    page_bytes_max: usize::MAX,
+    kept: Kept { of_room: 0, age_ms: 0 },
+};
 
 /// A store without a limit on pages.
 pub(crate) fn open(directory: &Path) -> Store<()> {
@@ -304,3 +308,5 @@ async fn readers_see_no_gap_while_messages_are_written() {
 
 mod commits;
 mod files;
+mod gaps;
+mod removal;

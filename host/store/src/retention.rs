@@ -1,0 +1,165 @@
+//! Retention: removing messages that are kept no longer, by age or by number per room. A thread does it in small pieces
+//! between commits, and pauses after each for longer than it took: live messages come first.
+//!
+//! Clients are not told. A room's pages begin at its first message that is kept.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use super::database::Database;
+use super::error::StoreError;
+use super::limits::Kept;
+use super::oldest::Oldest;
+use super::readers::Readers;
+use super::unindexed::UnindexedByRoom;
+use super::unused_senders::Suspects;
+use ondol_host_model::{RoomId, Timestamp};
+
+/// How many times as long as it took the thread pauses after a piece.
+const PAUSE: u32 = 4;
+
+/// The same after a search that found nothing, which is at least [`SEARCH_EVERY`].
+const IDLE_PAUSE: u32 = 100;
+const SEARCH_EVERY: Duration = Duration::from_secs(1);
+
+/// The pause after a failure, such as a full disk.
+const FAILED_PAUSE: Duration = Duration::from_secs(10);
+
+/// How often senders without messages are searched for: all messages are scanned for them.
+const SENDERS_EVERY: Duration = Duration::from_secs(3_600);
+
+/// The most senders that are removed at once.
+const SENDERS: usize = 200;
+
+/// Ends the thread when dropped.
+pub(super) struct Stop {
+    _sender: SyncSender<()>,
+}
+
+/// What the thread has to do, and how far it has come.
+struct Retention {
+    kept: Kept,
+    database: Weak<Database>,
+    readers: Arc<Readers>,
+    unindexed: UnindexedByRoom,
+    /// The room from which on those with too many messages are searched for.
+    room: RoomId,
+    /// Whether messages were removed since the senders were searched.
+    has_removed: bool,
+    searched_senders: Option<Instant>,
+    suspects: Option<Suspects>,
+}
+
+/// What a step did.
+enum Step {
+    /// There may be more to do.
+    Worked,
+    /// Nothing is to be removed now.
+    Idle,
+}
+
+/// Starts the thread, unless everything is kept.
+pub(super) fn start(
+    kept: Kept,
+    database: &Arc<Database>,
+    readers: &Arc<Readers>,
+    unindexed: &UnindexedByRoom,
+) -> std::io::Result<Option<Stop>> {
+    if kept == Kept::default() {
+        return Ok(None);
+    }
+    let (sender, stopped) = sync_channel(0);
+    let mut retention = Retention {
+        kept,
+        database: Arc::downgrade(database),
+        readers: Arc::clone(readers),
+        unindexed: unindexed.clone(),
+        room: RoomId(0),
+        has_removed: false,
+        searched_senders: None,
+        suspects: None,
+    };
+    std::thread::Builder::new().name("retention".to_owned()).spawn(move || retention.run(&stopped))?;
+    Ok(Some(Stop { _sender: sender }))
+}
+
+impl Retention {
+    fn run(&mut self, stopped: &Receiver<()>) {
+        loop {
+            let started = Instant::now();
+            let step = self.step();
+            let took = started.elapsed();
+            let pause = match step {
+                Ok(Step::Worked) => took * PAUSE,
+                Ok(Step::Idle) => (took * IDLE_PAUSE).max(SEARCH_EVERY),
+                Err(StoreError::Closed) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "old messages were not removed, which is tried again: {error}");
+                    FAILED_PAUSE
+                }
+            };
+            if !matches!(stopped.recv_timeout(pause), Err(RecvTimeoutError::Timeout)) {
+                return;
+            }
+        }
+    }
+
+    fn step(&mut self) -> Result<Step, StoreError> {
+        let oldest = match self.too_old()? {
+            oldest if oldest.is_empty() => self.too_many()?,
+            oldest => oldest,
+        };
+        if !oldest.is_empty() {
+            self.database()?.remove_oldest(&oldest)?;
+            self.has_removed = true;
+            return Ok(Step::Worked);
+        }
+        self.remove_unused_senders()
+    }
+
+    /// Messages that are too old.
+    fn too_old(&self) -> Result<Oldest, StoreError> {
+        if self.kept.age_ms == 0 {
+            return Ok(Oldest::default());
+        }
+        let before = Timestamp(Timestamp::now().0.saturating_sub(self.kept.age_ms));
+        self.readers.read_blocking(|connection| Oldest::before(connection, before))
+    }
+
+    /// Messages of rooms that have too many.
+    fn too_many(&mut self) -> Result<Oldest, StoreError> {
+        let (unindexed, room, count) = (&self.unindexed, self.room, self.kept.of_room);
+        if count == 0 {
+            return Ok(Oldest::default());
+        }
+        let oldest = self.readers.read_blocking(|connection| Oldest::beyond(connection, unindexed, room, count))?;
+        // The last room may have more. After the last one the search begins anew.
+        self.room = oldest.firsts.last_key_value().map_or(RoomId(0), |(room, _)| *room);
+        Ok(oldest)
+    }
+
+    fn remove_unused_senders(&mut self) -> Result<Step, StoreError> {
+        let Some(suspects) = &mut self.suspects else {
+            let is_due = self.searched_senders.is_none_or(|searched| searched.elapsed() >= SENDERS_EVERY);
+            if !self.has_removed || !is_due {
+                return Ok(Step::Idle);
+            }
+            (self.has_removed, self.searched_senders) = (false, Some(Instant::now()));
+            self.suspects = Some(self.readers.read_blocking(Suspects::all)?);
+            return Ok(Step::Worked);
+        };
+        if self.readers.read_blocking(|connection| suspects.scan(connection))? {
+            return Ok(Step::Worked);
+        }
+        match suspects.take(SENDERS) {
+            Some(unused) => self.database()?.remove_senders(&unused)?,
+            None => self.suspects = None,
+        }
+        Ok(Step::Worked)
+    }
+
+    fn database(&self) -> Result<Arc<Database>, StoreError> {
+        self.database.upgrade().ok_or(StoreError::Closed)
+    }
+}
