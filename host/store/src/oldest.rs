@@ -84,7 +84,7 @@ impl Oldest {
         let rooms = statement.query_map([room.0, kept, MESSAGES as u64].map(to_sql), read)?;
         for (room, last) in rooms.collect::<rusqlite::Result<Vec<_>>>()? {
             oldest.of_room(connection, unindexed, room, Seq((last + 1).saturating_sub(kept)))?;
-            if oldest.messages.len() >= MESSAGES {
+            if oldest.is_full() {
                 break;
             }
         }
@@ -107,7 +107,7 @@ impl Oldest {
         let unindexed = unindexed.of(room);
         let messages = RoomMessages { connection, unindexed: &unindexed, room };
         let mut first = first_seq(connection, room)?;
-        while first < end && self.messages.len() < MESSAGES {
+        while first < end && !self.is_full() {
             let Some(stretch) = messages.stretch_from(first)?.filter(|stretch| stretch.first() < end) else {
                 first = end;
                 break;
@@ -130,6 +130,11 @@ impl Oldest {
     /// Whether there is nothing to remove.
     pub(super) fn is_empty(&self) -> bool {
         self.firsts.is_empty()
+    }
+
+    /// Whether there may be more to remove than a piece takes.
+    pub(super) fn is_full(&self) -> bool {
+        self.messages.len() >= MESSAGES
     }
 
     /// Removes the messages, inside the open transaction.

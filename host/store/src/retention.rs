@@ -106,16 +106,26 @@ impl Retention {
     }
 
     fn step(&mut self) -> Result<Step, StoreError> {
-        let oldest = match self.too_old()? {
-            oldest if oldest.is_empty() => self.too_many()?,
-            oldest => oldest,
-        };
-        if !oldest.is_empty() {
-            self.database()?.remove_oldest(&oldest)?;
-            self.has_removed = true;
-            return Ok(Step::Worked);
+        if self.suspects.is_none() {
+            let too_old = self.too_old()?;
+            if self.remove(&too_old)? {
+                return Ok(Step::Worked);
+            }
+            let too_many = self.too_many()?;
+            if self.remove(&too_many)? {
+                return Ok(Step::Worked);
+            }
         }
         self.remove_unused_senders()
+    }
+
+    /// Removes a piece. True: there is more. The few that come due meanwhile wait for the next search.
+    fn remove(&mut self, oldest: &Oldest) -> Result<bool, StoreError> {
+        if !oldest.is_empty() {
+            self.database()?.remove_oldest(oldest)?;
+            self.has_removed = true;
+        }
+        Ok(oldest.is_full())
     }
 
     /// Messages that are too old.
@@ -134,8 +144,9 @@ impl Retention {
             return Ok(Oldest::default());
         }
         let oldest = self.readers.read_blocking(|connection| Oldest::beyond(connection, unindexed, room, count))?;
-        // The last room may have more. After the last one the search begins anew.
-        self.room = oldest.firsts.last_key_value().map_or(RoomId(0), |(room, _)| *room);
+        // The last room may have more. After a piece that is not full all rooms were searched, and the next search begins anew.
+        let last = oldest.firsts.last_key_value().map(|(room, _)| *room);
+        self.room = last.filter(|_| oldest.is_full()).unwrap_or(RoomId(0));
         Ok(oldest)
     }
 
