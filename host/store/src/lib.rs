@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 mod limits;
-pub use limits::{Kept, StoreLimits, Synchronous};
+pub use limits::{MessageRetention, StoreLimits, Synchronous};
 
 mod error;
 pub use error::StoreError;
@@ -122,7 +122,7 @@ impl<T: Send + 'static> Store<T> {
         checkpoint::start(&files, &database, checkpoint_requested)
             .map_err(|error| StoreError::Thread(error.to_string()))?;
         let readers = Arc::clone(&files.readers);
-        let retention = retention::start(limits.kept, &database, &readers, &unindexed)
+        let retention = retention::start(limits.retention, &database, &readers, &unindexed)
             .map_err(|error| StoreError::Thread(error.to_string()))?;
         Ok(Self {
             commits: Arc::new(GroupCommit::new(Arc::clone(&database), limits)),

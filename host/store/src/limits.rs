@@ -10,12 +10,12 @@ pub struct StoreLimits {
     /// The most bytes of a page as JSON. A page ends before it grows larger, and holds at least one message.
     pub page_bytes_max: usize,
     /// Which messages are kept.
-    pub kept: Kept,
+    pub retention: MessageRetention,
 }
 
 /// How long messages are kept. 0: for ever.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Kept {
+pub struct MessageRetention {
     /// The latest messages of each room that are kept, by their numbers.
     pub of_room: u64,
     /// The age at which messages are removed, in milliseconds.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::database::Database;
 use super::error::StoreError;
-use super::limits::Kept;
+use super::limits::MessageRetention;
 use super::oldest::Oldest;
 use super::readers::Readers;
 use super::unindexed::UnindexedByRoom;
@@ -38,8 +38,8 @@ pub(super) struct Stop {
 }
 
 /// What the thread has to do, and how far it has come.
-struct Retention {
-    kept: Kept,
+struct Remover {
+    kept: MessageRetention,
     database: Weak<Database>,
     readers: Arc<Readers>,
     unindexed: UnindexedByRoom,
@@ -61,16 +61,16 @@ enum Step {
 
 /// Starts the thread, unless everything is kept.
 pub(super) fn start(
-    kept: Kept,
+    kept: MessageRetention,
     database: &Arc<Database>,
     readers: &Arc<Readers>,
     unindexed: &UnindexedByRoom,
 ) -> std::io::Result<Option<Stop>> {
-    if kept == Kept::default() {
+    if kept == MessageRetention::default() {
         return Ok(None);
     }
     let (sender, stopped) = sync_channel(0);
-    let mut retention = Retention {
+    let mut remover = Remover {
         kept,
         database: Arc::downgrade(database),
         readers: Arc::clone(readers),
@@ -80,11 +80,11 @@ pub(super) fn start(
         searched_senders: None,
         suspects: None,
     };
-    std::thread::Builder::new().name("retention".to_owned()).spawn(move || retention.run(&stopped))?;
+    std::thread::Builder::new().name("retention".to_owned()).spawn(move || remover.run(&stopped))?;
     Ok(Some(Stop { _sender: sender }))
 }
 
-impl Retention {
+impl Remover {
     fn run(&mut self, stopped: &Receiver<()>) {
         loop {
             let started = Instant::now();

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::{Batch, Entry, Leader, Page, RoomOutcome, Store, StoreError};
-use crate::{Kept, StoreLimits, Synchronous};
+use crate::{MessageRetention, StoreLimits, Synchronous};
 use ondol_host_model::{Draft, Message, MessageId, OnExistingRoom, RoomDraft, RoomId, Seq, Speaker, Timestamp, User};
 
 /// Limits that no test comes near.
@@ -14,7 +14,7 @@ pub(super) const LIMITS: StoreLimits = StoreLimits {
     commit_queue_max: 16_384,
     commit_batch_max: 4_096,
     page_bytes_max: usize::MAX,
-    kept: Kept { of_room: 0, age_ms: 0 },
+    retention: MessageRetention { of_room: 0, age_ms: 0 },
 };
 
 /// A store without a limit on pages.

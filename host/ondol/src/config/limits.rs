@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use ondol_host_handlers::{
     AdmissionLimits, CallLimits, CompilerLimits, HandlerKind, HandlersLimits, RolloutLimits, SandboxLimits,
 };
-use ondol_host_store::{Kept, StoreLimits};
+use ondol_host_store::{MessageRetention, StoreLimits};
 
 use super::given::Given;
 use super::settings::Settings;
@@ -344,8 +344,9 @@ impl Limits {
     #[must_use]
     pub fn store(&self) -> StoreLimits {
         let Self { commit_queue_max, commit_batch_max, page_bytes_max, .. } = *self;
-        let kept = Kept { of_room: self.messages_kept_max as u64, age_ms: self.messages_kept_days * DAY_MS };
-        StoreLimits { commit_queue_max, commit_batch_max, page_bytes_max, kept }
+        let retention =
+            MessageRetention { of_room: self.messages_kept_max as u64, age_ms: self.messages_kept_days * DAY_MS };
+        StoreLimits { commit_queue_max, commit_batch_max, page_bytes_max, retention }
     }
 
     /// The names of all per-handler limits, such as `messages.handler_deadline_ms`.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::{LIMITS, called, entry_of, open, room, store_all};
-use crate::{Kept, Page, Store, StoreLimits, Synchronous};
+use crate::{MessageRetention, Page, Store, StoreLimits, Synchronous};
 use ondol_host_model::{MessageId, RoomId, Seq};
 
 /// Pseudo-random numbers (xorshift), the same in each run.
@@ -53,7 +53,7 @@ async fn compare(store: &Store<()>, room: RoomId, model: &Model, chance: &mut Ch
     for _ in 0..6 {
         // Ids of the room are three times the `seq`.
         let id = chance.below(3 * model.last + 4);
-        let is_there = id % 3 == 0 && model.ids.contains_key(&(id / 3));
+        let is_there = id.is_multiple_of(3) && model.ids.contains_key(&(id / 3));
         assert_eq!(store.has_message(room, MessageId(id)).await.unwrap(), is_there, "{id}");
     }
     assert_eq!(store.last_seq(room).await.unwrap(), Seq(model.last));
@@ -179,8 +179,8 @@ async fn retention_by_age_removes_the_oldest_of_all_rooms() {
     now.execute("UPDATE message SET created_at = unixepoch() * 1000 WHERE room = 1 AND seq > 590", []).unwrap();
     now.execute("UPDATE message SET created_at = unixepoch() * 1000 WHERE room = 2", []).unwrap();
     drop(now);
-    let kept = Kept { of_room: 0, age_ms: 3_600_000 };
-    let store = Store::<()>::open(&path, Synchronous::Full, &StoreLimits { kept, ..LIMITS }).unwrap();
+    let retention = MessageRetention { of_room: 0, age_ms: 3_600_000 };
+    let store = Store::<()>::open(&path, Synchronous::Full, &StoreLimits { retention, ..LIMITS }).unwrap();
     let remaining = "SELECT count(*) FROM message";
     super::removal::until(&store, remaining, 14).await;
     assert_eq!(store.messages(ours, Page::After(Seq(0)), 3).await.unwrap()[0].seq, Seq(591));

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{LIMITS, called, count, entry, entry_of, open, room, store_all};
-use crate::{Deleted, Kept, Page, Store, StoreLimits, Synchronous};
+use crate::{Deleted, MessageRetention, Page, Store, StoreLimits, Synchronous};
 use ondol_host_model::{MessageId, RoomId, Seq};
 
 /// Waits until a query gives this number.
@@ -137,8 +137,8 @@ async fn retention_by_number_keeps_the_latest_of_each_room() {
         }
     }
     drop(store);
-    let kept = Kept { of_room: 100, age_ms: 0 };
-    let store = Store::<()>::open(&path, Synchronous::Full, &StoreLimits { kept, ..LIMITS }).unwrap();
+    let retention = MessageRetention { of_room: 100, age_ms: 0 };
+    let store = Store::<()>::open(&path, Synchronous::Full, &StoreLimits { retention, ..LIMITS }).unwrap();
     until(&store, "SELECT count(*) FROM message", 220).await;
     until(&store, "SELECT count(*) FROM sender", 1).await;
     assert_eq!(count(&store, "SELECT count(*) FROM client_message").await, 220);

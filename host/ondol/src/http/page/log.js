@@ -85,6 +85,7 @@ export class Log {
     const next = row.nextElementSibling;
     row.remove();
     if (next) arrange(next);
+    else this.#list.lastElementChild?.classList.remove("same-minute");
   }
 
   // A line in the middle: who came, who left, what went wrong.
