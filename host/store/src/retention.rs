@@ -26,8 +26,9 @@ const SEARCH_EVERY: Duration = Duration::from_secs(1);
 /// The pause after a failure, such as a full disk.
 const FAILED_PAUSE: Duration = Duration::from_secs(10);
 
-/// How often senders without messages are searched for: all messages are scanned for them.
-const SENDERS_EVERY: Duration = Duration::from_secs(3_600);
+/// How many times as long as it took the thread waits after a search for senders without messages before the next one: it
+/// scans all messages.
+const SENDERS_PAUSE: u32 = 20;
 
 /// The most senders that are removed at once.
 const SENDERS: usize = 200;
@@ -47,8 +48,10 @@ struct Remover {
     room: RoomId,
     /// Whether messages were removed since the senders were searched.
     has_removed: bool,
-    searched_senders: Option<Instant>,
-    suspects: Option<Suspects>,
+    /// Senders without messages, while they are searched for, and the start of the search.
+    suspects: Option<(Suspects, Instant)>,
+    /// The time before which no new search begins.
+    next_search: Instant,
 }
 
 /// What a step did.
@@ -77,8 +80,8 @@ pub(super) fn start(
         unindexed: unindexed.clone(),
         room: RoomId(0),
         has_removed: false,
-        searched_senders: None,
         suspects: None,
+        next_search: Instant::now(),
     };
     std::thread::Builder::new().name("retention".to_owned()).spawn(move || remover.run(&stopped))?;
     Ok(Some(Stop { _sender: sender }))
@@ -151,13 +154,13 @@ impl Remover {
     }
 
     fn remove_unused_senders(&mut self) -> Result<Step, StoreError> {
-        let Some(suspects) = &mut self.suspects else {
-            let is_due = self.searched_senders.is_none_or(|searched| searched.elapsed() >= SENDERS_EVERY);
-            if !self.has_removed || !is_due {
+        let Some((suspects, begun)) = &mut self.suspects else {
+            let now = Instant::now();
+            if !self.has_removed || now < self.next_search {
                 return Ok(Step::Idle);
             }
-            (self.has_removed, self.searched_senders) = (false, Some(Instant::now()));
-            self.suspects = Some(self.readers.read_blocking(Suspects::all)?);
+            self.has_removed = false;
+            self.suspects = Some((self.readers.read_blocking(Suspects::all)?, now));
             return Ok(Step::Worked);
         };
         if self.readers.read_blocking(|connection| suspects.scan(connection))? {
@@ -165,7 +168,10 @@ impl Remover {
         }
         match suspects.take(SENDERS) {
             Some(unused) => self.database()?.remove_senders(&unused)?,
-            None => self.suspects = None,
+            None => {
+                self.next_search = Instant::now() + begun.elapsed() * SENDERS_PAUSE;
+                self.suspects = None;
+            }
         }
         Ok(Step::Worked)
     }

@@ -17,7 +17,7 @@ use rusqlite::Connection;
 use super::seqs;
 
 /// How many messages are removed, unless the environment sets another number.
-const REMOVED: u64 = 10_000;
+const REMOVED: u64 = 2_000;
 const ROOMS: u64 = 4;
 const KEPT: u64 = 100;
 
