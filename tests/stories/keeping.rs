@@ -3,6 +3,7 @@
 
 mod client_ids;
 mod pages;
+mod resuming;
 mod retention;
 mod view;
 

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::Store;
+use super::deletion_marks::DeletionMarks;
 use super::error::StoreError;
 use super::room_messages::RoomMessages;
 use super::rows::{last_seq, number, to_sql};
@@ -39,14 +40,24 @@ impl<T: Send + 'static> Store<T> {
         self.blocking(move |database| database.delete(room, &seqs)).await
     }
 
-    /// Deletions that a client may not know which has a room's messages up to `after`: of those messages, and made when
-    /// the room had no fewer. The latest ones, if there are more than `limit`.
+    /// Deletions of messages up to `known`, made when the room had none after `since`, or later: a client that left the
+    /// room at `since` may not know them. The latest ones, if there are more than `limit`. Where there is none, this costs
+    /// no query.
     ///
     /// # Errors
     ///
     /// SQLite's error.
-    pub async fn deletions(&self, room: RoomId, after: Seq, limit: usize) -> Result<Vec<Deleted>, StoreError> {
-        self.readers.read(move |connection| deletions(connection, room, after, limit)).await
+    pub async fn deletions(
+        &self,
+        room: RoomId,
+        since: Seq,
+        known: Seq,
+        limit: usize,
+    ) -> Result<Vec<Deleted>, StoreError> {
+        if !self.deletion_marks.any_since(room, since) {
+            return Ok(Vec::new());
+        }
+        self.readers.read(move |connection| deletions(connection, room, [since, known], limit)).await
     }
 }
 
@@ -54,6 +65,7 @@ impl<T: Send + 'static> Store<T> {
 pub(super) fn delete(
     connection: &Connection,
     unindexed: &Unindexed,
+    marks: &DeletionMarks,
     room: RoomId,
     seqs: &[Seq],
 ) -> rusqlite::Result<Deletion> {
@@ -79,6 +91,9 @@ pub(super) fn delete(
         if is_segment && deletion.messages.len() > before {
             segments::replace(connection, room, &stretch)?;
         }
+    }
+    if !deletion.messages.is_empty() {
+        marks.note(room, at_seq);
     }
     let mut record = connection
         .prepare_cached("INSERT INTO deletion (room, seq, id, at_seq, deleted_at) VALUES (?1, ?2, ?3, ?4, ?5)")?;
@@ -118,12 +133,13 @@ fn delete_one(
     Ok(true)
 }
 
-fn deletions(connection: &Connection, room: RoomId, after: Seq, limit: usize) -> rusqlite::Result<Vec<Deleted>> {
+fn deletions(connection: &Connection, room: RoomId, seqs: [Seq; 2], limit: usize) -> rusqlite::Result<Vec<Deleted>> {
+    let [since, known] = seqs;
     let mut statement = connection.prepare_cached(
-        "SELECT seq, id FROM deletion WHERE room = ?1 AND at_seq >= ?2 AND seq <= ?2 ORDER BY at_seq DESC, n DESC LIMIT ?3",
+        "SELECT seq, id FROM deletion WHERE room = ?1 AND at_seq >= ?2 AND seq <= ?3 ORDER BY at_seq DESC, n DESC LIMIT ?4",
     )?;
     let read = |row: &rusqlite::Row<'_>| Ok(Deleted { seq: Seq(number(row, 0)?), id: MessageId(number(row, 1)?) });
-    let found = statement.query_map((to_sql(room.0), to_sql(after.0), to_sql(limit as u64)), read)?;
+    let found = statement.query_map([room.0, since.0, known.0, limit as u64].map(to_sql), read)?;
     let mut found: Vec<_> = found.collect::<rusqlite::Result<_>>()?;
     found.reverse();
     Ok(found)

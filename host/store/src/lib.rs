@@ -40,6 +40,7 @@ pub use room_rows::RoomOutcome;
 
 // Messages that are kept no longer.
 mod deletion;
+mod deletion_marks;
 mod oldest;
 mod retention;
 mod unused_senders;
@@ -79,6 +80,7 @@ pub use restore::{RestoreError, Restored, restore};
 pub use verify::{Problems, Verified, verify};
 
 use database::Database;
+use deletion_marks::DeletionMarks;
 use epoch::Epoch;
 use files::Files;
 use group_commit::GroupCommit;
@@ -97,6 +99,7 @@ pub struct Store<T> {
     epoch: Epoch,
     first_free_id: u64,
     page_bytes_max: usize,
+    deletion_marks: DeletionMarks,
     _retention: Option<retention::Stop>,
     /// Keeps other servers off the database.
     _lock: std::fs::File,
@@ -117,7 +120,7 @@ impl<T: Send + 'static> Store<T> {
         let first_free_id = message_ids::first_free(&connection)?;
         files.request_checkpoints(&mut connection)?;
         let writer = BatchWriter::new(&files, connection)?;
-        let unindexed = writer.unindexed();
+        let (unindexed, deletion_marks) = (writer.unindexed(), writer.deletion_marks());
         let database = Arc::new(Database::new(writer));
         checkpoint::start(&files, &database, checkpoint_requested)
             .map_err(|error| StoreError::Thread(error.to_string()))?;
@@ -133,6 +136,7 @@ impl<T: Send + 'static> Store<T> {
             epoch,
             first_free_id,
             page_bytes_max: limits.page_bytes_max,
+            deletion_marks,
             _retention: retention,
             _lock: lock,
         })

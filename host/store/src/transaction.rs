@@ -11,6 +11,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::batch::Entry;
 use super::deletion::{self, Deletion};
+use super::deletion_marks::DeletionMarks;
 use super::epoch::forget_mark;
 use super::error::StoreError;
 use super::files::Files;
@@ -44,6 +45,7 @@ pub(super) struct BatchWriter {
     senders: SenderRows,
     index: RoomIndex,
     acknowledged: Acknowledged,
+    deletion_marks: DeletionMarks,
 }
 
 /// The outcome of a transaction.
@@ -57,9 +59,15 @@ pub(super) struct Outcome {
 impl BatchWriter {
     pub(super) fn new(files: &Arc<Files>, connection: Connection) -> rusqlite::Result<Self> {
         let index = RoomIndex::read(&connection)?;
+        let deletion_marks = DeletionMarks::read(&connection)?;
         let (last_seqs, ids, senders, acknowledged) = Default::default();
-        let identity = FileIdentity::of(&files.path);
-        Ok(Self { connection, files: Arc::clone(files), identity, last_seqs, ids, senders, index, acknowledged })
+        let (identity, files) = (FileIdentity::of(&files.path), Arc::clone(files));
+        Ok(Self { connection, files, identity, last_seqs, ids, senders, index, acknowledged, deletion_marks })
+    }
+
+    /// Which rooms had deletions, for readers.
+    pub(super) fn deletion_marks(&self) -> DeletionMarks {
+        self.deletion_marks.clone()
     }
 
     /// The messages that only memory knows by room, for readers.
@@ -109,8 +117,9 @@ impl BatchWriter {
     /// Deletes messages of a room, in a transaction of its own.
     pub(super) fn delete(&mut self, room: RoomId, seqs: &[Seq]) -> rusqlite::Result<Deletion> {
         let unindexed = self.index.unindexed().of(room);
+        let marks = self.deletion_marks.clone();
         let (deletion, number) = self.remove(|connection| {
-            let deletion = deletion::delete(connection, &unindexed, room, seqs)?;
+            let deletion = deletion::delete(connection, &unindexed, &marks, room, seqs)?;
             Ok((deletion, connection.last_insert_rowid()))
         })?;
         if !deletion.messages.is_empty() {

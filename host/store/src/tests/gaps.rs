@@ -186,5 +186,5 @@ async fn retention_by_age_removes_the_oldest_of_all_rooms() {
     assert_eq!(store.messages(ours, Page::After(Seq(0)), 3).await.unwrap()[0].seq, Seq(591));
     assert_eq!(store.messages(theirs, Page::Latest, 10).await.unwrap().len(), 5);
     assert_eq!(store_all(&store, [entry_of(&ben, 700, ours, 601)]).stored.len(), 1, "numbers go on");
-    assert_eq!(store.deletions(ours, Seq(600), 10).await.unwrap().len(), 2);
+    assert_eq!(store.deletions(ours, Seq(600), Seq(600), 10).await.unwrap().len(), 2);
 }

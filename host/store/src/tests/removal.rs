@@ -81,6 +81,8 @@ async fn a_client_that_comes_back_is_told_of_what_it_has() {
     store.delete(room, vec![Seq(3), Seq(9)]).await.unwrap();
     store_all(&store, (11..=12).map(|seq| entry(seq, room, seq)));
     store.delete(room, vec![Seq(4)]).await.unwrap();
+    drop(store);
+    let store = open(directory.path());
     for (after, limit, expected) in [
         (2, 9, vec![]),
         (3, 9, vec![deleted(3, 3)]),
@@ -90,9 +92,11 @@ async fn a_client_that_comes_back_is_told_of_what_it_has() {
         (11, 9, vec![deleted(4, 4)]),
         (13, 9, vec![]),
     ] {
-        assert_eq!(store.deletions(room, Seq(after), limit).await.unwrap(), expected, "{after}");
+        assert_eq!(store.deletions(room, Seq(after), Seq(after), limit).await.unwrap(), expected, "{after}");
     }
-    assert_eq!(store.deletions(RoomId(9), Seq(10), 9).await.unwrap(), []);
+    let replayed = store.deletions(room, Seq(3), Seq(9), 9).await.unwrap();
+    assert_eq!(replayed, [deleted(3, 3), deleted(9, 9), deleted(4, 4)], "of what it got since as well");
+    assert_eq!(store.deletions(RoomId(9), Seq(10), Seq(10), 9).await.unwrap(), []);
 }
 
 #[tokio::test]
