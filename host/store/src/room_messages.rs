@@ -1,9 +1,9 @@
 //! Queries for a room's messages, which the writer, the readers and the [archive](super::archive) share.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 
 use super::message_key::SEQ_MAX;
-use super::rows::{first_seq, last_seq, messages, read_message, to_sql};
+use super::rows::{first_seq, last_seq, messages, number, read_message, to_sql};
 use super::segments;
 use super::stretch::{Stretch, json_array};
 use super::unindexed::Unindexed;
@@ -112,11 +112,27 @@ impl RoomMessages<'_> {
         Ok(())
     }
 
-    /// The first message from `seq` on.
-    fn first_from(&self, seq: u64) -> rusqlite::Result<Option<Message>> {
-        let mut filling = Filling::new(true, 1, usize::MAX);
-        self.fill(Page::After(Seq(seq.saturating_sub(1))), &mut filling)?;
-        Ok(filling.messages.pop())
+    /// The `seq` and id of the first message from `seq` on. `known` is where the last search ended.
+    fn first_from<'a>(
+        &'a self,
+        mut seq: Seq,
+        known: &mut Option<Stretch<'a>>,
+    ) -> rusqlite::Result<Option<(Seq, MessageId)>> {
+        let sql = "SELECT id FROM message WHERE n = ?1 AND room = ?2 AND seq = ?3";
+        let mut id_of = self.connection.prepare_cached(sql)?;
+        loop {
+            if !known.as_ref().is_some_and(|known| known.contains(seq)) {
+                *known = self.stretch_from(seq)?;
+            }
+            let Some(stretch) = known else { return Ok(None) };
+            for (seq, rowid) in stretch.between(seq, SEQ_MAX) {
+                let key = (rowid, to_sql(self.room.0), to_sql(seq.0));
+                if let Some(id) = id_of.query_row(key, |row| number(row, 0)).optional()? {
+                    return Ok(Some((seq, MessageId(id))));
+                }
+            }
+            seq = stretch.end();
+        }
     }
 }
 
@@ -198,14 +214,14 @@ pub(super) fn has_message(
     room: RoomId,
     id: MessageId,
 ) -> rusqlite::Result<bool> {
-    let messages = RoomMessages { connection, unindexed, room };
+    let (messages, mut known) = (RoomMessages { connection, unindexed, room }, None);
     let _snapshot = connection.unchecked_transaction()?;
     let (mut from, mut to) = (first_seq(connection, room)?.0, last_seq_with(connection, unindexed, room)?.0);
     while from <= to {
         let middle = from + (to - from) / 2;
-        match messages.first_from(middle)? {
-            Some(found) if found.id == id => return Ok(true),
-            Some(found) if found.id < id => from = found.seq.0 + 1,
+        match messages.first_from(Seq(middle), &mut known)? {
+            Some((_, found)) if found == id => return Ok(true),
+            Some((seq, found)) if found < id => from = seq.0 + 1,
             Some(_) | None => to = middle.saturating_sub(1),
         }
     }

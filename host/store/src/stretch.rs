@@ -35,6 +35,11 @@ impl<'a> Stretch<'a> {
         Seq(self.first + self.rowids.len() as u64)
     }
 
+    /// Whether the message with this `seq` is one of them, deleted or not.
+    pub(super) fn contains(&self, seq: Seq) -> bool {
+        self.index(seq).is_some_and(|index| index < self.rowids.len())
+    }
+
     /// Whether all of its messages are deleted.
     pub(super) fn is_empty(&self) -> bool {
         self.rowids.iter().all(|rowid| *rowid == DELETED)
@@ -54,14 +59,12 @@ impl<'a> Stretch<'a> {
 
     /// The messages from one `seq` to another, both included, that are not deleted: their `seq` and rowid, in order.
     pub(super) fn between(&self, from: Seq, to: Seq) -> impl DoubleEndedIterator<Item = (Seq, i64)> {
-        let from = usize::try_from(from.0.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        let from = usize::try_from(from.0.saturating_sub(self.first)).unwrap_or(usize::MAX).min(self.rowids.len());
         let end = (to.0.saturating_add(1)).saturating_sub(self.first);
         let end = usize::try_from(end).unwrap_or(usize::MAX).min(self.rowids.len());
-        let seqs = (self.first + from.min(end) as u64..).map(Seq);
-        let rowids = self.rowids.get(from..end).unwrap_or_default();
-        // `zip` goes backward from the end of two iterators of known length only.
-        let seqs = seqs.take(rowids.len()).collect::<Vec<_>>().into_iter();
-        seqs.zip(rowids.iter().copied()).filter(|(_, rowid)| *rowid != DELETED)
+        let (first, rowids) = (self.first + from as u64, self.rowids.get(from..end).unwrap_or_default());
+        let seqs = rowids.iter().enumerate().map(move |(index, rowid)| (Seq(first + index as u64), *rowid));
+        seqs.filter(|(_, rowid)| *rowid != DELETED)
     }
 
     /// The rowids as a JSON array.
