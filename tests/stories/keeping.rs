@@ -20,6 +20,11 @@ fn command(server: &TestServer, words: &[&str]) -> TestResult<Output> {
     ondol(&[&["messages", "delete"], words, &["--admin", server.admin_address()?]].concat())
 }
 
+/// Checks the database by `ondol verify`.
+fn verify(server: &TestServer) -> TestResult {
+    ondol(&["verify", "--data", &server.data().display().to_string()])?.expect(0).map(drop)
+}
+
 /// The `seq` of each message on a page.
 async fn seqs(server: &TestServer, room: u64, query: &str) -> TestResult<Vec<u64>> {
     let page = server.get(&format!("/chat/v1/room/{room}/messages/{query}")).await?.expect(200)?;
@@ -126,7 +131,7 @@ async fn all_that_a_user_said_is_deleted_with_their_name_and_address() -> TestRe
     let senders: String =
         server.database()?.query_row("SELECT group_concat(user) FROM sender", [], |row| row.get(0))?;
     assert_eq!(senders, "ben");
-    Ok(())
+    verify(&server)
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use futures_util::future::try_join_all;
 use ondol_tests::{Client, TestResult, TestServer, within};
 use rusqlite::Connection;
 
-use super::seqs;
+use super::{seqs, verify};
 
 /// How many messages are removed, unless the environment sets another number.
 const REMOVED: u64 = 2_000;
@@ -133,8 +133,7 @@ async fn the_oldest_messages_go_while_members_talk() -> TestResult {
     }
     assert_eq!(count(&server, "SELECT count(*) FROM client_message")?, 0);
     assert!(count(&server, "SELECT count(*) FROM run")? <= 2 * ROOMS, "segments of what is gone are left");
-    let verdict: String = server.database()?.query_row("PRAGMA integrity_check", [], |row| row.get(0))?;
-    assert_eq!(verdict, "ok");
+    verify(&server)?;
 
     let [before, after] = [&beside, &meanwhile].map(|took| exceeded_by_one_in(1_000, took));
     let (said, rate) = (meanwhile.len(), removed as f64 / time.as_secs_f64());
