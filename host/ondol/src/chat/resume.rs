@@ -88,7 +88,8 @@ impl Resumption {
         let last = self.last(member).await?;
         let missed = last.0.checked_sub(self.seen.after.0);
         let mut frames = BytesMut::new();
-        if !self.begun && !(self.is_recoverable(missed) && self.knows_deletions(member).await?) {
+        let goes_on = self.begun || self.is_recoverable(missed) && self.knows_deletions(member).await?;
+        if !goes_on {
             let last = self.enter(member, last);
             self.sync(&mut frames, member, last, false);
             member.outbox().release(frames.freeze());
