@@ -64,6 +64,7 @@ stories: build guests ## The black-box tests, over real sockets
 durability: build guests ## The stories of durability, drains and patience at full length, about half an hour
 	STORY_SECONDS=60 STORY_KILLS=200 $(CARGO) test --release -p ondol-tests -- bystander:: litestream:: kills::
 	STORY_DRAIN_SOCKETS=2000 $(CARGO) test --release -p ondol-tests -- --nocapture every_client_comes_back
+	STORY_REMOVED=1000000 $(CARGO) test --release -p ondol-tests -- the_oldest_messages_go_while_members_talk --nocapture
 	STORY_SOCKETS=2500 STORY_PAUSE_MS=40000 $(CARGO) test --release -p ondol-tests -- a_pause_of_the_process
 	STORY_SECONDS=60 $(CARGO) test --release -p ondol-tests -- a_backup_under_load --nocapture
 

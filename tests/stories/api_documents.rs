@@ -14,6 +14,8 @@ use ondol_tests::{
 };
 use serde_json::{Value, json};
 
+use crate::keeping::delete;
+
 /// The schema of AsyncAPI documents.
 const SCHEMA: &str = "node_modules/@asyncapi/specs/schemas/3.0.0.json";
 
@@ -65,7 +67,7 @@ async fn each_frame_is_one_of_the_asyncapi_document_and_each_of_those_is_sent() 
     let story = "each_frame_is_one_of_the_asyncapi_document_and_each_of_those_is_sent";
     let (Some(python), Some(schema)) = (tool(story, "bin/python3")?, tool(story, SCHEMA)?) else { return Ok(()) };
     let key = format!("keys=k=HS256:{}", signing::key_file("hs256.secret").display());
-    let setup = TestServer::setup().config("heartbeats = true");
+    let setup = TestServer::setup().admin().config("heartbeats = true");
     let setup =
         ["mode=jwt", "leeway_s=0", &key].iter().fold(setup, |setup, value| setup.flag("--identity").flag(*value));
     let server = setup.start().await?;
@@ -100,6 +102,7 @@ async fn each_frame_is_one_of_the_asyncapi_document_and_each_of_those_is_sent() 
     let mut fay = server.knock("/ws/chat/1/chat/?after=0", fay).await?.opened()?;
     let sync = fay.next_json().await?;
     fay.leave().await?;
+    while delete(&server, 1, 1).await?.status == 404 {}
 
     // Ann sees all but the notice of the end of Bob's token, which ends his socket as well.
     let mut frames = vec![sync];

@@ -75,7 +75,7 @@ async fn the_file_is_an_ordinary_database() -> TestResult {
     let pragma =
         |name: &str| database.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, rusqlite::types::Value>(0));
     assert_eq!(pragma("journal_mode")?, rusqlite::types::Value::Text("wal".into()));
-    assert_eq!(pragma("user_version")?, rusqlite::types::Value::Integer(7));
+    assert_eq!(pragma("user_version")?, rusqlite::types::Value::Integer(8));
     assert_eq!(pragma("integrity_check")?, rusqlite::types::Value::Text("ok".into()));
     let row: (i64, String, String, Option<String>) = database.query_row(
         "SELECT seq, text, user, profile_url FROM message JOIN sender ON sender.n = message.sender WHERE room = ?1",

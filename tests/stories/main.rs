@@ -44,6 +44,7 @@ mod history;
 mod hostile;
 mod http2;
 mod identity;
+mod keeping;
 mod kills;
 mod languages;
 mod layers;

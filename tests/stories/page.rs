@@ -1,5 +1,6 @@
 //! The chat page, in a real browser.
 
+mod deletion;
 mod history;
 mod languages;
 

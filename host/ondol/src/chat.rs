@@ -7,6 +7,7 @@
 mod claims;
 mod commit_pipeline;
 mod connection_quota;
+mod deletion;
 mod delivery;
 mod drain;
 mod history;

@@ -1,5 +1,6 @@
 //! The command line: the table of commands and the exit codes. Each command has its own file.
 
+mod admin_flags;
 mod backup;
 mod call;
 mod check;
@@ -9,6 +10,7 @@ mod dev;
 mod handlers;
 mod inspect;
 mod interrupt;
+mod messages;
 mod new;
 mod replay;
 mod restore;
@@ -63,6 +65,8 @@ enum Command {
     Serve(serve::Serve),
     /// Manage a running server's handlers: list, deploy, roll back
     Handlers(handlers::Handlers),
+    /// Delete messages in a running server
+    Messages(messages::Messages),
     /// Check the configuration and the handlers without serving
     Check(check::Check),
     /// Create a handler that builds at once
@@ -107,6 +111,7 @@ pub fn run() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Check(check) => check.run(),
         Command::Handlers(handlers) => handlers.run(),
+        Command::Messages(messages) => messages.run(),
         Command::New(new) => new.run(),
         Command::Dev(dev) => dev.run(),
         Command::Inspect(inspect) => inspect.run(),

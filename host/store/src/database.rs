@@ -11,13 +11,16 @@ use rusqlite::Connection;
 
 use super::batch::{Batch, Entry};
 use super::cache::Cache;
+use super::deletion::Deletion;
 use super::error::StoreError;
 use super::health::Health;
 use super::message_ids;
+use super::oldest::Oldest;
 use super::recovery::is_failed_sync;
 use super::room_rows::RoomOutcome;
 use super::transaction::BatchWriter;
-use ondol_host_model::{MessageId, RoomDraft};
+use super::unused_senders::UnusedSenders;
+use ondol_host_model::{MessageId, RoomDraft, RoomId, Seq};
 use ondol_host_process::{exit, worker};
 
 /// The writing connection behind its lock, and whether writing works.
@@ -92,6 +95,29 @@ impl Database {
         write: impl FnOnce(&mut Connection) -> Result<R, StoreError>,
     ) -> Result<R, StoreError> {
         self.write_or_exit(|writer| write(&mut writer.connection))
+    }
+
+    /// Deletes messages of a room between two batches. The calling thread must not be a worker.
+    pub(super) fn delete(&self, room: RoomId, seqs: &[Seq]) -> Result<Deletion, StoreError> {
+        self.write_or_exit(|writer| {
+            let deletion = writer.delete(room, seqs)?;
+            self.cache.forget(room);
+            Ok(deletion)
+        })
+    }
+
+    /// Removes the oldest messages of rooms between two batches.
+    pub(super) fn remove_oldest(&self, oldest: &Oldest) -> Result<(), StoreError> {
+        self.try_write(|writer| {
+            writer.remove_oldest(oldest)?;
+            oldest.firsts.keys().for_each(|room| self.cache.forget(*room));
+            Ok(())
+        })
+    }
+
+    /// Removes senders without messages between two batches.
+    pub(super) fn remove_senders(&self, unused: &UnusedSenders) -> Result<(), StoreError> {
+        self.try_write(|writer| Ok(writer.remove_senders(unused)?))
     }
 
     /// Runs `meanwhile` between two commits.

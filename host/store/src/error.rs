@@ -33,7 +33,7 @@ pub enum StoreError {
     #[error("cannot lock the data: {0}")]
     Locked(String),
     /// The operating system gave no thread.
-    #[error("cannot start the checkpoint thread: {0}")]
+    #[error("cannot start a thread: {0}")]
     Thread(String),
     /// The room does not exist.
     #[error("there is no such room")]

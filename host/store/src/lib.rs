@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::Connection;
 
 mod limits;
-pub use limits::{StoreLimits, Synchronous};
+pub use limits::{MessageRetention, StoreLimits, Synchronous};
 
 mod error;
 pub use error::StoreError;
@@ -34,9 +34,20 @@ mod room_messages;
 mod room_rows;
 mod rows;
 mod segments;
+mod stretch;
 mod unindexed;
 pub use room_messages::Page;
 pub use room_rows::RoomOutcome;
+
+// Messages that are kept no longer.
+mod deletion;
+mod deletion_marks;
+mod oldest;
+mod retention;
+mod unused_senders;
+mod user_messages;
+pub use deletion::{Deleted, Deletion};
+pub use user_messages::UserSearch;
 
 // Handler releases.
 mod release_events;
@@ -71,6 +82,7 @@ pub use verify::{Problems, Verified, verify};
 
 use cache::{Asked, Cache, MESSAGES_MAX, Ring};
 use database::Database;
+use deletion_marks::DeletionMarks;
 use epoch::Epoch;
 use files::Files;
 use group_commit::GroupCommit;
@@ -90,6 +102,8 @@ pub struct Store<T> {
     epoch: Epoch,
     first_free_id: u64,
     page_bytes_max: usize,
+    deletion_marks: DeletionMarks,
+    _retention: Option<retention::Stop>,
     /// Keeps other servers off the database until it is closed.
     lock: Mutex<Option<std::fs::File>>,
 }
@@ -109,12 +123,14 @@ impl<T: Send + 'static> Store<T> {
         let first_free_id = message_ids::first_free(&connection)?;
         files.request_checkpoints(&mut connection)?;
         let writer = BatchWriter::new(&files, connection)?;
-        let unindexed = writer.unindexed();
+        let (unindexed, deletion_marks) = (writer.unindexed(), writer.deletion_marks());
         let cache = Arc::new(Cache::new(limits.history_cache_bytes_max));
         let database = Arc::new(Database::new(writer, Arc::clone(&cache)));
         checkpoint::start(&files, &database, checkpoint_requested)
             .map_err(|error| StoreError::Thread(error.to_string()))?;
         let readers = Arc::clone(&files.readers);
+        let retention = retention::start(limits.retention, &database, &readers, &unindexed)
+            .map_err(|error| StoreError::Thread(error.to_string()))?;
         Ok(Self {
             commits: Arc::new(GroupCommit::new(Arc::clone(&database), limits)),
             releases: ReleaseHistory::new(Arc::clone(&database), Arc::clone(&readers)),
@@ -125,6 +141,8 @@ impl<T: Send + 'static> Store<T> {
             epoch,
             first_free_id,
             page_bytes_max: limits.page_bytes_max,
+            deletion_marks,
+            _retention: retention,
             lock: Mutex::new(Some(lock)),
         })
     }
@@ -179,9 +197,16 @@ impl<T: Send + 'static> Store<T> {
         post_id: Option<u64>,
         owner: Option<String>,
     ) -> Result<RoomOutcome, StoreError> {
+        self.blocking(move |database| database.create_room(&draft, post_id, owner.as_deref())).await
+    }
+
+    /// Runs what writes and waits for the disk.
+    async fn blocking<R: Send + 'static>(
+        &self,
+        write: impl FnOnce(&Database) -> Result<R, StoreError> + Send + 'static,
+    ) -> Result<R, StoreError> {
         let database = Arc::clone(&self.database);
-        let created = move || database.create_room(&draft, post_id, owner.as_deref());
-        tokio::task::spawn_blocking(created).await.unwrap_or(Err(StoreError::Closed))
+        tokio::task::spawn_blocking(move || write(&database)).await.unwrap_or(Err(StoreError::Closed))
     }
 
     /// A room by its number.
@@ -226,11 +251,6 @@ impl<T: Send + 'static> Store<T> {
             room_messages::latest(connection, unindexed, room, MESSAGES_MAX, bytes_max)
         };
         self.read_room(room, read).await
-    }
-
-    /// Forgets the messages of a room that are in memory. Call it after some of them were deleted, and before that is reported.
-    pub fn forget(&self, room: RoomId) {
-        self.cache.forget(room);
     }
 
     /// How many times clients' requests have read the database since it was opened.

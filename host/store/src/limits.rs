@@ -11,6 +11,17 @@ pub struct StoreLimits {
     pub page_bytes_max: usize,
     /// The most bytes of latest messages that are kept in memory. 0: none are.
     pub history_cache_bytes_max: usize,
+    /// Which messages are kept.
+    pub retention: MessageRetention,
+}
+
+/// How long messages are kept. 0: for ever.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MessageRetention {
+    /// The latest messages of each room that are kept, by their numbers.
+    pub of_room: u64,
+    /// The age at which messages are removed, in milliseconds.
+    pub age_ms: u64,
 }
 
 /// When a transaction counts as durable, in SQLite's words.

@@ -50,12 +50,13 @@ impl FileIdentity {
     }
 }
 
-/// The last message, room and release that callers were told is stored.
+/// The last message, room, release and deletion that callers were told is stored.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Acknowledged {
     pub(super) messages: Vec<(RoomId, Seq)>,
     pub(super) room: Option<RoomId>,
     pub(super) release: Option<u64>,
+    pub(super) deletion: Option<u64>,
 }
 
 impl Acknowledged {
@@ -80,6 +81,11 @@ impl Acknowledged {
             && !reaches("SELECT max(seq) FROM sqlite_sequence WHERE name = 'release' AND ?1", 1, release)?
         {
             return Ok(Some(format!("release {release}")));
+        }
+        if let Some(deletion) = self.deletion
+            && !reaches("SELECT max(seq) FROM sqlite_sequence WHERE name = 'deletion' AND ?1", 1, deletion)?
+        {
+            return Ok(Some("the last deletion of messages".to_owned()));
         }
         Ok(None)
     }

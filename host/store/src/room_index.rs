@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use rusqlite::Connection;
 
 use super::segments;
-use super::unindexed::UnindexedByRoom;
+use super::unindexed::{Unindexed, UnindexedByRoom};
 use ondol_host_model::{RoomId, Seq};
 
 /// The number of unindexed messages from which on a room is indexed. A segment costs a page or two, so few long ones
@@ -62,7 +62,8 @@ impl RoomIndex {
             due: Vec::new(),
             oldest: VecDeque::new(),
             first_unindexed,
-            last_rowid: first_unindexed - 1,
+            // A rowid that a segment names is not given to another message, even if its own is deleted.
+            last_rowid: first_unindexed.max(segments::first_free_rowid(connection)?) - 1,
         };
         let mut last_indexed = HashMap::new();
         let mut statement = connection.prepare("SELECT room, seq, n, sender FROM message WHERE n >= ?1 ORDER BY n")?;
@@ -159,7 +160,37 @@ impl RoomIndex {
             if before < DUE && unindexed.len() >= DUE {
                 self.due.push(room);
             }
-            self.last_rowid = rowid;
+            self.last_rowid = self.last_rowid.max(rowid);
+        }
+    }
+
+    /// Applies a committed deletion of messages.
+    pub(super) fn delete(&mut self, room: RoomId, seqs: impl Iterator<Item = Seq>) {
+        self.change(room, |unindexed| seqs.for_each(|seq| unindexed.delete(seq)));
+    }
+
+    /// Applies a committed removal of a room's messages before `seq`.
+    pub(super) fn remove_before(&mut self, room: RoomId, seq: Seq) {
+        self.change(room, |unindexed| unindexed.remove_before(seq));
+    }
+
+    /// Changes what is unindexed of a room, and keeps the rooms in the order of their first unindexed message.
+    fn change(&mut self, room: RoomId, change: impl FnOnce(&mut Unindexed)) {
+        let mut rooms = self.unindexed.lock();
+        let Some(unindexed) = rooms.get_mut(&room) else { return };
+        let before = unindexed.first_rowid();
+        change(unindexed);
+        let (first, is_due) = (unindexed.first_rowid(), unindexed.len() >= DUE);
+        if first.is_none() {
+            rooms.remove(&room);
+        }
+        drop(rooms);
+        if !is_due {
+            self.due.retain(|due| *due != room);
+        }
+        if let Some(first) = first.filter(|_| first != before) {
+            let place = self.oldest.partition_point(|(rowid, _)| *rowid < first);
+            self.oldest.insert(place, (first, room));
         }
     }
 
@@ -167,7 +198,7 @@ impl RoomIndex {
     fn segments_of(&self, rooms: &[RoomId]) -> Vec<(RoomId, Seq, String)> {
         let unindexed = self.unindexed.lock();
         let of_room = |room: &RoomId| Some((*room, unindexed.get(room)?));
-        let segments = |(room, unindexed): (RoomId, &super::unindexed::Unindexed)| {
+        let segments = |(room, unindexed): (RoomId, &Unindexed)| {
             unindexed.chunks(SEGMENT_MAX).map(move |(first, rowids)| (room, first, rowids)).collect::<Vec<_>>()
         };
         rooms.iter().filter_map(of_room).flat_map(segments).collect()

@@ -1,15 +1,17 @@
 //! Queries for a room's messages, which the writer, the readers and the [archive](super::archive) share.
 
-use std::cmp::Ordering;
-
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::cache::Ring;
-use super::message_key::{key_range, message_key};
-use super::rows::{last_seq, messages, number, read_message, to_sql};
-use super::segments::{indexed_rowid, last_indexed_seq, rowids_between};
+use super::message_key::SEQ_MAX;
+use super::rows::{first_seq, last_seq, messages, number, read_message, to_sql};
+use super::segments::{self, last_indexed_seq};
+use super::stretch::{Stretch, json_array};
 use super::unindexed::Unindexed;
 use ondol_host_model::{Message, MessageId, RoomId, Seq};
+
+/// How many messages are looked for at once where some that the index names are missing.
+const BATCH: usize = 512;
 
 /// Which messages of a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,8 +29,164 @@ pub(super) fn last_seq_with(connection: &Connection, unindexed: &Unindexed, room
     unindexed.last().map_or_else(|| last_seq(connection, room), Ok)
 }
 
+/// The messages of one room, as the index and its unindexed tail have them.
+pub(super) struct RoomMessages<'a> {
+    pub(super) connection: &'a Connection,
+    /// Copied before the first query: whatever has left it by then is in a segment.
+    pub(super) unindexed: &'a Unindexed,
+    pub(super) room: RoomId,
+}
+
+impl RoomMessages<'_> {
+    /// The stretch that reaches `seq`, or the first one after it.
+    pub(super) fn stretch_from(&self, seq: Seq) -> rusqlite::Result<Option<Stretch<'_>>> {
+        let seq = seq.min(SEQ_MAX);
+        let tail = self.unindexed.stretch();
+        if tail.as_ref().is_some_and(|tail| tail.first() <= seq) {
+            return Ok(tail.filter(|tail| seq < tail.end()));
+        }
+        let reaching = segments::at_or_before(self.connection, self.room, seq)?.filter(|segment| seq < segment.end());
+        let found = match reaching {
+            Some(segment) => Some(segment),
+            None => segments::after(self.connection, self.room, seq)?,
+        };
+        Ok(found.or(tail))
+    }
+
+    /// The last stretch that begins at `seq` or before.
+    fn stretch_to(&self, seq: Seq) -> rusqlite::Result<Option<Stretch<'_>>> {
+        match self.unindexed.stretch() {
+            Some(tail) if tail.first() <= seq => Ok(Some(tail)),
+            _ => segments::at_or_before(self.connection, self.room, seq),
+        }
+    }
+
+    /// Fills a page, stretch by stretch: deleted messages leave gaps.
+    fn fill(&self, page: Page, filling: &mut Filling) -> rusqlite::Result<()> {
+        let first = first_seq(self.connection, self.room)?;
+        let mut next = match page {
+            Page::After(seq) => Some(Seq(seq.0.saturating_add(1)).max(first)),
+            Page::Before(seq) => seq.0.checked_sub(1).map(Seq),
+            Page::Latest => Some(SEQ_MAX),
+        };
+        while let Some(seq) = next.filter(|seq| *seq >= first && !filling.is_full) {
+            if filling.is_forward {
+                let Some(stretch) = self.stretch_from(seq)? else { return Ok(()) };
+                let rowids: Vec<i64> = stretch.between(seq, SEQ_MAX).map(|(_, rowid)| rowid).collect();
+                self.read(&rowids, filling)?;
+                next = Some(stretch.end());
+            } else {
+                let Some(stretch) = self.stretch_to(seq)? else { return Ok(()) };
+                let rowids: Vec<i64> = stretch.between(first, seq).rev().map(|(_, rowid)| rowid).collect();
+                self.read(&rowids, filling)?;
+                next = stretch.first().0.checked_sub(1).map(Seq);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the messages with these rowids until the page is full. An operator's SQL may have deleted some of them.
+    fn read(&self, mut rowids: &[i64], filling: &mut Filling) -> rusqlite::Result<()> {
+        // SQLite may have given the rowid of such a row to a message of another room.
+        macro_rules! messages_of {
+            ($order:literal) => {
+                concat!(
+                    messages!(),
+                    " WHERE message.n IN (SELECT value FROM json_each(?1)) AND message.room = ?2 ORDER BY message.n",
+                    $order
+                )
+            };
+        }
+        let sql = if filling.is_forward { messages_of!("") } else { messages_of!(" DESC") };
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut size = filling.limit.saturating_sub(filling.messages.len());
+        while !rowids.is_empty() && !filling.is_full {
+            let (batch, rest) = rowids.split_at(size.min(rowids.len()));
+            for message in statement.query_map((json_array(batch), to_sql(self.room.0)), read_message)? {
+                filling.put(message?);
+                if filling.is_full {
+                    break;
+                }
+            }
+            (rowids, size) = (rest, BATCH);
+        }
+        Ok(())
+    }
+
+    /// The `seq` and id of the first message from `seq` on. `known` is where the last search ended.
+    fn first_from<'a>(
+        &'a self,
+        mut seq: Seq,
+        known: &mut Option<Stretch<'a>>,
+    ) -> rusqlite::Result<Option<(Seq, MessageId)>> {
+        let sql = "SELECT id FROM message WHERE n = ?1 AND room = ?2 AND seq = ?3";
+        let mut id_of = self.connection.prepare_cached(sql)?;
+        loop {
+            if !known.as_ref().is_some_and(|known| known.contains(seq)) {
+                *known = self.stretch_from(seq)?;
+            }
+            let Some(stretch) = known else { return Ok(None) };
+            for (seq, rowid) in stretch.between(seq, SEQ_MAX) {
+                let key = (rowid, to_sql(self.room.0), to_sql(seq.0));
+                if let Some(id) = id_of.query_row(key, |row| number(row, 0)).optional()? {
+                    return Ok(Some((seq, MessageId(id))));
+                }
+            }
+            seq = stretch.end();
+        }
+    }
+}
+
+/// A page on its way.
+struct Filling {
+    messages: Vec<Message>,
+    limit: usize,
+    cut: Cut,
+    is_forward: bool,
+    is_full: bool,
+}
+
+/// The end of a page that grows too large as JSON. It holds one message at least.
+pub(super) struct Cut {
+    bytes: usize,
+    bytes_max: usize,
+}
+
+impl Cut {
+    pub(super) fn new(bytes_max: usize) -> Self {
+        Self { bytes: 0, bytes_max }
+    }
+
+    /// Whether the next message is still on the page.
+    pub(super) fn takes(&mut self, message: &Message) -> bool {
+        let is_first = self.bytes == 0;
+        self.bytes = self.bytes.saturating_add(json_bytes(message));
+        self.bytes <= self.bytes_max || is_first
+    }
+}
+
+impl Filling {
+    fn new(is_forward: bool, limit: usize, bytes_max: usize) -> Self {
+        Self { messages: Vec::new(), limit, cut: Cut::new(bytes_max), is_forward, is_full: limit == 0 }
+    }
+
+    fn put(&mut self, message: Message) {
+        // A reused rowid could lead to the same message twice.
+        let follows = |last: &Message| if self.is_forward { last.seq < message.seq } else { last.seq > message.seq };
+        if !self.messages.last().is_none_or(follows) {
+            return;
+        }
+        let fits = self.cut.takes(&message);
+        if fits {
+            self.messages.push(message);
+        }
+        self.is_full = !fits || self.messages.len() >= self.limit;
+    }
+}
+
 /// A page of a room's messages, oldest first. It ends before it exceeds `bytes_max` bytes as JSON, but holds at least
-/// one message: [`Page::After`] keeps the first ones, the others keep the last ones. Rows beyond are not read.
+/// one message: [`Page::After`] keeps the first ones, the others keep the last ones. Rows beyond are not read, and a page
+/// is shorter than `limit` only where that many bytes are full or the room ends.
 pub(super) fn page(
     connection: &Connection,
     unindexed: &Unindexed,
@@ -37,10 +195,14 @@ pub(super) fn page(
     limit: usize,
     bytes_max: usize,
 ) -> rusqlite::Result<Vec<Message>> {
-    let last = last_seq_with(connection, unindexed, room)?;
-    let Some(ends) = range(page, limit, last) else { return Ok(Vec::new()) };
-    let mut cut = Cut::new(bytes_max);
-    between(connection, unindexed, room, ends, matches!(page, Page::After(_)), &mut cut)
+    // One state of the database, however many queries the page takes.
+    let _snapshot = connection.unchecked_transaction()?;
+    let mut filling = Filling::new(matches!(page, Page::After(_)), limit, bytes_max);
+    RoomMessages { connection, unindexed, room }.fill(page, &mut filling)?;
+    if !filling.is_forward {
+        filling.messages.reverse();
+    }
+    Ok(filling.messages)
 }
 
 /// The latest messages of a room for memory: up to `limit`, and about `bytes_max`.
@@ -51,93 +213,16 @@ pub(super) fn latest(
     limit: usize,
     bytes_max: usize,
 ) -> rusqlite::Result<Ring> {
+    let _snapshot = connection.unchecked_transaction()?;
     // Not the number in `room_seq`: a message may be committed that neither the copy nor the index has. It is reported later.
     let last = unindexed.last().map_or_else(|| last_indexed_seq(connection, room), Ok)?;
-    let Some(ends) = range(Page::Latest, limit, last) else { return Ok(Ring::new(last.next(), last, Vec::new())) };
-    let mut cut = Cut::new(bytes_max);
-    let messages = between(connection, unindexed, room, ends, false, &mut cut)?;
-    let first = messages.first().map_or(ends.0, |oldest| if cut.is_over() { oldest.seq } else { ends.0 });
+    let mut filling = Filling::new(false, limit, bytes_max);
+    RoomMessages { connection, unindexed, room }.fill(Page::Latest, &mut filling)?;
+    let mut messages = filling.messages;
+    messages.reverse();
+    messages.retain(|message| message.seq <= last);
+    let first = messages.first().filter(|_| filling.is_full).map_or(Seq(1), |oldest| oldest.seq);
     Ok(Ring::new(first, last, messages))
-}
-
-/// The first and the last number of a page. None: it is empty. A room's numbers have no gaps, so both are known beforehand.
-pub(super) fn range(page: Page, limit: usize, last: Seq) -> Option<(Seq, Seq)> {
-    let (most, last) = (limit as u64, last.0);
-    let (from, to) = match page {
-        Page::After(seq) => (seq.0.saturating_add(1), seq.0.saturating_add(most)),
-        Page::Before(seq) => {
-            let to = last.min(seq.0.saturating_sub(1));
-            ((to + 1).saturating_sub(most), to)
-        }
-        Page::Latest => ((last + 1).saturating_sub(most), last),
-    };
-    let (from, to) = (Seq(from.max(1)), Seq(to.min(last)));
-    (from <= to).then_some((from, to))
-}
-
-/// The end of a page that grows too large as JSON. It holds one message at least.
-pub(super) struct Cut {
-    bytes: usize,
-    bytes_max: usize,
-    is_over: bool,
-}
-
-impl Cut {
-    pub(super) fn new(bytes_max: usize) -> Self {
-        Self { bytes: 0, bytes_max, is_over: false }
-    }
-
-    /// Whether the next message is still on the page.
-    pub(super) fn takes(&mut self, message: &Message) -> bool {
-        let is_first = self.bytes == 0;
-        self.bytes = self.bytes.saturating_add(json_bytes(message));
-        self.is_over = self.bytes > self.bytes_max && !is_first;
-        !self.is_over
-    }
-
-    /// Whether a message was left out.
-    pub(super) fn is_over(&self) -> bool {
-        self.is_over
-    }
-}
-
-/// The messages from one number to another, both included, as far as `cut` takes them; backwards, it takes the last ones.
-fn between(
-    connection: &Connection,
-    unindexed: &Unindexed,
-    room: RoomId,
-    (from, to): (Seq, Seq),
-    forward: bool,
-    cut: &mut Cut,
-) -> rusqlite::Result<Vec<Message>> {
-    // SQLite may have given the rowid of a deleted row to a message of another room.
-    macro_rules! messages_between {
-        ($order:literal) => {
-            concat!(
-                messages!(),
-                " WHERE message.n IN (",
-                rowids_between!(),
-                ") AND message.room = ?4 AND message.seq BETWEEN ?5 AND ?6 ORDER BY message.n",
-                $order
-            )
-        };
-    }
-    let sql = if forward { messages_between!("") } else { messages_between!(" DESC") };
-    let (first, end) = key_range(room, from, to);
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut messages = Vec::new();
-    let between = (first, end, unindexed.between(from, to), to_sql(room.0), to_sql(from.0), to_sql(to.0));
-    for message in statement.query_map(between, read_message)? {
-        let message = message?;
-        if !cut.takes(&message) {
-            break;
-        }
-        messages.push(message);
-    }
-    if !forward {
-        messages.reverse();
-    }
-    Ok(messages)
 }
 
 /// An upper bound of a message's size as JSON: its strings as they are escaped, and the rest.
@@ -166,27 +251,15 @@ pub(super) fn has_message(
     room: RoomId,
     id: MessageId,
 ) -> rusqlite::Result<bool> {
-    let mut id_of = connection.prepare_cached("SELECT id FROM message WHERE n = ?1 AND room = ?2 AND seq = ?3")?;
-    let mut id_at = |seq: u64| {
-        let rowid = match (unindexed.at(Seq(seq)), message_key(room, Seq(seq))) {
-            (None, Some(key)) => indexed_rowid(connection, key)?,
-            (rowid, _) => rowid,
-        };
-        id_of.query_row((rowid, to_sql(room.0), to_sql(seq)), |row| number(row, 0)).optional()
-    };
-    let (mut from, mut to) = (1, last_seq_with(connection, unindexed, room)?.0);
+    let (messages, mut known) = (RoomMessages { connection, unindexed, room }, None);
+    let _snapshot = connection.unchecked_transaction()?;
+    let (mut from, mut to) = (first_seq(connection, room)?.0, last_seq_with(connection, unindexed, room)?.0);
     while from <= to {
         let middle = from + (to - from) / 2;
-        let mut seq = middle;
-        let mut found = id_at(seq)?;
-        while found.is_none() && seq < to {
-            seq += 1;
-            found = id_at(seq)?;
-        }
-        match found.map(|found| found.cmp(&id.0)) {
-            Some(Ordering::Equal) => return Ok(true),
-            Some(Ordering::Less) => from = seq + 1,
-            Some(Ordering::Greater) | None => to = middle - 1,
+        match messages.first_from(Seq(middle), &mut known)? {
+            Some((_, found)) if found == id => return Ok(true),
+            Some((seq, found)) if found < id => from = seq.0 + 1,
+            Some(_) | None => to = middle.saturating_sub(1),
         }
     }
     Ok(false)

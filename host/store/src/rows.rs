@@ -55,6 +55,13 @@ pub(super) fn last_seq(connection: &Connection, room: RoomId) -> rusqlite::Resul
     Ok(Seq(last.unwrap_or(0)))
 }
 
+/// The `seq` of a room's first message that may still be stored: those before it were removed.
+pub(super) fn first_seq(connection: &Connection, room: RoomId) -> rusqlite::Result<Seq> {
+    let sql = "SELECT first FROM room_seq WHERE room = ?1";
+    let first = connection.prepare_cached(sql)?.query_row([to_sql(room.0)], |row| number(row, 0)).optional()?;
+    Ok(Seq(first.unwrap_or(1)))
+}
+
 /// The message to which a sender gave this `client_id` in a room.
 pub(super) fn by_client_id(
     connection: &Connection,

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::{Batch, Entry, Leader, Page, RoomOutcome, Store, StoreError};
-use crate::{StoreLimits, Synchronous};
+use crate::{MessageRetention, StoreLimits, Synchronous};
 use ondol_host_model::{Draft, Message, MessageId, OnExistingRoom, RoomDraft, RoomId, Seq, Speaker, Timestamp, User};
 
 /// Limits that no test comes near.
@@ -16,6 +16,7 @@ pub(super) const LIMITS: StoreLimits = StoreLimits {
     page_bytes_max: usize::MAX,
     // Tests of the cache set it.
     history_cache_bytes_max: 0,
+    retention: MessageRetention { of_room: 0, age_ms: 0 },
 };
 
 /// A store without a limit on pages.
@@ -317,3 +318,5 @@ async fn readers_see_no_gap_while_messages_are_written() {
 mod cache;
 mod commits;
 mod files;
+mod gaps;
+mod removal;

@@ -7,23 +7,28 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, TransactionBehavior};
 
 use super::batch::Entry;
+use super::deletion::{self, Deletion};
+use super::deletion_marks::DeletionMarks;
 use super::epoch::forget_mark;
 use super::error::StoreError;
 use super::files::Files;
 use super::insert;
 use super::message_ids::MessageIds;
 use super::message_key::message_key;
+use super::oldest::Oldest;
 use super::recovery::{Acknowledged, FileIdentity, drop_page_cache};
 use super::room_index::{Inserted, RoomIndex};
 use super::room_messages::has_message;
 use super::room_rows::{self, RoomOutcome};
 use super::rows::{last_seq, to_sql};
+use super::segments;
 use super::senders::SenderRows;
 use super::setup;
 use super::unindexed::UnindexedByRoom;
+use super::unused_senders::UnusedSenders;
 use ondol_host_model::{Message, RoomDraft, RoomId, Seq};
 
 /// Rooms whose last `seq` is remembered. Past this number all are forgotten and looked up again.
@@ -42,6 +47,7 @@ pub(super) struct BatchWriter {
     senders: SenderRows,
     index: RoomIndex,
     acknowledged: Acknowledged,
+    deletion_marks: DeletionMarks,
 }
 
 /// The outcome of a transaction.
@@ -55,10 +61,27 @@ pub(super) struct Outcome {
 impl BatchWriter {
     pub(super) fn new(files: &Arc<Files>, connection: Connection) -> rusqlite::Result<Self> {
         let index = RoomIndex::read(&connection)?;
+        let deletion_marks = DeletionMarks::read(&connection)?;
         let (last_seqs, ids, senders, acknowledged) = Default::default();
-        let identity = FileIdentity::of(&files.path);
-        let (files, changes_by_others) = (Arc::clone(files), None);
-        Ok(Self { connection, files, identity, changes_by_others, last_seqs, ids, senders, index, acknowledged })
+        let (identity, files) = (FileIdentity::of(&files.path), Arc::clone(files));
+        let changes_by_others = None;
+        Ok(Self {
+            connection,
+            files,
+            identity,
+            changes_by_others,
+            last_seqs,
+            ids,
+            senders,
+            index,
+            acknowledged,
+            deletion_marks,
+        })
+    }
+
+    /// Which rooms had deletions, for readers.
+    pub(super) fn deletion_marks(&self) -> DeletionMarks {
+        self.deletion_marks.clone()
     }
 
     /// The messages that only memory knows by room, for readers.
@@ -103,6 +126,43 @@ impl BatchWriter {
             self.acknowledged.room = Some(room.id);
         }
         Ok(outcome)
+    }
+
+    /// Deletes messages of a room, in a transaction of its own.
+    pub(super) fn delete(&mut self, room: RoomId, seqs: &[Seq]) -> rusqlite::Result<Deletion> {
+        let unindexed = self.index.unindexed().of(room);
+        let marks = self.deletion_marks.clone();
+        let (deletion, number) = self.remove(|connection| {
+            let deletion = deletion::delete(connection, &unindexed, &marks, room, seqs)?;
+            Ok((deletion, connection.last_insert_rowid()))
+        })?;
+        if !deletion.messages.is_empty() {
+            self.acknowledged.deletion = Some(number.unsigned_abs());
+        }
+        self.index.delete(room, deletion.messages.iter().map(|deleted| deleted.seq));
+        Ok(deletion)
+    }
+
+    /// Removes the oldest messages of rooms, in a transaction of its own.
+    pub(super) fn remove_oldest(&mut self, oldest: &Oldest) -> rusqlite::Result<()> {
+        self.remove(|connection| oldest.remove(connection))?;
+        oldest.firsts.iter().for_each(|(room, first)| self.index.remove_before(*room, *first));
+        Ok(())
+    }
+
+    /// Removes senders without messages, in a transaction of its own.
+    pub(super) fn remove_senders(&mut self, unused: &UnusedSenders) -> rusqlite::Result<()> {
+        self.senders.forget();
+        self.remove(|connection| unused.remove(connection))
+    }
+
+    /// Runs a transaction that removes something.
+    fn remove<R>(&mut self, remove: impl FnOnce(&Connection) -> rusqlite::Result<R>) -> rusqlite::Result<R> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        segments::save_first_free_rowid(&transaction, self.index.next_rowid())?;
+        let removed = remove(&transaction)?;
+        transaction.commit()?;
+        Ok(removed)
     }
 
     /// Records that a caller was told that this release is stored.

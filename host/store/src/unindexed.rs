@@ -3,12 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::stretch::{DELETED, Stretch, json_array};
 use ondol_host_model::{RoomId, Seq};
 
-/// The rowid of a deleted message. No row has it.
-const DELETED: i64 = 0;
-
-/// The unindexed tail of a room: consecutive messages.
+/// The unindexed tail of a room: consecutive messages, the first of which is not deleted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Unindexed {
     /// The `seq` of the first.
@@ -17,7 +15,7 @@ pub(super) struct Unindexed {
 }
 
 impl Unindexed {
-    /// The number of messages.
+    /// The number of messages, with those that were deleted since.
     pub(super) fn len(&self) -> usize {
         self.rowids.len()
     }
@@ -33,16 +31,9 @@ impl Unindexed {
         Some(Seq(self.first + after_first as u64))
     }
 
-    /// The rowid of the message with this `seq`.
-    pub(super) fn at(&self, seq: Seq) -> Option<i64> {
-        self.rowids.get(usize::try_from(seq.0.checked_sub(self.first)?).ok()?).copied()
-    }
-
-    /// The rowids of the messages from one `seq` to another, both included, as a JSON array.
-    pub(super) fn between(&self, from: Seq, to: Seq) -> String {
-        let start = usize::try_from(from.0.saturating_sub(self.first)).unwrap_or(usize::MAX);
-        let end = usize::try_from((to.0.saturating_add(1)).saturating_sub(self.first)).unwrap_or(usize::MAX);
-        json_array(self.rowids.get(start..end.min(self.rowids.len())).unwrap_or_default())
+    /// The messages. None: there is none.
+    pub(super) fn stretch(&self) -> Option<Stretch<'_>> {
+        (!self.rowids.is_empty()).then(|| Stretch::of(Seq(self.first), &self.rowids))
     }
 
     /// Appends a message.
@@ -56,10 +47,36 @@ impl Unindexed {
         self.rowids.push(rowid);
     }
 
-    /// Pieces of up to `max` messages: the first `seq` of each, and its rowids as a JSON array.
+    /// Marks a message as deleted.
+    pub(super) fn delete(&mut self, seq: Seq) {
+        let index = seq.0.checked_sub(self.first).and_then(|index| usize::try_from(index).ok());
+        if let Some(rowid) = index.and_then(|index| self.rowids.get_mut(index)) {
+            *rowid = DELETED;
+        }
+        self.trim();
+    }
+
+    /// Forgets the messages before a `seq`.
+    pub(super) fn remove_before(&mut self, seq: Seq) {
+        let count = usize::try_from(seq.0.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        self.rowids.iter_mut().take(count).for_each(|rowid| *rowid = DELETED);
+        self.trim();
+    }
+
+    /// Forgets deleted messages at the start.
+    fn trim(&mut self) {
+        let deleted = self.rowids.iter().take_while(|rowid| **rowid == DELETED).count();
+        self.rowids.drain(..deleted);
+        self.first += deleted as u64;
+    }
+
+    /// Pieces of up to `max` messages: the first `seq` of each, and its rowids as a JSON array. Those whose messages are
+    /// all deleted are left out.
     pub(super) fn chunks(&self, max: usize) -> impl Iterator<Item = (Seq, String)> {
         let firsts = (self.first..).step_by(max).map(Seq);
-        firsts.zip(self.rowids.chunks(max).map(json_array))
+        let chunks = firsts.zip(self.rowids.chunks(max));
+        let kept = chunks.filter(|(_, rowids)| rowids.iter().any(|rowid| *rowid != DELETED));
+        kept.map(|(first, rowids)| (first, json_array(rowids)))
     }
 }
 
@@ -79,39 +96,40 @@ impl UnindexedByRoom {
     }
 }
 
-fn json_array(rowids: &[i64]) -> String {
-    serde_json::to_string(rowids).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn messages_are_found_by_their_seq() {
-        let unindexed = Unindexed { first: 5, rowids: vec![70, 71, 90] };
-        assert_eq!(unindexed.last(), Some(Seq(7)));
-        assert_eq!([4, 5, 7, 8].map(|seq| unindexed.at(Seq(seq))), [None, Some(70), Some(90), None]);
-        for (from, to, rowids) in [
-            (0, u64::MAX, "[70,71,90]"),
-            (5, 6, "[70,71]"),
-            (1, 5, "[70]"),
-            (6, 6, "[71]"),
-            (7, 100, "[90]"),
-            (1, 4, "[]"),
-            (8, 9, "[]"),
-            (7, 6, "[]"),
-        ] {
-            assert_eq!(unindexed.between(Seq(from), Seq(to)), rowids, "{from} to {to}");
-        }
-        assert_eq!(Unindexed::default().between(Seq(0), Seq(u64::MAX)), "[]");
-        assert_eq!(Unindexed::default().last(), None);
+    fn chunks_carry_the_seq_of_their_first_message() {
+        let mut unindexed = Unindexed { first: 5, rowids: vec![70, 71, 90, 91, 92] };
+        let chunks: Vec<_> = unindexed.chunks(2).collect();
+        assert_eq!(
+            chunks,
+            [(Seq(5), "[70,71]".to_owned()), (Seq(7), "[90,91]".to_owned()), (Seq(9), "[92]".to_owned())]
+        );
+        [6, 7, 8].into_iter().for_each(|seq| unindexed.delete(Seq(seq)));
+        let chunks: Vec<_> = unindexed.chunks(2).collect();
+        assert_eq!(chunks, [(Seq(5), "[70,0]".to_owned()), (Seq(9), "[92]".to_owned())]);
     }
 
     #[test]
-    fn chunks_carry_the_seq_of_their_first_message() {
-        let unindexed = Unindexed { first: 5, rowids: vec![70, 71, 90] };
-        let chunks: Vec<_> = unindexed.chunks(2).collect();
-        assert_eq!(chunks, [(Seq(5), "[70,71]".to_owned()), (Seq(7), "[90]".to_owned())]);
+    fn the_first_message_is_never_a_deleted_one() {
+        let mut unindexed = Unindexed::default();
+        for seq in 5..10 {
+            unindexed.push(Seq(seq), 10 * i64::try_from(seq).unwrap());
+        }
+        unindexed.delete(Seq(6));
+        assert_eq!((unindexed.first_rowid(), unindexed.len()), (Some(50), 5));
+        unindexed.delete(Seq(5));
+        assert_eq!((unindexed.first, unindexed.first_rowid(), unindexed.last()), (7, Some(70), Some(Seq(9))));
+        unindexed.remove_before(Seq(3));
+        unindexed.delete(Seq(99));
+        unindexed.remove_before(Seq(9));
+        assert_eq!((unindexed.first, unindexed.rowids.as_slice()), (9, [90].as_slice()));
+        unindexed.remove_before(Seq(11));
+        assert_eq!((unindexed.first_rowid(), unindexed.stretch()), (None, None));
+        unindexed.push(Seq(14), 140);
+        assert_eq!((unindexed.first, unindexed.last()), (14, Some(Seq(14))));
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use serde::Serialize;
 
-use super::{Chat, ChatError, Member};
+use super::{Chat, ChatError, Member, deletion};
 use ondol_host_model::{Message, RoomId, Seq, Speaker, frame};
 use ondol_host_rooms::Outbox;
 use ondol_host_store::{Page, StoreError};
@@ -35,6 +35,8 @@ pub struct LastSeen {
 pub struct Resumption {
     chat: Arc<Chat>,
     seen: LastSeen,
+    /// The last message that it saw before.
+    left_at: Seq,
     /// Whether the first frame is sent.
     begun: bool,
 }
@@ -72,7 +74,7 @@ impl Chat {
         seen: LastSeen,
     ) -> Result<(Member, Resumption), ChatError> {
         let member = Member::outside(&self.handlers, self.room_queue(room).await?, user, outbox);
-        Ok((member, Resumption { chat: Arc::clone(self), seen, begun: false }))
+        Ok((member, Resumption { chat: Arc::clone(self), left_at: seen.after, seen, begun: false }))
     }
 }
 
@@ -86,7 +88,8 @@ impl Resumption {
         let last = self.last(member).await?;
         let missed = last.0.checked_sub(self.seen.after.0);
         let mut frames = BytesMut::new();
-        if !self.begun && !self.is_recoverable(missed) {
+        let goes_on = self.begun || self.is_recoverable(missed) && self.knows_deletions(member).await?;
+        if !goes_on {
             let last = self.enter(member, last);
             self.sync(&mut frames, member, last, false);
             member.outbox().release(frames.freeze());
@@ -107,6 +110,9 @@ impl Resumption {
         let mut rest = Ok(());
         while self.seen.after < last && rest.is_ok() {
             rest = self.append(&mut frames, member, last).await;
+        }
+        if rest.is_ok() {
+            rest = self.append_deletions(&mut frames, member).await;
         }
         // What was held back must not wait for ever.
         member.outbox().release(if rest.is_ok() { frames.freeze() } else { Bytes::new() });
@@ -157,6 +163,23 @@ impl Resumption {
         self.seen.after = missed.last().map_or(last, |message| message.seq);
         for event in self.events(room, missed).await? {
             frame::text(frames, &event);
+        }
+        Ok(())
+    }
+
+    /// Whether it can be told of all messages that were deleted meanwhile.
+    async fn knows_deletions(&self, member: &Member) -> Result<bool, StoreError> {
+        let max = self.chat.pipeline.limits.resume_messages_max;
+        let deleted = self.chat.pipeline.store.deletions(member.room(), self.left_at, self.left_at, max + 1).await?;
+        Ok(deleted.len() <= max)
+    }
+
+    /// Appends the events of deletions, once the connection is in the room and hears of later ones: of messages that the client
+    /// had, and of those sent before.
+    async fn append_deletions(&self, frames: &mut BytesMut, member: &Member) -> Result<(), ChatError> {
+        let (room, max) = (member.room(), self.chat.pipeline.limits.resume_messages_max);
+        for deleted in self.chat.pipeline.store.deletions(room, self.left_at, self.seen.after, max).await? {
+            frame::text(frames, &deletion::event(room, deleted));
         }
         Ok(())
     }

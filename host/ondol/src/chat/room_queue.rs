@@ -5,6 +5,7 @@
 //! quiet room costs no tokio task. A number whose message could not be formatted or appended goes to the next message; when the
 //! store could not keep one, the room waits until everything in flight has come back, and takes its numbers from the database.
 
+mod deletion;
 mod tasks;
 
 use std::cell::Cell;
@@ -172,6 +173,8 @@ impl RoomQueue {
             (What::Relay(payload), _) => self.send_in_turn(payload, ticket),
             (What::Join(user, release), _) => self.announce(release.join(self.id, &user)),
             (What::Leave(user, release), _) => self.announce(release.leave(self.id, &user)),
+            // [`QueueState::begin`] leaves it to [`RoomQueue::take_number`].
+            (What::Delete(_), _) => {}
         }
     }
 
@@ -274,8 +277,10 @@ impl RoomQueue {
         }
     }
 
-    /// Takes the next number from the database, and runs the queue. Only while `running` is set and nothing is in flight.
+    /// Takes the next number from the database, after the deletions whose turn it is, and runs the queue. Only while
+    /// `running` is set and nothing is in flight.
     async fn take_number(self: Arc<Self>) {
+        self.delete_next().await;
         match self.pipeline.store.last_seq(self.id).await {
             Ok(last) => {
                 self.members.learn_last(last);

@@ -8,7 +8,6 @@ mod show;
 mod show_rollouts;
 mod show_settings;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -17,9 +16,10 @@ use serde_json::{Map, Value, json};
 use self::observing::{Logs, Record};
 use self::request::{Note, Parts, Reason, Slowness};
 use self::rollout::{CanaryCommand, ShadowCommand};
-use super::shared::{Misuse, Output, print_json};
-use crate::config::{Config, ConfigFlags};
-use crate::http::client::{AdminRequest, AdminServer, send};
+pub(super) use self::show::refusal;
+use super::admin_flags::AdminFlags;
+use super::shared::{Output, print_json};
+use crate::http::client::{AdminRequest, send};
 
 /// Manage a running server's handlers: list, deploy, roll back
 #[derive(Debug, Args)]
@@ -27,21 +27,8 @@ use crate::http::client::{AdminRequest, AdminServer, send};
 pub(super) struct Handlers {
     #[command(subcommand)]
     command: Command,
-    /// Address of the admin API, https://HOST:PORT or unix:PATH [env: ONDOL_ADMIN]
-    #[arg(long, global = true, value_name = "HOST:PORT")]
-    admin: Option<String>,
-    /// Trust only the authority in this PEM file for https [env: ONDOL_ADMIN_CA]
-    #[arg(long, global = true, value_name = "FILE")]
-    admin_ca: Option<PathBuf>,
-    /// File with the token [env: ONDOL_ADMIN_TOKEN_FILE]
-    #[arg(long, global = true, value_name = "FILE")]
-    token_file: Option<String>,
-    /// Server configuration with both [env: ONDOL_CONFIG]
-    #[arg(long, global = true, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Output format
-    #[arg(long, global = true, value_enum, default_value = "text")]
-    output: Output,
+    #[command(flatten)]
+    admin: AdminFlags,
 }
 
 const AFTER_HELP: &str = "\
@@ -146,7 +133,7 @@ struct Forgive {
 impl Handlers {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let mut request = self.command.request()?;
-        let server = self.server()?;
+        let server = self.admin.server()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         if self.command.is_aimed() {
             let (status, answer) = runtime.block_on(send(&server, get("/v1/status")))?;
@@ -159,7 +146,7 @@ impl Handlers {
         }
         let (status, answer) = runtime.block_on(send(&server, request))?;
         let done = status < 300;
-        match self.output {
+        match self.admin.output {
             Output::Json if !matches!(self.command, Command::Record(_)) => print_json(&answer)?,
             _ if done => self.command.show(&answer),
             _ => show::refusal(status, &answer, &server.address),
@@ -170,21 +157,6 @@ impl Handlers {
             _ if done => Ok(ExitCode::SUCCESS),
             _ => Ok(ExitCode::FAILURE),
         }
-    }
-
-    /// The server, from the flags, the environment or the server's configuration file.
-    fn server(&self) -> anyhow::Result<AdminServer> {
-        let flags = ConfigFlags {
-            config: self.config.clone(),
-            admin: self.admin.clone(),
-            admin_token_file: self.token_file.clone(),
-            ..ConfigFlags::default()
-        };
-        let config = Config::load(&flags)?;
-        let token = crate::server::read_token(&config)?;
-        let missing = || Misuse("no server address: give --admin ADDRESS, or set ONDOL_ADMIN".to_owned());
-        let address = config.admin_url().ok_or_else(missing)?;
-        Ok(AdminServer { address, token, ca: self.admin_ca.clone().or(config.admin_ca) })
     }
 }
 

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use ondol_host_handlers::{
     AdmissionLimits, CallLimits, CompilerLimits, HandlerKind, HandlersLimits, RolloutLimits, SandboxLimits,
 };
-use ondol_host_store::StoreLimits;
+use ondol_host_store::{MessageRetention, StoreLimits};
 
 use super::given::Given;
 use super::settings::Settings;
@@ -264,6 +264,10 @@ limits! {
     commit_queue_bytes_max: usize = 67_108_864, "bytes", 1 => 64 * GIB;
     /// Messages in one transaction.
     commit_batch_max: usize = 4_096, "messages", 1 => 1_000_000;
+    /// The latest messages of a room that are kept, by their `seq`; older ones are removed. 0: all.
+    messages_kept_max: usize = 0, "messages, a room", 0 => 1_000_000_000;
+    /// The age at which messages are removed. 0: never.
+    messages_kept_days: u64 = 0, "days", 0 => 36_500;
     /// Log lines that may wait for the reader of standard error; further lines are dropped and counted.
     log_queue_max: usize = 8_192, "lines", 1 => 1_000_000;
     /// How long `SIGTERM` warns before the shutdown: half not ready, then sockets are closed one after another.
@@ -346,7 +350,9 @@ impl Limits {
     #[must_use]
     pub fn store(&self) -> StoreLimits {
         let Self { commit_queue_max, commit_batch_max, page_bytes_max, history_cache_bytes_max, .. } = *self;
-        StoreLimits { commit_queue_max, commit_batch_max, page_bytes_max, history_cache_bytes_max }
+        let retention =
+            MessageRetention { of_room: self.messages_kept_max as u64, age_ms: self.messages_kept_days * DAY_MS };
+        StoreLimits { commit_queue_max, commit_batch_max, page_bytes_max, history_cache_bytes_max, retention }
     }
 
     /// The names of all per-handler limits, such as `messages.handler_deadline_ms`.

@@ -1,7 +1,8 @@
-//! The admin API: status, versions, deploys, rollbacks, canary and shadow, on a listener of its own. Authenticates,
-//! parses and answers requests; the chat carries them out.
+//! The admin API: status, versions, deploys, rollbacks, canary, shadow and messages, on a listener of its own.
+//! Authenticates, parses and answers requests; the chat carries them out.
 
 mod body;
+mod messages;
 mod observing;
 
 use std::convert::Infallible;
@@ -71,6 +72,8 @@ enum Call {
     Forgive,
     Logs,
     Record,
+    DeleteMessage,
+    DeleteMessagesOf,
 }
 
 const POST: &[Method] = &[Method::POST];
@@ -78,7 +81,7 @@ const PUT: &[Method] = &[Method::PUT];
 const DELETE: &[Method] = &[Method::DELETE];
 
 /// The calls of the admin API.
-const CALLS: [(&[Method], &str, Call); 17] = [
+const CALLS: [(&[Method], &str, Call); 19] = [
     (READ, "/v1/status", Call::Status),
     (READ, "/v1/handlers", Call::Versions),
     (POST, "/v1/handlers/{handler}", Call::DeployOne),
@@ -96,6 +99,8 @@ const CALLS: [(&[Method], &str, Call); 17] = [
     (POST, "/v1/forgive", Call::Forgive),
     (READ, "/v1/logs", Call::Logs),
     (READ, "/v1/record", Call::Record),
+    (DELETE, "/v1/rooms/{room}/messages/{seq}", Call::DeleteMessage),
+    (DELETE, "/v1/users/{user_id}/messages", Call::DeleteMessagesOf),
 ];
 
 impl AdminApi {
@@ -136,7 +141,9 @@ impl AdminApi {
             return answer;
         }
         self.admit(&request, caller)?;
-        let matched = self.routes.at(request.uri().path())?;
+        let path = request.uri().path().to_owned();
+        let matched = self.routes.at(&path)?;
+        let param = |name| matched.params.get(name).unwrap_or_default();
         let handler = matched.params.get("handler").map(str::parse::<HandlerKind>).transpose();
         let handler = handler.map_err(|_| HttpError::NotFound)?;
         if request.method() == Method::OPTIONS {
@@ -202,6 +209,8 @@ impl AdminApi {
                 let version = body::forgiven(request, &self.limits, &mut order).await?;
                 ok(&json!({ "forgiven": self.chat.operator().forgive(version, recorded(order)?).await? }))
             }
+            (Call::DeleteMessage, _) => self.delete_message(&request, caller, ["room", "seq"].map(param)).await,
+            (Call::DeleteMessagesOf, _) => self.delete_messages_of(&request, caller, param("user_id")).await,
             (Call::DeployOne | Call::Configure, None) => Err(HttpError::NotFound),
         }
     }

@@ -3,13 +3,14 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::room_messages::{Cut, Page, range};
+use crate::room_messages::{Cut, Page};
 use ondol_host_model::{Message, Seq};
 
 /// The most messages of a room.
 pub(crate) const MESSAGES_MAX: usize = 256;
 
-/// Consecutive messages up to a room's last one. Those that were deleted are missing among them.
+/// Consecutive messages up to a room's last one. Those that were deleted are missing among them. The room forgets it when
+/// more are deleted.
 pub(crate) struct Ring {
     /// The first number that it covers.
     first: Seq,
@@ -54,18 +55,28 @@ impl Ring {
 
     /// A page, oldest first. None: it needs messages before the first one.
     pub(super) fn page(&self, page: Page, limit: usize, bytes_max: usize) -> Option<Vec<Arc<Message>>> {
-        let Some((from, to)) = range(page, limit, self.last) else { return Some(Vec::new()) };
-        let start = self.messages.partition_point(|message| message.seq < from);
-        let end = self.messages.partition_point(|message| message.seq <= to);
-        let between = self.messages.range(start..end.max(start)).cloned();
         let mut cut = Cut::new(bytes_max);
-        let is_covered = from >= self.first;
-        if matches!(page, Page::After(_)) {
-            return is_covered.then(|| between.take_while(|message| cut.takes(message)).collect());
+        let before = match page {
+            Page::After(seq) => {
+                let start = self.messages.partition_point(|message| message.seq <= seq);
+                let after = self.messages.range(start..).take(limit).take_while(|message| cut.takes(message));
+                return (seq.next() >= self.first).then(|| after.cloned().collect());
+            }
+            Page::Before(seq) => self.messages.partition_point(|message| message.seq < seq),
+            Page::Latest => self.messages.len(),
+        };
+        let (mut messages, mut is_full) = (Vec::new(), limit == 0);
+        for message in self.messages.range(..before).rev() {
+            if is_full || !cut.takes(message) {
+                is_full = true;
+                break;
+            }
+            messages.push(Arc::clone(message));
+            is_full = messages.len() >= limit;
         }
-        let mut messages: Vec<_> = between.rev().take_while(|message| cut.takes(message)).collect();
         messages.reverse();
-        (is_covered || cut.is_over()).then_some(messages)
+        // The room's first message is in memory, so there are no others before it.
+        (is_full || self.first <= Seq(1)).then_some(messages)
     }
 }
 

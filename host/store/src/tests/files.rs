@@ -32,9 +32,9 @@ async fn a_seq_is_never_used_twice_even_if_messages_are_deleted() {
         let messages = store.messages(room, page, 8).await.unwrap();
         messages.into_iter().map(|message| message.seq.0).collect::<Vec<_>>()
     };
-    assert_eq!(seqs(ours, Page::Latest).await, [304, 306, 307, 308, 311]);
-    assert_eq!(seqs(ours, Page::After(Seq(97))).await, [98, 99]);
-    assert_eq!(seqs(ours, Page::Before(Seq(124))).await, [121, 122, 123]);
+    assert_eq!(seqs(ours, Page::Latest).await, [301, 302, 303, 304, 306, 307, 308, 311]);
+    assert_eq!(seqs(ours, Page::After(Seq(97))).await, [98, 99, 121, 122, 123, 124, 125, 126]);
+    assert_eq!(seqs(ours, Page::Before(Seq(124))).await, [95, 96, 97, 98, 99, 121, 122, 123]);
     assert_eq!(seqs(theirs, Page::Latest).await, [1, 2]);
     for (id, is_there) in [(99, true), (100, false), (110, false), (121, true), (305, false), (308, true), (403, true)]
     {
@@ -105,12 +105,17 @@ async fn recovery_names_what_the_disk_lost() {
     let (room, path) = (room(&store).await, directory.path().join("ondol.db"));
     store_all(&store, [entry(1, room, 1)]);
     let connection = rusqlite::Connection::open(&path).unwrap();
-    let acknowledged = |messages, rooms, release| Acknowledged { messages, room: Some(rooms), release };
+    let acknowledged =
+        |messages, rooms, release| Acknowledged { messages, room: Some(rooms), release, ..Acknowledged::default() };
     let missing = |acknowledged: Acknowledged| acknowledged.missing(&connection).unwrap();
     assert_eq!(missing(acknowledged(vec![(room, Seq(1))], room, None)), None);
     assert_eq!(missing(acknowledged(vec![(room, Seq(2))], room, None)).as_deref(), Some("message 2 of room 1"));
     assert_eq!(missing(acknowledged(vec![], RoomId(2), None)).as_deref(), Some("room 2"));
     assert_eq!(missing(acknowledged(vec![], room, Some(1))).as_deref(), Some("release 1"));
+    let deleted = |number| Acknowledged { deletion: Some(number), ..Acknowledged::default() };
+    assert_eq!(missing(deleted(1)).as_deref(), Some("the last deletion of messages"));
+    store.delete(room, vec![Seq(1)]).await.unwrap();
+    assert_eq!(missing(deleted(1)), None);
 }
 
 /// The epoch that a start finds, after which the store is closed.

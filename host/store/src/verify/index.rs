@@ -18,6 +18,9 @@ pub(super) fn check(connection: &Connection, messages: u64, problems: &mut Probl
         problems.add(|| "the counter of indexed messages is missing".to_owned());
         return Ok(());
     };
+    if !connection.prepare("SELECT 1 FROM counter WHERE name = 'rowid'")?.exists([])? {
+        problems.add(|| "the counter of rows is missing".to_owned());
+    }
     let mut latest = Latest { connection, first_unindexed, last_indexed: HashMap::new() };
     // SQLite cannot search an index with a broken segment.
     let Some(in_segments) = in_segments(connection, problems)? else { return Ok(()) };

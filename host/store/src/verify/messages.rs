@@ -7,15 +7,16 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use super::Problems;
 
-/// The last message of a room, so far.
-struct Last {
+/// The first and last message of a room, so far.
+struct Ends {
+    first: i64,
     seq: i64,
     id: i64,
 }
 
 /// Reads all messages, in the order in which they were stored.
 pub(super) fn check(connection: &Connection, problems: &mut Problems) -> rusqlite::Result<()> {
-    let mut rooms: HashMap<i64, Last> = HashMap::new();
+    let mut rooms: HashMap<i64, Ends> = HashMap::new();
     let mut id_max = 0;
     let mut room_exists = connection.prepare("SELECT 1 FROM room WHERE id = ?1")?;
     let mut statement = connection.prepare(
@@ -39,7 +40,7 @@ pub(super) fn check(connection: &Connection, problems: &mut Problems) -> rusqlit
                 if !room_exists.exists([room])? {
                     problems.add(|| format!("{}: the room does not exist", name()));
                 }
-                rooms.insert(room, Last { seq, id });
+                rooms.insert(room, Ends { first: seq, seq, id });
             }
             Some(last) => {
                 if seq <= last.seq {
@@ -48,7 +49,7 @@ pub(super) fn check(connection: &Connection, problems: &mut Problems) -> rusqlit
                 if id <= last.id {
                     problems.add(|| format!("{}: it follows message {}", name(), last.id));
                 }
-                *last = Last { seq: last.seq.max(seq), id: last.id.max(id) };
+                *last = Ends { seq: last.seq.max(seq), id: last.id.max(id), ..*last };
             }
         }
     }
@@ -56,13 +57,16 @@ pub(super) fn check(connection: &Connection, problems: &mut Problems) -> rusqlit
     ids(connection, id_max, problems)
 }
 
-/// The last `seq` of each room is recorded.
-fn recorded(connection: &Connection, rooms: &HashMap<i64, Last>, problems: &mut Problems) -> rusqlite::Result<()> {
-    let mut statement = connection.prepare("SELECT last FROM room_seq WHERE room = ?1")?;
-    for (room, Last { seq, .. }) in rooms {
-        match statement.query_row([room], |row| row.get::<_, i64>(0)).optional()? {
+/// The last `seq` of each room is recorded, and no message is before what is recorded as its first.
+fn recorded(connection: &Connection, rooms: &HashMap<i64, Ends>, problems: &mut Problems) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare("SELECT first, last FROM room_seq WHERE room = ?1")?;
+    for (room, Ends { first, seq, .. }) in rooms {
+        match statement.query_row([room], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))).optional()? {
             None => problems.add(|| format!("room {room}: its last seq, {seq}, is not recorded")),
-            Some(last) if last < *seq => {
+            Some((kept, _)) if *first < kept => {
+                problems.add(|| format!("room {room}: it has seq {first}, and {kept} is recorded as its first"));
+            }
+            Some((_, last)) if last < *seq => {
                 problems.add(|| format!("room {room}: it has seq {seq}, and {last} is recorded as its last"));
             }
             Some(_) => {}

@@ -52,6 +52,8 @@ async fn each_kind_of_damage_is_named() {
         ("UPDATE message SET seq = 0 WHERE n = 1", "message 1 (room 1, seq 0, row 1): no room has such a seq"),
         ("UPDATE message SET id = 3 WHERE n = 7", "message 3 (room 1, seq 4, row 7): it follows message 5"),
         ("UPDATE room_seq SET last = 900 WHERE room = 1", "room 1: it has seq 1001, and 900 is recorded as its last"),
+        ("UPDATE room_seq SET first = 2 WHERE room = 1", "room 1: it has seq 1, and 2 is recorded as its first"),
+        ("DELETE FROM counter WHERE name = 'rowid'", "the counter of rows is missing"),
         ("DELETE FROM room_seq WHERE room = 2", "room 2: its last seq, 1000, is not recorded"),
         ("UPDATE counter SET next = 2001 WHERE name = 'id'", "message 2001 exists, and ids from 2001 on count as free"),
         ("DELETE FROM history", "the epoch of the database is missing"),

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::deletion::Request;
 use crate::chat::ticket::Ticket;
 use ondol_host_handlers::Release;
 use ondol_host_model::{Draft, Seq, Speaker};
@@ -39,6 +40,8 @@ pub(super) enum What {
     Relay(String),
     Join(Arc<Speaker>, Arc<Release>),
     Leave(Arc<Speaker>, Arc<Release>),
+    /// Messages are deleted. Nothing else happens in the room meanwhile.
+    Delete(Request),
 }
 
 impl RoomTask {
@@ -48,13 +51,17 @@ impl RoomTask {
 }
 
 impl QueueState {
-    /// Gives a message its number. It comes back when that is not known.
+    /// Gives a message its number. It comes back when that is not known, and so does a deletion, which waits like it.
     pub(super) fn begin(&mut self, mut task: RoomTask) -> Result<RoomTask, Box<RoomTask>> {
         if matches!(task.what, What::Message { .. }) {
             let Some(seq) = self.next else { return Err(Box::new(task)) };
             task.seq = Some(seq);
             self.next = Some(seq.next());
             self.in_flight += 1;
+        }
+        if matches!(task.what, What::Delete(_)) {
+            self.next = None;
+            return Err(Box::new(task));
         }
         Ok(task)
     }

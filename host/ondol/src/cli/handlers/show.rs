@@ -109,7 +109,7 @@ pub(super) fn diff(diff: &Value) {
 }
 
 /// Why a request failed, on standard error.
-pub(super) fn refusal(status: u16, answer: &Value, address: &AdminAddress) {
+pub(in crate::cli) fn refusal(status: u16, answer: &Value, address: &AdminAddress) {
     let handlers = pairs(answer.get("handlers"));
     if handlers.is_empty() {
         eprintln!("ondol: {}", sentence(status, answer));

@@ -14,6 +14,7 @@ export class Log {
   #newer = document.getElementById("newer");
   #older = document.getElementById("older");
   #items = new Map(); // what is not sent yet, by client id
+  #deleted = new Set(); // by seq; a page of history may be read while its messages are deleted
   #following = true; // the end is in view, and stays there when the window or the status line changes the height
 
   #resized = new ResizeObserver(() => {
@@ -49,7 +50,7 @@ export class Log {
   // Fills an empty log. It is read out as one, not message by message.
   fill(messages) {
     this.#frame.setAttribute("aria-busy", "true");
-    this.#list.replaceChildren(...messages.map((message) => this.#row(message)));
+    this.#list.replaceChildren(...this.#rows(messages));
     for (const row of this.#list.children) arrange(row);
     this.#offerOlder();
     this.toEnd();
@@ -61,10 +62,10 @@ export class Log {
     const fromEnd = this.#frame.scrollHeight - this.#frame.scrollTop;
     const seam = this.#list.firstElementChild;
     this.#frame.setAttribute("aria-busy", "true");
-    this.#list.prepend(...messages.map((message) => this.#row(message)));
+    this.#list.prepend(...this.#rows(messages));
     for (let row = this.#list.firstElementChild; row && row !== seam; row = row.nextElementSibling) arrange(row);
     if (seam) arrange(seam);
-    this.#offerOlder();
+    this.#offerOlder(messages.length > 0);
     this.#frame.scrollTop = this.#frame.scrollHeight - fromEnd;
     requestAnimationFrame(() => this.#frame.removeAttribute("aria-busy"));
   }
@@ -74,6 +75,17 @@ export class Log {
     const mine = row.classList.contains("mine");
     if (!mine) row.classList.add("fresh");
     this.#append(row, mine);
+  }
+
+  // Takes a deleted one out.
+  remove(seq) {
+    this.#deleted.add(seq);
+    const row = this.#list.querySelector(`[data-seq="${Number(seq)}"]`);
+    if (!row) return;
+    const next = row.nextElementSibling;
+    row.remove();
+    if (next) arrange(next);
+    else this.#list.lastElementChild?.classList.remove("same-minute");
   }
 
   // A line in the middle: who came, who left, what went wrong.
@@ -126,8 +138,9 @@ export class Log {
     return offers;
   }
 
-  #offerOlder() {
-    this.#older.hidden = !(this.first > 1);
+  // The first messages of a room may be gone: a page without any is the end.
+  #offerOlder(more = true) {
+    this.#older.hidden = !(more && this.first > 1);
   }
 
   #atEnd() {
@@ -148,6 +161,10 @@ export class Log {
       this.#offerOlder();
     }
     this.toEnd();
+  }
+
+  #rows(messages) {
+    return messages.filter(({ seq }) => !this.#deleted.has(seq)).map((message) => this.#row(message));
   }
 
   #row(message) {

@@ -59,6 +59,7 @@ export class RoomView {
         log.add(message);
         if (document.hidden) this.#title(this.#unread + 1);
       },
+      deleted: (seq) => log.remove(seq),
       event: (kind, who) => log.event(kind === "join" ? { key: "joined", who } : { key: "left", who }),
       outgoing: (item) => {
         id("empty-room").hidden = true;

@@ -4,6 +4,7 @@
 //
 // on.entered(room, messages)  the first time, and again when what was missed is not to be had
 // on.message(message)         the next one
+// on.deleted(seq)             an operator deleted a message
 // on.event(kind, name)        "join" or "leave"
 // on.outgoing(item)           one of our own has changed: {clientId, text, state, problem}
 // on.problem(line)            the server refused something that is not in `outgoing`
@@ -169,6 +170,8 @@ export class Session {
       this.#show(event);
     } else if (event.type === "chat.user.join" || event.type === "chat.user.leave") {
       this.#tell("event", event.type.slice("chat.user.".length), String(event.username));
+    } else if (event.type === "chat.message.deleted") {
+      this.#tell("deleted", event.seq);
     } else if (event.type === "error") {
       this.#refused(event);
     }

@@ -1,0 +1,175 @@
+//! Retention removes what is too old or too much, while members go on talking.
+//!
+//! `STORY_REMOVED=1000000` removes so many messages, and then expects that deliveries are hardly slower meanwhile.
+
+use std::{
+    cell::Cell,
+    env,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, ensure};
+use futures_util::future::try_join_all;
+use ondol_tests::{Client, TestResult, TestServer, within};
+use rusqlite::Connection;
+
+use super::{seqs, verify};
+
+/// How many messages are removed, unless the environment sets another number.
+const REMOVED: u64 = 2_000;
+const ROOMS: u64 = 4;
+const KEPT: u64 = 100;
+
+/// The interval between the messages of one member.
+const EVERY: Duration = Duration::from_millis(10);
+
+/// How much slower deliveries may be meanwhile, at the 99.9th percentile.
+const SLOWER_MAX: f64 = 1.5;
+
+/// Fills the rooms of a stopped server's database, as the server would have: messages of two users, a part of them with
+/// ids of their own, in segments of 256.
+fn fill(file: &Path, of_each_room: u64) -> TestResult {
+    let database = Connection::open(file)?;
+    let (rooms, count) = (i64::try_from(ROOMS)?, i64::try_from(of_each_room)?);
+    database.execute_batch("BEGIN; DELETE FROM message; DELETE FROM run; DELETE FROM room_seq")?;
+    database.execute_batch(
+        "INSERT INTO sender (n, user, nickname, email) VALUES (1001, 'old', 'Old', 'old@example.com')",
+    )?;
+    database.execute(
+        "WITH RECURSIVE said(n) AS (VALUES (0) UNION ALL SELECT n + 1 FROM said WHERE n + 1 < ?1 * ?2)
+         INSERT INTO message (n, room, seq, id, sender, created_at, text, client_id)
+         SELECT n + 1, 1 + n % ?1, 1 + n / ?1, n + 1, 1001, 1000 + n, 'a message of usual length, number ' || n,
+             iif(n % 8 < 4, 'c-' || n, NULL) FROM said",
+        [rooms, count],
+    )?;
+    database.execute_batch(
+        "INSERT INTO client_message SELECT room, 'old', client_id, n FROM message WHERE client_id IS NOT NULL;
+         INSERT INTO run SELECT room << 32 | min(seq), json_group_array(n) FROM message GROUP BY room, (seq - 1) / 256;
+         INSERT INTO room_seq (room, last) SELECT room, max(seq) FROM message GROUP BY room;
+         UPDATE counter SET next = (SELECT max(n) + 1 FROM message) WHERE name IN ('place', 'id', 'rowid');
+         COMMIT",
+    )?;
+    Ok(())
+}
+
+/// A member says something every [`EVERY`] until `end`. Returns how long each delivery took from the moment when it was
+/// due.
+async fn talk(mut member: Client, end: impl Fn(usize) -> bool) -> TestResult<Vec<Duration>> {
+    let (mut took, mut clock) = (Vec::new(), tokio::time::interval(EVERY));
+    while !end(took.len()) {
+        let due = clock.tick().await.into_std();
+        let text = format!("{} {}", member.name, took.len());
+        member.say(&text).await?;
+        while member.next_json().await?["message"] != text.as_str() {}
+        took.push(due.elapsed());
+    }
+    Ok(took)
+}
+
+/// A member of each room talks until `end`.
+async fn all_talk(server: &TestServer, end: impl Fn(usize) -> bool + Copy) -> TestResult<Vec<Duration>> {
+    let mut talks = Vec::new();
+    for room in 1..=ROOMS {
+        talks.push(talk(server.open_tab(room, "new").await?, end));
+    }
+    let mut took = try_join_all(talks).await?.concat();
+    took.sort();
+    Ok(took)
+}
+
+/// What one in `of` exceeds, in milliseconds.
+fn exceeded_by_one_in(of: usize, took: &[Duration]) -> f64 {
+    let index = (took.len() - took.len() / of).saturating_sub(1);
+    took.get(index).map_or(0.0, |took| took.as_secs_f64() * 1_000.0)
+}
+
+/// A server whose rooms have so many messages in total. Its retention is off.
+async fn filled(total: u64) -> TestResult<TestServer> {
+    let mut server = TestServer::setup().without_rate_limits().admin().start().await?;
+    for _ in 0..ROOMS {
+        server.create_room("lobby").await?;
+    }
+    let file = server.database_file();
+    server.restart_after(|| fill(&file, total / ROOMS)).await?;
+    Ok(server)
+}
+
+fn count(server: &TestServer, sql: &str) -> TestResult<u64> {
+    Ok(server.database()?.query_row(sql, [], |row| row.get::<_, i64>(0))?.unsigned_abs())
+}
+
+#[tokio::test]
+async fn the_oldest_messages_go_while_members_talk() -> TestResult {
+    let asked = env::var("STORY_REMOVED").ok().map(|count| count.parse::<u64>()).transpose()?;
+    let removed = asked.unwrap_or(REMOVED);
+    let mut server = filled(removed).await?;
+    let beside = if asked.is_some() { all_talk(&server, |said| said >= 3_000).await? } else { Vec::new() };
+
+    server.restart_with("ONDOL_MESSAGES_KEPT_MAX", KEPT).await?;
+    let (begun, is_done) = (Instant::now(), Cell::new(false));
+    let left = format!("SELECT count(*) FROM room_seq WHERE first <= {}", removed / ROOMS);
+    let wait = async {
+        while count(&server, &left)? + count(&server, "SELECT count(*) FROM sender WHERE user = 'old'")? > 0 {
+            // Each look takes a query.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        is_done.set(true);
+        anyhow::Ok(begun.elapsed())
+    };
+    let work = futures_util::future::try_join(wait, all_talk(&server, |said| is_done.get() && said >= 150));
+    let (time, meanwhile) = if asked.is_some() { work.await? } else { within("the end of the oldest", work).await?? };
+
+    ondol_tests::until("one goes for each that came", async || {
+        count(&server, "SELECT count(*) FROM message").ok().filter(|count| *count == ROOMS * KEPT).map(drop)
+    })
+    .await?;
+    for room in 1..=ROOMS {
+        let last = count(&server, &format!("SELECT last FROM room_seq WHERE room = {room}"))?;
+        let expected: Vec<u64> = (last - KEPT + 1..=last).collect();
+        assert!(last > removed / ROOMS);
+        assert_eq!(seqs(&server, room, "?after=0&limit=200").await?, expected);
+        assert_eq!(seqs(&server, room, "?limit=200").await?, expected);
+    }
+    assert_eq!(count(&server, "SELECT count(*) FROM client_message")?, 0);
+    assert!(count(&server, "SELECT count(*) FROM run")? <= 2 * ROOMS, "segments of what is gone are left");
+    verify(&server)?;
+
+    let [before, after] = [&beside, &meanwhile].map(|took| exceeded_by_one_in(1_000, took));
+    let (said, rate) = (meanwhile.len(), removed as f64 / time.as_secs_f64());
+    eprintln!("{removed} messages removed in {time:.1?} ({rate:.0}/s), {said} deliveries meanwhile");
+    eprintln!("p99.9 of deliveries: {after:.2} ms, beside it {before:.2} ms");
+    ensure!(asked.is_none() || after <= before * SLOWER_MAX, "p99.9 rises from {before:.2} to {after:.2} ms");
+    Ok(())
+}
+
+#[tokio::test]
+async fn messages_are_removed_by_their_age() -> TestResult {
+    let server = TestServer::setup().without_rate_limits().admin();
+    let mut server = server.env("ONDOL_MESSAGES_KEPT_DAYS", 30).start().await?;
+    let (room, quiet) = (server.create_room("lobby").await?, server.create_room("quiet").await?);
+    let mut ann = server.join(room, "ann").await?;
+    for number in 1..=20 {
+        ann.expect_nothing_before(&number.to_string()).await?;
+    }
+    server.join(quiet, "ben").await?.expect_nothing_before("quiet").await?;
+    let file = server.database_file();
+    let days = "UPDATE message SET created_at = created_at - 86400000 * iif(seq > 15, 29, 31) WHERE room = 1 OR n < 20";
+    server
+        .restart_after(|| {
+            Connection::open(&file)?.execute(days, [])?;
+            Ok(())
+        })
+        .await?;
+    ondol_tests::until("the end of the oldest", async || {
+        (seqs(&server, room, "?after=0").await.ok()? == [16, 17, 18, 19, 20]).then_some(())
+    })
+    .await?;
+    assert_eq!(seqs(&server, quiet, "").await?, [1]);
+    let mut ann = server.join(room, "ann").await?;
+    assert_eq!(ann.expect_nothing_before("after").await?["seq"], 21);
+    server.restart().await?;
+    assert_eq!(seqs(&server, room, "?after=0").await?, [16, 17, 18, 19, 20, 21]);
+    let kept = server.get("/chat/v1/room/1/").await?.expect(200)?;
+    kept["chat_messages"].as_array().context("no messages").map(|kept| assert_eq!(kept.len(), 6))
+}
