@@ -1,5 +1,6 @@
 //! Deleted messages, and those that are kept no longer: what goes with them, and what stays.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{LIMITS, called, count, entry, entry_of, open, room, store_all};
@@ -45,7 +46,7 @@ async fn a_deleted_message_leaves_nothing_but_its_numbers() {
     }
     assert!(store.by_client_id(ours, "ann".into(), "c5".into()).await.unwrap().is_none());
     let mut again = entry(304, ours, 303);
-    again.message.as_mut().unwrap().draft.client_id = Some("c5".into());
+    Arc::make_mut(again.message.as_mut().unwrap()).draft.client_id = Some("c5".into());
     assert_eq!(store_all(&store, [again, entry_of(&ben, 305, ours, 304)]).stored.len(), 2, "the client_id is free");
     let last = store.messages(ours, Page::Latest, 1).await.unwrap();
     assert_eq!(last[0].sender.nickname, "Ben", "a sender who returns has a row again");
