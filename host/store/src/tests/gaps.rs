@@ -75,8 +75,19 @@ fn keep(store: &Store<()>, kept: u64) {
 
 #[tokio::test]
 async fn pages_equal_those_of_a_plain_list_whatever_was_deleted() {
+    pages_equal_those_of_a_plain_list(0).await;
+}
+
+#[tokio::test]
+async fn pages_from_memory_do_too() {
+    pages_equal_those_of_a_plain_list(1 << 20).await;
+}
+
+async fn pages_equal_those_of_a_plain_list(history_cache_bytes_max: usize) {
     let directory = tempfile::tempdir().unwrap();
-    let mut store = open(directory.path());
+    let limits = StoreLimits { history_cache_bytes_max, ..LIMITS };
+    let open = || Store::open(&directory.path().join("ondol.db"), Synchronous::Full, &limits).unwrap();
+    let mut store = open();
     let rooms = [room(&store).await, room(&store).await];
     let (ann, mut chance) = (called("ann", None), Chance(7));
     let mut models = [Model::default(), Model::default()];
@@ -115,7 +126,7 @@ async fn pages_equal_those_of_a_plain_list_whatever_was_deleted() {
             }
             _ => {
                 drop(store);
-                store = open(directory.path());
+                store = open();
             }
         }
         compare(&store, rooms[which], &models[which], &mut chance).await;
