@@ -13,7 +13,7 @@ pub(super) use latest::{Asked, Latest};
 pub(super) use ring::{MESSAGES_MAX, Ring};
 pub(super) use rooms::Rooms;
 
-use ondol_host_model::{Message, RoomId};
+use ondol_host_model::{Message, RoomId, Seq};
 
 /// What the store remembers.
 pub(super) struct Cache {
@@ -35,6 +35,11 @@ impl Cache {
     /// Forgets the messages of a room.
     pub(super) fn forget(&self, room: RoomId) {
         self.latest.forget(room);
+    }
+
+    /// Forgets the messages of a room if they reach to before `seq`: those before it were removed.
+    pub(super) fn forget_before(&self, room: RoomId, seq: Seq) {
+        self.latest.forget_before(room, seq);
     }
 
     /// Forgets everything.

@@ -110,7 +110,7 @@ impl Database {
     pub(super) fn remove_oldest(&self, oldest: &Oldest) -> Result<(), StoreError> {
         self.try_write(|writer| {
             writer.remove_oldest(oldest)?;
-            oldest.firsts.keys().for_each(|room| self.cache.forget(*room));
+            oldest.firsts.iter().for_each(|(room, first)| self.cache.forget_before(*room, *first));
             Ok(())
         })
     }

@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 use super::ring::{MESSAGES_MAX, Ring, bytes};
 use crate::error::StoreError;
 use crate::room_messages::Page;
-use ondol_host_model::{Message, RoomId};
+use ondol_host_model::{Message, RoomId, Seq};
 
 /// What a room takes in memory beside its messages.
 const ROOM_BYTES: usize = 512;
@@ -138,6 +138,13 @@ impl Latest {
 
     pub(super) fn forget(&self, room: RoomId) {
         self.lock().remove(room);
+    }
+
+    pub(super) fn forget_before(&self, room: RoomId, seq: Seq) {
+        let mut inner = self.lock();
+        if !matches!(inner.rooms.peek(&room), Some(State::Loaded(ring)) if ring.first() >= seq) {
+            inner.remove(room);
+        }
     }
 
     pub(super) fn clear(&self) {

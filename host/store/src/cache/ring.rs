@@ -28,6 +28,11 @@ impl Ring {
         Self { first, last, messages, bytes }
     }
 
+    /// The first number that it covers.
+    pub(super) fn first(&self) -> Seq {
+        self.first
+    }
+
     /// The size of its messages.
     pub(super) fn bytes(&self) -> usize {
         self.bytes

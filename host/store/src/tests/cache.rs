@@ -140,3 +140,18 @@ async fn readers_see_no_gap_while_messages_are_written_and_rooms_are_forgotten()
     }
     writing.await.unwrap();
 }
+
+#[tokio::test]
+async fn retention_forgets_no_messages_that_are_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory);
+    let room = room(&store).await;
+    store_all(&store, (1..=1_000).map(|seq| entry(seq, room, seq)));
+    assert_eq!(seqs(&store, room, Page::Latest).await, (951..=1_000).collect::<Vec<_>>());
+    for (kept, reads) in [(300, 1), (20, 2)] {
+        super::gaps::keep(&store, kept);
+        let first = 1_001 - kept;
+        assert_eq!(seqs(&store, room, Page::Latest).await, (first.max(951)..=1_000).collect::<Vec<_>>());
+        assert_eq!(store.reads(), reads, "{kept}");
+    }
+}

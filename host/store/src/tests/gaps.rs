@@ -60,7 +60,7 @@ async fn compare(store: &Store<()>, room: RoomId, model: &Model, chance: &mut Ch
 }
 
 /// Removes all but the latest messages of each room, as retention does.
-fn keep(store: &Store<()>, kept: u64) {
+pub(super) fn keep(store: &Store<()>, kept: u64) {
     loop {
         let beyond = |connection: &rusqlite::Connection| {
             crate::oldest::Oldest::beyond(connection, &store.unindexed, RoomId(0), kept)
