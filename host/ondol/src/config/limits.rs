@@ -1,7 +1,8 @@
 //! Every limit: its name, default, unit, range, and what it bounds. docs/configuration.md shows this table.
 
+mod markdown;
+
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use ondol_host_handlers::{
     AdmissionLimits, CallLimits, CompilerLimits, HandlerKind, HandlersLimits, RolloutLimits, SandboxLimits,
@@ -10,6 +11,7 @@ use ondol_host_store::{MessageRetention, StoreLimits};
 
 use super::given::Given;
 use super::settings::Settings;
+use markdown::grouped;
 
 /// A day. No time limit is longer, so that adding one to a moment cannot overflow.
 const DAY_MS: u64 = 86_400_000;
@@ -376,29 +378,4 @@ impl Limits {
         let limit = Self::TABLE.iter().find(|limit| limit.name == name);
         limit.and_then(|limit| usize::try_from(limit.max).ok()).unwrap_or_default()
     }
-
-    /// The table of limits in Markdown, as docs/configuration.md contains it.
-    #[must_use]
-    pub fn markdown() -> String {
-        let mut table = String::from("| limit | default | unit | what it bounds |\n|---|---:|---|---|\n");
-        for Limit { name, default, unit, doc, .. } in Self::TABLE {
-            let also = if Self::OF_EACH_HANDLER.contains(name) { " Can be set per handler." } else { "" };
-            // Writing to a String cannot fail.
-            let _ = writeln!(table, "| `{name}` | {} | {unit} | {}{also} |", grouped(*default), doc.trim());
-        }
-        table
-    }
-}
-
-/// A number with thousands separators.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
