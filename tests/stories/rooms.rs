@@ -101,7 +101,8 @@ async fn a_room_and_its_messages_have_the_documented_fields() -> TestResult {
     ann.expect_message("hi").await?;
 
     let shown = server.get("/chat/v1/room/1/").await?.expect(200)?;
-    assert_eq!(keys(&shown), ["chat_messages", "chat_url", "created_at", "id", "name", "owner", "post_id"]);
+    let fields = ["chat_messages", "chat_url", "created_at", "epoch", "id", "name", "owner", "post_id", "seq"];
+    assert_eq!(keys(&shown), fields);
     let message = &shown["chat_messages"][0];
     assert_eq!(
         keys(message),
