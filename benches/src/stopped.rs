@@ -15,7 +15,7 @@ const ROOMS: usize = 5;
 /// Of each room, beside the one that stops reading.
 const MEMBERS: usize = 99;
 /// In all rooms together.
-const PACE: Pace = Pace::Open(1_000);
+const PACE: Pace = Pace::Open(400);
 
 pub(crate) fn measure(run: &Run) -> anyhow::Result<Vec<Figure>> {
     let mut server = Server::ondol(&run.setup())?;
