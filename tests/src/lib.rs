@@ -1,4 +1,4 @@
-//! The harness of the stories: it starts the real binary on port 0 in a directory of its own, and speaks HTTP and
+//! The harness of the stories: it starts the real binary on a port and in a directory of its own, and speaks HTTP and
 //! WebSocket to it. It knows the wire, the command line and the log, and nothing of the host's internals.
 //!
 //! In reading order: [`TestServer`] and its [`Setup`], the [`Client`] of the stories, the [`http`] client that shows an

@@ -1,6 +1,10 @@
 //! The server's process: its command line, its start, and the line that it prints when it is ready.
 
-use std::process::{Child, Command, Stdio};
+use std::{
+    net::TcpListener,
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 use anyhow::{Context, Result, bail};
 
@@ -16,6 +20,21 @@ pub(crate) fn address_in(startup: &str) -> Result<String> {
     let address = startup.split("listening on ").nth(1).and_then(|rest| rest.split(' ').next());
     let address = address.and_then(|address| address.split("://").nth(1));
     Ok(address.context("no address")?.to_owned())
+}
+
+/// An address that no other server of this process had. Its port is below those that the system gives to clients and to
+/// servers that ask for any: a server that restarts finds it free.
+pub(crate) fn free_address() -> String {
+    const FIRST: u32 = 10_000;
+    const COUNT: u32 = 20_000;
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let offset = std::process::id().wrapping_mul(101).wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed)) % COUNT;
+        let address = format!("127.0.0.1:{}", FIRST + offset);
+        if TcpListener::bind(&address).is_ok() {
+            return address;
+        }
+    }
 }
 
 /// Starts the process.

@@ -21,15 +21,12 @@ use crate::{
     handlers,
     http::{Answer, Request},
     log::Log,
-    process::{address_in, come_up, spawn},
+    process::{address_in, come_up, free_address, spawn},
     raw::RawSocket,
     setup::{Home, Setup},
     system,
     user::User,
 };
-
-/// Any free port.
-const ANY_PORT: &str = "127.0.0.1:0";
 
 /// A server of a story.
 #[derive(Debug)]
@@ -58,7 +55,8 @@ impl TestServer {
     }
 
     pub(crate) async fn launch(setup: Setup, home: Home, meddling: impl FnOnce(&Home) -> Result<()>) -> Result<Self> {
-        let process = spawn(setup.listen.as_deref().unwrap_or(ANY_PORT), &setup, &home)?;
+        let listen = setup.listen.clone().unwrap_or_else(free_address);
+        let process = spawn(&listen, &setup, &home)?;
         let meddled = meddling(&home);
         let (process, startup, log) = come_up(process).await?;
         let server = Self { process, address: address_in(&startup)?, startup, log, setup, home };
@@ -311,7 +309,7 @@ impl TestServer {
     /// # Errors
     /// When it does not end.
     pub async fn start_another(&self) -> Result<(Option<i32>, String)> {
-        let mut other = spawn(ANY_PORT, &self.setup, &self.home)?;
+        let mut other = spawn(&free_address(), &self.setup, &self.home)?;
         let log = Log::follow(other.stderr.take().context("no standard error")?);
         let ended = until("the second server's end", async || other.try_wait().ok().flatten()).await;
         let _ = other.kill();
@@ -349,7 +347,7 @@ impl TestServer {
         let _ = self.process.kill();
         self.process.wait()?;
         meanwhile()?;
-        self.start_again(ANY_PORT).await
+        self.start_again(&free_address()).await
     }
 
     /// Kills the process if it still runs, and restarts it on the same data, on another port and with another value of
@@ -362,7 +360,7 @@ impl TestServer {
         self.process.wait()?;
         self.setup.environment.retain(|(known, _)| known != name);
         self.setup.environment.push((name.into(), value.to_string()));
-        self.start_again(ANY_PORT).await
+        self.start_again(&free_address()).await
     }
 
     async fn start_again(&mut self, listen: &str) -> Result<()> {
