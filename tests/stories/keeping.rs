@@ -76,7 +76,7 @@ async fn a_deleted_message_vanishes_and_its_room_is_told() -> TestResult {
     delete(&server, room, 6).await?.expect(200)?;
     ann.expect_event("chat.message.deleted").await?;
     assert_eq!(say_all(&mut ann, ["after".to_owned()]).await?[0]["seq"], 7, "no number is used twice");
-    server.wait_for_log(&format!("message 2 of room {room} deleted by local")).await?;
+    server.wait_for_log(&format!("local deletes message 2 of room {room}")).await?;
     Ok(())
 }
 
@@ -116,7 +116,7 @@ async fn all_that_a_user_said_is_deleted_with_their_name_and_address() -> TestRe
     command(&server, &[&all[..], &["--room", "9"]].concat())?.expect_parts(1, &["there is no room 9"])?;
     let output = command(&server, &[&all[..], &["--room", &rooms[0].to_string(), "--actor", "root"]].concat())?;
     assert_eq!(output.expect(0)?, "101 messages deleted\n");
-    server.wait_for_log("101 messages of a user deleted by root (local)").await?;
+    server.wait_for_log("root (local) deletes the messages of a user").await?;
     let output = command(&server, &[&all[..], &["--output", "json"]].concat())?;
     assert_eq!(serde_json::from_str::<Value>(&output.expect(0)?)?, json!({"deleted": 101}));
     assert_eq!(command(&server, &all)?.expect(0)?, "0 messages deleted\n");

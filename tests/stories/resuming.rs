@@ -166,6 +166,27 @@ async fn a_client_on_a_slow_line_receives_all_and_holds_up_nobody() -> TestResul
 }
 
 #[tokio::test]
+async fn a_client_that_has_not_received_all_is_told_that_the_server_stops() -> TestResult {
+    let (mut server, mut ann, _) = said(TestServer::setup(), 0).await?;
+    let long = "가".repeat(1_900);
+    for _ in 0..600 {
+        ann.say(&long).await?;
+        ann.next_message().await?;
+    }
+    let mut slow = RawSocket::connect_narrow(server.address(), 4_096).await?;
+    let request = slow.handshake(1, "ben").replacen("/chat/?", "/chat/?after=0&", 1);
+    slow.send(request).await?;
+    assert_eq!(slow.read_answer("GET").await?.status, 101);
+    slow.expect_text("chat.sync").await?;
+    server.signal("TERM")?;
+    let reason = slow.expect_close(1001).await?;
+    assert!(reason.contains("retry_after_ms="), "{reason}");
+    slow.expect_end().await?;
+    server.exit().await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_client_may_speak_before_it_has_received_all() -> TestResult {
     let (server, _ann, _) = said(TestServer::setup(), 450).await?;
     let mut ben = server.knock(&target(1, "ben", 0, None), &[]).await?.opened()?;

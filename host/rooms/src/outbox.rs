@@ -184,6 +184,21 @@ impl Outbox {
         queue.request.take()
     }
 
+    /// Discards what was held back, and closes: without what should come ahead of it, it would be a gap.
+    pub fn close_held(&self, code: u16, reason: &str) {
+        let mut queue = self.queue();
+        if let Some(held) = queue.held.take() {
+            let close = queue.closing.is_some().then(|| queue.waiting.pop_back()).flatten();
+            let before = held.min(queue.waiting.len());
+            for Chunk { frames, .. } in queue.waiting.split_off(before) {
+                queue.bytes -= frames.len() + CHUNK_BYTES;
+            }
+            queue.waiting.extend(close);
+        }
+        drop(queue);
+        self.close(code, reason);
+    }
+
     /// Writes what waits, as far as the socket takes it. For the one task that waits for the socket.
     pub fn flush(&self) -> OutboxState {
         let mut queue = self.queue();
@@ -291,7 +306,8 @@ impl Queue {
     /// Begins to close. The socket may have taken half a frame, so the chunk that was begun is sent whole before the
     /// close frame, and the others are discarded. The chunk is copied, so that its messages are no longer in flight.
     fn close_slow_peer(&mut self, reason: &str) {
-        let begun = self.waiting.pop_front();
+        // What is held back is not begun.
+        let begun = self.waiting.pop_front().filter(|_| self.held != Some(0));
         self.waiting.clear();
         (self.bytes, self.held) = (0, None);
         if let Some(Chunk { frames, .. }) = begun {

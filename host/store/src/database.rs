@@ -185,7 +185,7 @@ impl Database {
                 && is_failed_sync(error)
             {
                 writer.refuse_readers();
-                end_process(&format!("a sync failed, so a room or a release may or may not be stored: {error}"));
+                end_process(&format!("a sync failed, so what was written may or may not be stored: {error}"));
             }
             outcome
         })

@@ -36,6 +36,8 @@ struct Recorded {
 pub(super) struct Epoch {
     name: String,
     file: MarkFile,
+    /// What the file says of this life.
+    unsynced_boot: Option<String>,
 }
 
 impl Epoch {
@@ -48,7 +50,10 @@ impl Epoch {
         let reason = recorded.as_ref().map_or(Some(Reason::NoMark), |recorded| recorded.doubt(&mark, boot.as_deref()));
         let unsynced_boot = (synchronous == Synchronous::Normal).then(|| boot.unwrap_or_default());
         let (name, renewed) = match reason {
-            None => (name, renew(connection, &file, &mark, unsynced_boot.as_deref())),
+            None => {
+                let before = recorded.and_then(|recorded| recorded.unsynced_boot);
+                (name, renew(connection, &file, &mark, [before.as_deref(), unsynced_boot.as_deref()]))
+            }
             Some(reason) => {
                 let epoch = random(connection)?;
                 tracing::info!(epoch, "the database has the new epoch {epoch}: {}", reason.words());
@@ -59,7 +64,7 @@ impl Epoch {
         if let Err(error) = renewed {
             tracing::warn!(error, "the mark of the database was not renewed: {error}");
         }
-        Ok(Self { name, file })
+        Ok(Self { name, file, unsynced_boot })
     }
 
     /// The epoch's name.
@@ -71,7 +76,7 @@ impl Epoch {
     pub(super) fn renew(&self, connection: &Connection) {
         let renewed = read(connection)
             .map_err(|error| error.to_string())
-            .and_then(|(_, mark)| renew(connection, &self.file, &mark, None));
+            .and_then(|(_, mark)| renew(connection, &self.file, &mark, [self.unsynced_boot.as_deref(), None]));
         if let Err(error) = renewed {
             tracing::warn!(error, "the mark of the database was not renewed: {error}");
         }
@@ -154,13 +159,19 @@ impl MarkFile {
     }
 }
 
-/// Renews a mark. A crash in between leaves a file with both marks, and either is right.
-fn renew(connection: &Connection, file: &MarkFile, mark: &str, unsynced_boot: Option<&str>) -> Result<(), String> {
+/// Renews a mark. A crash in between leaves a file with both marks, and either is right; until the new one is alone, commits
+/// of before may be unsynced.
+fn renew(
+    connection: &Connection,
+    file: &MarkFile,
+    mark: &str,
+    [unsynced_before, unsynced_after]: [Option<&str>; 2],
+) -> Result<(), String> {
     let renewed = || {
         let next = random(connection)?;
-        file.write(&[mark, &next], unsynced_boot)?;
+        file.write(&[mark, &next], unsynced_before.or(unsynced_after))?;
         connection.execute("UPDATE history SET mark = ?1", [&next])?;
-        file.write(&[&next], unsynced_boot)?;
+        file.write(&[&next], unsynced_after)?;
         Ok(())
     };
     renewed().map_err(|error: Box<dyn std::error::Error>| error.to_string())

@@ -57,14 +57,17 @@ impl RoomIndex {
     /// Reads the index, and scans the messages that may be unindexed.
     pub(super) fn read(connection: &Connection) -> rusqlite::Result<Self> {
         let first_unindexed = segments::first_unindexed(connection)?;
-        let mut index = Self {
-            unindexed: UnindexedByRoom::default(),
-            due: Vec::new(),
-            oldest: VecDeque::new(),
-            first_unindexed,
-            // A rowid that a segment names is not given to another message, even if its own is deleted.
-            last_rowid: first_unindexed.max(segments::first_free_rowid(connection)?) - 1,
-        };
+        let mut index =
+            Self {
+                unindexed: UnindexedByRoom::default(),
+                due: Vec::new(),
+                oldest: VecDeque::new(),
+                first_unindexed,
+                // A rowid that a segment names is not given to another message, even if its own is deleted. The messages that are
+                // scanned may all be indexed, so the last rowid is asked for.
+                last_rowid: (first_unindexed.max(segments::first_free_rowid(connection)?) - 1)
+                    .max(connection.query_row("SELECT coalesce(max(n), 0) FROM message", [], |row| row.get(0))?),
+            };
         let mut last_indexed = HashMap::new();
         let mut statement = connection.prepare("SELECT room, seq, n, sender FROM message WHERE n >= ?1 ORDER BY n")?;
         let mut rows = statement.query([first_unindexed])?;

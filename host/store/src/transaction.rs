@@ -1,8 +1,8 @@
 //! The writing connection: what one transaction writes, and what the writer remembers of the database to write it
 //! quickly.
 //!
-//! It enforces the rule that `seq` has no gaps: a message whose `seq` does not follow the last one stored in its room
-//! is rejected.
+//! It enforces the rule that no `seq` is skipped or used twice: a message whose `seq` does not follow the last one stored
+//! in its room is rejected.
 
 use std::collections::HashMap;
 use std::sync::Arc;

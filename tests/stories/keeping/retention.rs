@@ -104,7 +104,13 @@ async fn the_oldest_messages_go_while_members_talk() -> TestResult {
     let asked = env::var("STORY_REMOVED").ok().map(|count| count.parse::<u64>()).transpose()?;
     let removed = asked.unwrap_or(REMOVED);
     let mut server = filled(removed).await?;
-    let beside = if asked.is_some() { all_talk(&server, |said| said >= 3_000).await? } else { Vec::new() };
+    let mut beside = Vec::new();
+    if asked.is_some() {
+        // The system still writes the filled file to the disk during the first.
+        for _ in 0..2 {
+            beside = all_talk(&server, |said| said >= 3_000).await?;
+        }
+    }
 
     server.restart_with("ONDOL_MESSAGES_KEPT_MAX", KEPT).await?;
     let (begun, is_done) = (Instant::now(), Cell::new(false));

@@ -1,14 +1,14 @@
 //! Resuming: a client that comes back says which message it saw last, and receives what it missed before what is live.
 //!
-//! What is missed is read and sent chunk by chunk, each when the socket has taken the one before. Once the rest is
-//! short, the connection joins the room with its outbox held: from there on it receives what is live, and the rest is
+//! What is missed is read and sent chunk by chunk, each when the socket has taken the one before. Once very little is
+//! missing, the connection joins the room with its outbox held: from there on it receives what is live, and the rest is
 //! sent ahead of that. The room knows the last message that such a connection does not receive, so there is neither a
 //! gap nor a repetition.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use serde::Serialize;
 
 use super::{Chat, ChatError, Member, deletion};
@@ -16,8 +16,14 @@ use ondol_host_model::{Message, RoomId, Seq, Speaker, frame};
 use ondol_host_rooms::Outbox;
 use ondol_host_store::{Page, StoreError};
 
-/// How many messages are sent at once, and from how few on the connection joins the room.
+/// How many messages are sent at once.
 const CHUNK: usize = 200;
+
+/// From how few missing messages on the connection joins the room: while they are written, what is live is held back.
+const FEW: u64 = 16;
+
+/// How many times a client that misses less than a chunk is sent it before it joins in any case.
+const CHASES_MAX: usize = 5;
 
 /// How long a message that is stored takes to be sent at the most.
 const SENT_WITHIN_MS: u64 = 1_000;
@@ -39,6 +45,7 @@ pub struct Resumption {
     left_at: Seq,
     /// Whether the first frame is sent.
     begun: bool,
+    chases: usize,
 }
 
 /// How far a step got.
@@ -74,7 +81,7 @@ impl Chat {
         seen: LastSeen,
     ) -> Result<(Member, Resumption), ChatError> {
         let member = Member::outside(&self.handlers, self.room_queue(room).await?, user, outbox);
-        Ok((member, Resumption { chat: Arc::clone(self), left_at: seen.after, seen, begun: false }))
+        Ok((member, Resumption { chat: Arc::clone(self), left_at: seen.after, seen, begun: false, chases: 0 }))
     }
 }
 
@@ -83,7 +90,7 @@ impl Resumption {
     ///
     /// # Errors
     ///
-    /// The store's. The connection cannot go on without a gap.
+    /// The store's. The connection cannot go on without a gap: close it by [`Outbox::close_held`].
     pub async fn step(&mut self, member: &Member) -> Result<Resumed, ChatError> {
         let last = self.last(member).await?;
         let missed = last.0.checked_sub(self.seen.after.0);
@@ -95,7 +102,10 @@ impl Resumption {
             member.outbox().release(frames.freeze());
             return Ok(Resumed::Live);
         }
-        if missed.is_some_and(|missed| missed > CHUNK as u64) {
+        let missed = missed.unwrap_or_default();
+        if missed > FEW && (missed > CHUNK as u64 || self.chases < CHASES_MAX) {
+            // In a busy room there is always something new.
+            self.chases += usize::from(missed <= CHUNK as u64);
             if !self.begun {
                 self.sync(&mut frames, member, last, true);
             }
@@ -107,16 +117,12 @@ impl Resumption {
         if !self.begun {
             self.sync(&mut frames, member, last, true);
         }
-        let mut rest = Ok(());
-        while self.seen.after < last && rest.is_ok() {
-            rest = self.append(&mut frames, member, last).await;
+        while self.seen.after < last {
+            self.append(&mut frames, member, last).await?;
         }
-        if rest.is_ok() {
-            rest = self.append_deletions(&mut frames, member).await;
-        }
-        // What was held back must not wait for ever.
-        member.outbox().release(if rest.is_ok() { frames.freeze() } else { Bytes::new() });
-        rest.map(|()| Resumed::Live)
+        self.append_deletions(&mut frames, member).await?;
+        member.outbox().release(frames.freeze());
+        Ok(Resumed::Live)
     }
 
     /// The last message of the room. One that is stored may be read before it is sent: a client that has read it is not ahead
@@ -177,8 +183,9 @@ impl Resumption {
     /// Appends the events of deletions, once the connection is in the room and hears of later ones: of messages that the client
     /// had, and of those sent before.
     async fn append_deletions(&self, frames: &mut BytesMut, member: &Member) -> Result<(), ChatError> {
-        let (room, max) = (member.room(), self.chat.pipeline.limits.resume_messages_max);
-        for deleted in self.chat.pipeline.store.deletions(room, self.left_at, self.seen.after, max).await? {
+        // [`Self::knows_deletions`] has bounded those that it knew, and what it missed is bounded: none may be left out.
+        let room = member.room();
+        for deleted in self.chat.pipeline.store.deletions(room, self.left_at, self.seen.after, usize::MAX).await? {
             frame::text(frames, &deletion::event(room, deleted));
         }
         Ok(())

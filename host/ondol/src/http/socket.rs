@@ -27,7 +27,7 @@ use tokio::time::{Instant, Sleep};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, WebSocket};
 
-use super::state::ApiState;
+use super::state::{ApiState, Phase};
 use crate::chat::{Member, Outbox, OutboxState, Resumed, Resumption, going_away_outside};
 pub(super) use joining::Joining;
 use ondol_host_model::Frame;
@@ -155,8 +155,7 @@ impl Session {
                 continue;
             }
             self.arm(waiting);
-            let wake = std::future::poll_fn(|context| self.poll_wake(context, reading, more, waiting)).await;
-            next = match wake {
+            next = match self.wake(reading, more, waiting).await {
                 Wake::Readable => self.read().await,
                 Wake::Outbox if more => Next::Again,
                 Wake::Outbox => Next::Wait,
@@ -176,17 +175,36 @@ impl Session {
     /// Sends the next of what the client missed.
     async fn resume(&mut self, mut resumption: Resumption) {
         let Some(member) = &self.member else { return };
-        if self.state.is_ending() {
+        let stops = |state: &ApiState| state.current_phase() >= Phase::Draining;
+        if stops(&self.state) {
             return self.outbox.close(1001, &going_away_outside());
         }
         match resumption.step(member).await {
             Ok(Resumed::Live) => {}
             Ok(Resumed::Partly) => self.resumption = Some(resumption),
-            Err(error) => self.outbox.close(1011, &format!("the missed messages cannot be read: {error}")),
+            // The store may be closed by now.
+            Err(_) if stops(&self.state) => self.outbox.close_held(1001, &going_away_outside()),
+            Err(error) => {
+                tracing::error!(%error, "the messages that a client missed cannot be read: {error}");
+                self.outbox.close_held(1011, "the missed messages cannot be read");
+            }
         }
     }
 
-    /// Waits for the first event. Polls by hand because a `select!` would enter and leave four wait lists for each
+    /// Waits for the first event. A client that resumes is in no room, so a stop of the server has to reach it here.
+    async fn wake(&mut self, reading: bool, more: bool, waiting: bool) -> Wake {
+        let mut phase = self.resumption.is_some().then(|| self.state.phase());
+        let wake = std::future::poll_fn(|context| self.poll_wake(context, reading, more, waiting));
+        let Some(phase) = &mut phase else { return wake.await };
+        tokio::select! {
+            wake = wake => return wake,
+            _ = phase.wait_for(|phase| *phase >= Phase::Draining) => {}
+        }
+        self.outbox.close(1001, &going_away_outside());
+        Wake::Outbox
+    }
+
+    /// Polls by hand because a `select!` would enter and leave four wait lists for each
     /// frame. `more`: unhandled data is already in the buffer.
     fn poll_wake(&mut self, context: &mut Context<'_>, reading: bool, more: bool, waiting: bool) -> Poll<Wake> {
         if reading && self.poll_may_read(context).is_ready() {

@@ -27,8 +27,8 @@ const CLOSE_TOO_FAST: u16 = 4029;
 /// Answers a request for a WebSocket in a room. `connection` is counted until that socket is closed.
 ///
 /// A refusal takes precedence over an invalid handshake: browsers hide the reason from the page, which can then
-/// repeat the request as a plain one. A member is in the room before the response goes out; events from then on
-/// wait for the socket.
+/// repeat the request as a plain one. A member is in the room before the response goes out, and events from then on
+/// wait for the socket; one that resumes joins later.
 pub(super) async fn upgrade(
     state: Arc<ApiState>,
     mut request: Request<Bytes>,

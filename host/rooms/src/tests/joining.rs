@@ -58,7 +58,28 @@ fn a_connection_that_falls_behind_while_it_is_held_is_closed() {
     }
     outbox.release(Bytes::from_static(b"replay"));
     assert_eq!((outbox.flush(), flow.bytes()), (OutboxState::Closed(CloseReason::TooSlow), 0));
-    assert!(!String::from_utf8_lossy(&pipe.taken()).contains("replay"));
+    let taken = pipe.taken();
+    assert!(!String::from_utf8_lossy(&taken).contains("replay"));
+    assert_eq!(taken.first(), Some(&0x88), "nothing of what was held back comes before the close frame: {taken:?}");
+}
+
+#[test]
+fn what_was_held_back_is_not_sent_without_what_comes_ahead_of_it() {
+    for closes_before in [false, true] {
+        let (pipe, flow) = (Pipe::with_room(1_000), Flow::new(10));
+        let (room, outbox) = (Room::default(), outbox(&pipe, 1_000));
+        room.join("ann", &outbox);
+        outbox.hold();
+        let _ = room.put("live", None, None, Some(flow.begin(4)));
+        let _ = room.publish();
+        if closes_before {
+            outbox.close(1001, "bye");
+        }
+        outbox.close_held(1011, "failed");
+        assert_eq!((outbox.flush(), flow.bytes()), (OutboxState::Closed(CloseReason::Asked), 0));
+        let expected: &[u8] = if closes_before { b"\x88\x05\x03\xe9bye" } else { b"\x88\x08\x03\xf3failed" };
+        assert_eq!((pipe.taken(), outbox.waiting_bytes()), (expected.to_vec(), 0));
+    }
 }
 
 #[test]

@@ -43,6 +43,19 @@ async fn a_seq_is_never_used_twice_even_if_messages_are_deleted() {
 }
 
 #[tokio::test]
+async fn a_message_is_stored_although_all_unindexed_ones_were_deleted() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let room = room(&store).await;
+    store_all(&store, (1..=300).map(|seq| entry(seq, room, seq)));
+    store_all(&store, (301..=310).map(|seq| entry(seq, room, seq)));
+    drop(store);
+    by_hand(directory.path(), "DELETE FROM message WHERE seq > 300");
+    let store = open(directory.path());
+    assert_eq!(store_all(&store, [entry(400, room, 311)]).stored.len(), 1);
+}
+
+#[tokio::test]
 async fn a_client_id_is_free_again_after_its_message_was_deleted() {
     let directory = tempfile::tempdir().unwrap();
     let with_id = |id, room, seq| {

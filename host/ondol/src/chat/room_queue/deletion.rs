@@ -29,11 +29,16 @@ impl RoomQueue {
     pub(super) async fn delete_next(self: &Arc<Self>) {
         while let Some(Request { seqs, answer }) = self.next_deletion() {
             let deletion = self.pipeline.store.delete(self.id, seqs).await;
+            let mut due = false;
             for deleted in deletion.iter().flat_map(|deletion| &deletion.messages) {
                 let payload = event(self.id, *deleted);
                 // Counted, so that more is deleted only when members have taken this.
                 let accepted = self.pipeline.accept(&self.flow, payload.len());
-                self.send(&payload, accepted.map(Ticket::of_relay).unwrap_or_default());
+                let ticket = accepted.map(Ticket::of_relay).unwrap_or_default();
+                due |= self.members.put(&payload, None, None, ticket.committed().0);
+            }
+            if due {
+                self.publish();
             }
             let _ = answer.send(deletion);
         }

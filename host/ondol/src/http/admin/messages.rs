@@ -20,10 +20,12 @@ impl AdminApi {
     ) -> Result<Answer, HttpError> {
         let order = recorded(self.order(request, caller)?)?;
         let (Ok(room), Ok(seq)) = (room.parse(), seq.parse()) else { return Err(HttpError::NotFound) };
+        let (actor, reason) = (&order.actor, &order.reason);
+        // Before it begins: what fails half-way has an author as well.
+        tracing::info!(actor, reason, room, seq, "{actor} deletes message {seq} of room {room}");
         let deleted = self.chat.delete_message(RoomId(room), Seq(seq)).await;
         deleted.map_err(|error| known(error, || format!("there is no message {seq} in room {room}")))?;
-        let (actor, reason) = (order.actor, order.reason);
-        tracing::info!(actor, reason, room, seq, "message {seq} of room {room} deleted by {actor}");
+        tracing::info!(room, seq, "message {seq} of room {room} is deleted");
         ok(&json!({ "deleted": 1 }))
     }
 
@@ -39,12 +41,13 @@ impl AdminApi {
         let user = percent_decode_str(user).decode_utf8().map_err(invalid)?;
         let user = ondol_text::nfc(&user).into_owned();
         let room = number(request, "room")?;
+        let (actor, reason) = (&order.actor, &order.reason);
+        // The id of a user may be their address.
+        tracing::info!(actor, reason, "{actor} deletes the messages of a user");
         let deleted = self.chat.delete_messages_of(user, room.map(RoomId)).await;
         let deleted =
             deleted.map_err(|error| known(error, || format!("there is no room {}", room.unwrap_or_default())))?;
-        let (actor, reason) = (order.actor, order.reason);
-        // The id of a user may be their address.
-        tracing::info!(actor, reason, deleted, "{deleted} messages of a user deleted by {actor}");
+        tracing::info!(deleted, "{deleted} messages of a user are deleted");
         ok(&json!({ "deleted": deleted }))
     }
 }

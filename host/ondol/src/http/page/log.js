@@ -50,6 +50,7 @@ export class Log {
   // Fills an empty log. It is read out as one, not message by message.
   fill(messages) {
     this.#frame.setAttribute("aria-busy", "true");
+    this.#deleted.clear(); // after a restore the numbers mean other messages
     this.#list.replaceChildren(...this.#rows(messages));
     for (const row of this.#list.children) arrange(row);
     this.#offerOlder();

@@ -15,7 +15,7 @@ use crate::chat::{ChatError, LastSeen, Member, Outbox, Permit, Resumption};
 use crate::http::state::ApiState;
 use ondol_host_model::{RoomId, Speaker};
 
-/// A connection that is being upgraded. It is in its room already; its outbox collects events for the socket to come.
+/// A connection that is being upgraded. It is in its room already, unless it resumes; its outbox collects events for the socket to come.
 pub(in crate::http) struct Joining {
     sink: Arc<SocketSink>,
     outbox: Arc<Outbox>,
