@@ -16,8 +16,10 @@ use super::unindexed::UnindexedByRoom;
 use super::unused_senders::Suspects;
 use ondol_host_model::{RoomId, Timestamp};
 
-/// How many times as long as it took the thread pauses after a piece.
+/// How many times as long as it took the thread pauses after a piece, and for how long at least: the disk has to write what
+/// was changed as well, and commits wait for the same disk.
 const PAUSE: u32 = 4;
+const PIECE_EVERY: Duration = Duration::from_millis(50);
 
 /// The same after a search that found nothing, which is at least [`SEARCH_EVERY`].
 const IDLE_PAUSE: u32 = 100;
@@ -94,7 +96,7 @@ impl Remover {
             let step = self.step();
             let took = started.elapsed();
             let pause = match step {
-                Ok(Step::Worked) => took * PAUSE,
+                Ok(Step::Worked) => (took * PAUSE).max(PIECE_EVERY),
                 Ok(Step::Idle) => (took * IDLE_PAUSE).max(SEARCH_EVERY),
                 Err(StoreError::Closed) => return,
                 Err(error) => {
