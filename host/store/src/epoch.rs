@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use super::error::StoreError;
 use super::limits::Synchronous;
+use super::replace::{directory_of, remove, sync_directory};
 
 /// The file beside the database.
 struct MarkFile {
@@ -89,10 +90,7 @@ impl Epoch {
 ///
 /// The system's, if the mark's file cannot be removed.
 pub(super) fn forget_mark(path: &Path) -> io::Result<()> {
-    match std::fs::remove_file(MarkFile::beside(path).path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+    remove(&MarkFile::beside(path).path)
 }
 
 /// Gives a copy of a database a mark that no server has recorded, so that a start finds out when the copy is put back. An
@@ -154,8 +152,7 @@ impl MarkFile {
         writeln!(file, "{}", json!({ "marks": marks, "unsynced_boot": unsynced_boot }))?;
         file.sync_all()?;
         rename(&new, &self.path)?;
-        let directory = self.path.parent().filter(|directory| !directory.as_os_str().is_empty());
-        File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+        sync_directory(&directory_of(&self.path))
     }
 }
 

@@ -10,6 +10,7 @@ use rustix::fs::IFlags;
 
 use super::error::StoreError;
 use super::limits::Synchronous;
+use super::replace::directory_of;
 use ondol_host_process::worker;
 
 /// The first SQLite without the fault of <https://sqlite.org/wal.html#walresetbug>, which could lose commits when a
@@ -96,8 +97,7 @@ fn write_shared_memory_in_place(path: &Path) -> std::io::Result<()> {
     const BTRFS: i64 = 0x9123_683E;
     let mut name = path.as_os_str().to_owned();
     name.push("-shm");
-    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if rustix::fs::statfs(directory)?.f_type != BTRFS {
+    if rustix::fs::statfs(directory_of(path))?.f_type != BTRFS {
         return Ok(());
     }
     // The flag can be set on an empty file only. A file that a killed server left behind has it already.
