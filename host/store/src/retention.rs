@@ -13,7 +13,7 @@ use super::limits::MessageRetention;
 use super::oldest::Oldest;
 use super::readers::Readers;
 use super::unindexed::UnindexedByRoom;
-use super::unused_senders::Suspects;
+use super::unused_senders::{SENDERS, Suspects};
 use ondol_host_model::{RoomId, Timestamp};
 
 /// How many times as long as it took the thread pauses after a piece, and for how long at least: the disk has to write what
@@ -31,9 +31,6 @@ const FAILED_PAUSE: Duration = Duration::from_secs(10);
 /// How many times as long as it took the thread waits after a search for senders without messages before the next one: it
 /// scans all messages.
 const SENDERS_PAUSE: u32 = 20;
-
-/// The most senders that are removed at once.
-const SENDERS: usize = 200;
 
 /// Ends the thread when dropped.
 pub(super) struct Stop {

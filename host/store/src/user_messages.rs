@@ -7,14 +7,8 @@ use super::Store;
 use super::error::StoreError;
 use super::rows::{number, to_sql};
 use super::stretch::json_array;
-use super::unused_senders::Suspects;
+use super::unused_senders::{SCANNED, SENDERS, Suspects};
 use ondol_host_model::{RoomId, Seq};
-
-/// How many messages are scanned at once.
-const SCANNED: i64 = 4_096;
-
-/// The most senders that are removed at once.
-const SENDERS: usize = 200;
 
 /// A search for the messages that a user had said when it began.
 #[derive(Debug)]
@@ -111,11 +105,11 @@ impl<T: Send + 'static> Store<T> {
             };
             let is_more;
             (suspects, is_more) = self.readers.read(scan).await?;
-            if !is_more {
-                break;
+            if is_more {
+                continue;
             }
-        }
-        while let Some(unused) = suspects.take(SENDERS) {
+            // The writer looks at the few messages that came since, and no others.
+            let Some(unused) = suspects.take(SENDERS) else { break };
             self.blocking(move |database| database.remove_senders(&unused)).await?;
         }
         Ok(())
