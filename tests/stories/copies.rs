@@ -186,6 +186,7 @@ async fn a_database_of_a_later_server_is_refused_and_left_as_it_is() -> TestResu
             (1, vec!["verify", &newer]),
             (1, vec!["restore", &newer, "--data", &nowhere]),
             (2, vec!["replay", &handler, "--data", &data]),
+            (1, vec!["check", "--data", &data]),
         ] {
             ondol(&command)?.expect_parts(status, &[&words])?;
             assert!(files(&server) == before, "{command:?} changed it");

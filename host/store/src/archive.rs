@@ -72,6 +72,20 @@ pub(super) fn open_known(path: &Path) -> Result<(Connection, i64), ArchiveError>
     }
 }
 
+/// The version of a database's schema. None: there is no database, or nothing in it yet.
+///
+/// # Errors
+///
+/// When a server that knows this schema could not use the file.
+pub fn schema_version(path: &Path) -> Result<Option<i64>, ArchiveError> {
+    match open_known(path) {
+        Ok((_, version)) => Ok(Some(version)),
+        Err(ArchiveError::Missing) => Ok(None),
+        Err(ArchiveError::Foreign) if path.metadata().is_ok_and(|file| file.len() == 0) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 fn has_our_tables(connection: &Connection) -> rusqlite::Result<bool> {
     let sql = "SELECT count(*) = 2 FROM sqlite_schema WHERE type = 'table' AND name IN ('room', 'message')";
     connection.query_row(sql, [], |row| row.get(0))

@@ -75,7 +75,7 @@ mod backup;
 mod replace;
 mod restore;
 mod verify;
-pub use archive::{Archive, ArchiveError};
+pub use archive::{Archive, ArchiveError, schema_version};
 pub use backup::{Backup, BackupError, Contents, backup};
 pub use restore::{RestoreError, Restored, restore};
 pub use verify::{Problems, Verified, verify};
