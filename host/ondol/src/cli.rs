@@ -12,6 +12,7 @@ mod inspect;
 mod interrupt;
 mod messages;
 mod new;
+mod progress;
 mod replay;
 mod restore;
 mod serve;

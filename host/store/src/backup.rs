@@ -6,8 +6,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode};
 use tempfile::NamedTempFile;
@@ -16,10 +15,13 @@ use super::archive::{ArchiveError, open_known};
 use super::epoch;
 use super::replace::{directory_of, remove, sync_directory, with_suffix};
 use super::rows::number;
+use super::watch::Watch;
 use ondol_host_model::Timestamp;
 
 /// How many steps of SQLite's machine pass between two looks at whether to stop: some hundred rows.
 const STEPS_BETWEEN_LOOKS: i32 = 1_000;
+/// How often the size of the copy is looked at.
+const REPORT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A finished backup.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,12 +65,12 @@ pub enum BackupError {
 
 /// Copies a database, as it is at one moment, to a file that must not exist. A server may be running on it. The copy
 /// gets its name when it is complete and on disk. After a failure or a `stop` nothing is left; a process that is killed
-/// leaves a file whose name ends with `.partial`.
+/// leaves a file whose name ends with `.partial`. Reports bytes.
 ///
 /// # Errors
 ///
 /// If the database cannot be read, or the copy cannot be written.
-pub fn backup(database: &Path, to: &Path, stop: &Arc<AtomicBool>) -> Result<Backup, BackupError> {
+pub fn backup(database: &Path, to: &Path, watch: &Watch) -> Result<Backup, BackupError> {
     let unwritable = |error| BackupError::Write(to.to_owned(), error);
     let (mut connection, _schema) =
         open_known(database).map_err(|error| BackupError::Database(database.to_owned(), error))?;
@@ -77,7 +79,7 @@ pub fn backup(database: &Path, to: &Path, stop: &Arc<AtomicBool>) -> Result<Back
     }
     let directory = directory_of(to);
     let partial = partial_file(&directory, to).map_err(unwritable)?;
-    let contents = copy(&mut connection, partial.path(), stop).map_err(|error| match error {
+    let contents = copy(&mut connection, partial.path(), watch).map_err(|error| match error {
         error if is_stop(&error) => BackupError::Stopped,
         error => BackupError::Copy(to.to_owned(), error),
     })?;
@@ -99,19 +101,18 @@ pub(super) fn partial_file(directory: &Path, to: &Path) -> io::Result<NamedTempF
 }
 
 /// Copies the database of a connection into an empty file, with a mark of its own, and counts what the copy holds.
-pub(super) fn copy(connection: &mut Connection, to: &Path, stop: &Arc<AtomicBool>) -> Result<Contents, ArchiveError> {
-    let copied = try_copy(connection, to, stop);
+pub(super) fn copy(connection: &mut Connection, to: &Path, watch: &Watch) -> Result<Contents, ArchiveError> {
+    let copied = try_copy(connection, to, watch);
     // SQLite leaves its journal if it cannot write to the end.
     let _ = remove(&with_suffix(to, "-journal"));
     copied
 }
 
-fn try_copy(connection: &mut Connection, to: &Path, stop: &Arc<AtomicBool>) -> Result<Contents, ArchiveError> {
+fn try_copy(connection: &mut Connection, to: &Path, watch: &Watch) -> Result<Contents, ArchiveError> {
     // Absolute, so that SQLite takes no name for a URI.
     let path = std::path::absolute(to).ok().and_then(|path| path.into_os_string().into_string().ok());
     let path = path.ok_or_else(|| rusqlite::Error::InvalidPath(to.to_owned()))?;
-    let stop = Arc::clone(stop);
-    connection.progress_handler(STEPS_BETWEEN_LOOKS, Some(move || stop.load(Ordering::Relaxed)))?;
+    look_after(connection, to, watch)?;
     connection.execute("VACUUM INTO ?1", [path])?;
     let copy = Connection::open(to)?;
     // No journal beside the copy: if this fails, the copy is deleted.
@@ -120,6 +121,22 @@ fn try_copy(connection: &mut Connection, to: &Path, stop: &Arc<AtomicBool>) -> R
     let contents = Contents::read(&copy)?;
     copy.close().map_err(|(_, error)| error)?;
     Ok(contents)
+}
+
+/// Stops the statements of a connection when they are to stop, and reports how large the copy is meanwhile.
+fn look_after(connection: &mut Connection, copy: &Path, watch: &Watch) -> rusqlite::Result<()> {
+    let pragma = |name| connection.pragma_query_value(None, name, |row| number(row, 0));
+    // Without free pages, which the copy leaves out.
+    let total = pragma("page_count")?.saturating_sub(pragma("freelist_count")?) * pragma("page_size")?;
+    let (copy, watch, mut reported) = (copy.to_owned(), watch.clone(), Instant::now());
+    let look = move || {
+        if reported.elapsed() >= REPORT_INTERVAL {
+            reported = Instant::now();
+            (watch.report)(copy.metadata().map_or(0, |file| file.len()), total);
+        }
+        watch.stops()
+    };
+    connection.progress_handler(STEPS_BETWEEN_LOOKS, Some(look))
 }
 
 /// Whether a copy failed because it was to stop.

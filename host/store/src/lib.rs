@@ -75,10 +75,12 @@ mod backup;
 mod replace;
 mod restore;
 mod verify;
+mod watch;
 pub use archive::{Archive, ArchiveError, schema_version};
 pub use backup::{Backup, BackupError, Contents, backup};
 pub use restore::{RestoreError, Restored, restore};
 pub use verify::{Problems, Verified, verify};
+pub use watch::{Report, Watch};
 
 use cache::{Asked, Cache, MESSAGES_MAX, Ring};
 use database::Database;

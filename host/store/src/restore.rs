@@ -5,8 +5,6 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, fchown};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
@@ -17,6 +15,7 @@ use super::backup::{Contents, copy, is_stop, partial_file};
 use super::epoch::forget_mark;
 use super::replace::{directory_of, remove, second_name, sync_directory, with_suffix};
 use super::verify::{Problems, verify};
+use super::watch::Watch;
 use super::{StoreError, setup};
 use ondol_host_model::Timestamp;
 
@@ -60,7 +59,7 @@ pub enum RestoreError {
 /// # Errors
 ///
 /// If a server is running, the file is no sound backup, or the files cannot be written. The database is unchanged then.
-pub fn restore(from: &Path, database: &Path, stop: &Arc<AtomicBool>) -> Result<Restored, RestoreError> {
+pub fn restore(from: &Path, database: &Path, watch: &Watch) -> Result<Restored, RestoreError> {
     let failed = |what| move |error| RestoreError::Files(what, error);
     let unusable = |error| match error {
         error if is_stop(&error) => RestoreError::Stopped,
@@ -77,10 +76,10 @@ pub fn restore(from: &Path, database: &Path, stop: &Arc<AtomicBool>) -> Result<R
     let directory = directory_of(database);
     let partial = partial_file(&directory, database).map_err(failed("write the copy"))?;
     // Through SQLite, so that a log beside the backup is part of the copy.
-    let contents = copy(&mut backup, partial.path(), stop).map_err(unusable)?;
+    let contents = copy(&mut backup, partial.path(), &watch.half(false)).map_err(unusable)?;
     // The database itself may be the file that is restored.
     drop(backup);
-    let checked = verify(partial.path()).map_err(unusable)?;
+    let checked = verify(partial.path(), &*watch.half(true).report).map_err(unusable)?;
     if checked.problems.count() > 0 {
         return Err(RestoreError::Damaged(from.to_owned(), checked.problems));
     }

@@ -84,19 +84,20 @@ impl fmt::Display for Problems {
     }
 }
 
-/// Checks a database, which a server may be using.
+/// Checks a database, which a server may be using. Reports how many looks at messages are done, and of how many, from the
+/// moment on when their number is known.
 ///
 /// # Errors
 ///
 /// If the file is missing, is no database of Ondol, or a later server wrote it.
-pub fn verify(path: &Path) -> Result<Verified, ArchiveError> {
-    read(path).or_else(|error| match Problems::of_damage(&error) {
+pub fn verify(path: &Path, report: &dyn Fn(u64, u64)) -> Result<Verified, ArchiveError> {
+    read(path, report).or_else(|error| match Problems::of_damage(&error) {
         Some(problems) => Ok(Verified { problems, ..Verified::default() }),
         None => Err(error),
     })
 }
 
-fn read(path: &Path) -> Result<Verified, ArchiveError> {
+fn read(path: &Path, report: &dyn Fn(u64, u64)) -> Result<Verified, ArchiveError> {
     let (connection, schema) = open_known(path)?;
     let mut found = Verified { earlier_schema: (schema < SCHEMA_VERSION).then_some(schema), ..Verified::default() };
     // One snapshot for all that follows.
@@ -116,8 +117,10 @@ fn read(path: &Path) -> Result<Verified, ArchiveError> {
     if count("SELECT count(*) FROM history")? != 1 {
         found.problems.add(|| "the epoch of the database is missing".to_owned());
     }
-    messages::check(&snapshot, &mut found.problems)?;
-    index::check(&snapshot, found.messages, &mut found.problems)?;
+    // Each is looked at by SQLite's check, as a message, and by way of the index.
+    let (messages, looks) = (found.messages, found.messages.saturating_mul(3));
+    messages::check(&snapshot, &mut found.problems, &|done| report(messages + done, looks))?;
+    index::check(&snapshot, messages, &mut found.problems, &|done| report(messages * 2 + done, looks))?;
     retries::check(&snapshot, &mut found.problems)?;
     Ok(found)
 }

@@ -1,6 +1,7 @@
 //! The engine that runs handlers, and how a component's code comes to it: from the cache, or from a compiler. Knows
 //! nothing of worlds, instances or calls.
 
+use std::any::Any;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,8 +15,8 @@ use super::deadline::Clock;
 /// Compiles a component for an engine with the same configuration. An error is a sentence for the operator.
 pub(crate) type Compile = dyn Fn(&[u8]) -> Result<Vec<u8>, String> + Send + Sync;
 
-/// Is called with the size of a component before it is compiled.
-pub(crate) type Announce = dyn Fn(usize) + Send + Sync;
+/// Is called with the size of a component before it is compiled. What it returns is dropped when that has ended.
+pub(crate) type Announce = dyn Fn(usize) -> Box<dyn Any> + Send + Sync;
 
 /// An engine whose clock runs for as long as this lives.
 pub(crate) struct CodeLoader {
@@ -77,9 +78,7 @@ impl CodeLoader {
     }
 
     fn code_of(&self, bytes: &[u8]) -> wasmtime::Result<Vec<u8>> {
-        if let Some(announce) = &self.announce {
-            announce(bytes.len());
-        }
+        let _shown = self.announce.as_ref().map(|announce| announce(bytes.len()));
         match &self.compile {
             Some(compile) => compile(bytes).map_err(|error| wasmtime::format_err!("{error}")),
             None => self.engine.precompile_component(bytes),

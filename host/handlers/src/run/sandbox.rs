@@ -1,6 +1,7 @@
 //! Where handlers run: an engine, what they may import, and their limits. Knows nothing of which version is active or
 //! which functions a world has.
 
+use std::any::Any;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -61,9 +62,10 @@ impl Sandbox {
         Self { code: self.code.with_compiler(Box::new(compile)), ..self }
     }
 
-    /// The same, calling `announce` with the size of a component before it is compiled.
+    /// The same, calling `announce` with the size of a component before it is compiled. What that returns is dropped when the
+    /// compilation has ended.
     #[must_use]
-    pub fn with_announcement(self, announce: impl Fn(usize) + Send + Sync + 'static) -> Self {
+    pub fn with_announcement(self, announce: impl Fn(usize) -> Box<dyn Any> + Send + Sync + 'static) -> Self {
         Self { code: self.code.with_announcement(Box::new(announce)), ..self }
     }
 

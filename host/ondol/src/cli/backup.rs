@@ -2,13 +2,15 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Args;
 
 use super::interrupt::until_signal;
-use super::shared::{DataFlags, contents, megabytes, private_files};
-use ondol_host_store::backup;
+use super::progress::Progress;
+use super::shared::{DataFlags, contents, file_and_size, megabytes, private_files};
+use ondol_host_store::{Report, Watch, backup};
 
 /// Copy the database to a file, while the server runs
 #[derive(Debug, Args)]
@@ -34,12 +36,13 @@ impl Backup {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let database = self.data.database()?;
         let began = Instant::now();
-        if let Ok(file) = database.metadata() {
-            eprintln!("copying {} ({}) …", database.display(), megabytes(file.len()));
-        }
+        let progress = Progress::new(format!("copying {}", file_and_size(&database)));
         private_files();
         let to = self.file.clone();
-        let done = until_signal(move |stop| backup(&database, &to, stop))??;
+        let report: Report = Arc::new(progress.report());
+        let done = until_signal(move |stop| backup(&database, &to, &Watch { stop: Arc::clone(stop), report }));
+        drop(progress);
+        let done = done??;
         println!(
             "{}: {}, {}; took {:.1} s",
             self.file.display(),

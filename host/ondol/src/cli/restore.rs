@@ -2,14 +2,16 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Args;
 
 use super::interrupt::until_signal;
-use super::shared::{DataFlags, contents, megabytes, private_files};
+use super::progress::Progress;
+use super::shared::{DataFlags, contents, file_and_size, private_files};
 use crate::server::data_directory;
-use ondol_host_store::restore;
+use ondol_host_store::{Report, Watch, restore};
 
 /// Put a backup in the place of the database
 #[derive(Debug, Args)]
@@ -35,15 +37,16 @@ impl Restore {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let database = self.data.database()?;
         let began = Instant::now();
-        if let Ok(file) = self.file.metadata() {
-            eprintln!("checking and copying {} ({}) …", self.file.display(), megabytes(file.len()));
-        }
+        let progress = Progress::new(format!("checking and copying {}", file_and_size(&self.file)));
         private_files();
         if let Some(directory) = database.parent().filter(|_| self.file.exists()) {
             data_directory(directory)?;
         }
         let (from, to) = (self.file.clone(), database.clone());
-        let done = until_signal(move |stop| restore(&from, &to, stop))??;
+        let report: Report = Arc::new(progress.report());
+        let done = until_signal(move |stop| restore(&from, &to, &Watch { stop: Arc::clone(stop), report }));
+        drop(progress);
+        let done = done??;
         if let Some(before) = &done.before {
             println!("{}: the database from before", before.display());
         }

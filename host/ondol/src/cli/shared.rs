@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use rustix::fs::Mode;
 use rustix::process::umask;
 
+use super::progress::Progress;
 use crate::config::{Config, ConfigError, ConfigFlags, Limits, Settings};
 use ondol_host_handlers::{Sandbox, SandboxLimits, SettingsMap, compose, read_file};
 use ondol_host_store::Contents;
@@ -66,6 +67,12 @@ pub(super) fn megabytes(bytes: u64) -> String {
     format!("{}.{} MB", tenths / 10, tenths % 10)
 }
 
+/// A file with its size, if it is there.
+pub(super) fn file_and_size(path: &Path) -> String {
+    let size = path.metadata().map(|file| format!(" ({})", megabytes(file.len())));
+    format!("{}{}", path.display(), size.unwrap_or_default())
+}
+
 /// Reads a component file, or composes those that `FRONT+BACK` names. `limits` is None for a server whose limits are
 /// unknown; the maximum of the limit applies then.
 pub(super) fn read(path: &Path, limits: Option<&Limits>) -> anyhow::Result<Vec<u8>> {
@@ -91,9 +98,6 @@ fn read_component(path: &Path, limits: Option<&Limits>) -> anyhow::Result<Vec<u8
     read_within(path, "handler_file_bytes_max", limits.map(|limits| limits.handler_file_bytes_max))
 }
 
-/// From this size on a compilation takes a second or more, and is announced.
-const ANNOUNCED_BYTES_MIN: usize = 1_000_000;
-
 /// A sandbox with the cache of compiled code. `file` is what will be compiled, if that is one file.
 pub(super) fn sandbox(limits: &SandboxLimits, config: Option<&Config>, file: Option<&Path>) -> anyhow::Result<Sandbox> {
     let cache = config.and_then(Config::command_cache_dir);
@@ -102,10 +106,8 @@ pub(super) fn sandbox(limits: &SandboxLimits, config: Option<&Config>, file: Opt
     let sandbox = cached.map_or_else(|| Sandbox::new(limits, None), Ok)?;
     let name = file.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
     Ok(sandbox.with_announcement(move |bytes| {
-        if bytes >= ANNOUNCED_BYTES_MIN {
-            let name = name.as_deref().unwrap_or("a component");
-            eprintln!("compiling {name} ({} MB) …", bytes.div_ceil(1_000_000));
-        }
+        let name = name.as_deref().unwrap_or("a component");
+        Box::new(Progress::new(format!("compiling {name} ({})", megabytes(bytes as u64))))
     }))
 }
 

@@ -7,7 +7,8 @@ use std::time::Instant;
 use anyhow::Context as _;
 use clap::Args;
 
-use super::shared::{DataFlags, counted, megabytes};
+use super::progress::Progress;
+use super::shared::{DataFlags, counted, file_and_size};
 use ondol_host_store::{Verified, verify};
 
 /// Check the database, or a backup of it
@@ -40,10 +41,10 @@ impl Verify {
             None => self.data.database()?,
         };
         let began = Instant::now();
-        if let Ok(file) = path.metadata() {
-            eprintln!("checking {} ({}) …", path.display(), megabytes(file.len()));
-        }
-        let found = verify(&path).with_context(|| path.display().to_string())?;
+        let progress = Progress::new(format!("checking {}", file_and_size(&path)));
+        let found = verify(&path, &progress.report());
+        drop(progress);
+        let found = found.with_context(|| path.display().to_string())?;
         for problem in found.problems.shown() {
             println!("wrong  {problem}");
         }

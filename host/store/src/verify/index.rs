@@ -12,7 +12,12 @@ use ondol_host_model::{RoomId, Seq};
 
 /// Counts the messages that are found, and looks for the others only if there are any: it is faster to follow the segments
 /// than to look up each message in them.
-pub(super) fn check(connection: &Connection, messages: u64, problems: &mut Problems) -> rusqlite::Result<()> {
+pub(super) fn check(
+    connection: &Connection,
+    messages: u64,
+    problems: &mut Problems,
+    report: &dyn Fn(u64),
+) -> rusqlite::Result<()> {
     let sql = "SELECT next FROM counter WHERE name = 'place'";
     let Some(first_unindexed) = connection.query_row(sql, [], |row| row.get(0)).optional()? else {
         problems.add(|| "the counter of indexed messages is missing".to_owned());
@@ -23,7 +28,7 @@ pub(super) fn check(connection: &Connection, messages: u64, problems: &mut Probl
     }
     let mut latest = Latest { connection, first_unindexed, last_indexed: HashMap::new() };
     // SQLite cannot search an index with a broken segment.
-    let Some(in_segments) = in_segments(connection, problems)? else { return Ok(()) };
+    let Some(in_segments) = in_segments(connection, problems, report)? else { return Ok(()) };
     if in_segments + latest.count()? < messages {
         name_lost(&mut latest, problems)?;
     }
@@ -31,7 +36,11 @@ pub(super) fn check(connection: &Connection, messages: u64, problems: &mut Probl
 }
 
 /// The number of messages that segments lead to. None: a segment is broken.
-fn in_segments(connection: &Connection, problems: &mut Problems) -> rusqlite::Result<Option<u64>> {
+fn in_segments(
+    connection: &Connection,
+    problems: &mut Problems,
+    report: &dyn Fn(u64),
+) -> rusqlite::Result<Option<u64>> {
     let (mut found, mut all_sound) = (0, true);
     let mut end = i64::MIN;
     let mut is_there = connection.prepare("SELECT 1 FROM message WHERE n = ?1 AND room = ?2 AND seq = ?3")?;
@@ -52,6 +61,7 @@ fn in_segments(connection: &Connection, problems: &mut Problems) -> rusqlite::Re
         for (place, rowid) in (place..).zip(&rowids).filter(|(place, _)| *place >= end) {
             found += u64::from(is_there.exists([*rowid, room, place - (room << 32)])?);
         }
+        report(found);
         end = end.max(place.saturating_add(i64::try_from(rowids.len()).unwrap_or(i64::MAX)));
     }
     Ok(all_sound.then_some(found))

@@ -15,7 +15,8 @@ struct Ends {
 }
 
 /// Reads all messages, in the order in which they were stored.
-pub(super) fn check(connection: &Connection, problems: &mut Problems) -> rusqlite::Result<()> {
+pub(super) fn check(connection: &Connection, problems: &mut Problems, report: &dyn Fn(u64)) -> rusqlite::Result<()> {
+    let mut read = 0;
     let mut rooms: HashMap<i64, Ends> = HashMap::new();
     let mut id_max = 0;
     let mut room_exists = connection.prepare("SELECT 1 FROM room WHERE id = ?1")?;
@@ -25,6 +26,8 @@ pub(super) fn check(connection: &Connection, problems: &mut Problems) -> rusqlit
     )?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
+        read += 1;
+        report(read);
         let (n, room, seq, id): (i64, i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
         let has_sender: bool = row.get(4)?;
         let name = || format!("message {id} (room {room}, seq {seq}, row {n})");

@@ -27,7 +27,7 @@ fn problems_after(path: &Path, sql: &str) -> Problems {
     by_hand.pragma_update(None, "ignore_check_constraints", true).unwrap();
     by_hand.execute_batch(sql).unwrap();
     drop(by_hand);
-    verify(path).unwrap().problems
+    verify(path, &|_, _| {}).unwrap().problems
 }
 
 #[tokio::test]
@@ -35,10 +35,10 @@ async fn a_database_in_use_is_fine_and_counted() {
     let directory = tempfile::tempdir().unwrap();
     let path = database(directory.path()).await;
     let fine = Verified { rooms: 3, messages: 2_001, segments: 4, ..Verified::default() };
-    assert_eq!(verify(&path).unwrap(), fine);
+    assert_eq!(verify(&path, &|_, _| {}).unwrap(), fine);
     let store = open_store(directory.path());
     store_all(&store, [entry(2_002, RoomId(2), 1_001)]);
-    assert_eq!(verify(&path).unwrap(), Verified { messages: 2_002, ..fine }, "while a server has it open");
+    assert_eq!(verify(&path, &|_, _| {}).unwrap(), Verified { messages: 2_002, ..fine }, "while a server has it open");
 }
 
 #[tokio::test]
@@ -108,7 +108,7 @@ async fn messages_that_were_deleted_are_no_problem() {
     store_all(&store, (0..700).map(|more| entry(id + more, RoomId(2), last + 1 + more)));
     assert_eq!(store.messages(RoomId(2), Page::After(Seq(last)), 9).await.unwrap().len(), 9);
     drop(store);
-    assert_eq!(verify(&path).unwrap().problems.shown(), [""; 0]);
+    assert_eq!(verify(&path, &|_, _| {}).unwrap().problems.shown(), [""; 0]);
 }
 
 #[tokio::test]
@@ -126,7 +126,7 @@ async fn a_damaged_file_is_named() {
     let whole = std::fs::read(&path).unwrap();
     for kept in [whole.len() / 2, 5_000] {
         std::fs::write(&path, &whole[..kept]).unwrap();
-        let problems = verify(&path).unwrap().problems;
+        let problems = verify(&path, &|_, _| {}).unwrap().problems;
         assert!(problems.to_string().starts_with("integrity: "), "{kept}: {problems}");
     }
 }
@@ -135,14 +135,14 @@ async fn a_damaged_file_is_named() {
 fn a_file_that_is_no_database_of_ondol_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("other.db");
-    assert!(matches!(verify(&path), Err(ArchiveError::Missing)));
+    assert!(matches!(verify(&path, &|_, _| {}), Err(ArchiveError::Missing)));
     std::fs::write(&path, "a text, and a long one, so that it may be the header of a database, but is not").unwrap();
-    assert!(matches!(verify(&path), Err(ArchiveError::Foreign)));
+    assert!(matches!(verify(&path, &|_, _| {}), Err(ArchiveError::Foreign)));
     std::fs::write(&path, "").unwrap();
-    assert!(matches!(verify(&path), Err(ArchiveError::Foreign)));
+    assert!(matches!(verify(&path, &|_, _| {}), Err(ArchiveError::Foreign)));
     let other = Connection::open(&path).unwrap();
     other.execute_batch("CREATE TABLE note (text); PRAGMA user_version = 3").unwrap();
-    assert!(matches!(verify(&path), Err(ArchiveError::Foreign)));
+    assert!(matches!(verify(&path, &|_, _| {}), Err(ArchiveError::Foreign)));
     other.pragma_update(None, "user_version", SCHEMA_VERSION + 1).unwrap();
-    assert!(matches!(verify(&path), Err(ArchiveError::Store(StoreError::SchemaTooNew { .. }))));
+    assert!(matches!(verify(&path, &|_, _| {}), Err(ArchiveError::Store(StoreError::SchemaTooNew { .. }))));
 }
