@@ -25,6 +25,7 @@ use crate::rollout::event::EventKind;
 use crate::rollout::ledger::{ActivateError, Activation, Ledger, NumberedRelease, Provenance, Register};
 use crate::rollout::probations::Probations;
 use crate::rollout::rows::{CanaryRow, ProbationRow, Rollouts};
+use crate::run::call_figures::VersionFigures;
 use crate::run::fault::Fault;
 use crate::run::fault_history::FaultsRow;
 use crate::run::kind::{HandlerKind, VersionId};
@@ -249,6 +250,12 @@ impl Handlers {
     #[must_use]
     pub fn faults(&self, handler: HandlerKind) -> FaultsRow {
         self.admission.sandbox().faults.row(handler)
+    }
+
+    /// How many calls of clients each version answered since startup, and how long they took.
+    #[must_use]
+    pub fn call_figures(&self) -> Vec<VersionFigures> {
+        self.admission.sandbox().calls.read()
     }
 
     fn register(&self) -> MutexGuard<'_, Register> {

@@ -40,10 +40,12 @@ pub use rollout::replay::{Compared, Replay, Replied, Side};
 pub use rollout::rows::{CanaryRow, ProbationRow, Rollouts};
 pub use rollout::shadow::ShadowRow;
 pub use rollout::slowness::{SlownessOverride, SlownessTerms};
+pub use run::call_figures::VersionFigures;
 pub use run::fault::{Cause, Fault, Overrun};
 pub use run::fault_history::{FaultRow, FaultsRow};
 pub use run::handler_log::{HandlerLog, LogLine};
 pub use run::kind::{HandlerKind, SettingsMap, VersionId};
+pub use run::latency_histogram::LatencySnapshot;
 pub use run::limits::{
     AdmissionLimits, CallLimits, CompilerLimits, Failure, HandlersLimits, OnFault, RolloutLimits, SandboxLimits,
 };

@@ -3,7 +3,7 @@
 //! active.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ondol_host_model::{Action, Frame, Message, Refusal, RequestId, RoomDraft, RoomId, RoomRequest, Speaker, User};
 
@@ -11,6 +11,7 @@ use crate::rollout::probation::Probation;
 use crate::rollout::probations::Probations;
 use crate::rollout::shadow::Shadow;
 use crate::run::call::{Answer, Call};
+use crate::run::call_figures::CallFigures;
 use crate::run::fallback;
 use crate::run::fault::{Cause, Fault};
 use crate::run::kind::{Each, HandlerKind, SettingsMap};
@@ -25,11 +26,19 @@ const FALLBACK_ANSWERED: &str = "the built-in handler answered instead";
 /// One version of each handler, ready to answer. A message takes the active release once, at its start, and keeps it.
 pub struct Release {
     versions: VersionSet,
+    /// The calls of each handler's version.
+    calls: Each<Arc<CallFigures>>,
     probations: Probations,
     /// The probations of each handler's version, the latest first.
-    watched_by: Each<Box<[Arc<Probation>]>>,
+    watched_by: Each<Box<[Watch]>>,
     shadow: Option<Arc<Shadow>>,
     sandbox: Arc<Sandbox>,
+}
+
+/// A probation, and the calls of its baseline.
+struct Watch {
+    probation: Arc<Probation>,
+    baseline_calls: Arc<CallFigures>,
 }
 
 /// A call as the log names it.
@@ -49,8 +58,19 @@ impl Release {
         probations: Probations,
         shadow: Option<Arc<Shadow>>,
     ) -> Self {
-        let watched_by = Each(HandlerKind::ALL.map(|handler| probations.of(handler, versions.ids())));
-        Self { versions, probations, watched_by, shadow, sandbox: Arc::clone(sandbox) }
+        let watch = |handler: HandlerKind, probation: Arc<Probation>| {
+            let baseline_calls = sandbox.calls.of(handler, probation.baseline().versions.id(handler));
+            Watch { probation, baseline_calls }
+        };
+        // The oldest first, so that the figures of the active versions are the last ones used.
+        let watched_by = HandlerKind::ALL.map(|handler| {
+            let earliest_first = probations.of(handler, versions.ids()).into_iter().rev();
+            let mut watched: Vec<_> = earliest_first.map(|probation| watch(handler, probation)).collect();
+            watched.reverse();
+            watched.into_boxed_slice()
+        });
+        let calls = Each(HandlerKind::ALL.map(|handler| sandbox.calls.of(handler, versions.id(handler))));
+        Self { versions, calls, probations, watched_by: Each(watched_by), shadow, sandbox: Arc::clone(sandbox) }
     }
 
     /// The same versions with other probations or another shadow.
@@ -195,7 +215,7 @@ impl Release {
         fallback: impl FnOnce(&SettingsMap) -> Option<R>,
     ) -> Result<R, Fault> {
         let answer = if self.watched_by.of(context.handler).is_empty() && self.shadow.is_none() {
-            call(&self.versions)
+            self.call(context.handler, &call).0
         } else {
             self.observe(context.handler, &call, &value)
         };
@@ -205,6 +225,15 @@ impl Release {
         answer.or_else(|fault| self.answer_instead(context, fault, call, value, fallback))
     }
 
+    /// Makes a call and counts it. Returns how long it took as well.
+    fn call<R>(
+        &self,
+        handler: HandlerKind,
+        call: &impl Fn(&VersionSet) -> Result<R, Fault>,
+    ) -> (Result<R, Fault>, Duration) {
+        counted(self.calls.of(handler), || call(&self.versions))
+    }
+
     /// Makes a call, measures it for the probation, and copies it to the shadow.
     fn observe<R: Clone + Into<Answer>>(
         &self,
@@ -212,21 +241,17 @@ impl Release {
         call: &impl Fn(&VersionSet) -> Result<R, Fault>,
         value: &impl Fn() -> Call,
     ) -> Result<R, Fault> {
-        let started = Instant::now();
-        let answer = call(&self.versions);
-        let took = started.elapsed();
+        let (answer, took) = self.call(handler, call);
         // A call to a version that answers only counts for the deploy that brought it.
-        if let Some(probation) = self.watched_by.of(handler).first()
+        if let Some(Watch { probation, baseline_calls }) = self.watched_by.of(handler).first()
             && probation.count_call(handler)
             && answer.is_ok()
             && warm_up::was_warm()
         {
             // Now and then the baseline is called as well, here and at once: so both are measured alike.
-            let started = Instant::now();
-            let answered = call(&probation.baseline().versions).is_ok();
-            let baseline_took = started.elapsed();
-            if warm_up::was_warm() || !answered {
-                probation.compare(handler, took, answered.then_some(baseline_took));
+            let (answered, baseline_took) = counted(baseline_calls, || call(&probation.baseline().versions));
+            if warm_up::was_warm() || answered.is_err() {
+                probation.compare(handler, took, answered.is_ok().then_some(baseline_took));
             }
         }
         if let Some(shadow) = self.shadow.as_ref().filter(|shadow| shadow.is_about(handler)) {
@@ -247,8 +272,8 @@ impl Release {
         fallback: impl FnOnce(&SettingsMap) -> Option<R>,
     ) -> Result<R, Fault> {
         // What was deployed onto a version that fails as well may fail because of that one.
-        for probation in self.watched_by.of(fault.handler) {
-            match call(&probation.baseline().versions) {
+        for Watch { probation, baseline_calls } in self.watched_by.of(fault.handler) {
+            match counted(baseline_calls, || call(&probation.baseline().versions)).0 {
                 Ok(answer) => {
                     self.log(context, &fault, BASELINE_ANSWERED);
                     probation.count_fault(&fault, &value());
@@ -260,8 +285,10 @@ impl Release {
             }
         }
         let settings = self.sandbox.has_fallback(context.handler).then(|| self.versions.settings(context.handler));
+        let started = Instant::now();
         match settings.and_then(|settings| fallback(settings)) {
             Some(answer) => {
+                self.sandbox.calls.built_in(context.handler).add(started.elapsed(), false);
                 // That there is no version was logged once, when that began.
                 if !matches!(fault.cause, Cause::NoVersion) {
                     self.log(context, &fault, FALLBACK_ANSWERED);
@@ -292,6 +319,19 @@ impl Release {
         self.sandbox.log.fault(fault, outcome);
         self.sandbox.faults.add(fault, context.room, context.request, outcome);
     }
+}
+
+/// Makes a call and counts it, unless there is no version to call.
+fn counted<R>(calls: &CallFigures, call: impl FnOnce() -> Result<R, Fault>) -> (Result<R, Fault>, Duration) {
+    let started = Instant::now();
+    let answer = call();
+    let took = started.elapsed();
+    match &answer {
+        Ok(_) => calls.add(took, false),
+        Err(fault) if matches!(fault.cause, Cause::NoVersion) => {}
+        Err(_) => calls.add(took, true),
+    }
+    (answer, took)
 }
 
 fn events<'a>(room: Option<RoomId>, request: Option<&'a RequestId>, unanswered: &'static str) -> Context<'a> {

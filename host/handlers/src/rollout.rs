@@ -5,7 +5,6 @@
 pub(crate) mod canary;
 pub(crate) mod change;
 pub(crate) mod event;
-pub(crate) mod latency_histogram;
 pub(crate) mod ledger;
 pub(crate) mod probation;
 pub(crate) mod probations;

@@ -4,6 +4,7 @@
 pub(crate) mod answers;
 pub(crate) mod asked_keys;
 pub(crate) mod call;
+pub(crate) mod call_figures;
 pub(crate) mod code_cache;
 pub(crate) mod contract;
 pub(crate) mod deadline;
@@ -15,6 +16,7 @@ pub(crate) mod fault_history;
 pub(crate) mod handler_log;
 pub(crate) mod instance;
 pub(crate) mod kind;
+pub(crate) mod latency_histogram;
 pub(crate) mod limits;
 pub(crate) mod output;
 pub(crate) mod pool;

@@ -12,13 +12,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use super::change::Change;
-use super::latency_histogram::LatencyHistogram;
 use super::ledger::NumberedRelease;
 use super::slowness::{Quantile, Slowness, SlownessOverride, SlownessTerms};
 use super::terms::Terms;
 use crate::run::call::{Call, describe};
 use crate::run::fault::{Cause, Fault, Overrun};
 use crate::run::kind::{Each, HandlerKind, VersionId};
+use crate::run::latency_histogram::LatencyHistogram;
 use crate::run::limits::RolloutLimits;
 use crate::run::version_set::VersionSet;
 

@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 use ondol_host_model::Timestamp;
 use serde::Serialize;
 
-use super::latency_histogram::LatencyHistogram;
 use super::rows::named;
 use crate::run::call::{Answer, Call, describe};
 use crate::run::kind::{Each, HandlerKind};
+use crate::run::latency_histogram::LatencyHistogram;
 use crate::run::limits::RolloutLimits;
 use crate::run::version_set::VersionSet;
 

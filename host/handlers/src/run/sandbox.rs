@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use wasmtime::component::{Component, InstancePre, Linker};
 
+use super::call_figures::CallTable;
 use super::code_cache::CodeCache;
 use super::deadline::SlowCalls;
 use super::engine::CodeLoader;
@@ -28,6 +29,8 @@ pub struct Sandbox {
     slow_calls: SlowCalls,
     /// What handlers failed at.
     pub(crate) faults: FaultHistory,
+    /// How many calls their versions answered.
+    pub(crate) calls: CallTable,
     /// What handlers print, and their faults.
     pub(crate) log: HandlerLog,
     /// Copies of calls, for one who asks.
@@ -51,6 +54,7 @@ impl Sandbox {
             failure: Failure::default(),
             slow_calls: SlowCalls::new(limits.handler_slow_calls_max),
             faults: FaultHistory::default(),
+            calls: CallTable::default(),
             log: HandlerLog::default(),
             recorder: Recorder::default(),
         })

@@ -29,6 +29,12 @@ impl LatencyHistogram {
         self.sum_ns.fetch_add(ns, Ordering::Relaxed);
     }
 
+    /// What it holds at this moment.
+    pub(crate) fn snapshot(&self) -> LatencySnapshot {
+        let sum_ns = self.sum_ns.load(Ordering::Relaxed);
+        LatencySnapshot { buckets: self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).collect(), sum_ns }
+    }
+
     /// How many there are.
     pub(crate) fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
@@ -50,6 +56,64 @@ impl LatencyHistogram {
             }
         }
         Duration::ZERO
+    }
+}
+
+/// The times of calls up to one moment.
+#[derive(Clone, Debug)]
+pub struct LatencySnapshot {
+    buckets: Box<[u64]>,
+    sum_ns: u64,
+}
+
+impl Default for LatencySnapshot {
+    fn default() -> Self {
+        Self { buckets: [0; BUCKETS].into(), sum_ns: 0 }
+    }
+}
+
+impl LatencySnapshot {
+    /// How many calls there are.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.buckets.iter().sum()
+    }
+
+    /// How many of them took less than this, which is a power of two of nanoseconds.
+    #[must_use]
+    pub fn count_below(&self, ns: u64) -> u64 {
+        self.buckets.iter().take(bucket(ns)).sum()
+    }
+
+    /// How long they took together.
+    #[must_use]
+    pub fn sum(&self) -> Duration {
+        Duration::from_nanos(self.sum_ns)
+    }
+
+    /// The time that `percent` of them took at the most, known to an eighth of itself. None without any call.
+    #[must_use]
+    pub fn quantile(&self, percent: u64) -> Option<Duration> {
+        let rank = (self.count() * percent).div_ceil(100).max(1);
+        let mut seen = 0;
+        let reaches = |count: &u64| {
+            seen += count;
+            seen >= rank
+        };
+        self.buckets.iter().position(reaches).map(|bucket| Duration::from_nanos(least(bucket)))
+    }
+
+    /// The calls since an earlier snapshot of the same figures.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let buckets = self.buckets.iter().zip(&earlier.buckets).map(|(now, then)| now.saturating_sub(*then));
+        Self { buckets: buckets.collect(), sum_ns: self.sum_ns.saturating_sub(earlier.sum_ns) }
+    }
+
+    /// Adds other calls to these.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.buckets.iter_mut().zip(&other.buckets).for_each(|(own, more)| *own += more);
+        self.sum_ns += other.sum_ns;
     }
 }
 
@@ -91,5 +155,20 @@ mod tests {
         assert!((44..=50).contains(&about(50)) && (87..=99).contains(&about(99)), "{} {}", about(50), about(99));
         assert_eq!(histogram.mean(), Duration::from_nanos(50_500));
         assert_eq!(LatencyHistogram::new().quantile(50), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_snapshot_tells_what_came_since_an_earlier_one() {
+        let histogram = LatencyHistogram::new();
+        (0..100).for_each(|_| histogram.add(Duration::from_micros(900)));
+        let earlier = histogram.snapshot();
+        (1..=100).for_each(|micros| histogram.add(Duration::from_micros(micros)));
+        let (whole, since) = (histogram.snapshot(), histogram.snapshot().since(&earlier));
+        assert_eq!((whole.count(), since.count()), (200, 100));
+        assert_eq!((since.sum(), whole.sum()), (Duration::from_micros(5_050), Duration::from_micros(95_050)));
+        let about = |percent: u64| since.quantile(percent).unwrap_or_default().as_micros();
+        assert!((44..=50).contains(&about(50)) && (87..=99).contains(&about(99)), "{} {}", about(50), about(99));
+        assert_eq!((since.count_below(1 << 16), since.count_below(1 << 17)), (65, 100));
+        assert_eq!(since.since(&since).quantile(50), None);
     }
 }
