@@ -3,10 +3,12 @@
 //! [`Handlers::current`] returns the active release; a message takes it once and keeps it. A [`Candidate`] becomes
 //! active by [`Handlers::activate`] only, for the next message, once the [`Ledger`] has it on disk.
 
+mod figures;
 mod observing;
 mod probation;
 mod trying;
 
+pub use figures::ReleaseFigures;
 pub use observing::Recording;
 pub use trying::CanaryStarted;
 
@@ -14,6 +16,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
+use figures::ReleaseCounters;
 use ondol_host_model::RoomId;
 
 use crate::active::Active;
@@ -22,10 +25,9 @@ use crate::admit::candidate::Candidate;
 use crate::admit::smoke;
 use crate::release::Release;
 use crate::rollout::event::EventKind;
-use crate::rollout::ledger::{ActivateError, Activation, Ledger, NumberedRelease, Provenance, Register};
+use crate::rollout::ledger::{ActivateError, Activation, Ledger, NumberedRelease, Provenance, Register, Trigger};
 use crate::rollout::probations::Probations;
 use crate::rollout::rows::{CanaryRow, ProbationRow, Rollouts};
-use crate::run::call_figures::VersionFigures;
 use crate::run::fault::Fault;
 use crate::run::fault_history::FaultsRow;
 use crate::run::kind::{HandlerKind, VersionId};
@@ -51,6 +53,7 @@ pub struct Handlers {
     active: ArcSwap<Active>,
     /// Held while the active release changes: for as long as recording takes, and never while anything compiles.
     register: Mutex<Register>,
+    counters: ReleaseCounters,
 }
 
 impl Handlers {
@@ -93,7 +96,7 @@ impl Handlers {
     fn new(admission: Arc<Admission>, limits: RolloutLimits, versions: VersionSet, register: Register) -> Self {
         let release = Release::new(admission.sandbox(), versions, Probations::default(), None);
         let active = ArcSwap::from_pointee(Active::everywhere(release));
-        Self { admission, limits, active, register: Mutex::new(register) }
+        Self { admission, limits, active, register: Mutex::new(register), counters: ReleaseCounters::default() }
     }
 
     /// The active release.
@@ -171,7 +174,7 @@ impl Handlers {
         if changed.is_empty() {
             return Ok(None);
         }
-        register.check_blocked(&changed, provenance.forced)?;
+        register.check_blocked(&changed, provenance.forced).inspect_err(|error| self.counters.rejected(error))?;
         let activation = Activation { versions: next.ids(), fresh: candidate.fresh(), provenance };
         let previous = register.record(&activation, current)?;
         let number = register.number();
@@ -181,6 +184,7 @@ impl Handlers {
         let shadow = active.release.shadow().cloned();
         let release = Release::new(self.admission.sandbox(), next.clone(), probations, shadow);
         self.active.store(Arc::new(Active::everywhere(release)));
+        self.counters.activated(provenance.trigger);
         let Provenance { actor, reason, trigger, .. } = provenance;
         let trigger = trigger.name();
         for (handler, version) in changed {
@@ -195,6 +199,10 @@ impl Handlers {
             register.note(EventKind::CanaryEnded, actor, format!("release {number} is active in all rooms; {row}"));
             row
         });
+        // The one that failed counts as such.
+        let failed = usize::from(provenance.trigger == Trigger::Probation);
+        let ended = ended_probations.len() + usize::from(active.canary().is_some());
+        figures::add(&self.counters.ended, ended.saturating_sub(failed));
         for ended in &ended_probations {
             register.note(EventKind::ProbationEnded, actor, format!("that of release {ended}, by release {number}"));
         }
@@ -250,12 +258,6 @@ impl Handlers {
     #[must_use]
     pub fn faults(&self, handler: HandlerKind) -> FaultsRow {
         self.admission.sandbox().faults.row(handler)
-    }
-
-    /// How many calls of clients each version answered since startup, and how long they took.
-    #[must_use]
-    pub fn call_figures(&self) -> Vec<VersionFigures> {
-        self.admission.sandbox().calls.read()
     }
 
     fn register(&self) -> MutexGuard<'_, Register> {

@@ -32,7 +32,7 @@ pub use admit::json_difference::Difference;
 pub use admit::source::Source;
 pub use admit::watch::{LastOffered, Watch, watch};
 pub use compose::{ComposeError, Layer, compose};
-pub use handlers::{Activated, CanaryStarted, Handlers, Recording};
+pub use handlers::{Activated, CanaryStarted, Handlers, Recording, ReleaseFigures};
 pub use release::Release;
 pub use rollout::event::{EventKind, ReleaseEvent};
 pub use rollout::ledger::{ActivateError, Activation, Ledger, NumberedRelease, Provenance, Trigger};

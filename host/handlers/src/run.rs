@@ -15,6 +15,7 @@ pub(crate) mod fault;
 pub(crate) mod fault_history;
 pub(crate) mod handler_log;
 pub(crate) mod instance;
+pub(crate) mod instance_count;
 pub(crate) mod kind;
 pub(crate) mod latency_histogram;
 pub(crate) mod limits;

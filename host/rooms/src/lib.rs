@@ -13,6 +13,9 @@ pub use outbox::{CloseReason, FrameSink, Outbox, OutboxState, Request};
 
 mod pass;
 
+mod figures;
+pub use figures::{RoomFigures, figures};
+
 mod flow;
 pub use flow::{Flow, InFlight};
 

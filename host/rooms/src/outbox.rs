@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
+use super::figures::WaitingBytes;
 use ondol_host_model::frame;
 
 /// What a chunk in the queue costs in addition to its bytes.
@@ -79,7 +80,7 @@ pub struct Outbox {
 struct Queue {
     waiting: VecDeque<Chunk>,
     /// The bytes that wait, without those of a replay.
-    bytes: usize,
+    bytes: WaitingBytes,
     /// Frames are held back: how many chunks the replay that they wait for comes after.
     held: Option<usize>,
     /// When the socket last took something, or when the first frame began to wait.
@@ -107,33 +108,36 @@ impl Outbox {
         Self { id, sink, bytes_max, is_requested: AtomicBool::new(false), queue: Mutex::default() }
     }
 
-    /// Sends whole frames, and keeps what the socket does not take now.
-    pub fn send(&self, frames: &Bytes) {
+    /// Sends whole frames, and keeps what the socket does not take now. False: it takes none any more.
+    pub fn send(&self, frames: &Bytes) -> bool {
         let mut queue = self.queue();
         if queue.closing.is_some() {
-            return;
+            return false;
         }
         let mut written = 0;
         if queue.waiting.is_empty() && queue.held.is_none() {
             match self.sink.try_write(frames) {
-                Ok(all) if all == frames.len() => return,
+                Ok(all) if all == frames.len() => return true,
                 Ok(some) => written = some,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => {
                     queue.discard();
-                    return Queue::wake(queue);
+                    Queue::wake(queue);
+                    return false;
                 }
             }
         }
         // What waited before these frames tells whether the peer reads; the size of the frames does not.
-        if queue.bytes > self.bytes_max {
-            let max = self.bytes_max;
-            queue.close_slow_peer(&format!("too slow to read: more than outbox_bytes_max = {max} bytes waited"));
-        } else {
+        let takes = queue.bytes.get() <= self.bytes_max;
+        if takes {
             let rest = frames.slice(written..);
             queue.push(rest);
+        } else {
+            let max = self.bytes_max;
+            queue.close_slow_peer(&format!("too slow to read: more than outbox_bytes_max = {max} bytes waited"));
         }
         Queue::wake(queue);
+        takes
     }
 
     /// Holds back what is sent from now on, until [`release`](Self::release).
@@ -191,7 +195,7 @@ impl Outbox {
             let close = queue.closing.is_some().then(|| queue.waiting.pop_back()).flatten();
             let before = held.min(queue.waiting.len());
             for Chunk { frames, .. } in queue.waiting.split_off(before) {
-                queue.bytes -= frames.len() + CHUNK_BYTES;
+                queue.bytes.subtract(frames.len() + CHUNK_BYTES);
             }
             queue.waiting.extend(close);
         }
@@ -212,7 +216,7 @@ impl Outbox {
                     frames.advance(written);
                     let (done, is_counted) = (frames.is_empty(), !*is_replay);
                     if is_counted {
-                        queue.bytes -= written + if done { CHUNK_BYTES } else { 0 };
+                        queue.bytes.subtract(written + if done { CHUNK_BYTES } else { 0 });
                     }
                     if done {
                         queue.waiting.pop_front();
@@ -237,7 +241,7 @@ impl Outbox {
 
     /// The number of bytes that wait, without those of a replay.
     pub fn waiting_bytes(&self) -> usize {
-        self.queue().bytes
+        self.queue().bytes.get()
     }
 
     /// Closes a peer whose socket has taken nothing for `stall` although something waited. Call it after a
@@ -299,7 +303,7 @@ impl Queue {
 
     fn push(&mut self, rest: Bytes) {
         self.since.get_or_insert_with(Instant::now);
-        self.bytes += rest.len() + CHUNK_BYTES;
+        self.bytes.add(rest.len() + CHUNK_BYTES);
         self.waiting.push_back(Chunk { frames: rest, is_replay: false });
     }
 
@@ -309,7 +313,8 @@ impl Queue {
         // What is held back is not begun.
         let begun = self.waiting.pop_front().filter(|_| self.held != Some(0));
         self.waiting.clear();
-        (self.bytes, self.held) = (0, None);
+        self.bytes.clear();
+        self.held = None;
         if let Some(Chunk { frames, .. }) = begun {
             self.push(Bytes::copy_from_slice(&frames));
         }
@@ -320,7 +325,8 @@ impl Queue {
     /// Discards everything: the socket is broken.
     fn discard(&mut self) {
         self.waiting.clear();
-        (self.bytes, self.held) = (0, None);
+        self.bytes.clear();
+        self.held = None;
         self.since = None;
         self.closing = Some(CloseReason::Broken);
     }

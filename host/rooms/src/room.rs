@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 
+use super::figures::{Counted, add_delivered};
 use super::flow::InFlight;
 use super::outbox::{Outbox, OutboxState};
-use super::pass::{Early, Pass, STOP_EVERY};
+use super::pass::{Early, Pass, Received, STOP_EVERY};
 use ondol_host_model::{Seq, frame};
 
 /// The members of one room, and the frames that wait to be sent to them.
@@ -19,7 +20,9 @@ pub struct Room {
 #[derive(Default)]
 struct Inner {
     /// The number of connections of each user.
-    members: HashMap<String, usize>,
+    members: HashMap<String, (usize, Counted)>,
+    /// While it has members.
+    counted: Option<Counted>,
     /// All connections, in no order: the last one replaces one that leaves.
     connections: Vec<Arc<Outbox>>,
     /// The position of each connection in `connections`, by its id.
@@ -28,15 +31,15 @@ struct Inner {
     snapshot: Option<Arc<[Arc<Outbox>]>>,
     /// The last message that was put. None: not known, as none was put since the room was opened.
     last: Option<Seq>,
-    /// Frames that wait to be written.
+    /// Frames that wait to be written, and how many of them are of messages.
     outgoing: BytesMut,
+    outgoing_messages: u64,
     /// Their messages, which are in flight until every socket has taken the frames.
     in_flight: Vec<InFlight>,
     /// Connections of a large room that spoke and wait for their own frames.
     speakers: Vec<Arc<Outbox>>,
-    /// The number of bytes of `outgoing` that some connections have received early, or that were put before they joined,
-    /// by their ids.
-    received: HashMap<u64, usize>,
+    /// How much of `outgoing` some connections have received early, or was put before they joined, by their ids.
+    received: HashMap<u64, Received>,
     /// Answers to single connections, which follow what was put before them.
     answers: Vec<Answer>,
     publishing: bool,
@@ -128,6 +131,7 @@ impl Room {
         let mut inner = self.lock();
         inner.in_flight.extend(in_flight);
         inner.last = seq.or(inner.last);
+        inner.outgoing_messages += u64::from(seq.is_some());
         let due = !inner.publishing && (inner.outgoing.is_empty() || inner.orphaned);
         frame::text(&mut inner.outgoing, payload);
         if let Some(speaker) = speaker {
@@ -192,11 +196,14 @@ impl Room {
                 (inner.take_early(), inner.take_outgoing(), std::mem::take(&mut inner.answers), inner.snapshot())
             };
             writes += connections.len().max(1);
-            early.iter().for_each(|Early { speaker, frames }| speaker.send(frames));
+            let mut delivered = early.iter().map(Early::send).sum();
             if !pass.frames.is_empty() {
-                pass.send(&connections, || self.lock().take_early());
+                delivered += pass.send(&connections, || self.lock().take_early());
             }
-            answers.iter().for_each(|Answer { outbox, frames, .. }| outbox.send(frames));
+            add_delivered(delivered);
+            for Answer { outbox, frames, .. } in &answers {
+                outbox.send(frames);
+            }
         }
         publisher.end();
         Progress::Pending
@@ -235,9 +242,10 @@ impl Inner {
         self.connections.push(Arc::clone(outbox));
         self.snapshot = None;
         if !self.outgoing.is_empty() {
-            self.received.insert(outbox.id, self.outgoing.len());
+            self.received.insert(outbox.id, self.put_so_far());
         }
-        let count = self.members.entry(user.to_owned()).or_default();
+        self.counted.get_or_insert_with(Counted::room);
+        let (count, _) = self.members.entry(user.to_owned()).or_insert_with(|| (0, Counted::member()));
         *count += 1;
         if *count == 1 { Presence::Changed } else { Presence::Same }
     }
@@ -249,12 +257,13 @@ impl Inner {
             self.positions.insert(moved.id, position);
         }
         self.snapshot = None;
-        let Some(count) = self.members.get_mut(user) else { return Presence::Same };
+        let Some((count, _)) = self.members.get_mut(user) else { return Presence::Same };
         *count -= 1;
         if *count > 0 {
             return Presence::Same;
         }
         self.members.remove(user);
+        self.counted.take_if(|_| self.members.is_empty());
         Presence::Changed
     }
 
@@ -278,9 +287,14 @@ impl Inner {
         if !self.positions.contains_key(&speaker.id) || speaker.state() != OutboxState::Idle {
             return None;
         }
-        let received = self.received.insert(speaker.id, self.outgoing.len()).unwrap_or_default();
-        let frames = Bytes::copy_from_slice(self.outgoing.get(received..)?);
-        Some(Early { speaker, frames })
+        let received = self.received.insert(speaker.id, self.put_so_far()).unwrap_or_default();
+        let frames = Bytes::copy_from_slice(self.outgoing.get(received.bytes..)?);
+        Some(Early { speaker, frames, messages: self.outgoing_messages - received.messages })
+    }
+
+    /// All that waits to be written.
+    fn put_so_far(&self) -> Received {
+        Received { bytes: self.outgoing.len(), messages: self.outgoing_messages }
     }
 
     /// Takes the frames that wait.
@@ -293,7 +307,8 @@ impl Inner {
         } else {
             Bytes::from_owner(SharedFrames { frames, _in_flight: in_flight })
         };
-        Pass { frames, received: std::mem::take(&mut self.received) }
+        let messages = std::mem::take(&mut self.outgoing_messages);
+        Pass { frames, messages, received: std::mem::take(&mut self.received) }
     }
 
     /// The connections to send to. Joins and leaves between two sends cost one copy of the list together.

@@ -14,13 +14,14 @@ const SLOW: Duration = Duration::from_millis(5);
 pub(super) struct CommitTime(AtomicU64);
 
 impl CommitTime {
-    /// Runs a commit and measures it. Handing a worker off costs as much as a tenth of a busy commit, so a single long
+    /// Runs a commit and measures it. Returns how long it took as well. Handing a worker off costs as much as a tenth of a busy commit, so a single long
     /// commit, which happens where the CPUs are busy, is no reason for it.
-    pub(super) fn run<R>(&self, commit: impl FnOnce() -> R) -> R {
+    pub(super) fn run<R>(&self, commit: impl FnOnce() -> R) -> (R, Duration) {
         let started = Instant::now();
         let done = if self.is_slow() { worker::block(commit) } else { commit() };
-        self.count(started.elapsed());
-        done
+        let took = started.elapsed();
+        self.count(took);
+        (done, took)
     }
 
     fn is_slow(&self) -> bool {

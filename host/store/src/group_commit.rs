@@ -8,6 +8,7 @@ use super::batch::{Batch, Entry, Failed};
 use super::commit_time::CommitTime;
 use super::database::Database;
 use super::error::StoreError;
+use super::figures::{CommitFigures, StoreFigures};
 use super::limits::StoreLimits;
 
 /// The queue of entries that wait for the next commit.
@@ -15,6 +16,7 @@ pub(super) struct GroupCommit<T> {
     database: Arc<Database>,
     queue: Mutex<Queue<T>>,
     commit_time: CommitTime,
+    figures: CommitFigures,
     queue_max: usize,
     batch_max: usize,
 }
@@ -32,6 +34,7 @@ impl<T> GroupCommit<T> {
             database,
             queue: Mutex::new(Queue { entries: Vec::new(), has_leader: false, closed: false }),
             commit_time: CommitTime::default(),
+            figures: CommitFigures::default(),
             queue_max: limits.commit_queue_max,
             batch_max: limits.commit_batch_max,
         }
@@ -54,6 +57,11 @@ impl<T> GroupCommit<T> {
     /// The number of entries that wait to be committed.
     pub(super) fn waiting(&self) -> usize {
         self.queue().entries.len()
+    }
+
+    /// What the commits came to.
+    pub(super) fn figures(&self) -> StoreFigures {
+        StoreFigures { waiting: self.waiting(), ..self.figures.read() }
     }
 
     /// Takes over entries without a leader.
@@ -105,7 +113,9 @@ impl<T> Leader<T> {
     #[expect(clippy::unused_async, reason = "a database across a network answers later")]
     pub async fn commit(&mut self) -> Batch<T> {
         let commits = &self.commits;
-        commits.commit_time.run(|| commits.database.commit(|| commits.next_batch()))
+        let (batch, took) = commits.commit_time.run(|| commits.database.commit(|| commits.next_batch()));
+        commits.figures.add(&batch, took);
+        batch
     }
 
     /// Gives up the lead unless more entries have gathered.

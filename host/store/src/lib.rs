@@ -18,12 +18,14 @@ pub use error::StoreError;
 // Messages: group commit, and what one transaction writes.
 mod batch;
 mod commit_time;
+mod figures;
 mod group_commit;
 mod insert;
 mod message_ids;
 mod senders;
 mod transaction;
 pub use batch::{Batch, Entry, Failed};
+pub use figures::{PowersOfTwoRow, StoreFigures};
 pub use group_commit::Leader;
 
 // Rooms, the index of their messages, and what of them is in memory.
@@ -259,6 +261,12 @@ impl<T: Send + 'static> Store<T> {
     #[must_use]
     pub fn reads(&self) -> u64 {
         self.readers.count()
+    }
+
+    /// What the store counts. Asks the file system for the size of the write-ahead log.
+    #[must_use]
+    pub fn figures(&self) -> StoreFigures {
+        StoreFigures { reads: self.reads(), log_bytes: self.readers.log_bytes(), ..self.commits.figures() }
     }
 
     /// The last `seq` of a room, 0 if it has no message.

@@ -48,6 +48,13 @@ impl Readers {
         outcome.await.unwrap_or(Err(StoreError::Closed))
     }
 
+    /// The size of the write-ahead log's file.
+    pub(super) fn log_bytes(&self) -> u64 {
+        let mut log = self.path.clone().into_os_string();
+        log.push("-wal");
+        std::fs::metadata(log).map_or(0, |file| file.len())
+    }
+
     /// How many reads clients have caused so far.
     pub(super) fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)

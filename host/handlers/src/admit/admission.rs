@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use wasmtime::component::Component;
 
@@ -32,6 +33,8 @@ const CASES_REPORTED_MAX: usize = 10;
 pub struct Admission {
     sandbox: Arc<Sandbox>,
     limits: AdmissionLimits,
+    /// In the order of [`Stage::ALL`].
+    rejected: [AtomicU64; Stage::ALL.len()],
 }
 
 /// A version of whichever handler.
@@ -45,13 +48,25 @@ impl Admission {
     /// Checks under these limits, for versions that run in this sandbox.
     #[must_use]
     pub fn new(sandbox: Arc<Sandbox>, limits: AdmissionLimits) -> Self {
-        Self { sandbox, limits }
+        Self { sandbox, limits, rejected: Default::default() }
     }
 
     /// Where versions are compiled and run.
     #[must_use]
     pub fn sandbox(&self) -> &Arc<Sandbox> {
         &self.sandbox
+    }
+
+    /// Counts a new version that a step has rejected.
+    pub(crate) fn count_rejected(&self, stage: Stage) {
+        if let Some((_, number)) = Stage::ALL.iter().zip(&self.rejected).find(|(known, _)| **known == stage) {
+            number.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many each step has rejected, in the order of [`Stage::ALL`].
+    pub(crate) fn rejected(&self) -> impl Iterator<Item = u64> {
+        self.rejected.iter().map(|number| number.load(Ordering::Relaxed))
     }
 
     /// Runs the checks as a server does, and returns the id of the version.

@@ -29,7 +29,7 @@ impl Candidate {
     ///
     /// Every reason of the first check that found one.
     pub fn admit(&mut self, admission: &Admission, source: Source) -> Result<(), AdmissionError> {
-        let version = admission.admit(&source)?;
+        let version = admission.admit(&source).inspect_err(|error| admission.count_rejected(error.stage))?;
         self.asked.push((source.handler, version.take_asked()));
         self.add(version);
         self.fresh.push(source);

@@ -40,6 +40,21 @@ pub enum Stage {
     Smoke,
 }
 
+impl Stage {
+    /// All of them, in their order.
+    pub(crate) const ALL: [Self; 9] = [
+        Self::File,
+        Self::Size,
+        Self::Kind,
+        Self::Compile,
+        Self::Imports,
+        Self::Exports,
+        Self::Instantiate,
+        Self::Cases,
+        Self::Smoke,
+    ];
+}
+
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Handlers;
+use super::figures::count;
 use crate::admit::candidate::Candidate;
 use crate::rollout::event::EventKind;
 use crate::rollout::ledger::{ActivateError, NumberedRelease, Provenance, Register, Trigger};
@@ -62,6 +63,7 @@ impl Handlers {
     fn pass(&self, probation: &Arc<Probation>) -> bool {
         let _register = self.register();
         if self.end_probation(probation) {
+            count(&self.counters.passed);
             let ((_, calls, faults), release) = (probation.counts(), probation.release().unwrap_or_default());
             tracing::info!(release, calls, faults, "release {release} has passed its probation");
         }
@@ -91,6 +93,7 @@ impl Handlers {
             let release = probation.release();
             let which = release.map_or_else(|| "the canary".to_owned(), |number| format!("release {number}"));
             tracing::warn!(release, reason = warning, "{which} on probation: {warning}");
+            count(&self.counters.warnings);
             register.note(EventKind::Warning, PROBATION, format!("{which}: {warning}"));
         }
         true
@@ -113,6 +116,7 @@ impl Handlers {
             self.active.store(Arc::new(active.without_canary()));
             register.note(EventKind::CanaryEnded, PROBATION, format!("it failed its probation: {reason}"));
         }
+        count(&self.counters.failed);
         for version in evidence.versions {
             if let Err(error) = register.block(version, &evidence.whole) {
                 tracing::error!(%version, %error, "version {version} is blocked until the server ends only: {error}");

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ondol_host_model::Timestamp;
 
+use super::figures::count;
 use super::{Activated, Handlers, because};
 use crate::active::Active;
 use crate::admit::candidate::Candidate;
@@ -45,7 +46,7 @@ impl Handlers {
         if changed.is_empty() {
             return Ok(None);
         }
-        register.check_blocked(&changed, provenance.forced)?;
+        register.check_blocked(&changed, provenance.forced).inspect_err(|error| self.counters.rejected(error))?;
         let baseline = NumberedRelease { number: register.number(), versions: current.clone() };
         let slowness = provenance.slowness;
         let subject = Subject { release: None, versions: &versions, baseline, span: None, slowness };
@@ -66,6 +67,7 @@ impl Handlers {
         let ended_canary = active.canary().map(|ended| CanaryRow::of(ended, current));
         self.active.store(Arc::new(active.with_canary(canary, release)));
         if let Some(ended) = &ended_canary {
+            count(&self.counters.ended);
             register.note(EventKind::CanaryEnded, &actor, format!("another one replaced it; {ended}"));
         }
         register.note(EventKind::CanaryStarted, &actor, because(&row.to_string(), &reason));
@@ -98,6 +100,7 @@ impl Handlers {
         let row = CanaryRow::of(active.canary()?, active.release.versions());
         tracing::info!(actor, reason, "canary dropped by {actor}: one release is active in all rooms");
         self.active.store(Arc::new(active.without_canary()));
+        count(&self.counters.ended);
         register.note(EventKind::CanaryEnded, actor, because(&format!("dropped; {row}"), reason));
         Some(row)
     }

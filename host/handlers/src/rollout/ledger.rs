@@ -70,6 +70,10 @@ pub enum Trigger {
 }
 
 impl Trigger {
+    /// All of them.
+    pub(crate) const ALL: [Self; 6] =
+        [Self::First, Self::Directory, Self::Deploy, Self::Rollback, Self::Fallback, Self::Probation];
+
     /// Its name in the history.
     #[must_use]
     pub fn name(self) -> &'static str {

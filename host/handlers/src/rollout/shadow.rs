@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::rows::named;
 use crate::run::call::{Answer, Call, describe};
-use crate::run::kind::{Each, HandlerKind};
+use crate::run::kind::{Each, HandlerKind, VersionId};
 use crate::run::latency_histogram::LatencyHistogram;
 use crate::run::limits::RolloutLimits;
 use crate::run::version_set::VersionSet;
@@ -29,6 +29,7 @@ const PAUSE: u32 = 3;
 
 /// A shadow that runs until it is dropped or stopped.
 pub(crate) struct Shadow {
+    versions: Vec<(HandlerKind, VersionId)>,
     about: Each<bool>,
     queue: Sender<CopiedCall>,
     counts: Arc<Counts>,
@@ -114,8 +115,9 @@ impl Shadow {
     /// When no thread is available.
     pub(crate) fn start(versions: VersionSet, active: &VersionSet, limits: &RolloutLimits) -> std::io::Result<Self> {
         let about = versions.differs_from(active);
+        let changes = versions.changes_from(active);
         let counts = Arc::new(Counts {
-            versions: versions.changes_from(active).into_iter().map(|(handler, id)| (handler, id.whole())).collect(),
+            versions: changes.iter().map(|(handler, id)| (*handler, id.whole())).collect(),
             since: Timestamp::now(),
             waiting: AtomicU64::new(0),
             waiting_bytes: AtomicU64::new(0),
@@ -134,7 +136,7 @@ impl Shadow {
         let thread = std::thread::Builder::new().name("handler-shadow".to_owned());
         thread.spawn(move || follow(&versions, &calls, &own))?;
         let (queue_max, queue_bytes_max) = (limits.shadow_queue_max as u64, limits.shadow_queue_bytes_max as u64);
-        Ok(Self { about, queue, counts, queue_max, queue_bytes_max })
+        Ok(Self { versions: changes, about, queue, counts, queue_max, queue_bytes_max })
     }
 
     /// Whether calls to this handler are copied to it.
@@ -164,6 +166,11 @@ impl Shadow {
             self.counts.waiting_bytes.fetch_sub(bytes, Ordering::AcqRel);
         }
         queued
+    }
+
+    /// Its versions, where they differ from the active ones.
+    pub(crate) fn versions(&self) -> &[(HandlerKind, VersionId)] {
+        &self.versions
     }
 
     /// Ends it.

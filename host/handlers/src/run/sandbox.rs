@@ -14,7 +14,8 @@ use super::engine::CodeLoader;
 use super::fault_history::FaultHistory;
 use super::handler_log::HandlerLog;
 use super::instance::RunningInstance;
-use super::kind::{HandlerKind, SettingsMap};
+use super::instance_count::InstanceCount;
+use super::kind::{Each, HandlerKind, SettingsMap};
 use super::limits::{CallLimits, Failure, OnFault, SandboxLimits};
 use super::recorder::Recorder;
 use super::state::State;
@@ -31,6 +32,8 @@ pub struct Sandbox {
     pub(crate) faults: FaultHistory,
     /// How many calls their versions answered.
     pub(crate) calls: CallTable,
+    /// How many instances of each handler there are.
+    pub(crate) instances: Each<InstanceCount>,
     /// What handlers print, and their faults.
     pub(crate) log: HandlerLog,
     /// Copies of calls, for one who asks.
@@ -55,6 +58,7 @@ impl Sandbox {
             slow_calls: SlowCalls::new(limits.handler_slow_calls_max),
             faults: FaultHistory::default(),
             calls: CallTable::default(),
+            instances: Each::default(),
             log: HandlerLog::default(),
             recorder: Recorder::default(),
         })

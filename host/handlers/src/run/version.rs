@@ -16,6 +16,7 @@ use super::asked_keys::AskedKeys;
 use super::exports::Exports;
 use super::fault::{Cause, Fault};
 use super::instance::RunningInstance;
+use super::instance_count::Counted;
 use super::kind::{SettingsMap, VersionId};
 use super::limits::CallLimits;
 use super::output;
@@ -51,6 +52,7 @@ struct IdleInstance<E> {
     running: RunningInstance,
     exports: E,
     calls: usize,
+    _counted: Counted,
 }
 
 impl<E: Exports> Version<E> {
@@ -132,7 +134,8 @@ impl<E: Exports> Version<E> {
         let mut running = self.sandbox.instantiate(&linked.component, &self.settings, self.limits())?;
         running.store.data_mut().asked = Some(Arc::clone(&self.asked));
         let exports = E::load(&linked.exports, &mut running.store, &running.instance)?;
-        Ok(IdleInstance { running, exports, calls: 0 })
+        let counted = self.sandbox.instances.of(E::KIND).one_more();
+        Ok(IdleInstance { running, exports, calls: 0, _counted: counted })
     }
 
     fn put_back(&self, mut instance: Box<IdleInstance<E>>, slot: &Slot<IdleInstance<E>>) {
