@@ -10,6 +10,7 @@ mod connection_quota;
 mod deletion;
 mod delivery;
 mod drain;
+mod figures;
 mod history;
 mod member;
 mod opening;
@@ -35,6 +36,7 @@ use tokio::sync::oneshot;
 
 pub use connection_quota::Permit;
 pub(crate) use drain::going_away_outside;
+pub use figures::ChatFigures;
 pub use history::Shown;
 pub use member::Member;
 pub use operator::{Operator, StartedCanary, StartedShadow};

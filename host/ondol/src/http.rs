@@ -4,10 +4,12 @@ mod admin;
 mod answer;
 mod body;
 pub mod client;
+mod figures;
 mod health;
 mod host;
 mod identity;
 mod json_fields;
+mod metrics;
 mod origin;
 mod page;
 mod query;
@@ -30,6 +32,8 @@ use hyper::{Method, Request, StatusCode, Version};
 use tokio::sync::watch;
 
 pub use admin::{AdminApi, Caller};
+pub use figures::ListenerFigures;
+pub use metrics::{MetricsApi, WriteMetrics};
 pub use state::{ConnContext, Phase};
 pub(crate) use timed_stream::{TimedStream, Timeouts};
 
@@ -122,7 +126,14 @@ impl PublicApi {
         if self.state.current_phase() > Phase::Running && version < Version::HTTP_2 && !is_upgrade(&answer) {
             answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
+        self.state.counters.answer(answer.status().as_u16());
         Ok(answer)
+    }
+
+    /// What this listener counts.
+    #[must_use]
+    pub fn figures(&self) -> ListenerFigures {
+        self.state.counters.read(self.state.rates.refused())
     }
 
     /// Reads the body of a request first: a client that is refused while it still sends would not read the response.

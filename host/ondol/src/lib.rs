@@ -1,6 +1,7 @@
 //! Ondol, a real-time chat server whose logic is three WebAssembly components. The map, in reading order:
 //!
 //! - [`cli`] the commands, [`server`] bind, accept, drain
+//! - `metrics` all that is counted, as text for Prometheus
 //! - the APIs: [`http`] routes, REST and WebSockets; knows [`chat`] and nothing below it
 //! - the application: [`chat`] the only place that knows all three below
 //! - three siblings that do not know each other: [`ondol_host_store`] SQLite, [`ondol_host_rooms`] members and fan-out,
@@ -13,5 +14,6 @@ pub mod cli;
 pub mod config;
 mod files;
 pub mod http;
+mod metrics;
 pub mod server;
 mod tls;

@@ -6,6 +6,7 @@ mod drain;
 mod http2;
 mod lingering;
 mod log;
+mod metrics;
 mod public;
 mod streams;
 mod tls;
@@ -15,7 +16,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -29,11 +30,13 @@ use tracing_subscriber::EnvFilter;
 use crate::chat::Chat;
 use crate::config::{self, AdminAddress, Config, Limits, Token};
 use crate::http::{AdminApi, ConnContext, Identity, Phase, PublicApi};
+use crate::metrics::ConnectionFigures;
 use admin::AdminListener;
 pub(crate) use admin::{read_token, token as admin_token};
 use connection::ACCEPT_PAUSE;
 use drain::Drain;
 use log::Log;
+use metrics::{MetricsListener, Sources};
 use ondol_host_handlers::{Admission, CompilerProcess, Sandbox};
 use ondol_host_process::{exit, own_executable};
 use public::Public;
@@ -74,14 +77,14 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the tokio runtime")?;
-    let ended = runtime.block_on(start(config));
+    let ended = runtime.block_on(start(config, log.clone()));
     // At most a reader of the database is still running.
     runtime.shutdown_timeout(Duration::from_millis(100));
     log.finish(LOG_MAX);
     ended
 }
 
-async fn start(config: &Config) -> anyhow::Result<()> {
+async fn start(config: &Config, log: Log) -> anyhow::Result<()> {
     let ignored = config::ignored_variables();
     if !ignored.is_empty() {
         let names = ignored.join(", ");
@@ -103,6 +106,10 @@ async fn start(config: &Config) -> anyhow::Result<()> {
         Some(address) => Some((AdminListener::bind(address, tls.admin).await?, admin_token(config, address)?)),
         None => None,
     };
+    let metrics = match config.metrics {
+        Some(address) => Some(MetricsListener::bind(address).await?),
+        None => None,
+    };
     let watched = chat
         .watch(&config.handlers)
         .with_context(|| format!("cannot watch the directory {}", config.handlers.display()))?;
@@ -110,13 +117,15 @@ async fn start(config: &Config) -> anyhow::Result<()> {
     let ended = ended(&config.limits)?;
     // A reader of the startup line may send signals at once, so their handlers are in place by now.
     let admin_address = admin.as_ref().map(|(listener, _)| listener.address()).transpose()?;
-    announce(config, listener.local_addr()?, admin_address.as_ref(), &chat)?;
+    let metrics_address = metrics.as_ref().map(MetricsListener::address).transpose()?;
+    announce(config, listener.local_addr()?, admin_address.as_ref(), metrics_address, &chat)?;
     tokio::spawn(async move {
         while hang_up.recv().await.is_some() {
             watched.rescan();
         }
     });
-    serve(listener, tls.public, admin, chat, config, ended).await
+    let listeners = Listeners { public: listener, tls: tls.public, admin, metrics };
+    serve(listeners, chat, config, log, ended).await
 }
 
 /// Raises the soft limit of open files to the hard one: systemd and shells start programs with 1,024.
@@ -158,7 +167,13 @@ async fn open(config: &Config) -> anyhow::Result<Chat> {
 }
 
 /// Prints the startup line, the only one on standard output.
-fn announce(config: &Config, address: SocketAddr, admin: Option<&AdminAddress>, chat: &Chat) -> anyhow::Result<()> {
+fn announce(
+    config: &Config,
+    address: SocketAddr,
+    admin: Option<&AdminAddress>,
+    metrics: Option<SocketAddr>,
+    chat: &Chat,
+) -> anyhow::Result<()> {
     let [rooms, messages, events] = chat.answering();
     let data = config.data.join("ondol.db");
     let mut out = std::io::stdout().lock();
@@ -169,7 +184,9 @@ fn announce(config: &Config, address: SocketAddr, admin: Option<&AdminAddress>, 
         env!("CARGO_PKG_VERSION"),
         data.display(),
     )?;
-    writeln!(out, "{}", admin.map(|admin| format!(" admin={admin}")).unwrap_or_default())?;
+    let admin = admin.map(|admin| format!(" admin={admin}")).unwrap_or_default();
+    let metrics = metrics.map(|metrics| format!(" metrics=http://{metrics}/metrics")).unwrap_or_default();
+    writeln!(out, "{metrics}{admin}")?;
     Ok(out.flush()?)
 }
 
@@ -194,6 +211,14 @@ fn ended(limits: &Limits) -> anyhow::Result<impl Future<Output = Drain> + use<>>
     })
 }
 
+/// What is open before the first connection is accepted.
+struct Listeners {
+    public: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
+    admin: Option<(AdminListener, Option<Token>)>,
+    metrics: Option<MetricsListener>,
+}
+
 /// Accepts connections until `ended` and its drain, then finishes accepted messages, closes all connections, and returns
 /// within the grace time.
 ///
@@ -201,23 +226,31 @@ fn ended(limits: &Limits) -> anyhow::Result<impl Future<Output = Drain> + use<>>
 ///
 /// When the table of routes is inconsistent.
 async fn serve(
-    listener: TcpListener,
-    tls: Option<Arc<ServerConfig>>,
-    admin: Option<(AdminListener, Option<Token>)>,
+    listeners: Listeners,
     chat: Arc<Chat>,
     config: &Config,
+    log: Log,
     ended: impl Future<Output = Drain>,
 ) -> anyhow::Result<()> {
+    let Listeners { public: listener, tls, admin, metrics } = listeners;
     let (phase, heard) = watch::channel(Phase::Running);
     let api = Arc::new(PublicApi::new(Arc::clone(&chat), config, listener.local_addr()?, heard)?);
+    let open = Arc::new(OpenConnections::new(connections_max(&config.limits)));
+    let sources = Sources { chat: Arc::clone(&chat), api: Arc::clone(&api), open: Arc::clone(&open), log };
+    let write_metrics = sources.write();
+    let serve_metrics = async {
+        let Some(listener) = &metrics else { return std::future::pending().await };
+        listener.serve(&write_metrics, api.phase(), &config.limits).await
+    };
     let serve_admin = async {
         let Some((listener, token)) = &admin else { return std::future::pending().await };
-        let admin_api = AdminApi::new(Arc::clone(&chat), config.limits.clone(), token.as_ref(), api.phase())?;
+        let write_metrics = Arc::clone(&write_metrics);
+        let limits = config.limits.clone();
+        let admin_api = AdminApi::new(Arc::clone(&chat), limits, token.as_ref(), write_metrics, api.phase())?;
         listener.serve(&Arc::new(admin_api), &config.limits).await;
         anyhow::Ok(())
     };
     let public = Arc::new(Public::new(Arc::clone(&api), &config.limits, tls));
-    let open = Arc::new(OpenConnections::new(connections_max(&config.limits)));
     let warned = async {
         let drain = ended.await;
         drain.warn(&phase).await;
@@ -226,10 +259,11 @@ async fn serve(
     let drain = tokio::select! {
         () = accept(&listener, &public, &open) => Drain::NONE,
         served = serve_admin => served.map(|()| Drain::NONE)?,
+        () = serve_metrics => Drain::NONE,
         drain = warned => drain,
     };
     // The next server may take them.
-    drop((listener, admin));
+    drop((listener, admin, metrics));
     drain.close_sockets(&phase, &chat).await;
 
     let connections = open.count.load(Ordering::Relaxed);
@@ -262,6 +296,7 @@ async fn accept(listener: &TcpListener, public: &Arc<Public>, open: &Arc<OpenCon
             }
         };
         let (slot, open_before) = open.enter();
+        open.count_accepted(open_before >= open.max);
         if open_before >= open.max + REFUSED_AT_ONCE {
             continue;
         }
@@ -292,6 +327,8 @@ pub(crate) fn open_files_max() -> usize {
 /// The number of open connections.
 struct OpenConnections {
     count: AtomicUsize,
+    accepted: AtomicU64,
+    refused: AtomicU64,
     changed: watch::Sender<()>,
     max: usize,
 }
@@ -301,13 +338,29 @@ struct OpenConnection(Arc<OpenConnections>);
 
 impl OpenConnections {
     fn new(max: usize) -> Self {
-        Self { count: AtomicUsize::new(0), changed: watch::Sender::new(()), max }
+        let (count, accepted, refused) = Default::default();
+        Self { count, accepted, refused, changed: watch::Sender::new(()), max }
     }
 
     /// Counts one more connection, and returns how many there were before.
     fn enter(self: &Arc<Self>) -> (Arc<OpenConnection>, usize) {
         let open_before = self.count.fetch_add(1, Ordering::AcqRel);
         (Arc::new(OpenConnection(Arc::clone(self))), open_before)
+    }
+
+    /// Counts a connection since startup, and whether it is refused.
+    fn count_accepted(&self, is_refused: bool) {
+        self.accepted.fetch_add(1, Ordering::Relaxed);
+        self.refused.fetch_add(u64::from(is_refused), Ordering::Relaxed);
+    }
+
+    fn figures(&self) -> ConnectionFigures {
+        ConnectionFigures {
+            open: self.count.load(Ordering::Relaxed) as u64,
+            accepted: self.accepted.load(Ordering::Relaxed),
+            refused: self.refused.load(Ordering::Relaxed),
+            max: self.max as u64,
+        }
     }
 
     async fn all_closed(&self) {

@@ -8,6 +8,7 @@ use bytes::BytesMut;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
+use super::figures;
 use super::history::Shown;
 use crate::config::HistoryForm;
 use ondol_host_handlers::{Fault, Release};
@@ -190,13 +191,14 @@ impl Reply {
     pub(super) fn refused(self, release: &Release, room: RoomId, refusal: Refusal, client_id: Option<&str>) {
         match self.to {
             To::Waiting(..) => self.failed(SayError::Refused(refusal), client_id),
-            To::Socket(asker) => match release.refusal(&self.request, room, &refusal) {
-                Ok(payload) => send(&asker.outbox, &named(payload, client_id)),
-                Err(_) => {
-                    let event = error_event("invalid_request", &refusal.message, &refusal.code, client_id, Extra::None);
-                    send(&asker.outbox, &event);
-                }
-            },
+            To::Socket(asker) => {
+                figures::refused(&refusal.code);
+                let event = match release.refusal(&self.request, room, &refusal) {
+                    Ok(payload) => named(payload, client_id),
+                    Err(_) => error_event("invalid_request", &refusal.message, &refusal.code, client_id, Extra::None),
+                };
+                send(&asker.outbox, &event);
+            }
         }
     }
 
@@ -213,6 +215,7 @@ impl Reply {
 
     /// It failed. `client_id`: the client's own id for it.
     pub(super) fn failed(self, error: SayError, client_id: Option<&str>) {
+        figures::refused(error.code());
         match self.to {
             To::Waiting(waiting, _) => {
                 drop(waiting.send(Err(Unsaid { error, client_id: client_id.map(str::to_owned) })));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::claims::{Claim, Waiter};
+use super::figures;
 use super::reply::{Reply, SayError};
 use super::room_queue::RoomQueue;
 use super::ticket::{Accepted, Ticket};
@@ -27,6 +28,7 @@ pub(super) async fn say(
 ) {
     match release.receive(&reply.request, sender, room.id, frame) {
         Ok(Ok(Action::Post(draft))) => {
+            figures::accepted();
             let Some(accepted) = accept(room, &reply, bytes(&draft)) else {
                 return reply.failed(SayError::Busy, draft.client_id.as_deref());
             };
@@ -39,6 +41,7 @@ pub(super) async fn say(
         Ok(Ok(Action::Relay(payload))) => {
             let accepted = accept(room, &reply, payload.len());
             if accepted.is_some_and(|accepted| room.relay(payload, accepted)) {
+                figures::relayed();
                 reply.done();
             } else {
                 reply.failed(SayError::Busy, None);

@@ -77,6 +77,9 @@ flags! {
     /// Use the private key in this PEM file for it
     #[arg(long, value_name = "FILE")]
     admin_tls_key;
+    /// Serve metrics for Prometheus here as well, without a token [default: off]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics;
     /// Tell the server the address at which clients reach it
     #[arg(long, value_name = "URL")]
     public_url;

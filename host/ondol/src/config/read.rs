@@ -17,6 +17,11 @@ pub(super) fn address(given: &Given) -> Option<SocketAddr> {
     given.as_str()?.parse().ok()
 }
 
+/// Never `Some(None)`, like [`some_path`].
+pub(super) fn some_address(given: &Given) -> Option<Option<SocketAddr>> {
+    address(given).map(Some)
+}
+
 pub(super) fn path(given: &Given) -> Option<PathBuf> {
     given.as_str().filter(|text| !text.is_empty() && !text.contains('\0')).map(PathBuf::from)
 }

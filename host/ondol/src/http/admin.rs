@@ -20,9 +20,10 @@ use tokio::sync::watch;
 
 use super::answer::{self, Answer, HttpError, refuse};
 use super::body::Body;
+use super::metrics::WriteMetrics;
 use super::routes::{READ, Routes};
 use super::state::Phase;
-use super::{health, host};
+use super::{health, host, metrics};
 use crate::chat::{ChangeRequest, Chat, HandlerChange, HandlerKind};
 use crate::config::{Limits, Token};
 use ondol_host_model::RequestId;
@@ -41,6 +42,7 @@ pub struct AdminApi {
     limits: Limits,
     token: Option<[u8; 32]>,
     routes: Routes<Call>,
+    metrics: WriteMetrics,
     phase: watch::Receiver<Phase>,
 }
 
@@ -55,6 +57,7 @@ pub enum Caller {
 
 #[derive(Clone, Copy)]
 enum Call {
+    Metrics,
     Status,
     Versions,
     DeployOne,
@@ -81,7 +84,8 @@ const PUT: &[Method] = &[Method::PUT];
 const DELETE: &[Method] = &[Method::DELETE];
 
 /// The calls of the admin API.
-const CALLS: [(&[Method], &str, Call); 19] = [
+const CALLS: [(&[Method], &str, Call); 20] = [
+    (READ, "/metrics", Call::Metrics),
     (READ, "/v1/status", Call::Status),
     (READ, "/v1/handlers", Call::Versions),
     (POST, "/v1/handlers/{handler}", Call::DeployOne),
@@ -113,11 +117,12 @@ impl AdminApi {
         chat: Arc<Chat>,
         limits: Limits,
         token: Option<&Token>,
+        metrics: WriteMetrics,
         phase: watch::Receiver<Phase>,
     ) -> anyhow::Result<Self> {
         let token = token.map(|token| Sha256::digest(token.secret()).into());
         let routes = Routes::new(CALLS.map(|(methods, path, call)| (methods, path.to_owned(), call)))?;
-        Ok(Self { chat, limits, token, routes, phase })
+        Ok(Self { chat, limits, token, routes, metrics, phase })
     }
 
     /// How far a shutdown has come.
@@ -150,6 +155,7 @@ impl AdminApi {
             return Ok(matched.value.options());
         }
         match (matched.value.call(request.method())?, handler) {
+            (Call::Metrics, _) => metrics::metrics(&self.metrics, request.headers()).await,
             (Call::Status, _) => ok(&self.chat.operator().status().await?),
             (Call::Versions, _) => ok(&self.chat.operator().versions().await?),
             (Call::History, _) => self.history(&request).await,
@@ -231,19 +237,10 @@ impl AdminApi {
         ok(&self.chat.operator().diff(query(request, "from"), to).await?)
     }
 
-    /// Checks the token, and rejects requests from browsers: otherwise any web page that an operator opens could
-    /// reach a listener on their machine.
-    ///
-    /// A page whose own name leads to this machine (DNS rebinding) sends neither of their headers, but its name as the host.
+    /// Checks the token, and rejects requests from browsers.
     fn admit(&self, request: &Request<Body>, caller: Caller) -> Result<(), HttpError> {
         let headers = request.headers();
-        let named = host::of(request)?;
-        if matches!(caller, Caller::Network) && self.token.is_none() && named.is_some_and(|host| !is_own_host(host)) {
-            return Err(HttpError::Browser);
-        }
-        if headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-site") {
-            return Err(HttpError::Browser);
-        }
+        refuse_pages(request, matches!(caller, Caller::Network) && self.token.is_none())?;
         let Some(token) = &self.token else { return Ok(()) };
         let mut given = headers.get_all(header::AUTHORIZATION).iter();
         let (first, second) = (given.next(), given.next());
@@ -285,6 +282,19 @@ impl AdminApi {
         let (reason, expected) = (query(request, "reason").unwrap_or_default(), number(request, "expected_release")?);
         Ok(ChangeRequest { actor, reason, forced, expected, slowness })
     }
+}
+
+/// Rejects requests from browsers: otherwise any web page that an operator opens could reach a listener on their machine.
+///
+/// A page whose own name leads to this machine (DNS rebinding) sends neither of their headers, but its name as the host.
+/// `by_name`: that is to be rejected as well.
+pub(super) fn refuse_pages<B>(request: &Request<B>, by_name: bool) -> Result<(), HttpError> {
+    let (headers, named) = (request.headers(), host::of(request)?);
+    let is_foreign = by_name && named.is_some_and(|host| !is_own_host(host));
+    if is_foreign || headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-site") {
+        return Err(HttpError::Browser);
+    }
+    Ok(())
 }
 
 fn number(request: &Request<Body>, name: &'static str) -> Result<Option<u64>, HttpError> {

@@ -58,6 +58,20 @@ impl Rates {
         }
     }
 
+    /// How often something came too fast, by the name of each rate that is on.
+    pub(super) fn refused(&self) -> Vec<(&'static str, u64)> {
+        let rates = [
+            self.frames.as_ref(),
+            self.bytes.as_ref(),
+            self.messages.rate(),
+            self.rooms.rate(),
+            self.connections.rate(),
+            self.requests.rate(),
+            self.rejections.rate(),
+        ];
+        rates.into_iter().flatten().map(|rate| rate.refused()).collect()
+    }
+
     /// The bucket of a user's messages, for a connection to hold. None: the rate is off.
     pub(super) fn messages_of(&self, user: &User) -> Option<Arc<Bucket>> {
         self.messages.of(user.id.clone())

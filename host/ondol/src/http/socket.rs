@@ -27,6 +27,7 @@ use tokio::time::{Instant, Sleep};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, WebSocket};
 
+use super::figures::{OpenSocket, SocketEnd};
 use super::state::{ApiState, Phase};
 use crate::chat::{Member, Outbox, OutboxState, Resumed, Resumption, going_away_outside};
 pub(super) use joining::Joining;
@@ -68,6 +69,8 @@ struct Session {
     reading_paused: bool,
     /// The close frame to send once every frame of the client has its reply.
     close_frame: Option<(u16, String)>,
+    /// Counts it, with what has ended it.
+    counted: OpenSocket,
     /// When the closing handshake has to be over.
     close_deadline: Option<Instant>,
 }
@@ -109,6 +112,7 @@ impl Session {
         let stream = Stream::new(reader, Arc::clone(&outbox), position);
         let socket = WebSocket::from_partially_read(stream, read_already.to_vec(), Role::Server, Some(config));
         let ping_due = Instant::now() + Duration::from_millis(state.limits.ping_interval_ms);
+        let counted = state.counters.socket();
         Self {
             state,
             outbox,
@@ -124,6 +128,7 @@ impl Session {
             probed_for: None,
             reading_paused: false,
             close_frame: None,
+            counted,
             close_deadline: None,
         }
     }
@@ -186,6 +191,7 @@ impl Session {
             Err(_) if stops(&self.state) => self.outbox.close_held(1001, &going_away_outside()),
             Err(error) => {
                 tracing::error!(%error, "the messages that a client missed cannot be read: {error}");
+                self.counted.end = SocketEnd::Error;
                 self.outbox.close_held(1011, "the missed messages cannot be read");
             }
         }
@@ -269,6 +275,7 @@ impl Session {
         let (stall, pong) = (Duration::from_millis(limits.stall_ms_max), Duration::from_millis(limits.pong_ms_max));
         self.outbox.flush();
         if self.outbox.drop_stalled(stall) {
+            self.counted.end = SocketEnd::Stalled;
             return Next::Closed;
         }
         if let Some(due) = self.expiry.as_mut().and_then(Expiry::due)
@@ -290,13 +297,13 @@ impl Session {
         if is_read && !has_unread && !self.reading_paused && self.is_frame_overdue(now) {
             let reason =
                 format!("the message did not arrive within frame_ms_max = {} ms", self.state.limits.frame_ms_max);
-            self.close_frame = Some((1008, reason));
-            return Next::Closed;
+            return self.close_with(SocketEnd::BadFrame, 1008, reason);
         }
         if self.ping_due > now {
             return next;
         }
         if self.awaiting_pong && is_read && !has_unread && self.socket.get_ref().received == self.alive_at {
+            self.counted.end = SocketEnd::NoPong;
             self.outbox.close(1008, &self.no_pong());
             return Next::Closed;
         }
@@ -347,8 +354,8 @@ impl Session {
                 }
                 Message::Close(frame) => {
                     // Echoes the code (RFC 6455, section 5.5.1), which tungstenite has checked.
-                    self.close_frame = Some((frame.map_or(1000, |frame| frame.code.into()), String::new()));
-                    return Next::Closed;
+                    let code = frame.map_or(1000, |frame| frame.code.into());
+                    return self.close_with(SocketEnd::Client, code, String::new());
                 }
                 // tungstenite answers pings itself.
                 Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
@@ -362,8 +369,8 @@ impl Session {
         let stream = self.socket.get_ref();
         if stream.position.has_too_many_fragments() {
             let max = self.state.limits.fragments_max;
-            self.close_frame = Some((1008, format!("the message has more than fragments_max = {max} fragments")));
-            return Next::Closed;
+            let reason = format!("the message has more than fragments_max = {max} fragments");
+            return self.close_with(SocketEnd::BadFrame, 1008, reason);
         }
         if stream.is_spent() { Next::Again } else { Next::Wait }
     }

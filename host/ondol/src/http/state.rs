@@ -8,6 +8,7 @@ use hyper::{HeaderMap, Request};
 use tokio::sync::watch;
 use url::Url;
 
+use super::figures::Counters;
 use super::host;
 use super::identity::{Asked, Identity, IdentityError};
 use super::origin::{Origins, Own};
@@ -48,6 +49,7 @@ pub(super) struct ApiState {
     pub(super) origins: Origins,
     pub(super) identity: Identity,
     pub(super) rates: Rates,
+    pub(super) counters: Arc<Counters>,
     /// The subprotocols that a client may choose from.
     pub(super) subprotocols: Vec<String>,
     /// Whether the host answers the heartbeats of clients' libraries.
@@ -82,6 +84,7 @@ impl ApiState {
             public_url: config.public_url.clone(),
             identity: Identity::new(config)?,
             rates: Rates::new(&config.limits),
+            counters: Arc::default(),
             subprotocols: config.subprotocols.clone(),
             heartbeats: config.heartbeats,
             page_policy: page::policy(&config.img_src)?,

@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -37,7 +37,10 @@ pub(super) struct Log {
 struct Counts {
     /// Lines that are queued or being written.
     waiting: AtomicUsize,
+    /// Not reported in the log yet.
     dropped: AtomicUsize,
+    /// Since startup.
+    dropped_ever: AtomicU64,
 }
 
 impl Log {
@@ -52,6 +55,11 @@ impl Log {
         let log = Self { queue, counts: Arc::clone(&counts) };
         thread::Builder::new().name("log".to_owned()).spawn(move || write_all(out, &lines, &counts))?;
         Ok(log)
+    }
+
+    /// How many lines were dropped since startup.
+    pub(super) fn dropped(&self) -> u64 {
+        self.counts.dropped_ever.load(Ordering::Relaxed)
     }
 
     /// Waits until all lines are written, at most for `longest`.
@@ -70,6 +78,7 @@ impl Write for Log {
         if self.queue.try_send(line.to_vec()).is_err() {
             self.counts.waiting.fetch_sub(1, Ordering::AcqRel);
             self.counts.dropped.fetch_add(1, Ordering::AcqRel);
+            self.counts.dropped_ever.fetch_add(1, Ordering::Relaxed);
         }
         Ok(line.len())
     }

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use governor::clock::Clock as _;
@@ -36,7 +36,7 @@ pub(in crate::http) struct Rate {
     per_min: NonZeroU32,
     burst: NonZeroU32,
     since: Instant,
-    refused_before: AtomicBool,
+    refused: AtomicU64,
 }
 
 impl Rate {
@@ -44,11 +44,16 @@ impl Rate {
     pub(super) fn new(limit: &'static str, per_min: usize, burst: usize) -> Option<Arc<Self>> {
         let count = |number: usize| NonZeroU32::new(u32::try_from(number).unwrap_or(u32::MAX));
         let (per_min, burst) = (count(per_min)?, count(burst)?);
-        Some(Arc::new(Self { limit, per_min, burst, since: Instant::now(), refused_before: AtomicBool::new(false) }))
+        Some(Arc::new(Self { limit, per_min, burst, since: Instant::now(), refused: AtomicU64::new(0) }))
+    }
+
+    /// Its name, and how often something came faster.
+    pub(super) fn refused(&self) -> (&'static str, u64) {
+        (self.limit, self.refused.load(Ordering::Relaxed))
     }
 
     fn too_fast(&self, wait: Duration) -> TooFast {
-        if !self.refused_before.swap(true, Ordering::Relaxed) {
+        if self.refused.fetch_add(1, Ordering::Relaxed) == 0 {
             let (limit, per_min) = (self.limit, self.per_min);
             tracing::warn!(
                 limit,

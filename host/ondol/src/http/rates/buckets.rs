@@ -57,6 +57,11 @@ impl<K: Eq + Hash> Buckets<K> {
         Some(bucket)
     }
 
+    /// None: it is off.
+    pub(super) fn rate(&self) -> Option<&Arc<Rate>> {
+        self.rate.as_ref()
+    }
+
     /// Takes a token from a key's bucket.
     ///
     /// # Errors

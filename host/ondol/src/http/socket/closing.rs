@@ -8,7 +8,9 @@ use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 
 use super::{Next, Session};
-use crate::chat::OutboxState;
+use crate::chat::{CloseReason, OutboxState};
+use crate::http::figures::SocketEnd;
+use crate::http::state::Phase;
 
 impl Session {
     /// Chooses the close code for a frame that cannot be read (RFC 6455, section 7.4.1).
@@ -29,7 +31,38 @@ impl Session {
             // Closed cleanly, or gone.
             _ => None,
         };
+        // A socket that ends without a close frame is lost, whoever ended it.
+        if self.close_frame.as_ref().is_some_and(|(code, _)| *code != 1000) {
+            self.counted.end = SocketEnd::BadFrame;
+        }
         Next::Closed
+    }
+
+    /// Ends the session with a close frame, once every frame of the client has its reply.
+    pub(super) fn close_with(&mut self, end: SocketEnd, code: u16, reason: String) -> Next {
+        self.counted.end = end;
+        self.close_frame = Some((code, reason));
+        Next::Closed
+    }
+
+    /// Why it has ended, for the figures.
+    pub(super) fn end(&self, is_refused: bool) -> SocketEnd {
+        let end = self.counted.end;
+        match self.outbox.state() {
+            _ if is_refused => SocketEnd::Refused,
+            OutboxState::Closing(CloseReason::TooSlow) | OutboxState::Closed(CloseReason::TooSlow)
+                if end != SocketEnd::Stalled =>
+            {
+                SocketEnd::Slow
+            }
+            // Nothing here has asked for it, so the server as a whole did.
+            OutboxState::Closing(CloseReason::Asked) | OutboxState::Closed(CloseReason::Asked)
+                if end == SocketEnd::Lost && self.state.current_phase() >= Phase::Draining =>
+            {
+                SocketEnd::Stopping
+            }
+            _ => end,
+        }
     }
 
     /// Waits until every frame of the client has its reply, for at most close_ms_max.

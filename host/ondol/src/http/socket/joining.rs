@@ -63,10 +63,12 @@ impl Joining {
             return;
         };
         self.sink.writer.get_or_init(|| writer);
+        let is_refused = self.member.is_none();
         let mut session = Session::new(state, reader, self.outbox, self.member, &read_already);
         (session.expiry, session.rates, session.resumption) = (self.expiry, self.rates, self.resumption);
         drop(read_already);
         session.run().await;
+        session.counted.end = session.end(is_refused);
         // The room learns of the departure now, even if the socket lingers.
         session.member = None;
         drop(self.permit);

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::{Next, Session};
 use crate::chat::{own_error, rate_limited, send};
+use crate::http::figures::SocketEnd;
 use crate::http::identity::{Caller, IdentityError};
 use crate::http::json_fields::Fields;
 use crate::http::rates::Address;
@@ -33,10 +34,7 @@ impl Session {
     pub(super) fn give(&mut self, answer: OwnAnswer) -> Next {
         match answer {
             OwnAnswer::Event(event) => send(&self.outbox, &event),
-            OwnAnswer::Close(reason) => {
-                self.close_frame = Some((CLOSE_IDENTITY, reason));
-                return Next::Closed;
-            }
+            OwnAnswer::Close(reason) => return self.close_with(SocketEnd::Token, CLOSE_IDENTITY, reason),
         }
         Next::Wait
     }

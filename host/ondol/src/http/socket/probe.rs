@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::{Next, Session};
 use crate::chat::Request;
+use crate::http::figures::SocketEnd;
 use ondol_host_model::frame;
 
 impl Session {
@@ -17,10 +18,7 @@ impl Session {
         }
         match self.outbox.take_request() {
             None => Next::Wait,
-            Some(Request::Close(code, reason)) => {
-                self.close_frame = Some((code, reason));
-                Next::Closed
-            }
+            Some(Request::Close(code, reason)) => self.close_with(SocketEnd::Stopping, code, reason),
             Some(Request::Probe(asked)) => {
                 self.ping(Duration::from_millis(self.state.limits.probe_ms_max));
                 self.probed_for = Some(asked);

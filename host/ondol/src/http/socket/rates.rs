@@ -8,6 +8,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::Session;
 use crate::chat::{client_id, rate_limited, send};
+use crate::http::figures::SocketEnd;
 use crate::http::rates::{Bucket, Rate, TooFast};
 use crate::http::state::ApiState;
 use ondol_host_model::{Frame, User};
@@ -117,7 +118,8 @@ impl Session {
             Refusal::Silence => {}
             Refusal::Close => {
                 let (limit, max) = (error.limit, rates.refusals.max);
-                self.close_frame = Some((1008, format!("frames_refused_max = {max} frames came faster than {limit}")));
+                let reason = format!("frames_refused_max = {max} frames came faster than {limit}");
+                self.close_with(SocketEnd::RateLimited, 1008, reason);
             }
         }
         true
