@@ -21,6 +21,7 @@ pub mod lives;
 pub mod load;
 pub mod log;
 mod process;
+pub mod prometheus;
 pub mod raw;
 pub mod returning;
 pub mod server;

@@ -54,6 +54,7 @@ mod litestream;
 mod mangled;
 mod membership;
 mod messages;
+mod metrics;
 mod middleware;
 mod observing;
 mod odd_files;
