@@ -10,7 +10,7 @@ use crate::server::Setup;
 use crate::shapes::SHAPES;
 
 /// Everything that can be measured: the loads of `shapes`, then the measurements with a file of their own.
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 15] = [
     "1x2",
     "1x50",
     "20x50",
@@ -24,6 +24,7 @@ const NAMES: [&str; 14] = [
     "growth",
     "idle",
     "start",
+    "scrape",
     "hostile",
 ];
 
@@ -61,6 +62,9 @@ pub(crate) struct Run {
     /// Compare with an older build: print its ratio of server CPU, now ÷ before, for each load
     #[arg(long, value_name = "FILE")]
     pub(crate) before: Option<PathBuf>,
+    /// Scrape the metrics of the build under test every 5 s beside the loads
+    #[arg(long)]
+    scrape: bool,
     /// The handlers of the older build [default: those of --handlers]
     #[arg(long, value_name = "DIR", requires = "before")]
     before_handlers: Option<PathBuf>,
@@ -95,7 +99,7 @@ impl Run {
 
     /// How to start Ondol.
     pub(crate) fn setup(&self) -> Setup {
-        self.setup_of("ondol", &self.ondol, &self.handlers)
+        Setup { scrape: self.scrape, ..self.setup_of("ondol", &self.ondol, &self.handlers) }
     }
 
     /// How to start the older build.
@@ -112,6 +116,7 @@ impl Run {
             synchronous: self.synchronous.clone(),
             scratch: self.scratch.clone(),
             tls: None,
+            scrape: false,
         }
     }
 

@@ -2,7 +2,7 @@
 //! a port to talk to, and what the kernel reports about the process.
 //!
 //! In reading order: `cli` lists the options, `run` calls one measurement after the other (`loads`, `tls`, `growth`,
-//! `swap`, `hostile`, `idle`, `start`) and `report` prints what they found. Below them: `shapes` and `driver` define a load,
+//! `swap`, `hostile`, `idle`, `start`, `scrape`) and `report` prints what they found. Below them: `shapes` and `driver` define a load,
 //! `clients` are its connections (each a `connection`), `message` and `wire` the bytes, `server` starts and ends the servers, and `plain` is
 //! the one that Ondol is compared with.
 
@@ -22,6 +22,7 @@ mod process;
 mod report;
 mod resume;
 mod run;
+mod scrape;
 mod server;
 mod shapes;
 mod start;

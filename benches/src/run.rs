@@ -5,11 +5,11 @@ use anyhow::Context as _;
 use crate::cli::Run;
 use crate::process::raise_open_files;
 use crate::report::{Figure, Report};
-use crate::{environment, growth, hostile, idle, loads, resume, start, stopped, swap, tls};
+use crate::{environment, growth, hostile, idle, loads, resume, scrape, start, stopped, swap, tls};
 
 type Measurement = fn(&Run) -> anyhow::Result<Vec<Figure>>;
 
-const MEASUREMENTS: [(&str, Measurement); 8] = [
+const MEASUREMENTS: [(&str, Measurement); 9] = [
     ("tls", tls::measure),
     ("swap", swap::measure),
     ("resume", resume::measure),
@@ -17,6 +17,7 @@ const MEASUREMENTS: [(&str, Measurement); 8] = [
     ("growth", growth::measure),
     ("idle", idle::measure),
     ("start", start::measure),
+    ("scrape", scrape::measure),
     ("hostile", hostile::measure),
 ];
 

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use crate::certificate::Files;
 use crate::connection::Address;
 use crate::message::Room;
+use crate::scrape;
 use crate::wire;
 
 /// A running server. It ends when this is dropped.
@@ -40,6 +41,8 @@ pub(crate) struct Setup {
     pub(crate) scratch: PathBuf,
     /// The certificate, to serve over TLS.
     pub(crate) tls: Option<Files>,
+    /// Whether its metrics are scraped while it runs.
+    pub(crate) scrape: bool,
 }
 
 impl Setup {
@@ -76,7 +79,11 @@ impl Server {
         if let Some(Files { certificate, key }) = &setup.tls {
             command.arg("--tls-certificate").arg(certificate).arg("--tls-key").arg(key);
         }
-        start(setup.name, command, directory)
+        let server = start(setup.name, command, directory)?;
+        if let Some(admin) = server.admin.filter(|_| setup.scrape) {
+            scrape::beside(admin);
+        }
+        Ok(server)
     }
 
     /// Starts the plain server.

@@ -71,6 +71,17 @@ pub(crate) fn open(address: Address, target: &str) -> anyhow::Result<(Connection
 
 /// One request on a connection of its own, such as `GET /path`; gives the JSON of the answer.
 pub(crate) fn request(address: Address, request: &str, body: &str) -> anyhow::Result<serde_json::Value> {
+    let body = exchange(address, request, body)?;
+    serde_json::from_str(&body).with_context(|| format!("{request}: the answer is not JSON"))
+}
+
+/// What is at a path.
+pub(crate) fn get(address: Address, path: &str) -> anyhow::Result<String> {
+    exchange(address, &format!("GET {path}"), "")
+}
+
+/// The body of the answer to a request on a connection of its own.
+fn exchange(address: Address, request: &str, body: &str) -> anyhow::Result<String> {
     let mut stream = Connection::open(address)?;
     let head = format!("{request} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", address.socket);
     let content = format!("Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len());
@@ -78,6 +89,5 @@ pub(crate) fn request(address: Address, request: &str, body: &str) -> anyhow::Re
     let mut answer = String::new();
     stream.read_to_string(&mut answer).with_context(|| format!("no answer to {request}"))?;
     ensure!(answer.starts_with("HTTP/1.1 2"), "{request}: {answer}");
-    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    serde_json::from_str(body).with_context(|| format!("{request}: the answer is not JSON"))
+    Ok(answer.split_once("\r\n\r\n").map_or_else(String::new, |(_, body)| body.to_owned()))
 }

@@ -21,7 +21,7 @@ const CRATES: [(&str, &[&str]); 6] = [
 ];
 
 /// Libraries that one crate of the host alone depends on.
-const LIBRARIES: [(&str, &str); 9] = [
+const LIBRARIES: [(&str, &str); 10] = [
     ("wasmtime", "handlers"),
     ("wasmtime-wasi", "handlers"),
     ("rusqlite", "store"),
@@ -31,6 +31,7 @@ const LIBRARIES: [(&str, &str); 9] = [
     ("rustls", "ondol"),
     ("tokio-rustls", "ondol"),
     ("tokio-tungstenite", "ondol"),
+    ("prometheus-client", "ondol"),
 ];
 
 /// The dependencies of each crate in `folder`, tests left out.
@@ -128,6 +129,13 @@ fn the_application_does_not_know_the_edge() -> TestResult {
 #[test]
 fn the_edge_reaches_the_rest_through_the_application() -> TestResult {
     knows_nothing_of("ondol/src/http", &["store", "handlers", "server", "cli"])
+}
+
+#[test]
+fn what_is_measured_does_not_know_how_it_is_asked_for() -> TestResult {
+    knows_nothing_of("ondol/src/metrics", &["server", "cli"])?;
+    knows_nothing_of("ondol/src/http", &["metrics"])?;
+    knows_nothing_of("ondol/src/chat", &["metrics"])
 }
 
 #[test]

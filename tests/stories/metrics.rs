@@ -2,6 +2,7 @@
 
 mod prometheus;
 
+use futures_util::future::try_join_all;
 use ondol_tests::{Client, TestResult, TestServer, User, guest, ondol, prometheus::Metrics, until};
 use serde_json::json;
 
@@ -72,6 +73,34 @@ async fn numbers_are_those_of_what_happened() -> TestResult {
     metrics_where(&server, "one who left", |metrics| {
         metrics.value("ondol_room_members") == Some(2.0)
             && metrics.value("ondol_websockets_closed_total{reason=\"client\"}") == Some(1.0)
+    })
+    .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn deliveries_of_a_large_room_count_once_each() -> TestResult {
+    let server = TestServer::setup().admin().start().await?;
+    let room = server.create_room("hall").await?;
+    let mut members = Vec::new();
+    // In a room as large as this, speakers hear their own messages before the others do.
+    for number in 0..150 {
+        members.push(server.join(room, format!("member {number}").as_str()).await?);
+    }
+    for speaker in members.iter_mut().take(10) {
+        for number in 0..20 {
+            speaker.say(&format!("{number}")).await?;
+        }
+    }
+    try_join_all(members.iter_mut().map(async |member| {
+        for _ in 0..200 {
+            member.next_message().await?;
+        }
+        anyhow::Ok(())
+    }))
+    .await?;
+    metrics_where(&server, "30,000 deliveries", |metrics| {
+        metrics.value("ondol_messages_delivered_total") == Some(150.0 * 200.0)
     })
     .await?;
     Ok(())

@@ -50,8 +50,7 @@ impl Collector for Figures {
 impl Figures {
     fn server(&self, to: &mut Writer<'_>) -> fmt::Result {
         let Measured { chat, log_dropped, is_stopping, .. } = &self.measured;
-        let arch = std::env::consts::ARCH;
-        to.gauges(p::BUILD_INFO, [([("version", env!("CARGO_PKG_VERSION")), ("arch", arch)], 1)])?;
+        to.gauges(p::BUILD_INFO, [([("version", env!("CARGO_PKG_VERSION"))], 1)])?;
         to.gauge(p::READY, u64::from(chat.ready && !is_stopping))?;
         to.counter(p::LOG_DROPPED, *log_dropped)
     }

@@ -31,7 +31,7 @@ impl Session {
             // Closed cleanly, or gone.
             _ => None,
         };
-        // A socket that ends without a close frame is lost, whoever ended it.
+        // A socket that ends without a close frame counts as lost.
         if self.close_frame.as_ref().is_some_and(|(code, _)| *code != 1000) {
             self.counted.end = SocketEnd::BadFrame;
         }
