@@ -6,6 +6,7 @@ mod request;
 mod speaker;
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use request::RequestId;
@@ -47,6 +48,16 @@ impl Timestamp {
     pub fn now() -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         Self(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// RFC 3339 with any offset. Digits beyond milliseconds are left out. Fails before 1970 and after 9999.
+impl FromStr for Timestamp {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let moment: jiff::Timestamp = text.parse().map_err(|_| ())?;
+        u64::try_from(moment.as_millisecond()).map(Self).map_err(|_| ())
     }
 }
 
@@ -196,7 +207,18 @@ mod tests {
             (951_782_400_000, "2000-02-29T00:00:00.000Z"),
         ] {
             assert_eq!(Timestamp(ms).to_string(), text);
+            assert_eq!(text.parse(), Ok(Timestamp(ms)));
         }
         assert!(Timestamp(u64::MAX).to_string().starts_with("9999-12-3"));
+    }
+
+    #[test]
+    fn a_timestamp_is_read_with_any_offset() {
+        for text in ["2026-01-31T18:30:00.125999+09:00", "2026-01-31T09:30:00.125Z", "2026-01-31 09:30:00.125+00:00"] {
+            assert_eq!(text.parse(), Ok(Timestamp(1_769_851_800_125)), "{text}");
+        }
+        for text in ["", "2026-01-31", "2026-01-31T09:30:00", "1969-12-31T23:59:59Z", "1769851800125"] {
+            assert_eq!(text.parse::<Timestamp>(), Err(()), "{text}");
+        }
     }
 }

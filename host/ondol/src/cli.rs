@@ -7,7 +7,9 @@ mod check;
 mod compile;
 mod compose;
 mod dev;
+mod export;
 mod handlers;
+mod import;
 mod inspect;
 mod interrupt;
 mod messages;
@@ -92,6 +94,10 @@ enum Command {
     Restore(restore::Restore),
     /// Check the database, or a backup of it
     Verify(verify::Verify),
+    /// Write rooms and messages to a file of JSON lines, while the server runs
+    Export(export::Export),
+    /// Read rooms and messages from a file of JSON lines
+    Import(import::Import),
     #[command(hide = true)]
     Compile(compile::Compile),
 }
@@ -124,6 +130,8 @@ pub fn run() -> ExitCode {
         Command::Backup(backup) => backup.run(),
         Command::Restore(restore) => restore.run(),
         Command::Verify(verify) => verify.run(),
+        Command::Export(export) => export.run(),
+        Command::Import(import) => import.run(),
         Command::Compile(compile) => compile.run(),
     };
     done.unwrap_or_else(|error| {

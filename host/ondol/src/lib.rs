@@ -15,5 +15,6 @@ pub mod config;
 mod files;
 pub mod http;
 mod metrics;
+mod moving;
 pub mod server;
 mod tls;

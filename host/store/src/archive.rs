@@ -8,6 +8,7 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::error::StoreError;
+use super::import_progress;
 use super::releases::{self, StoredRelease};
 use super::room_index::RoomIndex;
 use super::room_messages::{self, Page};
@@ -19,12 +20,12 @@ use super::versions::{self, StoredVersion};
 use ondol_host_model::{Message, Room, RoomId, Seq};
 
 /// How many rows are read at once. Between two reads no snapshot is held, so a running server can checkpoint its log.
-const PAGE_ROWS: usize = 500;
+pub(super) const PAGE_ROWS: usize = 500;
 
 /// A database that is only read.
 pub struct Archive {
-    connection: Connection,
-    unindexed: UnindexedByRoom,
+    pub(super) connection: Connection,
+    pub(super) unindexed: UnindexedByRoom,
 }
 
 /// Why a database cannot be read.
@@ -79,11 +80,22 @@ pub(super) fn open_known(path: &Path) -> Result<(Connection, i64), ArchiveError>
 /// When a server that knows this schema could not use the file.
 pub fn schema_version(path: &Path) -> Result<Option<i64>, ArchiveError> {
     match open_known(path) {
-        Ok((_, version)) => Ok(Some(version)),
+        Ok((connection, version)) => {
+            import_progress::refuse_unfinished(&connection)?;
+            Ok(Some(version))
+        }
         Err(ArchiveError::Missing) => Ok(None),
-        Err(ArchiveError::Foreign) if path.metadata().is_ok_and(|file| file.len() == 0) => Ok(None),
+        Err(ArchiveError::Foreign) if has_no_tables(path) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Whether a file is empty, as one is whose creation was cut off.
+fn has_no_tables(path: &Path) -> bool {
+    let count = |connection: Connection| {
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))
+    };
+    open_reader(path).and_then(count).is_ok_and(|count| count == 0)
 }
 
 fn has_our_tables(connection: &Connection) -> rusqlite::Result<bool> {
@@ -92,6 +104,19 @@ fn has_our_tables(connection: &Connection) -> rusqlite::Result<bool> {
 }
 
 impl Archive {
+    /// Opens a database that may be missing or have nothing in it yet: None.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Archive::open`].
+    pub fn open_if_exists(path: &Path) -> Result<Option<Self>, ArchiveError> {
+        match Self::open(path) {
+            Err(ArchiveError::Missing) => Ok(None),
+            Err(ArchiveError::Foreign) if has_no_tables(path) => Ok(None),
+            opened => opened.map(Some),
+        }
+    }
+
     /// Opens a database.
     ///
     /// # Errors

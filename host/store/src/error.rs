@@ -50,6 +50,18 @@ pub enum StoreError {
     /// The database cannot have a write-ahead log.
     #[error("the database cannot use a write-ahead log (journal_mode is {0}): move it to a local file system")]
     NoLog(String),
+    /// An import into the database has begun and not ended.
+    #[error(
+        "an import into this database is not finished: finish it with `ondol import {0}` and the same --data, or restore \
+         the backup from before"
+    )]
+    HalfImported(String),
+    /// A database with an unfinished import was changed by another program.
+    #[error("the database was changed since its import was interrupted, so the import cannot go on: restore the backup from before")]
+    ChangedSinceImport,
+    /// A file of the data cannot be created.
+    #[error("cannot create the database: {0}")]
+    Files(String),
     /// The store is closed.
     #[error("the store is closed")]
     Closed,

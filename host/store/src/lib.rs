@@ -74,12 +74,20 @@ mod setup;
 // Offline tools.
 mod archive;
 mod backup;
+mod export;
+mod import;
+mod import_check;
+mod import_progress;
 mod replace;
 mod restore;
 mod verify;
 mod watch;
 pub use archive::{Archive, ArchiveError, schema_version};
 pub use backup::{Backup, BackupError, Contents, backup};
+pub use export::ExportBounds;
+pub use import::{ImportRow, Importer};
+pub use import_check::{Finding, ImportCheck, Repeated};
+pub use import_progress::ImportProgress;
 pub use restore::{RestoreError, Restored, restore};
 pub use verify::{Problems, Verified, verify};
 pub use watch::{Report, Watch};
@@ -123,6 +131,7 @@ impl<T: Send + 'static> Store<T> {
         let (files, checkpoint_requested) = Files::new(path, synchronous);
         let files = Arc::new(files);
         let mut connection = setup::open(path, synchronous)?;
+        import_progress::refuse_unfinished(&connection)?;
         let epoch = Epoch::settle(path, &connection, synchronous)?;
         let first_free_id = message_ids::first_free(&connection)?;
         files.request_checkpoints(&mut connection)?;

@@ -39,6 +39,12 @@ pub(super) fn first_free(connection: &Connection) -> rusqlite::Result<u64> {
     Ok(next.unsigned_abs())
 }
 
+/// Records that all ids below `next` are used up, besides those that are already.
+pub(super) fn raise_next(connection: &Connection, next: u64) -> rusqlite::Result<()> {
+    let sql = "UPDATE counter SET next = max(next, ?1) WHERE name = 'id'";
+    connection.prepare_cached(sql)?.execute([to_sql(next)]).map(drop)
+}
+
 /// Records that all ids from `next` on are free.
 pub(super) fn save_next(connection: &Connection, next: u64) -> rusqlite::Result<()> {
     connection.prepare_cached("UPDATE counter SET next = ?1 WHERE name = 'id'")?.execute([to_sql(next)])?;

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::{MetadataExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 /// The directory that holds a file.
@@ -38,4 +39,13 @@ pub(super) fn remove(file: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
+}
+
+/// Gives a file to the owner of its directory, if root runs the command: that is the server's user.
+pub(super) fn like_its_directory(file: &File, directory: &Path) -> io::Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let owner = directory.metadata()?;
+    fchown(file, Some(owner.uid()), Some(owner.gid()))
 }

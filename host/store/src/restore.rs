@@ -1,9 +1,8 @@
 //! Puts a backup in the place of the database. At each moment the directory holds one whole database under its name, the
 //! one from before or the backup, and no log that belongs to another one.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use tempfile::NamedTempFile;
 use super::archive::{ArchiveError, open_known};
 use super::backup::{Contents, copy, is_stop, partial_file};
 use super::epoch::forget_mark;
-use super::replace::{directory_of, remove, second_name, sync_directory, with_suffix};
+use super::replace::{directory_of, like_its_directory, remove, second_name, sync_directory, with_suffix};
 use super::verify::{Problems, verify};
 use super::watch::Watch;
 use super::{StoreError, setup};
@@ -90,15 +89,6 @@ pub fn restore(from: &Path, database: &Path, watch: &Watch) -> Result<Restored, 
     let before = exchange(partial, database, &directory)?;
     drop(lock);
     Ok(Restored { contents, before })
-}
-
-/// Gives a file to the owner of its directory, if root is restoring: that is the server's user.
-fn like_its_directory(file: &File, directory: &Path) -> io::Result<()> {
-    if !rustix::process::geteuid().is_root() {
-        return Ok(());
-    }
-    let owner = directory.metadata()?;
-    fchown(file, Some(owner.uid()), Some(owner.gid()))
 }
 
 /// Puts a complete copy in the place of the database.

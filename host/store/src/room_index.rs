@@ -16,7 +16,7 @@ use ondol_host_model::{RoomId, Seq};
 const DUE: usize = 256;
 
 /// The most messages in one segment.
-const SEGMENT_MAX: usize = 512;
+pub(super) const SEGMENT_MAX: usize = 512;
 
 /// How far back an unindexed message may be, which bounds the scan after a crash. Quiet rooms have shorter segments.
 const AGE_MAX: i64 = 65_536;
@@ -130,6 +130,15 @@ impl RoomIndex {
             segments::save_first_unindexed(connection, first_unindexed)?;
         }
         Ok(IndexUpdate { rooms, first_unindexed })
+    }
+
+    /// Indexes everything inside a transaction, for an import, which writes segments of its own.
+    pub(super) fn write_all(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let rooms: Vec<RoomId> = self.unindexed.lock().keys().copied().collect();
+        for (room, first, rowids) in self.segments_of(&rooms) {
+            segments::insert(connection, room, first, &rowids)?;
+        }
+        segments::save_first_unindexed(connection, self.next_rowid())
     }
 
     /// Applies a committed transaction: what it wrote to the index, and the messages that it inserted.

@@ -59,6 +59,14 @@ pub(super) fn create(
     Ok(RoomOutcome::Created(Room { id, name, post_id, owner, created_at }))
 }
 
+/// Inserts a room with its number, inside the open transaction.
+pub(super) fn insert(connection: &Connection, room: &Room) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT INTO room (id, name, post_id, owner, created_at) VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .execute((to_sql(room.id.0), &room.name, room.post_id.map(to_sql), &room.owner, to_sql(room.created_at.0)))
+        .map(drop)
+}
+
 /// A room by its number.
 pub(super) fn find(connection: &Connection, id: RoomId) -> rusqlite::Result<Option<Room>> {
     let sql = concat!(room_columns!(), " WHERE id = ?1");

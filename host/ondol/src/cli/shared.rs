@@ -37,10 +37,15 @@ pub(super) struct DataFlags {
 }
 
 impl DataFlags {
+    /// The configuration.
+    pub(super) fn config(&self) -> Result<Config, ConfigError> {
+        let flags = ConfigFlags { config: self.config.clone(), data: self.data.clone(), ..ConfigFlags::default() };
+        Config::load(&flags)
+    }
+
     /// The database's file.
     pub(super) fn database(&self) -> Result<PathBuf, ConfigError> {
-        let flags = ConfigFlags { config: self.config.clone(), data: self.data.clone(), ..ConfigFlags::default() };
-        Ok(Config::load(&flags)?.data.join("ondol.db"))
+        Ok(self.config()?.data.join("ondol.db"))
     }
 }
 
