@@ -56,6 +56,7 @@ mod membership;
 mod messages;
 mod metrics;
 mod middleware;
+mod moving;
 mod observing;
 mod odd_files;
 mod operating;

@@ -39,7 +39,7 @@ pub(crate) struct Checked {
 }
 
 /// Opens a file to be read more than once.
-pub(super) fn open(file: &Path) -> anyhow::Result<File> {
+pub(super) fn open_file(file: &Path) -> anyhow::Result<File> {
     let opened = File::open(file).with_context(|| file.display().to_string())?;
     let is_file = opened.metadata().is_ok_and(|metadata| metadata.is_file());
     ensure!(is_file, "{}: an import reads its file more than once, so it must be a regular file", file.display());

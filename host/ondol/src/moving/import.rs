@@ -6,11 +6,11 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-use super::check::{Checked, check, existing, open};
+use super::check::{Checked, check, existing, open_file};
 use super::export::digest_of;
 use super::reader::Reader;
 use super::{Problems, Rules, Watcher};
-use ondol_host_store::{Archive, ImportRow, Importer};
+use ondol_host_store::{Archive, ImportRow, Importer, StoreError};
 
 /// The most rows of a transaction, and the most bytes of their texts. The rest of them is bounded by the rows.
 const ROWS_MAX: usize = 8_192;
@@ -52,7 +52,7 @@ pub(crate) enum ImportError {
 ///
 /// If the file or the database cannot be read, or the watcher stops.
 pub(crate) fn check_file(file: &Path, database: &Path, rules: &Rules, watcher: &mut Watcher) -> anyhow::Result<Checked> {
-    let file = open(file)?;
+    let file = open_file(file)?;
     let existing = existing(database)?;
     let progress = existing.as_ref().map(Archive::import_progress).transpose()?.flatten();
     check(&file, existing.as_ref(), progress.as_ref(), rules, watcher)
@@ -69,8 +69,11 @@ pub(crate) fn import_file(
     rules: &Rules,
     watcher: &mut Watcher,
 ) -> Result<Imported, ImportError> {
-    let file = open(path)?;
-    let open = || Importer::open(database).with_context(|| database.display().to_string());
+    let file = open_file(path)?;
+    let open = || match Importer::open(database) {
+        Err(error @ StoreError::Locked(_)) => Err(anyhow::anyhow!("{error}; stop the server first")),
+        opened => opened.with_context(|| database.display().to_string()),
+    };
     let (importer, checked) = if existing(database)?.is_some() {
         let importer = open()?;
         // Closed before anything is written, so that the write-ahead log can be emptied.

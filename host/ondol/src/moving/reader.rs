@@ -75,6 +75,7 @@ impl<'r, R: BufRead> Reader<'r, R> {
             if found == Line::End {
                 let missing = self.missing();
                 self.is_sound = false;
+                self.line = self.line.max(1);
                 return Ok(missing.map(Err));
             }
             self.line += 1;
