@@ -67,6 +67,7 @@ durability: build guests ## The stories of durability, drains and patience at fu
 	STORY_REMOVED=1000000 $(CARGO) test --release -p ondol-tests -- the_oldest_messages_go_while_members_talk --nocapture
 	STORY_SOCKETS=2500 STORY_PAUSE_MS=40000 $(CARGO) test --release -p ondol-tests -- a_pause_of_the_process
 	STORY_SECONDS=60 $(CARGO) test --release -p ondol-tests -- a_backup_under_load --nocapture
+	STORY_MESSAGES=1000000 STORY_ROOMS=100 $(CARGO) test --release -p ondol-tests -- many_messages_move --nocapture
 
 # A failure prints the input, for tests/corpus, and the seed. Overflows count as failures here.
 FUZZED := ondol ondol-host-handlers ondol-host-model ondol-messages ondol-rooms ondol-events ondol-text

@@ -144,6 +144,11 @@ fn the_config_knows_nothing_above_it() -> TestResult {
 }
 
 #[test]
+fn moving_knows_the_store_and_the_limits_alone() -> TestResult {
+    knows_nothing_of("ondol/src/moving", &["chat", "http", "server", "cli", "handlers", "rooms"])
+}
+
+#[test]
 fn tls_and_files_know_nothing_above_them() -> TestResult {
     let above = ["chat", "http", "server", "cli"];
     knows_nothing_of("ondol/src/tls", &above)?;

@@ -148,10 +148,8 @@ async fn a_chat_that_moves_is_the_same_chat() -> TestResult {
 async fn imported_messages_are_like_live_ones() -> TestResult {
     let directory = TempDir::new()?;
     let file = foreign_file(directory.path(), 2, 2_000)?;
-    let server = TestServer::setup()
-        .admin()
-        .start_after(|home| import(&file, &home.data())?.expect(0).map(drop))
-        .await?;
+    let server =
+        TestServer::setup().admin().start_after(|home| import(&file, &home.data())?.expect(0).map(drop)).await?;
     // A retry is answered with the imported message, and the next one follows it.
     let target = "/ws/chat/1/chat/?user_id=u6&nickname=ann&email=ann@example.com";
     let mut ann = server.knock(target, &[]).await?.opened()?;
@@ -208,9 +206,6 @@ async fn rooms_are_added_to_a_chat_that_goes_on() -> TestResult {
     fs::write(&ids, format!("{{\"type\":\"ondol.export\",\"format\":1}}\n{room}\n{message}\n"))?;
     dry_run(&ids, &server.data())?.expect_parts(
         1,
-        &[
-            "line 2: post_id: the database has a room of post 17",
-            "line 3: id: the database has message 2 already",
-        ],
+        &["line 2: post_id: the database has a room of post 17", "line 3: id: the database has message 2 already"],
     )
 }

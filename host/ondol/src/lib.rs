@@ -4,6 +4,7 @@
 //! - `metrics` all that is counted, as text for Prometheus
 //! - the APIs: [`http`] routes, REST and WebSockets; knows [`chat`] and nothing below it
 //! - the application: [`chat`] the only place that knows all three below
+//! - `moving` chats in and out, as files; knows the store alone
 //! - three siblings that do not know each other: [`ondol_host_store`] SQLite, [`ondol_host_rooms`] members and fan-out,
 //!   [`ondol_host_handlers`] wasmtime
 //! - the ground: [`ondol_host_model`] plain data, [`ondol_host_process`] workers and exit, [`config`] settings and limits,

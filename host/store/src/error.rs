@@ -57,7 +57,9 @@ pub enum StoreError {
     )]
     HalfImported(String),
     /// A database with an unfinished import was changed by another program.
-    #[error("the database was changed since its import was interrupted, so the import cannot go on: restore the backup from before")]
+    #[error(
+        "the database was changed since its import was interrupted, so the import cannot go on: restore the backup from before"
+    )]
     ChangedSinceImport,
     /// A file of the data cannot be created.
     #[error("cannot create the database: {0}")]

@@ -30,10 +30,11 @@ impl Archive {
     ///
     /// SQLite's error, as for all methods below.
     pub fn export_bounds(&self) -> Result<ExportBounds, StoreError> {
-        let (epoch, last_room) =
-            self.connection.query_row("SELECT epoch, (SELECT coalesce(max(id), 0) FROM room) FROM history", [], |row| {
-                Ok((row.get(0)?, row.get::<_, i64>(1)?))
-            })?;
+        let (epoch, last_room) = self.connection.query_row(
+            "SELECT epoch, (SELECT coalesce(max(id), 0) FROM room) FROM history",
+            [],
+            |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)),
+        )?;
         let last_id = MessageId(message_ids::first_free(&self.connection)?.saturating_sub(1));
         Ok(ExportBounds { epoch, last_id, last_room: RoomId(last_room.unsigned_abs()) })
     }
@@ -67,8 +68,7 @@ impl Archive {
     /// SQLite's error.
     pub fn export_messages(&self, room: RoomId, after: Seq, bounds: &ExportBounds) -> Result<Vec<Message>, StoreError> {
         let (unindexed, page) = (self.unindexed.of(room), Page::After(after));
-        let mut page =
-            room_messages::page(&self.connection, &unindexed, room, page, PAGE_ROWS, PAGE_BYTES_MAX)?;
+        let mut page = room_messages::page(&self.connection, &unindexed, room, page, PAGE_ROWS, PAGE_BYTES_MAX)?;
         // Within a room ids rise with `seq`.
         page.truncate(page.partition_point(|message| message.id <= bounds.last_id));
         Ok(page)

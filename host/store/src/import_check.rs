@@ -93,9 +93,8 @@ impl ImportCheck {
         if let Some(client_id) = &message.draft.client_id {
             let key = (message.room, &message.sender.id, client_id);
             // As they are: two numbers of 64 bits.
-            let [one, other] = [0, 1].map(|which: usize| {
-                self.hashers.get(which).map_or(0, |hasher| hasher.hash_one(key)).cast_signed()
-            });
+            let [one, other] = [0, 1]
+                .map(|which: usize| self.hashers.get(which).map_or(0, |hasher| hasher.hash_one(key)).cast_signed());
             let mut insert = self.given.prepare_cached("INSERT INTO client VALUES (?1, ?2, ?3)")?;
             insert.execute((one, other, to_sql(line)))?;
         }
@@ -187,6 +186,15 @@ impl Archive {
             None => false,
         };
         Ok([room_rows::exists(&self.connection, id)?, has_post])
+    }
+
+    /// Refuses a database that holds a part of an import.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::HalfImported`].
+    pub fn refuse_unfinished_import(&self) -> Result<(), StoreError> {
+        import_progress::refuse_unfinished(&self.connection)
     }
 
     /// The unfinished import of the database. None: there is none.

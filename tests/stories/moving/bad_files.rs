@@ -105,7 +105,10 @@ fn numbers_that_do_not_rise_and_lines_out_of_place_are_named() -> TestResult {
         (vec![HEADER, &ROOM.replace("\"n\"", "\"\"")], "line 2: name: not 1 to 100 characters"),
         (vec![HEADER, ROOM, &one, end], "line 4: sha256: the lines of the file have "),
         (vec![HEADER, ROOM, end], "line 3: rooms, messages: 1 and 1, but the file has 1 and 0"),
-        (vec![HEADER, ROOM, &one, &message(&json!({"id": null, "seq": 2}))], "line 4: id: all messages of a file have one"),
+        (
+            vec![HEADER, ROOM, &one, &message(&json!({"id": null, "seq": 2}))],
+            "line 4: id: all messages of a file have one",
+        ),
     ] {
         refused(directory.path(), &lines, problem).with_context(|| problem.to_owned())?;
     }
@@ -150,7 +153,10 @@ fn the_first_twenty_problems_are_shown() -> TestResult {
     let file = directory.path().join("bad.jsonl");
     fs::write(&file, format!("{HEADER}\n{}", "{}\n".repeat(50)))?;
     let output = dry_run(&file, directory.path())?;
-    output.expect_parts(1, &["wrong  line 2: type: missing", "wrong  line 21: ", "wrong  … and 30 more", "50 problems"])?;
+    output.expect_parts(
+        1,
+        &["wrong  line 2: type: missing", "wrong  line 21: ", "wrong  … and 30 more", "50 problems"],
+    )?;
     ensure!(!output.stdout.contains("line 22:"), "{output:?}");
     assert_eq!(names(directory.path())?, ["bad.jsonl"]);
     Ok(())

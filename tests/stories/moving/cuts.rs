@@ -141,14 +141,17 @@ async fn a_full_disk_leaves_an_import_that_goes_on_and_that_no_server_starts_on(
 
     let (status, log) = server.start_another().await?;
     assert_eq!(status, Some(1), "{log}");
-    for part in ["an import into this database is not finished", "ondol import ", "foreign.jsonl"] {
+    for part in ["an import into this database is not finished: finish it with `ondol import ", "foreign.jsonl"] {
         assert!(log.contains(part), "{log}");
     }
     verify(&server.data())?;
     let backup = directory.path().join("half.db");
     ondol(&["backup".as_ref(), backup.as_os_str(), "--data".as_ref(), server.data().as_os_str()])?.expect(0)?;
-    let other = foreign_file(TempDir::new()?.path(), 1, 10);
-    ensure!(other.is_ok(), "{other:?}");
+    let unfinished = "an import into this database is not finished: finish it with `ondol import ";
+    export(&server.data(), &directory.path().join("half.jsonl"))?.expect_parts(1, &[unfinished])?;
+    let (data, handlers) = (server.data(), server.handlers());
+    let check = ["check".as_ref(), "--data".as_ref(), data.as_os_str(), "--handlers".as_ref(), handlers.as_os_str()];
+    ondol(&check)?.expect_parts(1, &["wrong  database: ", unfinished])?;
     let other = directory.path().join("other.jsonl");
     fs::write(&other, "{\"type\":\"ondol.export\",\"format\":1}\n")?;
     import(&other, &server.data())?.expect_parts(1, &["is not the file whose import is unfinished"])?;

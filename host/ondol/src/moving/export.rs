@@ -39,7 +39,7 @@ pub(crate) fn export_to_file(
     rules: &Rules,
     watcher: &mut Watcher,
 ) -> anyhow::Result<Exported> {
-    let archive = Archive::open(database).with_context(|| database.display().to_string())?;
+    let archive = whole(database)?;
     if to.symlink_metadata().is_ok() {
         bail!("{} exists, and an export overwrites nothing: choose another name", to.display());
     }
@@ -78,12 +78,21 @@ pub(crate) fn export_to_file(
 ///
 /// If the database cannot be read, the output cannot be written, or the watcher stops.
 pub(crate) fn export_to_output(database: &Path, output: impl Write, watcher: &mut Watcher) -> anyhow::Result<Exported> {
-    let archive = Archive::open(database).with_context(|| database.display().to_string())?;
+    let archive = whole(database)?;
     let mut position = Position::begin(archive.export_bounds()?);
     let mut output = output;
     output.write_all(&written::header(&position.bounds)).context("cannot write")?;
     write(&archive, &mut position, output, watcher)?;
     Ok(exported(position, 0))
+}
+
+/// Opens a database, if it holds all that it is to hold.
+fn whole(database: &Path) -> anyhow::Result<Archive> {
+    let opened = Archive::open(database).and_then(|archive| {
+        archive.refuse_unfinished_import()?;
+        Ok(archive)
+    });
+    opened.with_context(|| database.display().to_string())
 }
 
 fn exported(position: Position, continued: u64) -> Exported {

@@ -54,7 +54,8 @@ impl<'a> Fields<'a> {
     ///
     /// What is wrong with it.
     pub(super) fn parse(line: &'a [u8]) -> Result<Self, String> {
-        let line = std::str::from_utf8(line).map_err(|error| format!("byte {} is not UTF-8", error.valid_up_to() + 1))?;
+        let line =
+            std::str::from_utf8(line).map_err(|error| format!("byte {} is not UTF-8", error.valid_up_to() + 1))?;
         let failure = Cell::new(None);
         let mut deserializer = serde_json::Deserializer::from_str(line);
         let read = ReadFields { failure: &failure }.deserialize(&mut deserializer);

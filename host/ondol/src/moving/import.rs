@@ -34,7 +34,9 @@ pub(crate) enum ImportError {
     #[error("nothing was imported")]
     Problems(Problems),
     /// The import was cut off.
-    #[error("{error:#}; {messages} of the file's messages are in the database, and no server starts on it until the import is finished: run the same command again to go on")]
+    #[error(
+        "{error:#}; {messages} of the file's messages are in the database, and no server starts on it until the import is finished: run the same command again to go on"
+    )]
     Cut {
         /// Why.
         error: anyhow::Error,
@@ -51,7 +53,12 @@ pub(crate) enum ImportError {
 /// # Errors
 ///
 /// If the file or the database cannot be read, or the watcher stops.
-pub(crate) fn check_file(file: &Path, database: &Path, rules: &Rules, watcher: &mut Watcher) -> anyhow::Result<Checked> {
+pub(crate) fn check_file(
+    file: &Path,
+    database: &Path,
+    rules: &Rules,
+    watcher: &mut Watcher,
+) -> anyhow::Result<Checked> {
     let file = open_file(file)?;
     let existing = existing(database)?;
     let progress = existing.as_ref().map(Archive::import_progress).transpose()?.flatten();
@@ -87,7 +94,8 @@ pub(crate) fn import_file(
     let progress = importer.as_ref().and_then(Importer::progress).cloned();
     if let Some(progress) = progress.as_ref().filter(|progress| progress.digest != checked.digest) {
         let (given, begun) = (path.display(), &progress.file);
-        let what = format!("{given} is not the file whose import is unfinished, which was {begun}: finish that one first");
+        let what =
+            format!("{given} is not the file whose import is unfinished, which was {begun}: finish that one first");
         return Err(ImportError::Other(anyhow::anyhow!(what)));
     }
     if checked.problems.count() > 0 {
@@ -103,7 +111,9 @@ pub(crate) fn import_file(
     if let Err(error) = run.compare(watcher) {
         return Err(run.cut(error));
     }
-    run.importer.finish(checked.last_id).context("the import is complete, but not recorded: run the same command again")?;
+    run.importer
+        .finish(checked.last_id)
+        .context("the import is complete, but not recorded: run the same command again")?;
     let sha256 = checked.written_digest.clone();
     Ok(Imported { checked, continued, sha256 })
 }
@@ -169,8 +179,6 @@ impl Run<'_> {
 fn bytes_of(row: &ImportRow) -> usize {
     match row {
         ImportRow::Room(_) => 0,
-        ImportRow::Message(message) => {
-            message.draft.text.len() + message.draft.extra.as_ref().map_or(0, String::len)
-        }
+        ImportRow::Message(message) => message.draft.text.len() + message.draft.extra.as_ref().map_or(0, String::len),
     }
 }

@@ -187,8 +187,10 @@ impl Rules {
         let limits = &self.limits;
         let id = self.user_id("user_id", &needed("user_id", fields.text("user_id")?)?)?;
         let nickname = needed("nickname", fields.text("nickname")?)?;
-        let nickname = value("nickname", &ondol_text::name(&nickname), "nickname_chars_max", limits.nickname_chars_max)?;
-        let email = value("email", &needed("email", fields.text("email")?)?, "email_chars_max", limits.email_chars_max)?;
+        let nickname =
+            value("nickname", &ondol_text::name(&nickname), "nickname_chars_max", limits.nickname_chars_max)?;
+        let email =
+            value("email", &needed("email", fields.text("email")?)?, "email_chars_max", limits.email_chars_max)?;
         let profile_url = match fields.text("profile_url")?.filter(|url| !url.is_empty()) {
             None => None,
             Some(url) => {

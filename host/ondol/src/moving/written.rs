@@ -12,14 +12,7 @@ pub(super) const FORMAT: u64 = 1;
 #[serde(tag = "type")]
 enum Line<'a> {
     #[serde(rename = "ondol.export")]
-    Header {
-        format: u64,
-        created_at: Time,
-        ondol: &'a str,
-        epoch: &'a str,
-        last_id: u64,
-        last_room: u64,
-    },
+    Header { format: u64, created_at: Time, ondol: &'a str, epoch: &'a str, last_id: u64, last_room: u64 },
     #[serde(rename = "room")]
     Room {
         id: u64,
