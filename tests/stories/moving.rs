@@ -174,6 +174,20 @@ async fn imported_messages_are_like_live_ones() -> TestResult {
     Ok(())
 }
 
+#[test]
+fn the_file_of_the_page_is_one() -> TestResult {
+    let page = fs::read_to_string(ondol_tests::handlers::workspace().join("docs/moving.md"))?;
+    let shown = page.split("```json\n").nth(1).and_then(|rest| rest.split("```").next()).context("no example")?;
+    let directory = TempDir::new()?;
+    let file = directory.path().join("page.jsonl");
+    fs::write(&file, shown)?;
+    let found = dry_run(&file, directory.path())?.expect(1)?;
+    // The page shows no digest.
+    let sha256 = found.split("sha256: the lines of the file have ").nth(1).and_then(|rest| rest.get(..64));
+    fs::write(&file, shown.replace("\"…\"", &format!("{:?}", sha256.with_context(|| found.clone())?)))?;
+    dry_run(&file, directory.path())?.expect_parts(0, &["fine, 1 room, 2 messages"])
+}
+
 /// Rooms are added to a chat that goes on: its epoch stays, and its own rooms and numbers.
 #[tokio::test]
 async fn rooms_are_added_to_a_chat_that_goes_on() -> TestResult {

@@ -57,7 +57,7 @@ async fn an_export_that_is_killed_goes_on() -> TestResult {
             if partial.exists() && chance.coin() {
                 let written = fs::read(&partial)?;
                 let left = written.len() - usize::try_from(chance.below(100))?.min(written.len());
-                fs::write(&partial, [&written[..left], &vec![0; 50]].concat())?;
+                fs::write(&partial, [&written[..left], &[0; 50]].concat())?;
             }
         }
         if !file.exists() {

@@ -105,17 +105,15 @@ fn print_problems(problems: &Problems) {
 
 /// Shows each step of long work.
 pub(super) fn reporter() -> ReportStep {
-    let mut current: Option<(&'static str, Progress, Box<dyn Fn(u64, u64) + Send>)> = None;
+    let mut current: Option<(&'static str, Progress)> = None;
     Box::new(move |step, done, total| {
-        if current.as_ref().is_none_or(|(shown, ..)| *shown != step) {
+        if current.as_ref().is_none_or(|(shown, _)| *shown != step) {
             // The one before ends first: both write to the same place.
             current = None;
-            let progress = Progress::new(step);
-            let report = Box::new(progress.report());
-            current = Some((step, progress, report));
+            current = Some((step, Progress::new(step)));
         }
-        if let Some((_, _, report)) = &current {
-            report(done, total);
+        if let Some((_, progress)) = &current {
+            progress.report()(done, total);
         }
     })
 }

@@ -71,7 +71,7 @@ pub(super) fn check(
     let (given, mut problems, mut room_ids) = (ImportCheck::begin()?, Problems::default(), Vec::new());
     while let Some(row) = reader.next().context("cannot read the file")? {
         let line = reader.line;
-        if line % REPORT_EVERY == 0 {
+        if line.is_multiple_of(REPORT_EVERY) {
             ensure!(!watcher.is_stopped(), "stopped");
             watcher.advance(std::io::Seek::stream_position(&mut input)?);
         }
