@@ -47,7 +47,7 @@ impl Writer<'_> {
         self.family(metric, MetricType::Counter, |encoder| encoder.encode_counter::<NoLabelSet, _, u64>(&value, None))
     }
 
-    pub(super) fn gauge(&mut self, metric: Metric, value: impl EncodeGaugeValue) -> Result {
+    pub(super) fn gauge(&mut self, metric: Metric, value: impl EncodeGaugeValue + Copy) -> Result {
         self.family(metric, MetricType::Gauge, |encoder| encoder.encode_gauge(&value))
     }
 
