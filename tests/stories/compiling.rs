@@ -11,7 +11,7 @@ use serde_json::json;
 use super::admin::{post, refused};
 
 /// A component around a core module whose functions only calculate: much to compile, and nothing to run.
-fn sums(functions: u32, length: usize) -> Vec<u8> {
+pub(crate) fn sums(functions: u32, length: usize) -> Vec<u8> {
     fn number(mut value: usize) -> Vec<u8> {
         let mut bytes = Vec::new();
         while value >= 0x80 {

@@ -69,6 +69,7 @@ mod patience;
 mod post_message;
 mod power;
 mod probation;
+mod progress;
 mod rates;
 mod raw_frames;
 mod real_gateways;

@@ -13,7 +13,7 @@ use super::releases::{self, StoredRelease};
 use super::room_index::RoomIndex;
 use super::room_messages::{self, Page};
 use super::room_rows::{self, read_room, room_columns};
-use super::rows::{messages, read_message, to_sql};
+use super::rows::{messages, number, read_message, to_sql};
 use super::setup::{SCHEMA_VERSION, open_reader};
 use super::unindexed::UnindexedByRoom;
 use super::versions::{self, StoredVersion};
@@ -148,6 +148,26 @@ impl Archive {
     /// A room by its number.
     pub fn room(&self, id: RoomId) -> Result<Option<Room>, StoreError> {
         Ok(room_rows::find(&self.connection, id)?)
+    }
+
+    /// How many rooms there are, up to `last`.
+    pub fn count_rooms(&self, last: usize) -> Result<u64, StoreError> {
+        self.count("SELECT count(*) FROM (SELECT 1 FROM room LIMIT ?1)", last)
+    }
+
+    /// How many messages there are, up to `last`. Those of a room are counted by its numbers, deleted ones included.
+    pub fn count_messages(&self, room: Option<RoomId>, last: usize) -> Result<u64, StoreError> {
+        match room {
+            Some(room) => {
+                let newest = room_messages::last_seq_with(&self.connection, &self.unindexed.of(room), room)?;
+                Ok(newest.0.min(last as u64))
+            }
+            None => self.count("SELECT count(*) FROM (SELECT 1 FROM message LIMIT ?1)", last),
+        }
+    }
+
+    fn count(&self, sql: &str, last: usize) -> Result<u64, StoreError> {
+        Ok(self.connection.query_row(sql, [to_sql(last as u64)], |row| number(row, 0))?)
     }
 
     /// Passes the `last` rooms to `visit`, oldest first, until it breaks.

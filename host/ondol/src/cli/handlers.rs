@@ -18,6 +18,7 @@ use self::request::{Note, Parts, Reason, Slowness};
 use self::rollout::{CanaryCommand, ShadowCommand};
 pub(super) use self::show::refusal;
 use super::admin_flags::AdminFlags;
+use super::progress::Progress;
 use super::shared::{Output, print_json};
 use crate::http::client::{AdminRequest, send};
 
@@ -144,7 +145,10 @@ impl Handlers {
             let active = answer.get("release").and_then(|release| release.get("release"));
             request.put("expected_release", active.cloned().unwrap_or_default());
         }
-        let (status, answer) = runtime.block_on(send(&server, request))?;
+        let waiting = self.command.is_checked().then(|| Progress::new("waiting for the server's admission checks"));
+        let answered = runtime.block_on(send(&server, request));
+        drop(waiting);
+        let (status, answer) = answered?;
         let done = status < 300;
         match self.admin.output {
             Output::Json if !matches!(self.command, Command::Record(_)) => print_json(&answer)?,
@@ -165,6 +169,11 @@ fn get(target: &str) -> AdminRequest {
 }
 
 impl Command {
+    /// Whether the server compiles and checks what comes with it before it answers.
+    fn is_checked(&self) -> bool {
+        matches!(self, Self::Deploy(_) | Self::Shadow { command: ShadowCommand::Start { .. } })
+    }
+
     /// Whether it is meant for the release that is active now, and for no other.
     fn is_aimed(&self) -> bool {
         matches!(self, Self::Deploy(Deploy { anyway: false, .. }))

@@ -12,6 +12,7 @@ use anyhow::Context as _;
 use clap::Args;
 
 use self::tally::{Subject, Tally};
+use super::progress::Progress;
 use super::shared::{Misuse, Output, print_json, read, sandbox, settings};
 use crate::chat::as_deployed;
 use crate::config::{Config, ConfigFlags, Limits};
@@ -145,22 +146,36 @@ impl Replay {
     fn compare(&self, archive: &Archive, replay: &mut ondol_host_handlers::Replay) -> anyhow::Result<Tally> {
         let mut tally = Tally::new(self.show as usize);
         let last = self.last as usize;
-        let read = match (replay.after().handler(), self.room.map(RoomId)) {
+        let of = (replay.after().handler(), self.room.map(RoomId));
+        let total = match of {
+            (HandlerKind::Rooms, Some(_)) => 1,
+            (HandlerKind::Rooms, None) => archive.count_rooms(last)?,
+            (HandlerKind::Messages | HandlerKind::Events, room) => archive.count_messages(room, last)?,
+        };
+        let progress = Progress::new(format!("replaying {}", of.0));
+        let report = progress.report();
+        let mut add = |subject, compared| {
+            let goes_on = tally.add(subject, compared);
+            report(tally.compared() as u64, total);
+            goes_on
+        };
+        let read = match of {
             (HandlerKind::Rooms, Some(id)) => archive.room(id).map(|room| {
                 let compared = room.and_then(|room| replay.room(&room));
-                let _one = compared.map(|compared| tally.add(Subject::Room(id), compared));
+                let _one = compared.map(|compared| add(Subject::Room(id), compared));
             }),
             (HandlerKind::Rooms, None) => archive.rooms(last, |room| match replay.room(room) {
-                Some(compared) => tally.add(Subject::Room(room.id), compared),
+                Some(compared) => add(Subject::Room(room.id), compared),
                 None => ControlFlow::Break(()),
             }),
             (HandlerKind::Messages | HandlerKind::Events, room) => {
                 archive.messages(room, last, |message| match replay.message(message) {
-                    Some(compared) => tally.add(Subject::Message(message.room, message.seq, message.id), compared),
+                    Some(compared) => add(Subject::Message(message.room, message.seq, message.id), compared),
                     None => ControlFlow::Break(()),
                 })
             }
         };
+        drop(progress);
         read.context("cannot read the stored data")?;
         Ok(tally)
     }

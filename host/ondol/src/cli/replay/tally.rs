@@ -57,6 +57,10 @@ impl Tally {
         if self.slow < SLOW_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 
+    pub(super) fn compared(&self) -> usize {
+        self.compared
+    }
+
     pub(super) fn all_same(&self) -> bool {
         self.same == self.compared
     }
