@@ -22,6 +22,7 @@ mod bad_lines;
 mod bystander;
 mod cases;
 mod compiling;
+mod configuring;
 mod copies;
 mod create_room;
 mod dead_peers;

@@ -6,8 +6,10 @@ mod call;
 mod check;
 mod compile;
 mod compose;
+mod config;
 mod dev;
 mod export;
+mod generate;
 mod handlers;
 mod import;
 mod inspect;
@@ -47,6 +49,7 @@ struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   ondol serve --handlers target/handlers
+  ondol config init ondol.toml
   ondol check --config ondol.toml
   ondol new my-rooms --world rooms
   ondol dev my-rooms
@@ -98,6 +101,12 @@ enum Command {
     Export(export::Export),
     /// Read rooms and messages from a file of JSON lines
     Import(import::Import),
+    /// Write a configuration file, or show what is in force
+    Config(config::Config),
+    /// Print completions for a shell
+    Completions(generate::Completions),
+    /// Write a manual page for each command
+    Man(generate::Man),
     #[command(hide = true)]
     Compile(compile::Compile),
 }
@@ -132,6 +141,9 @@ pub fn run() -> ExitCode {
         Command::Verify(verify) => verify.run(),
         Command::Export(export) => export.run(),
         Command::Import(import) => import.run(),
+        Command::Config(config) => config.run(),
+        Command::Completions(completions) => Ok(completions.run()),
+        Command::Man(man) => man.run(),
         Command::Compile(compile) => compile.run(),
     };
     done.unwrap_or_else(|error| {

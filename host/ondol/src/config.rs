@@ -3,6 +3,7 @@
 //! range.
 
 mod admin;
+mod applies;
 mod environment;
 mod error;
 mod file;
@@ -12,11 +13,15 @@ mod history;
 mod identity;
 mod key;
 mod limits;
+mod listing;
 mod read;
 mod refusal;
 mod settings;
+mod shown;
 mod table;
+mod template;
 mod tls;
+mod units;
 
 use std::env;
 use std::ffi::OsString;
@@ -28,6 +33,7 @@ use ondol_host_store::Synchronous;
 use url::Url;
 
 pub use admin::{AdminAddress, Token};
+pub use applies::Applies;
 pub use environment::ignored_variables;
 pub use error::{ConfigError, Origin, Problem};
 pub use flags::ConfigFlags;
@@ -36,10 +42,12 @@ pub use history::HistoryForm;
 pub use identity::{IdentityConfig, IdentityMode, KeyAlgorithm, KeyFile};
 use key::{Entry, Key};
 pub use limits::{Limit, Limits};
+pub use listing::{Difference, Listed, Origins};
 pub use read::{ANY_ORIGIN, SAME_ORIGIN};
 pub use refusal::RefusalStyle;
 pub use settings::Settings;
 use table::table;
+pub use template::template;
 pub use tls::TlsFiles;
 
 table! {
@@ -57,55 +65,55 @@ table! {
 
     /// The address to listen on. Port 0 picks a free port, which the startup line prints.
     listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)), read::address,
-        "an address and a port, such as 127.0.0.1:8000 or [::]:8000";
+        "an address and a port, such as 127.0.0.1:8000 or [::]:8000", restart;
     /// The certificate of the listener, in PEM, with those between it and its authority.
-    tls_certificate: Option<PathBuf> = None, read::some_path, "a path";
+    tls_certificate: Option<PathBuf> = None, read::some_path, "a path", restart;
     /// The private key of the certificate, in PEM.
-    tls_key: Option<PathBuf> = None, read::some_path, "a path";
+    tls_key: Option<PathBuf> = None, read::some_path, "a path", restart;
     /// The directory of the database. Created if missing.
-    data: PathBuf = PathBuf::from("ondol-data"), read::path, "a path";
+    data: PathBuf = PathBuf::from("ondol-data"), read::path, "a path", restart;
     /// The directory with `rooms.wasm`, `messages.wasm` and `events.wasm`, which the server watches.
-    handlers: PathBuf = PathBuf::from("target/handlers"), read::path, "a path";
+    handlers: PathBuf = PathBuf::from("target/handlers"), read::path, "a path", restart;
     /// The directory of compiled handlers, private to this user. None: `cache` in the data directory.
-    cache: Option<PathBuf> = None, read::some_path, "a path";
+    cache: Option<PathBuf> = None, read::some_path, "a path", restart;
     /// The address of the admin API. None disables it.
     admin: Option<AdminAddress> = None, read::admin,
-        "an address and a port, such as 127.0.0.1:8001, the same as a URL, or the path of a socket, such as unix:/run/ondol.sock";
+        "an address and a port, such as 127.0.0.1:8001, the same as a URL, or the path of a socket, such as unix:/run/ondol.sock", restart;
     /// The certificate of the admin API's listener, in PEM.
-    admin_tls_certificate: Option<PathBuf> = None, read::some_path, "a path";
+    admin_tls_certificate: Option<PathBuf> = None, read::some_path, "a path", restart;
     /// The private key of that certificate, in PEM.
-    admin_tls_key: Option<PathBuf> = None, read::some_path, "a path";
+    admin_tls_key: Option<PathBuf> = None, read::some_path, "a path", restart;
     /// The authority that a client of the admin API trusts, in PEM. None: those of the system.
-    admin_ca: Option<PathBuf> = None, read::some_path, "a path";
+    admin_ca: Option<PathBuf> = None, read::some_path, "a path", restart;
     /// A file with the token of the admin API.
-    admin_token_file: Option<PathBuf> = None, read::some_path, "a path";
+    admin_token_file: Option<PathBuf> = None, read::some_path, "a path", restart;
     /// The token itself, for environments without a file.
-    admin_token: Option<Token> = None, read::token, "a text that is not empty";
+    admin_token: Option<Token> = None, read::token, "a text that is not empty", restart;
     /// The address of a listener for metrics alone. None: they are on the admin API's only.
-    metrics: Option<SocketAddr> = None, read::some_address, "an address and a port, such as 127.0.0.1:9100";
+    metrics: Option<SocketAddr> = None, read::some_address, "an address and a port, such as 127.0.0.1:9100", restart;
     /// The origins whose pages may call, as browsers send them; `same-origin` for the server's own page, `*` for any.
     origins: Vec<String> = vec![SAME_ORIGIN.to_owned()], read::origins,
-        "origins as browsers send them, such as https://chat.example.com: a scheme and a host, no path; or same-origin, null or *";
+        "origins as browsers send them, such as https://chat.example.com: a scheme and a host, no path; or same-origin, null or *", live;
     /// Requests that name no origin are refused.
-    origins_required: bool = false, read::truth, "true or false";
+    origins_required: bool = false, read::truth, "true or false", live;
     /// The address at which clients reach the server.
-    public_url: Option<Url> = None, read::public_url, "a scheme and a host, such as https://chat.example.com";
+    public_url: Option<Url> = None, read::public_url, "a scheme and a host, such as https://chat.example.com", live;
     /// From where the page loads the pictures of users: the sources of `img-src` (Content Security Policy Level 3).
     img_src: Vec<String> = vec!["*".to_owned(), "data:".to_owned()], read::img_src,
-        "sources of a content security policy, such as https://pictures.example.com, 'self', data: or *; or 'none'";
+        "sources of a content security policy, such as https://pictures.example.com, 'self', data: or *; or 'none'", live;
     /// How a WebSocket is refused.
-    refusal: RefusalStyle = RefusalStyle::Http, read::refusal, "\"http\" or \"close\"";
+    refusal: RefusalStyle = RefusalStyle::Http, read::refusal, "\"http\" or \"close\"", live;
     /// The subprotocols of WebSockets that a client may choose from.
-    subprotocols: Vec<String> = Vec::new(), read::subprotocols, "names of subprotocols, such as chat.v1";
+    subprotocols: Vec<String> = Vec::new(), read::subprotocols, "names of subprotocols, such as chat.v1", live;
     /// Whether the host answers the heartbeats of clients' libraries.
-    heartbeats: bool = false, read::truth, "true or false";
+    heartbeats: bool = false, read::truth, "true or false", live;
     /// Who writes the messages that REST answers show.
-    history: HistoryForm = HistoryForm::Host, read::history, "\"host\" or \"events\"";
+    history: HistoryForm = HistoryForm::Host, read::history, "\"host\" or \"events\"", restart;
     /// When a transaction counts as durable.
-    synchronous: Synchronous = Synchronous::Full, read::synchronous, "\"full\" or \"normal\"";
+    synchronous: Synchronous = Synchronous::Full, read::synchronous, "\"full\" or \"normal\"", restart;
     /// The log filter: a level, or levels by module, such as `info,ondol_host_store=debug`.
     log: String = "info".to_owned(), read::log,
-        "a level (error, warn, info, debug, trace, off) or levels by module, such as info,ondol_host_store=debug";
+        "a level (error, warn, info, debug, trace, off) or levels by module, such as info,ondol_host_store=debug", live;
 }
 
 impl Config {
@@ -116,7 +124,16 @@ impl Config {
     /// All problems of all layers: an unreadable file, unknown names (with the nearest known ones), values of the wrong
     /// type or out of range.
     pub fn load(flags: &ConfigFlags) -> Result<Self, ConfigError> {
-        Self::from_layers(flags, env::vars_os())
+        Ok(Self::load_with_origins(flags)?.0)
+    }
+
+    /// The same, with where each value came from.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::load`].
+    pub fn load_with_origins(flags: &ConfigFlags) -> Result<(Self, Origins), ConfigError> {
+        Self::of_layers(flags, env::vars_os())
     }
 
     /// The directory of compiled handlers.
@@ -133,10 +150,18 @@ impl Config {
     }
 
     /// [`Config::load`] with a given environment, for tests.
+    #[cfg(test)]
     fn from_layers(
         flags: &ConfigFlags,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, ConfigError> {
+        Ok(Self::of_layers(flags, environment)?.0)
+    }
+
+    fn of_layers(
+        flags: &ConfigFlags,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<(Self, Origins), ConfigError> {
         let mut problems = Vec::new();
         let variables = environment::variables(environment, &mut problems);
 
@@ -148,18 +173,33 @@ impl Config {
         entries.extend(environment::entries(&variables, Self::NAMES, &mut problems));
         entries.extend(flags::entries(flags, &mut problems));
 
-        let mut config = Self::default();
+        let (mut config, mut origins) = (Self::default(), Origins::default());
         for entry in entries {
-            if let Err(problem) = config.set(entry) {
-                problems.push(problem);
+            let (name, origin) = (entry.key.to_string(), entry.origin.clone());
+            match config.set(entry) {
+                Ok(()) => drop(origins.0.insert(name, origin)),
+                Err(problem) => problems.push(problem),
             }
         }
         if problems.is_empty() {
-            problems
-                .extend(config.identity.conflicts(config.listen, &config.origins).into_iter().map(Problem::Conflict));
-            problems.extend(config.tls_conflicts().into_iter().map(Problem::Conflict));
+            config.check_conflicts()?;
+            return Ok((config, origins));
         }
-        if problems.is_empty() { Ok(config) } else { Err(ConfigError(problems)) }
+        Err(ConfigError(problems))
+    }
+
+    /// Checks whether all values go together.
+    ///
+    /// # Errors
+    ///
+    /// Those that do not.
+    pub fn check_conflicts(&self) -> Result<(), ConfigError> {
+        let mut conflicts = self.identity.conflicts(self.listen, &self.origins);
+        conflicts.extend(self.tls_conflicts());
+        if conflicts.is_empty() {
+            return Ok(());
+        }
+        Err(ConfigError(conflicts.into_iter().map(Problem::Conflict).collect()))
     }
 
     fn set(&mut self, entry: Entry) -> Result<(), Problem> {

@@ -17,7 +17,7 @@ const LINES_APART_MIN: Duration = Duration::from_secs(5);
 /// Work that takes long for the next tenth says that it goes on.
 const LINES_APART_MAX: Duration = Duration::from_secs(60);
 
-/// Shows how far some work is, until it is dropped. Whoever writes to standard error drops it first.
+/// Shows how far some work is, until it is dropped. The caller drops it before it writes to standard error.
 pub(crate) struct Progress {
     state: Arc<State>,
     display: Option<JoinHandle<()>>,

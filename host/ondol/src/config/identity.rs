@@ -15,33 +15,33 @@ table! {
     IdentityConfig {}
 
     /// Where the identity comes from.
-    mode: IdentityMode = IdentityMode::Gateway, mode, "\"gateway\", \"signed\" or \"jwt\"";
+    mode: IdentityMode = IdentityMode::Gateway, mode, "\"gateway\", \"signed\" or \"jwt\"", restart;
     /// The networks of gateways, whose headers are believed. None: this machine alone.
     trusted: Option<Vec<IpNet>> = None, networks,
-        "networks and addresses, such as 10.0.0.0/8 or 192.168.1.7";
+        "networks and addresses, such as 10.0.0.0/8 or 192.168.1.7", restart;
     /// The keys, by id.
     keys: Vec<KeyFile> = Vec::new(), keys,
-        "keys as ID=ALGORITHM:FILE, such as 2026=RS256:/etc/ondol/jwt.pem; the algorithms are HS256, RS256, ES256 and EdDSA";
+        "keys as ID=ALGORITHM:FILE, such as 2026=RS256:/etc/ondol/jwt.pem; the algorithms are HS256, RS256, ES256 and EdDSA", restart;
     /// A JSON Web Key Set (RFC 7517) with more keys.
-    jwks: Option<PathBuf> = None, read::some_path, "a path";
+    jwks: Option<PathBuf> = None, read::some_path, "a path", restart;
     /// The issuer that a token must name.
-    issuer: Option<String> = None, some_text, "a text that is not empty";
+    issuer: Option<String> = None, some_text, "a text that is not empty", restart;
     /// The audience that a token must name.
-    audience: Option<String> = None, some_text, "a text that is not empty";
+    audience: Option<String> = None, some_text, "a text that is not empty", restart;
     /// How far the clocks may differ, in seconds.
-    leeway_s: u64 = 30, leeway, "a whole number of seconds from 0 to 300";
+    leeway_s: u64 = 30, leeway, "a whole number of seconds from 0 to 300", restart;
     /// The cookie that may carry a token.
-    cookie: Option<String> = None, cookie, "the name of a cookie";
+    cookie: Option<String> = None, cookie, "the name of a cookie", restart;
     /// Requests that only read need no identity.
-    anonymous_reads: bool = false, read::truth, "true or false";
+    anonymous_reads: bool = false, read::truth, "true or false", restart;
     /// The claim with the id of the user.
-    claim_user_id as "claims.user_id": String = "sub".to_owned(), text, "the name of a claim";
+    claim_user_id as "claims.user_id": String = "sub".to_owned(), text, "the name of a claim", restart;
     /// The claim with the nickname.
-    claim_nickname as "claims.nickname": String = "nickname".to_owned(), text, "the name of a claim";
+    claim_nickname as "claims.nickname": String = "nickname".to_owned(), text, "the name of a claim", restart;
     /// The claim with the email address.
-    claim_email as "claims.email": String = "email".to_owned(), text, "the name of a claim";
+    claim_email as "claims.email": String = "email".to_owned(), text, "the name of a claim", restart;
     /// The claim with the picture.
-    claim_profile_url as "claims.profile_url": String = "picture".to_owned(), text, "the name of a claim";
+    claim_profile_url as "claims.profile_url": String = "picture".to_owned(), text, "the name of a claim", restart;
 }
 
 /// Where the identity of a caller comes from.

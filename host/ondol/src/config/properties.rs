@@ -106,9 +106,39 @@ fn a_limit_takes_the_same_numbers_in_each_layer_and_only_those_of_its_range() {
                     prop_assert!(!is_valid, "{error}");
                     check(&error)?;
                     prop_assert!(
-                        error.to_string().contains(&format!("`limits.{name}` takes a whole number from")),
+                        [" a whole number", " a size", " a time"]
+                            .iter()
+                            .any(|kind| error.to_string().contains(&format!("`limits.{name}` takes{kind} from"))),
                         "{error}"
                     );
+                }
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_limit_takes_the_same_units_in_each_layer() {
+    let unit = select(vec!["B", "KiB", "MiB", "KB", "ms", "s", "min", "h", "d", "m", "", " s", "K"]);
+    let limit = select(Limits::TABLE.iter().collect::<Vec<_>>());
+    let number = prop_oneof![
+        (0..5_000_u64).prop_map(|n| n.to_string()),
+        (0..99_u64, 0..99_u64).prop_map(|(n, m)| format!("{n}.{m}"))
+    ];
+    holds([], (limit, number, unit), |(limit, number, unit)| {
+        let (name, value) = (limit.name, format!("{number}{unit}"));
+        let in_file = load(&format!("[limits]\n{name} = \"{value}\""), &[], ConfigFlags::default());
+        let in_variable = load("", &[(variable(name), value.clone())], ConfigFlags::default());
+        let flags = ConfigFlags { limits: vec![format!("{name}={value}")], ..ConfigFlags::default() };
+        let by_flag = load("", &[], flags);
+        let read = limit.measure().read(&value).ok().filter(|read| (limit.min..=limit.max).contains(read));
+        for outcome in [in_file, in_variable, by_flag] {
+            match outcome {
+                Ok(config) => prop_assert_eq!(config.limits.get(name), read),
+                Err(error) => {
+                    check(&error)?;
+                    prop_assert!(read.is_none() && error.to_string().contains(name), "{error}");
                 }
             }
         }

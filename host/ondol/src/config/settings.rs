@@ -17,6 +17,15 @@ impl Settings {
     /// The handlers that can have settings.
     pub(crate) const HANDLERS: [&str; 3] = ["rooms", "messages", "events"];
 
+    pub(super) fn of(&self, handler: &str) -> Option<&BTreeMap<String, String>> {
+        match handler {
+            "rooms" => Some(&self.rooms),
+            "messages" => Some(&self.messages),
+            "events" => Some(&self.events),
+            _ => None,
+        }
+    }
+
     pub(super) fn of_mut(&mut self, handler: &str) -> Option<&mut BTreeMap<String, String>> {
         match handler {
             "rooms" => Some(&mut self.rooms),

@@ -113,7 +113,7 @@ fn an_unknown_limit_of_one_handler_is_reported() {
          did you mean `limits.messages.handler_deadline_ms`?"
     );
     assert!(wrong("[limits.messages]\nframe_bytes_max = 1").contains("unknown setting"));
-    assert!(wrong("[limits.messages]\nhandler_deadline_ms = 0").contains("takes a whole number from 1"));
+    assert!(wrong("[limits.messages]\nhandler_deadline_ms = 0").contains("takes a time from 1ms to 1min"));
     assert!(Limits::markdown().contains("Can be set per handler. |"));
 }
 
@@ -165,13 +165,14 @@ fn an_unknown_variable_names_the_nearest() {
 #[test]
 fn an_invalid_value_is_reported_with_the_valid_ones() {
     assert_eq!(
-        wrong("[limits]\npong_ms_max = '10s'"),
-        "ondol.toml:2: `limits.pong_ms_max` takes a whole number from 1 to 86,400,000 (ms); got the string \"10s\""
+        wrong("[limits]\npong_ms_max = '10m'"),
+        "ondol.toml:2: `limits.pong_ms_max` takes a time from 1ms to 1d, such as \"25s\" or 25000 (ms) \
+         (write \"10min\" or \"10ms\"); got the string \"10m\""
     );
     assert_eq!(
         wrong_variable("ONDOL_FRAME_BYTES_MAX", "0"),
-        "environment variable ONDOL_FRAME_BYTES_MAX: `limits.frame_bytes_max` takes a whole number from 1 to 16,777,216 \
-         (bytes); got `0`"
+        "environment variable ONDOL_FRAME_BYTES_MAX: `limits.frame_bytes_max` takes a size from 1B to 16MiB, such as \
+         \"64KiB\" or 65536 (bytes); got `0`"
     );
     assert!(wrong("[limits]\nbody_ms_max = -1").ends_with("got -1"));
     assert!(wrong("[limits]\nbody_ms_max = 99999999999999999999").contains("got 99999999999999999999"));
@@ -243,12 +244,122 @@ fn flags_without_an_equals_sign_are_reported() {
     );
 }
 
+/// The text between two marks of a document.
+fn marked(document: &str, mark: &str) -> String {
+    let path = format!("{}/../../docs/{document}", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(path).unwrap();
+    let (_, rest) = text.split_once(&format!("<!-- {mark} -->\n")).expect("the part is marked");
+    let (part, _) = rest.split_once(&format!("<!-- end of {mark} -->")).expect("its end is marked");
+    part.trim().to_owned()
+}
+
 #[test]
 fn the_documentation_shows_the_declared_limits() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
-    let document = std::fs::read_to_string(path).unwrap();
-    let (_, rest) = document.split_once("<!-- limits -->\n").expect("the table is marked");
-    let shown: String =
-        rest.trim_start().lines().take_while(|line| line.starts_with('|')).collect::<Vec<_>>().join("\n");
-    assert_eq!(shown, Limits::markdown().trim_end(), "`ondol check --limits` prints the table");
+    assert_eq!(marked("limits.md", "limits"), Limits::markdown().trim(), "`ondol check --limits` prints the tables");
+}
+
+#[test]
+fn the_documentation_shows_each_option_and_whether_a_reload_changes_it() {
+    let table = marked("configuration.md", "options");
+    for row in Config::ROWS {
+        let name = format!("`{}`", row.name);
+        let shown = table.lines().find(|line| line.split('|').nth(1).is_some_and(|cell| cell.contains(&name)));
+        let shown = shown.unwrap_or_else(|| panic!("{name} has no row"));
+        let reload = shown.split('|').nth(4).unwrap().trim();
+        assert_eq!(reload, if row.applies == Applies::Live { "live" } else { "" }, "{shown}");
+    }
+}
+
+#[test]
+fn the_documentation_shows_the_settings_of_the_default_handlers() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/handlers.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    for (handler, key, default, _) in template::SETTINGS {
+        let row = format!("| `{handler}` | `{key}` | {} |", default.replace('"', "`"));
+        assert!(text.contains(&row), "{row}");
+    }
+}
+
+#[test]
+fn a_limit_takes_units_in_each_layer() {
+    let file = "[limits]\nframe_bytes_max = '64KiB'\nmessages_kept_days = '30d'\n[limits.events]\nhandler_deadline_ms = '1.5s'";
+    let environment = [("ONDOL_PING_INTERVAL_MS", "2min")];
+    let flags = ConfigFlags { limits: vec!["outbox_bytes_max=2MiB".to_owned()], ..ConfigFlags::default() };
+    let limits = load(file, &environment, flags).unwrap().limits;
+    assert_eq!((limits.frame_bytes_max, limits.messages_kept_days), (65_536, 30));
+    assert_eq!((limits.ping_interval_ms, limits.outbox_bytes_max), (120_000, 2_097_152));
+    assert_eq!(limits.of("events").handler_deadline_ms, 1_500);
+    let error = wrong("[limits]\nframe_bytes_max = '64KB'");
+    assert!(error.contains("(write \"64KiB\" or 64000); got the string \"64KB\""), "{error}");
+    assert!(wrong("[limits]\nfragments_max = '1s'").contains("takes a whole number from 1 to 1,000,000"));
+}
+
+#[test]
+fn each_limit_is_in_one_group() {
+    let groups = Limits::groups();
+    let mut names: Vec<_> = groups.iter().flat_map(|(_, limits)| limits.iter().map(|limit| limit.name)).collect();
+    assert_eq!((names.len(), groups[0].1.len()), (Limits::TABLE.len(), 10));
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), Limits::TABLE.len());
+    let mut titles: Vec<_> = groups.iter().map(|(title, _)| *title).collect();
+    titles.sort_unstable();
+    titles.dedup();
+    assert_eq!(titles.len(), groups.len(), "a group is in one piece");
+}
+
+#[test]
+fn a_template_changes_nothing_even_with_its_defaults_uncommented() {
+    let file = template();
+    assert_eq!(load(&file, &[], ConfigFlags::default()).unwrap(), Config::default());
+    let mut uncommented = 0;
+    let lines = file.lines().map(|line| match line.strip_prefix('#') {
+        Some(rest) if !rest.is_empty() && !rest.starts_with(' ') => {
+            uncommented += 1;
+            rest
+        }
+        _ => line,
+    });
+    let all = lines.collect::<Vec<_>>().join("\n");
+    assert_eq!(load(&all, &[], ConfigFlags::default()).unwrap(), Config::default(), "{all}");
+    assert!(uncommented > Limits::TABLE.len() + 15, "{uncommented}");
+    for name in Config::NAMES
+        .iter()
+        .chain(IdentityConfig::NAMES)
+        .chain(&Limits::TABLE.iter().map(|limit| limit.name).collect::<Vec<_>>())
+    {
+        assert!(file.contains(&format!("#{name} = ")) || file.contains(&format!("# {name} = ")), "{name}");
+    }
+}
+
+#[test]
+fn a_difference_says_what_is_live() {
+    let before = load("admin_token = 'one'\n[settings.rooms]\na = 1\nb = 2", &[], ConfigFlags::default()).unwrap();
+    let after = "admin_token = 'two'\nlog = 'debug'\nlisten = '127.0.0.1:1'\n[limits]\ndrain_ms = 1\nroom_inbox_max = 1\n\
+                 [settings.rooms]\nb = 3\n[limits.messages]\nhandler_deadline_ms = 1";
+    let after = load(after, &[], ConfigFlags::default()).unwrap();
+    let Difference { live, restart } = before.difference(&after);
+    assert_eq!(live, ["limits.drain_ms", "log", "settings.rooms.b", "settings.rooms.a"]);
+    assert_eq!(restart, ["admin_token", "limits.messages.handler_deadline_ms", "limits.room_inbox_max", "listen"]);
+    let running = before.with_live_of(&after);
+    assert_eq!(running.difference(&after), Difference { live: vec![], restart });
+    assert!(before.list().iter().all(|listed| listed.value() != Some("\"one\"")));
+}
+
+#[test]
+fn each_value_has_an_origin_or_is_a_default() {
+    let mut toml = tempfile::NamedTempFile::new().unwrap();
+    toml.write_all(b"\nlog = 'debug'\n[limits]\ndrain_ms = '1s'").unwrap();
+    let flags = ConfigFlags {
+        config: Some(toml.path().to_owned()),
+        limits: vec!["drain_ms=2s".to_owned()],
+        ..ConfigFlags::default()
+    };
+    let environment = [(OsString::from("ONDOL_DATA"), OsString::from("/d"))];
+    let (config, origins) = Config::of_layers(&flags, environment).unwrap();
+    assert_eq!(config.limits.drain_ms, 2_000);
+    assert_eq!(origins.of("log"), Some(&Origin::File(toml.path().to_owned(), 2)));
+    assert_eq!(origins.of("data"), Some(&Origin::Environment("ONDOL_DATA".to_owned())));
+    assert_eq!(origins.of("limits.drain_ms"), Some(&Origin::Flag("--limit".to_owned())));
+    assert_eq!(origins.of("listen"), None);
 }
