@@ -251,6 +251,12 @@ impl TestServer {
         self.home.data()
     }
 
+    /// The config file, for a story that changes it.
+    #[must_use]
+    pub fn config_file(&self) -> PathBuf {
+        self.home.config()
+    }
+
     /// The database's file.
     #[must_use]
     pub fn database_file(&self) -> PathBuf {

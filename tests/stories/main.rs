@@ -75,6 +75,7 @@ mod rates;
 mod raw_frames;
 mod real_gateways;
 mod refusals;
+mod reloading;
 mod replay;
 mod restore;
 mod resuming;

@@ -49,7 +49,8 @@ pub struct Activated {
 /// The active release, and how it changes.
 pub struct Handlers {
     admission: Arc<Admission>,
-    limits: RolloutLimits,
+    /// Of the probations and shadows that begin from now on.
+    limits: ArcSwap<RolloutLimits>,
     active: ArcSwap<Active>,
     /// Held while the active release changes: for as long as recording takes, and never while anything compiles.
     register: Mutex<Register>,
@@ -96,7 +97,18 @@ impl Handlers {
     fn new(admission: Arc<Admission>, limits: RolloutLimits, versions: VersionSet, register: Register) -> Self {
         let release = Release::new(admission.sandbox(), versions, Probations::default(), None);
         let active = ArcSwap::from_pointee(Active::everywhere(release));
-        Self { admission, limits, active, register: Mutex::new(register), counters: ReleaseCounters::default() }
+        Self {
+            admission,
+            limits: ArcSwap::from_pointee(limits),
+            active,
+            register: Mutex::new(register),
+            counters: ReleaseCounters::default(),
+        }
+    }
+
+    /// Changes the limits of the probations and shadows that begin from now on.
+    pub fn set_limits(&self, limits: RolloutLimits) {
+        self.limits.store(Arc::new(limits));
     }
 
     /// The active release.

@@ -141,6 +141,17 @@ pub enum Said {
 }
 
 impl Chat {
+    /// Takes over what can change of a config that was read again: the settings of handlers, and the limits of releases.
+    /// Returns the handlers that do not take their settings, each with the reason. Compiles, so not for a worker.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    pub fn reload(&self, config: &Config) -> Result<Vec<(HandlerKind, String)>, StoreError> {
+        self.handlers.set_limits(config.limits.handlers().rollout);
+        self.releases.reload(opening::settings_of(config))
+    }
+
     /// Opens the store, brings up the handlers and then the chat. On a runtime, beside its workers: it may compile.
     ///
     /// # Errors

@@ -25,13 +25,14 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, StatusCode, Version};
 use tokio::sync::watch;
 
-pub use admin::{AdminApi, Caller};
+pub use admin::{AdminApi, Caller, ReloadConfig, Reloaded};
 pub use figures::ListenerFigures;
 pub use metrics::{MetricsApi, WriteMetrics};
 pub use state::{ConnContext, Phase};
@@ -50,7 +51,8 @@ use state::ApiState;
 
 /// The public API of a listener.
 pub struct PublicApi {
-    state: Arc<ApiState>,
+    /// Each request takes it once; a socket keeps it.
+    state: ArcSwap<ApiState>,
     routes: Routes<Call>,
 }
 
@@ -96,13 +98,24 @@ impl PublicApi {
         local: SocketAddr,
         phase: watch::Receiver<Phase>,
     ) -> anyhow::Result<Self> {
-        Ok(Self { state: Arc::new(ApiState::new(chat, config, local, phase)?), routes: routes()? })
+        let state = ApiState::new(chat, config, local, phase)?;
+        Ok(Self { state: ArcSwap::from_pointee(state), routes: routes()? })
     }
 
     /// How far a shutdown has come.
     #[must_use]
     pub fn phase(&self) -> watch::Receiver<Phase> {
-        self.state.phase()
+        self.state.load().phase()
+    }
+
+    /// Takes over a config that was read again, for requests and connections from now on.
+    ///
+    /// # Errors
+    ///
+    /// When the page cannot have this policy. Nothing is changed then.
+    pub fn reload(&self, config: &Config) -> anyhow::Result<()> {
+        self.state.store(Arc::new(self.state.load().reloaded(config)?));
+        Ok(())
     }
 
     /// Answers one request. An error becomes a response.
@@ -114,38 +127,37 @@ impl PublicApi {
         let given = request.headers().get("x-request-id").and_then(|given| given.to_str().ok());
         let id = RequestId::of_request(given);
         request.extensions_mut().insert(id.clone());
+        let state = &self.state.load_full();
         let asking = Asking::of(&request);
         let version = request.version();
-        let answer = match self.read(request).await {
-            Ok(request) => self.route(request, connection).await,
+        let answer = match read(state, request).await {
+            Ok(request) => self.route(state, request, connection).await,
             Err(error) => Err(error),
         };
         let mut answer = answer.unwrap_or_else(|error| refuse(&error, &id));
-        self.state.origins.share(&asking, &mut answer);
+        state.origins.share(&asking, &mut answer);
         // HTTP/2 has a frame of its own for it.
-        if self.state.current_phase() > Phase::Running && version < Version::HTTP_2 && !is_upgrade(&answer) {
+        if state.current_phase() > Phase::Running && version < Version::HTTP_2 && !is_upgrade(&answer) {
             answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        self.state.counters.answer(answer.status().as_u16());
+        state.counters.answer(answer.status().as_u16());
         Ok(answer)
     }
 
     /// What this listener counts.
     #[must_use]
     pub fn figures(&self) -> ListenerFigures {
-        self.state.counters.read(self.state.rates.refused())
+        let state = self.state.load();
+        state.counters.read(state.rates.refused())
     }
 
-    /// Reads the body of a request first: a client that is refused while it still sends would not read the response.
-    async fn read(&self, request: Request<Incoming>) -> Result<Request<Bytes>, HttpError> {
-        let limits = &self.state.limits;
-        let (parts, body) = Body::of(request).into_parts();
-        let body = body.read(("body_bytes_max", limits.body_bytes_max), ("body_ms_max", limits.body_ms_max)).await?;
-        Ok(Request::from_parts(parts, body))
-    }
-
-    async fn route(&self, request: Request<Bytes>, connection: ConnContext) -> Result<Answer, HttpError> {
-        self.check_size(&request)?;
+    async fn route(
+        &self,
+        state: &Arc<ApiState>,
+        request: Request<Bytes>,
+        connection: ConnContext,
+    ) -> Result<Answer, HttpError> {
+        check_size(state, &request)?;
         host::of(&request)?;
         // RFC 9110, section 10.1.1.
         let mut expectations = request.headers().get_all(header::EXPECT).iter();
@@ -157,10 +169,10 @@ impl PublicApi {
         if path == "*" && request.method() == Method::OPTIONS {
             return Ok(options(HeaderValue::from_static("GET, HEAD, POST, OPTIONS")));
         }
-        if let Some(file) = page::file(path, &self.state.page_policy) {
+        if let Some(file) = page::file(path, &state.page_policy) {
             return routes::read_only(request.method(), || Ok(file));
         }
-        if let Some(answer) = health::answer(&self.state.chat, self.state.current_phase(), &request) {
+        if let Some(answer) = health::answer(&state.chat, state.current_phase(), &request) {
             return answer;
         }
         // A WebSocket is refused by its own code, in the way that the operator has chosen.
@@ -168,7 +180,7 @@ impl PublicApi {
             if let Some(max) = connection.refused_at {
                 return Err(HttpError::TooManyConnections(max));
             }
-            self.state.rates.request(self.state.address(request.headers(), connection.peer))?;
+            state.rates.request(state.address(request.headers(), connection.peer))?;
         }
         let matched = self.routes.at(path)?;
         if request.method() == Method::OPTIONS {
@@ -180,35 +192,43 @@ impl PublicApi {
         let call = matched.value.call(request.method())?;
         match call {
             Call::Rooms | Call::Room | Call::Messages => {
-                self.state.identify(&Asked::of(&request, connection.peer), Identity::may_read)?;
+                state.identify(&Asked::of(&request, connection.peer), Identity::may_read)?;
             }
             Call::Socket | Call::CreateRoom | Call::Message => {
-                self.state.origins.check(request.headers(), &self.state.own(&request, connection.peer))?;
+                state.origins.check(request.headers(), &state.own(&request, connection.peer))?;
             }
         }
         match call {
-            Call::Socket => upgrade::upgrade(Arc::clone(&self.state), request, id, connection).await,
-            Call::Rooms => rest::rooms(&self.state, &request, connection.peer).await,
-            Call::Room => rest::room(&self.state, &request, known?, connection.peer).await,
-            Call::Messages => rest::messages(&self.state, &request, known?).await,
-            Call::CreateRoom => rest::create_room(&self.state, request, connection.peer).await,
-            Call::Message => rest::message(&self.state, request, connection.peer).await,
+            Call::Socket => upgrade::upgrade(Arc::clone(state), request, id, connection).await,
+            Call::Rooms => rest::rooms(state, &request, connection.peer).await,
+            Call::Room => rest::room(state, &request, known?, connection.peer).await,
+            Call::Messages => rest::messages(state, &request, known?).await,
+            Call::CreateRoom => rest::create_room(state, request, connection.peer).await,
+            Call::Message => rest::message(state, request, connection.peer).await,
         }
     }
+}
 
-    /// hyper only bounds its buffer. This checks the exact limits and answers with their names.
-    fn check_size(&self, request: &Request<Bytes>) -> Result<(), HttpError> {
-        let url = request.uri().path_and_query().map_or(0, |url| url.as_str().len());
-        if url > self.state.limits.url_bytes_max {
-            return Err(HttpError::UrlTooLong(self.state.limits.url_bytes_max));
-        }
-        let fields: usize =
-            request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum();
-        if url + fields > self.state.limits.header_bytes_max {
-            return Err(HttpError::HeadersTooLarge(self.state.limits.header_bytes_max));
-        }
-        Ok(())
+/// Reads the body of a request first: a client that is refused while it still sends would not read the response.
+async fn read(state: &ApiState, request: Request<Incoming>) -> Result<Request<Bytes>, HttpError> {
+    let limits = &state.limits;
+    let (parts, body) = Body::of(request).into_parts();
+    let body = body.read(("body_bytes_max", limits.body_bytes_max), ("body_ms_max", limits.body_ms_max)).await?;
+    Ok(Request::from_parts(parts, body))
+}
+
+/// hyper only bounds its buffer. This checks the exact limits and answers with their names.
+fn check_size(state: &ApiState, request: &Request<Bytes>) -> Result<(), HttpError> {
+    let url = request.uri().path_and_query().map_or(0, |url| url.as_str().len());
+    if url > state.limits.url_bytes_max {
+        return Err(HttpError::UrlTooLong(state.limits.url_bytes_max));
     }
+    let fields: usize =
+        request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum();
+    if url + fields > state.limits.header_bytes_max {
+        return Err(HttpError::HeadersTooLarge(state.limits.header_bytes_max));
+    }
+    Ok(())
 }
 
 fn is_upgrade(answer: &Answer) -> bool {

@@ -8,10 +8,11 @@ mod lingering;
 mod log;
 mod metrics;
 mod public;
+mod reload;
 mod streams;
 mod tls;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::Path;
@@ -20,6 +21,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use arc_swap::ArcSwap;
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
@@ -28,18 +30,19 @@ use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
 use crate::chat::Chat;
-use crate::config::{self, AdminAddress, Config, Limits, Token};
+use crate::config::{self, AdminAddress, Config, ConfigFlags, Limits, Token};
 use crate::http::{AdminApi, ConnContext, Identity, Phase, PublicApi};
 use crate::metrics::ConnectionFigures;
 use admin::AdminListener;
 pub(crate) use admin::{read_token, token as admin_token};
 use connection::ACCEPT_PAUSE;
 use drain::Drain;
-use log::Log;
+use log::{Log, SetFilter};
 use metrics::{MetricsListener, Sources};
 use ondol_host_handlers::{Admission, CompilerProcess, Sandbox};
 use ondol_host_process::{exit, own_executable};
 use public::Public;
+use reload::Reloading;
 use tls::TlsConfigs;
 
 /// File descriptors reserved for everything but connections.
@@ -57,34 +60,29 @@ const LOG_AT_ONCE_MAX: Duration = Duration::from_millis(100);
 /// # Errors
 ///
 /// When the data directory, a handler or an address is not usable.
-pub fn run(config: &Config) -> anyhow::Result<()> {
+pub fn run(flags: &ConfigFlags) -> anyhow::Result<()> {
+    let config = &Config::load(flags)?;
     // New files belong to this user alone from the start: a socket could be opened before a later chmod.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let (filter, renamed) = log::filter(&config.log);
     let filter = EnvFilter::try_new(filter).context("the option `log`")?;
     let log = Log::start(std::io::stderr(), config.limits.log_queue_max).context("cannot start the log thread")?;
-    let (lines, last) = (log.clone(), log.clone());
+    let last = log.clone();
     exit::before(move || last.finish(LOG_AT_ONCE_MAX));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(move || lines.clone())
-        // A log that cannot be written must not stop the server: the default would panic.
-        .log_internal_errors(false)
-        .init();
+    let set_filter = log::install(filter, log.clone());
     for (old, new) in renamed {
         tracing::warn!(old, new, "log filter: the module {old} is now called {new}");
     }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the tokio runtime")?;
-    let ended = runtime.block_on(start(config, log.clone()));
+    let ended = runtime.block_on(start(config, flags, set_filter, log.clone()));
     // At most a reader of the database is still running.
     runtime.shutdown_timeout(Duration::from_millis(100));
     log.finish(LOG_MAX);
     ended
 }
 
-async fn start(config: &Config, log: Log) -> anyhow::Result<()> {
+async fn start(config: &Config, flags: &ConfigFlags, set_filter: SetFilter, log: Log) -> anyhow::Result<()> {
     let ignored = config::ignored_variables();
     if !ignored.is_empty() {
         let names = ignored.join(", ");
@@ -113,19 +111,16 @@ async fn start(config: &Config, log: Log) -> anyhow::Result<()> {
     let watched = chat
         .watch(&config.handlers)
         .with_context(|| format!("cannot watch the directory {}", config.handlers.display()))?;
-    let mut hang_up = signal(SignalKind::hangup())?;
-    let ended = ended(&config.limits)?;
+    let hang_up = signal(SignalKind::hangup())?;
+    let limits = Arc::new(ArcSwap::from_pointee(config.limits.clone()));
+    let ended = ended(&limits)?;
     // A reader of the startup line may send signals at once, so their handlers are in place by now.
     let admin_address = admin.as_ref().map(|(listener, _)| listener.address()).transpose()?;
     let metrics_address = metrics.as_ref().map(MetricsListener::address).transpose()?;
     announce(config, listener.local_addr()?, admin_address.as_ref(), metrics_address, &chat)?;
-    tokio::spawn(async move {
-        while hang_up.recv().await.is_some() {
-            watched.rescan();
-        }
-    });
     let listeners = Listeners { public: listener, tls: tls.public, admin, metrics };
-    serve(listeners, chat, config, log, ended).await
+    let reloading = Reloading { flags: flags.clone(), set_filter, hang_up, watched, limits };
+    serve(listeners, chat, config, log, reloading, ended).await
 }
 
 /// Raises the soft limit of open files to the hard one: systemd and shells start programs with 1,024.
@@ -191,14 +186,14 @@ fn announce(
 }
 
 /// Resolves at the first SIGINT or SIGTERM, and says how to drain then. A second one exits the process at once.
-fn ended(limits: &Limits) -> anyhow::Result<impl Future<Output = Drain> + use<>> {
+fn ended(limits: &Arc<ArcSwap<Limits>>) -> anyhow::Result<impl Future<Output = Drain> + use<>> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let drain = Drain::new(limits);
+    let limits = Arc::clone(limits);
     Ok(async move {
         let mut asked = async move || {
             tokio::select! {
                 _ = interrupt.recv() => Drain::NONE,
-                _ = terminate.recv() => drain,
+                _ = terminate.recv() => Drain::new(&limits.load()),
             }
         };
         let drain = asked().await;
@@ -230,11 +225,15 @@ async fn serve(
     chat: Arc<Chat>,
     config: &Config,
     log: Log,
+    reloading: Reloading,
     ended: impl Future<Output = Drain>,
 ) -> anyhow::Result<()> {
     let Listeners { public: listener, tls, admin, metrics } = listeners;
     let (phase, heard) = watch::channel(Phase::Running);
     let api = Arc::new(PublicApi::new(Arc::clone(&chat), config, listener.local_addr()?, heard)?);
+    let public = Arc::new(ArcSwap::from_pointee(Public::new(Arc::clone(&api), &config.limits, tls)));
+    let end = Arc::clone(&reloading.limits);
+    let reload = reloading.start(config, &chat, &api, &public);
     let open = Arc::new(OpenConnections::new(connections_max(&config.limits)));
     let sources = Sources { chat: Arc::clone(&chat), api: Arc::clone(&api), open: Arc::clone(&open), log };
     let write_metrics = sources.write();
@@ -246,11 +245,10 @@ async fn serve(
         let Some((listener, token)) = &admin else { return std::future::pending().await };
         let write_metrics = Arc::clone(&write_metrics);
         let limits = config.limits.clone();
-        let admin_api = AdminApi::new(Arc::clone(&chat), limits, token.as_ref(), write_metrics, api.phase())?;
+        let admin_api = AdminApi::new(Arc::clone(&chat), limits, token.as_ref(), write_metrics, api.phase(), reload)?;
         listener.serve(&Arc::new(admin_api), &config.limits).await;
         anyhow::Ok(())
     };
-    let public = Arc::new(Public::new(Arc::clone(&api), &config.limits, tls));
     let warned = async {
         let drain = ended.await;
         drain.warn(&phase).await;
@@ -274,7 +272,7 @@ async fn serve(
         open.all_closed().await;
         anyhow::Ok(())
     };
-    match tokio::time::timeout(Duration::from_millis(config.limits.shutdown_grace_ms), finish).await {
+    match tokio::time::timeout(Duration::from_millis(end.load().shutdown_grace_ms), finish).await {
         Ok(finished) => finished?,
         Err(_) => {
             let connections = open.count.load(Ordering::Relaxed);
@@ -285,7 +283,7 @@ async fn serve(
 }
 
 /// Accepts connections forever.
-async fn accept(listener: &TcpListener, public: &Arc<Public>, open: &Arc<OpenConnections>) {
+async fn accept(listener: &TcpListener, public: &ArcSwap<Public>, open: &Arc<OpenConnections>) {
     loop {
         let (tcp, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -306,7 +304,7 @@ async fn accept(listener: &TcpListener, public: &Arc<Public>, open: &Arc<OpenCon
             continue;
         }
         let context = ConnContext { slot, refused_at: (open_before >= open.max).then_some(open.max), peer: peer.ip() };
-        let public = Arc::clone(public);
+        let public = public.load_full();
         tokio::spawn(async move { public.serve(tcp, context).await });
     }
 }

@@ -26,7 +26,7 @@ impl Handlers {
         previous: NumberedRelease,
         provenance: &Provenance,
     ) -> Option<Arc<Probation>> {
-        let span = Duration::from_millis(self.limits.probation_ms);
+        let span = Duration::from_millis(self.limits.load().probation_ms);
         let changed = next.changes_from(&previous.versions);
         let has_baseline = changed.iter().all(|(handler, _)| !previous.versions.lacks(*handler));
         if !provenance.wants_probation() || span.is_zero() || !has_baseline {
@@ -50,7 +50,7 @@ impl Handlers {
 
     pub(super) fn begin_probation(self: &Arc<Self>, subject: Subject<'_>) -> std::io::Result<Arc<Probation>> {
         let handlers = Arc::downgrade(self);
-        Probation::begin(subject, &self.limits, move |probation, verdict| {
+        Probation::begin(subject, &self.limits.load(), move |probation, verdict| {
             handlers.upgrade().is_none_or(|handlers| match verdict {
                 Verdict::Passed => handlers.pass(probation),
                 Verdict::Warned => handlers.warn(probation),

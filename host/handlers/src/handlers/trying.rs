@@ -124,7 +124,7 @@ impl Handlers {
         if versions.changes_from(current).is_empty() {
             return Ok(None);
         }
-        let shadow = Shadow::start(versions, current, &self.limits)?;
+        let shadow = Shadow::start(versions, current, &self.limits.load())?;
         let (row, ended) = (shadow.row(), active.release.shadow().map(|shadow| shadow.row()));
         self.replace_shadow(&active, Some(Arc::new(shadow)));
         tracing::info!(actor, reason, "shadow started by {actor}: {reason}");

@@ -53,12 +53,11 @@ pub(super) fn open(
     admission: Admission,
     config: &Config,
 ) -> anyhow::Result<(Releases, [Option<LastOffered>; 3])> {
-    let settings = [&config.settings.rooms, &config.settings.messages, &config.settings.events];
     let start = Start {
         pipeline,
         admission: Arc::new(admission),
         limits: config.limits.handlers().rollout,
-        settings: settings.map(|map| Arc::new(map.clone())),
+        settings: settings_of(config),
         directory: &config.handlers,
         files: HandlerKind::ALL
             .map(|handler| read_handler(&config.handlers, handler, &config.limits.handlers().admission)),
@@ -85,6 +84,12 @@ pub(super) fn open(
     Ok((releases, last_offered))
 }
 
+/// What a config sets for each handler.
+pub(super) fn settings_of(config: &Config) -> [Arc<SettingsMap>; 3] {
+    let settings = [&config.settings.rooms, &config.settings.messages, &config.settings.events];
+    settings.map(|map| Arc::new(map.clone()))
+}
+
 /// Watches the directory for as long as what is returned lives.
 ///
 /// # Errors
@@ -98,7 +103,7 @@ pub(super) fn follow(
     let limits = releases.pipeline.limits.handlers().admission;
     let releases = Arc::clone(releases);
     watch(directory, limits, last_offered, move |handler, file| match file {
-        Ok(file) => releases.offer_file(handler, Some(file), None),
+        Ok(file) => releases.offer_file(handler, Some(file), None).is_ok(),
         Err(error) => {
             releases.log_rejected(handler, &error.to_string());
             false

@@ -11,13 +11,15 @@ use std::time::{Duration, Instant};
 pub(in crate::chat) use self::admitted::Admitted;
 pub use self::admitted::{SettingsRow, SettingsRows};
 pub use self::change::{ChangeRequest, Changed, HandlerChange, ReleaseError, RollbackTarget};
+use arc_swap::ArcSwap;
+
 use super::release_store;
 use super::room_queue::ChatPipeline;
 use ondol_host_handlers::{
     ActivateError, Candidate, HandlerFile, HandlerKind, Handlers, Provenance, SettingsMap, Source, Trigger, VersionId,
     VersionSet,
 };
-use ondol_host_store::DirectorySnapshot;
+use ondol_host_store::{DirectorySnapshot, StoreError};
 
 /// A shorter wait for another deploy is not logged.
 const WAIT_LOGGED: Duration = Duration::from_secs(1);
@@ -27,23 +29,36 @@ pub(super) struct Releases {
     pub(super) handlers: Arc<Handlers>,
     pub(super) pipeline: Arc<ChatPipeline>,
     /// What the config sets for each handler.
-    config: [Arc<SettingsMap>; 3],
+    config: ArcSwap<[Arc<SettingsMap>; 3]>,
     preparing: Mutex<()>,
 }
 
 impl Releases {
     pub(super) fn new(handlers: Arc<Handlers>, pipeline: Arc<ChatPipeline>, config: [Arc<SettingsMap>; 3]) -> Self {
-        Self { handlers, pipeline, config, preparing: Mutex::default() }
+        Self { handlers, pipeline, config: ArcSwap::from_pointee(config), preparing: Mutex::default() }
     }
 
     /// What the config sets for a handler.
-    pub(super) fn config_of(&self, handler: HandlerKind) -> &Arc<SettingsMap> {
-        let [rooms, messages, events] = &self.config;
-        match handler {
+    pub(super) fn config_of(&self, handler: HandlerKind) -> Arc<SettingsMap> {
+        let config = self.config.load();
+        let [rooms, messages, events] = &**config;
+        Arc::clone(match handler {
             HandlerKind::Rooms => rooms,
             HandlerKind::Messages => messages,
             HandlerKind::Events => events,
-        }
+        })
+    }
+
+    /// Deploys what a config that was read again sets otherwise. Returns the handlers that do not take it, each with the reason.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    pub(super) fn reload(&self, config: [Arc<SettingsMap>; 3]) -> Result<Vec<(HandlerKind, String)>, StoreError> {
+        let seen = self.pipeline.store.releases().directory_snapshots()?;
+        self.config.store(Arc::new(config));
+        let offered = HandlerKind::ALL.into_iter().map(|handler| (handler, self.offer_news(handler, &seen, None)));
+        Ok(offered.filter_map(|(handler, offered)| Some((handler, offered.err()?))).collect())
     }
 
     pub(super) fn deploy(&self, changes: &[HandlerChange], request: &ChangeRequest) -> Result<Changed, ReleaseError> {
@@ -140,13 +155,17 @@ impl Releases {
         Ok(Source { handler, wasm: stored.wasm, settings, cases: cases.or(stored.cases) })
     }
 
-    /// Deploys what the directory or the config has for a handler, and logs the outcome. False: it was rejected.
+    /// Deploys what the directory or the config has for a handler, and logs the outcome.
+    ///
+    /// # Errors
+    ///
+    /// Why it was rejected.
     pub(super) fn offer_file(
         &self,
         handler: HandlerKind,
         file: Option<HandlerFile>,
         settings: Option<Arc<SettingsMap>>,
-    ) -> bool {
+    ) -> Result<(), String> {
         let reason = match (&file, &settings) {
             (Some(_), Some(_)) => "its file and the config have changed",
             (None, _) => "the config has changed",
@@ -162,7 +181,8 @@ impl Releases {
                 if !changed {
                     tracing::debug!(%handler, "file of handler {handler} holds the active version");
                 }
-                self.remember(handler, sha256)
+                self.remember(handler, sha256);
+                Ok(())
             }
             Err(error) => {
                 let reason = match &error {
@@ -172,7 +192,7 @@ impl Releases {
                     other => other.to_string(),
                 };
                 self.log_rejected(handler, &reason);
-                false
+                Err(reason)
             }
         }
     }
@@ -191,7 +211,7 @@ impl Releases {
     /// Remembers the hash of the file, or that there was none, and the config's settings as deployed.
     pub(super) fn remember(&self, handler: HandlerKind, sha256: Option<String>) -> bool {
         let sha256 = sha256.unwrap_or_else(|| self.seen_file(handler));
-        let snapshot = release_store::directory_snapshot(handler, &sha256, self.config_of(handler));
+        let snapshot = release_store::directory_snapshot(handler, &sha256, &self.config_of(handler));
         if let Err(error) = self.pipeline.store.releases().save_directory_snapshot(snapshot) {
             tracing::warn!(%handler, %error, "file of handler {handler} not remembered: the next start will deploy it again: {error}");
         }
@@ -207,18 +227,28 @@ impl Releases {
     /// Deploys what has changed in a handler's file and settings since they were last deployed. False: it was rejected.
     pub(super) fn news(&self, handler: HandlerKind, seen: &[DirectorySnapshot], file: Option<&HandlerFile>) -> bool {
         // Whatever is there is new to a handler that has no version.
+        let lacks_all = file.is_none() && self.handlers.current().versions().lacks(handler);
+        !lacks_all && self.offer_news(handler, seen, file).is_ok()
+    }
+
+    fn offer_news(
+        &self,
+        handler: HandlerKind,
+        seen: &[DirectorySnapshot],
+        file: Option<&HandlerFile>,
+    ) -> Result<(), String> {
         let lacking = self.handlers.current().versions().lacks(handler);
         if lacking && file.is_none() {
-            return false;
+            return Ok(());
         }
         let before = seen.iter().find(|seen| seen.handler == handler.name() && !lacking);
-        let config = release_store::settings_json(self.config_of(handler));
+        let config = release_store::settings_json(&self.config_of(handler));
         let new_file = file.filter(|file| before.is_none_or(|seen| seen.sha256 != file.sha256()));
         let new_settings = before.is_none_or(|seen| seen.settings != config);
         if new_file.is_none() && !new_settings {
-            return true;
+            return Ok(());
         }
-        let settings = new_settings.then(|| Arc::clone(self.config_of(handler)));
+        let settings = new_settings.then(|| self.config_of(handler));
         self.offer_file(handler, new_file.cloned(), settings)
     }
 

@@ -86,7 +86,8 @@ impl Dev {
             bench.follow(&server);
         }
         let first = bench.first();
-        let config = bench.own_server(self.listen, &first)?;
+        let flags = bench.own_server(self.listen, &first)?;
+        let config = Config::load(&flags)?;
         let address = config.admin_url().context("its own server has an admin API")?;
         let server = AdminServer { address, token: None, ca: None };
         thread::Builder::new().name("dev".to_owned()).spawn(move || {
@@ -94,7 +95,7 @@ impl Dev {
             deploy::once_up(&server, &first, START_MAX);
             bench.follow(&server);
         })?;
-        crate::server::run(&config)?;
+        crate::server::run(&flags)?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -179,8 +180,8 @@ impl Workbench {
         Ok(())
     }
 
-    /// The configuration of a server that begins with this version.
-    fn own_server(&self, listen: Option<String>, first: &Build) -> anyhow::Result<Config> {
+    /// The flags of a server that begins with this version.
+    fn own_server(&self, listen: Option<String>, first: &Build) -> anyhow::Result<ConfigFlags> {
         let state = self.directory.join(STATE);
         let handlers = state.join("handlers");
         fs::create_dir_all(&handlers).with_context(|| format!("cannot create {}", handlers.display()))?;
@@ -188,7 +189,7 @@ impl Workbench {
         let others = ondol_host_handlers::HandlerKind::ALL.into_iter().filter(|handler| *handler != first.handler);
         let text = |path: &Path| path.display().to_string();
         let setting = |(key, value): (&String, &String)| format!("{}.{key}={value}", first.handler);
-        Ok(Config::load(&ConfigFlags {
+        Ok(ConfigFlags {
             listen,
             data: Some(text(&state)),
             handlers: Some(text(&handlers)),
@@ -199,7 +200,7 @@ impl Workbench {
             // Its author is the one who notices.
             limits: vec!["probation_ms=0".to_owned()],
             ..ConfigFlags::default()
-        })?)
+        })
     }
 }
 

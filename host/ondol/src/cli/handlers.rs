@@ -49,6 +49,7 @@ Examples:
   ondol handlers forgive 3f2a                                           lift the block of a version
   ondol handlers logs --follow                                          what handlers print
   ondol handlers record --calls 50 -o cases.toml                        cases out of live calls
+  ondol handlers reload                                                 the configuration
   ondol handlers rollback
   ondol handlers rollback --release 12
   ondol handlers diff 3f2a";
@@ -71,6 +72,8 @@ enum Command {
     },
     /// Show active versions, readiness, recent faults, rollouts and blocked versions
     Status,
+    /// Read the configuration again, and apply what can change while the server runs
+    Reload,
     /// Show what handlers printed, and their faults
     Logs(Logs),
     /// Write live calls of a handler as a table of test cases
@@ -158,6 +161,10 @@ impl Handlers {
         match self.command {
             Command::Logs(logs) if done => runtime.block_on(logs.follow(&server, &answer)),
             Command::Record(record) if done => record.write(answer),
+            // A handler does not take its settings.
+            Command::Reload if answer.get("rejected").is_some_and(|rejected| *rejected != json!({})) => {
+                Ok(ExitCode::FAILURE)
+            }
             _ if done => Ok(ExitCode::SUCCESS),
             _ => Ok(ExitCode::FAILURE),
         }
@@ -171,7 +178,7 @@ fn get(target: &str) -> AdminRequest {
 impl Command {
     /// Whether the server compiles and checks what comes with it before it answers.
     fn is_checked(&self) -> bool {
-        matches!(self, Self::Deploy(_) | Self::Shadow { command: ShadowCommand::Start { .. } })
+        matches!(self, Self::Deploy(_) | Self::Reload | Self::Shadow { command: ShadowCommand::Start { .. } })
     }
 
     /// Whether it is meant for the release that is active now, and for no other.
@@ -183,6 +190,7 @@ impl Command {
         Ok(match self {
             Self::List => get("/v1/handlers"),
             Self::Status => get("/v1/status"),
+            Self::Reload => AdminRequest { method: "POST", target: "/v1/reload".to_owned(), ..AdminRequest::default() },
             Self::Logs(logs) => logs.request(),
             Self::Record(record) => record.request(),
             Self::History { limit } => get(&format!("/v1/releases?limit={limit}")),
@@ -219,6 +227,7 @@ impl Command {
         match self {
             Self::List => show::versions(answer),
             Self::Status => show::status(answer),
+            Self::Reload => show::reloaded(answer),
             Self::Logs(_) => Logs::show(answer),
             Self::Record(_) => {}
             Self::History { .. } => show::history(answer),

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::config::{Config, ConfigFlags};
+use crate::config::ConfigFlags;
 
 /// Run the server
 #[derive(Debug, Args)]
@@ -16,8 +16,8 @@ pub(super) struct Serve {
 
 const AFTER_HELP: &str = "\
 The server watches the handler directory and activates a changed component for the next message,
-while sockets stay open. SIGHUP rescans the directory at once. SIGINT and SIGTERM shut down
-gracefully; a second one exits at once.
+while sockets stay open. SIGHUP reads the configuration and the directory again. SIGINT and SIGTERM
+shut down gracefully; a second one exits at once.
 
 Examples:
   ondol serve
@@ -30,7 +30,7 @@ Examples:
 
 impl Serve {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        crate::server::run(&Config::load(&self.config)?)?;
+        crate::server::run(&self.config)?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -26,6 +26,13 @@ impl Settings {
         }
     }
 
+    /// Takes over those of one handler.
+    pub(crate) fn take(&mut self, handler: &str, other: &Self) {
+        if let (Some(own), Some(other)) = (self.of_mut(handler), other.of(handler)) {
+            own.clone_from(other);
+        }
+    }
+
     pub(super) fn of_mut(&mut self, handler: &str) -> Option<&mut BTreeMap<String, String>> {
         match handler {
             "rooms" => Some(&mut self.rooms),

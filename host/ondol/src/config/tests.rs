@@ -347,6 +347,22 @@ fn a_difference_says_what_is_live() {
 }
 
 #[test]
+fn each_limit_is_live_or_needs_a_restart_as_its_table_says() {
+    let running = Config::default();
+    for limit in Limits::TABLE {
+        let changed = if limit.default == limit.min { limit.max } else { limit.min };
+        let given = format!("[limits]\n{} = {changed}", limit.name);
+        let given = load(&given, &[], ConfigFlags::default()).unwrap();
+        let next = running.with_live_of(&given);
+        let Difference { live, restart } = running.difference(&given);
+        let is_live = limit.applies == Applies::Live;
+        assert_eq!((live.len(), restart.len()), (usize::from(is_live), usize::from(!is_live)), "{}", limit.name);
+        let in_force = if is_live { changed } else { limit.default };
+        assert_eq!(next.limits.get(limit.name), Some(in_force), "{}", limit.name);
+    }
+}
+
+#[test]
 fn each_value_has_an_origin_or_is_a_default() {
     let mut toml = tempfile::NamedTempFile::new().unwrap();
     toml.write_all(b"\nlog = 'debug'\n[limits]\ndrain_ms = '1s'").unwrap();

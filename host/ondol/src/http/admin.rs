@@ -4,6 +4,9 @@
 mod body;
 mod messages;
 mod observing;
+mod reload;
+
+pub use reload::{ReloadConfig, Reloaded};
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -44,6 +47,7 @@ pub struct AdminApi {
     routes: Routes<Call>,
     metrics: WriteMetrics,
     phase: watch::Receiver<Phase>,
+    reload: Arc<ReloadConfig>,
 }
 
 /// What the listener knows about the caller.
@@ -73,6 +77,7 @@ enum Call {
     StartShadow,
     StopShadow,
     Forgive,
+    Reload,
     Logs,
     Record,
     DeleteMessage,
@@ -84,7 +89,7 @@ const PUT: &[Method] = &[Method::PUT];
 const DELETE: &[Method] = &[Method::DELETE];
 
 /// The calls of the admin API.
-const CALLS: [(&[Method], &str, Call); 20] = [
+const CALLS: [(&[Method], &str, Call); 21] = [
     (READ, "/metrics", Call::Metrics),
     (READ, "/v1/status", Call::Status),
     (READ, "/v1/handlers", Call::Versions),
@@ -101,6 +106,7 @@ const CALLS: [(&[Method], &str, Call); 20] = [
     (POST, "/v1/shadow", Call::StartShadow),
     (DELETE, "/v1/shadow", Call::StopShadow),
     (POST, "/v1/forgive", Call::Forgive),
+    (POST, "/v1/reload", Call::Reload),
     (READ, "/v1/logs", Call::Logs),
     (READ, "/v1/record", Call::Record),
     (DELETE, "/v1/rooms/{room}/messages/{seq}", Call::DeleteMessage),
@@ -119,10 +125,11 @@ impl AdminApi {
         token: Option<&Token>,
         metrics: WriteMetrics,
         phase: watch::Receiver<Phase>,
+        reload: ReloadConfig,
     ) -> anyhow::Result<Self> {
         let token = token.map(|token| Sha256::digest(token.secret()).into());
         let routes = Routes::new(CALLS.map(|(methods, path, call)| (methods, path.to_owned(), call)))?;
-        Ok(Self { chat, limits, token, routes, metrics, phase })
+        Ok(Self { chat, limits, token, routes, metrics, phase, reload: Arc::new(reload) })
     }
 
     /// How far a shutdown has come.
@@ -159,6 +166,7 @@ impl AdminApi {
             (Call::Status, _) => ok(&self.chat.operator().status().await?),
             (Call::Versions, _) => ok(&self.chat.operator().versions().await?),
             (Call::History, _) => self.history(&request).await,
+            (Call::Reload, _) => self.reload(&request).await,
             (Call::Logs, _) => self.logs(&request).await,
             (Call::Record, _) => self.record(&request).await,
             (Call::Diff, _) => self.diff(&request).await,

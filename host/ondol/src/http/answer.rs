@@ -70,6 +70,8 @@ pub(super) enum HttpError {
     TokenWrong,
     #[error("The admin API rejects requests from browsers.")]
     Browser,
+    #[error("{0}")]
+    Configuration(String),
     #[error("Not ready: {0}")]
     NotReady(String),
 }
@@ -109,6 +111,7 @@ impl HttpError {
                 ReleaseError::Unknown(_) => StatusCode::NOT_FOUND,
                 ReleaseError::Activate(_) | ReleaseError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
             },
+            Self::Configuration(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Identity(_) | Self::TokenMissing | Self::TokenWrong => StatusCode::UNAUTHORIZED,
             Self::NotReady(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Field { .. } | Self::Parse(_) | Self::Handshake(_) | Self::Host(_) | Self::TlsRequired => {
@@ -149,6 +152,7 @@ impl HttpError {
                 ReleaseError::Activate(_) | ReleaseError::Store(_) => "unavailable",
             },
             Self::Identity(_) | Self::TokenMissing | Self::TokenWrong => "not_authenticated",
+            Self::Configuration(_) => "configuration",
             Self::Browser => "browser",
             Self::NotReady(_) => "not_ready",
             Self::Field { code, .. } => code,

@@ -47,8 +47,8 @@ pub(super) struct ApiState {
     pub(super) limits: Limits,
     pub(super) refusal: RefusalStyle,
     pub(super) origins: Origins,
-    pub(super) identity: Identity,
-    pub(super) rates: Rates,
+    pub(super) identity: Arc<Identity>,
+    pub(super) rates: Arc<Rates>,
     pub(super) counters: Arc<Counters>,
     /// The subprotocols that a client may choose from.
     pub(super) subprotocols: Vec<String>,
@@ -82,8 +82,8 @@ impl ApiState {
             refusal: config.refusal,
             origins: Origins::new(config),
             public_url: config.public_url.clone(),
-            identity: Identity::new(config)?,
-            rates: Rates::new(&config.limits),
+            identity: Arc::new(Identity::new(config)?),
+            rates: Arc::new(Rates::new(&config.limits)),
             counters: Arc::default(),
             subprotocols: config.subprotocols.clone(),
             heartbeats: config.heartbeats,
@@ -91,6 +91,35 @@ impl ApiState {
             local,
             tls: config.tls().is_some(),
             phase,
+        })
+    }
+
+    /// The state after a reload, for requests and connections from then on. Rates that did not change go on.
+    ///
+    /// # Errors
+    ///
+    /// When the page cannot have this policy.
+    pub(super) fn reloaded(&self, config: &Config) -> anyhow::Result<Self> {
+        let rates = if Rates::are_equal(&self.limits, &config.limits) {
+            Arc::clone(&self.rates)
+        } else {
+            Arc::new(Rates::new(&config.limits))
+        };
+        Ok(Self {
+            chat: Arc::clone(&self.chat),
+            limits: config.limits.clone(),
+            refusal: config.refusal,
+            origins: Origins::new(config),
+            public_url: config.public_url.clone(),
+            identity: Arc::clone(&self.identity),
+            rates,
+            counters: Arc::clone(&self.counters),
+            subprotocols: config.subprotocols.clone(),
+            heartbeats: config.heartbeats,
+            page_policy: page::policy(&config.img_src)?,
+            local: self.local,
+            tls: self.tls,
+            phase: self.phase.clone(),
         })
     }
 

@@ -1,12 +1,14 @@
 //! The log: a thread of its own writes lines to standard error, so that a stalled reader stops nothing else. Lines that
 //! exceed the queue are dropped and counted.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use tracing_subscriber::EnvFilter;
 
 /// How often [`Log::finish`] checks whether everything is written.
 const CHECK_INTERVAL: Duration = Duration::from_millis(2);
@@ -24,6 +26,27 @@ pub(super) fn filter(given: &str) -> (String, Vec<(&'static str, &'static str)>)
     let renamed: Vec<_> = RENAMED.into_iter().filter(|(old, _)| given.contains(old)).collect();
     let filter = renamed.iter().fold(given.to_owned(), |filter, (old, new)| filter.replace(old, new));
     (filter, renamed)
+}
+
+/// Changes the filter of a log that is running.
+pub(super) type SetFilter = Box<dyn Fn(EnvFilter) + Send + Sync>;
+
+/// Makes this the log of the process.
+pub(super) fn install(filter: EnvFilter, log: Log) -> SetFilter {
+    let lines = tracing_subscriber::fmt()
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(move || log.clone())
+        // A log that cannot be written must not stop the server: the default would panic.
+        .log_internal_errors(false)
+        .with_env_filter(filter)
+        .with_filter_reloading();
+    let handle = lines.reload_handle();
+    lines.init();
+    Box::new(move |filter| {
+        if let Err(error) = handle.reload(filter) {
+            tracing::error!(%error, "the log filter stays as it was: {error}");
+        }
+    })
 }
 
 /// The writer that tracing uses. Never blocks.

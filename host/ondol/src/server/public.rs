@@ -33,6 +33,11 @@ impl Public {
         Self { api, limits: limits.clone(), timeouts, http, http2, tls }
     }
 
+    /// The same with other limits, for connections from then on.
+    pub(super) fn reloaded(&self, limits: &Limits) -> Self {
+        Self::new(Arc::clone(&self.api), limits, self.tls.clone())
+    }
+
     /// Serves a connection until it becomes a WebSocket or ends.
     pub(super) async fn serve(&self, tcp: TcpStream, context: ConnContext) {
         match &self.tls {

@@ -125,6 +125,19 @@ pub(in crate::cli) fn refusal(status: u16, answer: &Value, address: &AdminAddres
     }
 }
 
+/// What a reload led to.
+pub(super) fn reloaded(answer: &Value) {
+    let (live, restart, rejected) = (lines(answer, "live"), lines(answer, "restart"), pairs(answer.get("rejected")));
+    if live.is_empty() && restart.is_empty() && rejected.is_empty() {
+        println!("nothing has changed");
+    }
+    live.iter().for_each(|name| println!("{name}: changed"));
+    restart.iter().for_each(|name| println!("{name}: needs a restart"));
+    for (handler, reason) in rejected {
+        println!("settings.{handler}: rejected, the active ones stay: {}", reason.as_str().unwrap_or_default());
+    }
+}
+
 /// What the server says: of the request, else of one of its fields.
 fn sentence(status: u16, answer: &Value) -> String {
     let detail = answer.get("detail").and_then(Value::as_str).map(str::to_owned);

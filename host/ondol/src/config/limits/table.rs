@@ -47,7 +47,7 @@ macro_rules! limits {
             }
 
             /// The value of a limit for all handlers. None: there is no such limit.
-            pub(in crate::config) fn get(&self, name: &str) -> Option<u64> {
+            pub(crate) fn get(&self, name: &str) -> Option<u64> {
                 match name {
                     $($(stringify!($name) => Some(self.$name as u64),)+)+
                     _ => None,
