@@ -64,7 +64,7 @@ fn compare(run: &Run, servers: &mut [Grown], pace: Pace) -> anyhow::Result<Vec<F
 impl Grown {
     /// 20 rooms of 50, in a server with so many idle rooms and so many messages stored in the active ones.
     fn filled(setup: &Setup, idle: usize, messages: usize) -> anyhow::Result<Self> {
-        eprintln!("  {idle} idle rooms, {messages} messages stored");
+        crate::progress::line(&format!("  {idle} idle rooms, {messages} messages stored"));
         let mut server = Server::ondol(setup)?;
         let rooms = server.new_rooms(ROOMS_OF_50.rooms)?;
         let mut writers = Clients::join(server.address, rooms, 1, 1)?;
@@ -87,7 +87,7 @@ impl Grown {
     /// So many rooms of 2, all of them active and past their first message, which costs more.
     fn active(mut server: Server, rooms: usize) -> anyhow::Result<Self> {
         let size = format!("{ACTIVE_RATE} messages/s in {rooms} rooms of 2");
-        eprintln!("  {size}, {}", server.name);
+        crate::progress::line(&format!("  {size}, {}", server.name));
         let mut clients = Clients::join(server.address, server.new_rooms(rooms)?, 2, 1)?;
         let mut driver = Driver::start(&mut clients, Pace::Open(ACTIVE_RATE))?;
         driver.run_for(Duration::from_secs(2 * rooms as u64) / ACTIVE_RATE)?;

@@ -46,7 +46,7 @@ pub(crate) fn measure(run: &Run) -> anyhow::Result<Vec<Figure>> {
 }
 
 fn measure_guest(run: &Run, (title, handler, file, word): Guest) -> anyhow::Result<Figure> {
-    eprintln!("  {title}");
+    crate::progress::line(&format!("  {title}"));
     let (setup, handlers) = run.setup().with_copied_handlers()?;
     let guest = run.guests.join(format!("guest_{file}.wasm"));
     std::fs::copy(&guest, handlers.path().join(format!("{handler}.wasm")))

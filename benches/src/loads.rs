@@ -7,6 +7,7 @@ use hdrhistogram::Histogram;
 use crate::cli::Run;
 use crate::clients::Clients;
 use crate::driver::{Measured, measure as measure_once};
+use crate::progress;
 use crate::server::Server;
 use crate::shapes::{SHAPES, Shape};
 use crate::statistics::latencies;
@@ -42,6 +43,7 @@ pub(crate) fn measure(run: &Run) -> anyhow::Result<Vec<Load>> {
 }
 
 fn measure_load(run: &Run, shape: &Shape, servers: &mut [Server]) -> anyhow::Result<Load> {
+    progress::next(shape.name);
     let mut series = measure_series(run, shape, servers)?.into_iter();
     let mut next = || series.next().context("a server was not measured");
     Ok(Load { shape: *shape, plain: next()?, ondol: next()?, before: next().ok() })
@@ -49,7 +51,7 @@ fn measure_load(run: &Run, shape: &Shape, servers: &mut [Server]) -> anyhow::Res
 
 /// Measures a load on all servers.
 pub(crate) fn measure_series(run: &Run, shape: &Shape, servers: &mut [Server]) -> anyhow::Result<Vec<Series>> {
-    eprintln!("{}: {}", shape.name, shape.title);
+    progress::line(&format!("{}: {}", shape.name, shape.title));
     let mut turns = Vec::new();
     for server in servers {
         let clients = Clients::join(server.address, server.new_rooms(shape.rooms)?, shape.members, shape.senders)?;
@@ -60,7 +62,7 @@ pub(crate) fn measure_series(run: &Run, shape: &Shape, servers: &mut [Server]) -
             let Some((server, clients, series)) = turns.get_mut(index) else { continue };
             let measured = measure_once(clients, server.pid, shape.pace, run.spans());
             let measured = measured.with_context(|| server.failed())?;
-            eprintln!("  round {}: {:<6} {:.2} µs a delivery", round + 1, server.name, measured.cpu_us);
+            progress::line(&format!("  round {}: {:<6} {:.2} µs a delivery", round + 1, server.name, measured.cpu_us));
             series.add(&measured)?;
         }
     }

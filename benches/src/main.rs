@@ -19,6 +19,7 @@ mod loads;
 mod message;
 mod plain;
 mod process;
+mod progress;
 mod report;
 mod resume;
 mod run;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            progress::end();
             eprintln!("ondol-bench: {error:#}");
             ExitCode::FAILURE
         }
