@@ -56,9 +56,18 @@ impl Releases {
     /// The store's.
     pub(super) fn reload(&self, config: [Arc<SettingsMap>; 3]) -> Result<Vec<(HandlerKind, String)>, StoreError> {
         let seen = self.pipeline.store.releases().directory_snapshots()?;
-        self.config.store(Arc::new(config));
-        let offered = HandlerKind::ALL.into_iter().map(|handler| (handler, self.offer_news(handler, &seen, None)));
-        Ok(offered.filter_map(|(handler, offered)| Some((handler, offered.err()?))).collect())
+        let before = self.config.swap(Arc::new(config.clone()));
+        let mut in_force = config;
+        let mut rejected = Vec::new();
+        for ((handler, settings), before) in HandlerKind::ALL.into_iter().zip(&mut in_force).zip(before.iter()) {
+            if let Err(reason) = self.offer_news(handler, &seen, None) {
+                rejected.push((handler, reason));
+                settings.clone_from(before);
+            }
+        }
+        // What is deployed from now on is not remembered as deployed with settings that were rejected.
+        self.config.store(Arc::new(in_force));
+        Ok(rejected)
     }
 
     pub(super) fn deploy(&self, changes: &[HandlerChange], request: &ChangeRequest) -> Result<Changed, ReleaseError> {

@@ -39,29 +39,12 @@ macro_rules! rate {
     };
 }
 
-/// The limits of all rates.
-const LIMITS: [&str; 15] = [
-    "frames_per_connection_per_min",
-    "frames_per_connection_burst",
-    "bytes_per_connection_per_min",
-    "bytes_per_connection_burst",
-    "messages_per_user_per_min",
-    "messages_per_user_burst",
-    "rooms_per_user_per_min",
-    "rooms_per_user_burst",
-    "connections_per_address_per_min",
-    "connections_per_address_burst",
-    "requests_per_address_per_min",
-    "requests_per_address_burst",
-    "rejections_per_address_per_min",
-    "rejections_per_address_burst",
-    "rate_keys_max",
-];
-
 impl Rates {
     /// Whether two configurations have the same rates.
     pub(super) fn are_equal(one: &Limits, other: &Limits) -> bool {
-        LIMITS.iter().all(|name| one.get(name) == other.get(name))
+        let is_of_rate = |name: &str| name.ends_with("_per_min") || name.ends_with("_burst") || name == "rate_keys_max";
+        let mut names = Limits::TABLE.iter().map(|limit| limit.name).filter(|name| is_of_rate(name));
+        names.all(|name| one.get(name) == other.get(name))
     }
 
     pub(super) fn new(limits: &Limits) -> Self {
