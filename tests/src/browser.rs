@@ -4,6 +4,8 @@
 //! <https://chromedevtools.github.io/devtools-protocol/> names the calls.
 #![allow(clippy::indexing_slicing, reason = "a JSON value without the key gives null, which the next step refuses")]
 
+mod inputs;
+
 use std::{
     env, fs,
     os::unix::process::CommandExt,

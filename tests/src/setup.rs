@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use crate::{
     handlers::{self, HANDLERS},
+    process::free_address,
     server::TestServer,
 };
 
@@ -125,6 +126,12 @@ impl Setup {
     #[must_use]
     pub fn admin(self) -> Self {
         self.flag("--admin").flag("127.0.0.1:0")
+    }
+
+    /// The same on a port that a restart keeps.
+    #[must_use]
+    pub fn admin_on_one_port(self) -> Self {
+        self.flag("--admin").flag(free_address())
     }
 
     /// At an address of the story's choice.

@@ -218,9 +218,14 @@ async fn an_address_that_others_can_reach_requires_a_token() -> TestResult {
 }
 
 #[tokio::test]
-async fn requests_of_a_browser_are_rejected() -> TestResult {
+async fn requests_of_other_pages_are_rejected() -> TestResult {
     let server = operated().await?;
-    for (name, value) in [("Origin", "http://127.0.0.1:8000"), ("Sec-Fetch-Site", "same-origin")] {
+    for (name, value) in [
+        ("Origin", "http://127.0.0.1:8000"),
+        ("Sec-Fetch-Site", "cross-site"),
+        ("Sec-Fetch-Site", "same-site"),
+        ("Sec-Fetch-Site", "none"),
+    ] {
         let answer = server.admin("GET", "/v1/status")?.header(name, value).send().await?;
         answer.expect_detail(403, "browser")?;
     }

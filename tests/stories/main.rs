@@ -23,6 +23,7 @@ mod bystander;
 mod cases;
 mod compiling;
 mod configuring;
+mod console;
 mod copies;
 mod create_room;
 mod dead_peers;

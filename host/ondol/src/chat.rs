@@ -4,6 +4,7 @@
 //! A message: [`say`] calls `messages.receive`; the room's [`room_queue`] numbers it and calls `events.message`; the
 //! [`commit_pipeline`] commits it with what else has gathered; [`delivery`] publishes what is durable to the room.
 
+mod activity;
 mod claims;
 mod commit_pipeline;
 mod connection_quota;
@@ -34,6 +35,7 @@ use anyhow::Context as _;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+pub use activity::{ActivityReport, CallSample, Sample};
 pub use connection_quota::Permit;
 pub(crate) use drain::going_away_outside;
 pub use figures::ChatFigures;
@@ -57,6 +59,7 @@ pub use ondol_host_rooms::{CloseReason, FrameSink, Outbox, OutboxState, Request}
 pub use ondol_host_store::Page;
 
 use crate::config::{Config, HistoryForm};
+use activity::Activity;
 use commit_pipeline::Pipeline;
 use connection_quota::ConnectionQuota;
 use history::History;
@@ -83,6 +86,7 @@ pub struct Chat {
     rooms: Mutex<HashMap<RoomId, Weak<RoomQueue>>>,
     connections: Arc<ConnectionQuota>,
     history: History,
+    activity: Activity,
 }
 
 /// Why a request of the edge's failed. Each is one answer there.
@@ -169,8 +173,19 @@ impl Chat {
         let readiness = Arc::new(Readiness::new(Arc::clone(&handlers), Arc::clone(&pipeline)));
         let operator = Operator::new(Arc::clone(&releases), Arc::clone(&readiness));
         let rooms = Mutex::default();
-        let history = History::new(config);
-        Ok(Self { handlers, releases, operator, readiness, last_offered, pipeline, rooms, connections, history })
+        let (history, activity) = (History::new(config), Activity::new());
+        Ok(Self {
+            handlers,
+            releases,
+            operator,
+            readiness,
+            last_offered,
+            pipeline,
+            rooms,
+            connections,
+            history,
+            activity,
+        })
     }
 
     /// Watches the directory of handlers for as long as what is returned lives.

@@ -4,6 +4,7 @@ mod admin;
 mod answer;
 mod body;
 pub mod client;
+mod console;
 mod figures;
 mod health;
 mod host;

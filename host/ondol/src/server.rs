@@ -246,7 +246,8 @@ async fn serve(
         let write_metrics = Arc::clone(&write_metrics);
         let limits = config.limits.clone();
         let admin_api = AdminApi::new(Arc::clone(&chat), limits, token.as_ref(), write_metrics, api.phase(), reload)?;
-        listener.serve(&Arc::new(admin_api), &config.limits).await;
+        let admin_api = Arc::new(admin_api);
+        tokio::join!(listener.serve(&admin_api, &config.limits), chat.sample_activity());
         anyhow::Ok(())
     };
     let warned = async {

@@ -59,6 +59,11 @@ impl ConnectionQuota {
         Self { users: Mutex::default(), per_user_max, probe_max }
     }
 
+    /// The connections of all users.
+    pub(super) fn open(&self) -> usize {
+        self.users().values().map(|places| places.taken.len()).sum()
+    }
+
     /// A permit for `user`. None: they have as many connections as they may, and all of them are alive.
     pub(super) async fn acquire(self: &Arc<Self>, user: &str) -> Option<Permit> {
         let mut probe = match self.take(user) {

@@ -1,10 +1,14 @@
 //! The admin API: status, versions, deploys, rollbacks, canary, shadow and messages, on a listener of its own.
 //! Authenticates, parses and answers requests; the chat carries them out.
 
+mod activity;
 mod body;
+mod browser;
+mod console;
 mod messages;
 mod observing;
 mod reload;
+mod sessions;
 
 pub use reload::{ReloadConfig, Reloaded};
 
@@ -20,6 +24,8 @@ use hyper::{Method, Request, StatusCode};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
+
+use browser::Browsers;
 
 use super::answer::{self, Answer, HttpError, refuse};
 use super::body::Body;
@@ -44,6 +50,7 @@ pub struct AdminApi {
     chat: Arc<Chat>,
     limits: Limits,
     token: Option<[u8; 32]>,
+    browsers: Browsers,
     routes: Routes<Call>,
     metrics: WriteMetrics,
     phase: watch::Receiver<Phase>,
@@ -57,12 +64,15 @@ pub enum Caller {
     Network,
     /// A user of this machine on the other end of a Unix socket, by uid.
     User(u32),
+    /// The console, in an operator's browser.
+    Console,
 }
 
 #[derive(Clone, Copy)]
 enum Call {
     Metrics,
     Status,
+    Activity,
     Versions,
     DeployOne,
     Configure,
@@ -84,6 +94,9 @@ enum Call {
     DeleteMessagesOf,
 }
 
+/// The actor of what is done in the console.
+const CONSOLE: &str = "console";
+
 const POST: &[Method] = &[Method::POST];
 const PUT: &[Method] = &[Method::PUT];
 const DELETE: &[Method] = &[Method::DELETE];
@@ -92,6 +105,7 @@ const DELETE: &[Method] = &[Method::DELETE];
 const CALLS: [(&[Method], &str, Call); 21] = [
     (READ, "/metrics", Call::Metrics),
     (READ, "/v1/status", Call::Status),
+    (READ, "/v1/activity", Call::Activity),
     (READ, "/v1/handlers", Call::Versions),
     (POST, "/v1/handlers/{handler}", Call::DeployOne),
     (PUT, "/v1/handlers/{handler}/settings", Call::Configure),
@@ -118,7 +132,7 @@ impl AdminApi {
     ///
     /// # Errors
     ///
-    /// When two routes conflict. The table is fixed, so any start would show it.
+    /// When two routes conflict, or the system has no random bytes. Any start would show it.
     pub fn new(
         chat: Arc<Chat>,
         limits: Limits,
@@ -129,7 +143,8 @@ impl AdminApi {
     ) -> anyhow::Result<Self> {
         let token = token.map(|token| Sha256::digest(token.secret()).into());
         let routes = Routes::new(CALLS.map(|(methods, path, call)| (methods, path.to_owned(), call)))?;
-        Ok(Self { chat, limits, token, routes, metrics, phase, reload: Arc::new(reload) })
+        let browsers = Browsers::new(token.is_some())?;
+        Ok(Self { chat, limits, token, browsers, routes, metrics, phase, reload: Arc::new(reload) })
     }
 
     /// How far a shutdown has come.
@@ -152,7 +167,10 @@ impl AdminApi {
         if let Some(answer) = health::answer(&self.chat, *self.phase.borrow(), &request) {
             return answer;
         }
-        self.admit(&request, caller)?;
+        if console::is_path(request.uri().path()) {
+            return self.console(request).await;
+        }
+        let caller = self.admit(&request, caller)?;
         let path = request.uri().path().to_owned();
         let matched = self.routes.at(&path)?;
         let param = |name| matched.params.get(name).unwrap_or_default();
@@ -164,6 +182,7 @@ impl AdminApi {
         match (matched.value.call(request.method())?, handler) {
             (Call::Metrics, _) => metrics::metrics(&self.metrics, request.headers()).await,
             (Call::Status, _) => ok(&self.chat.operator().status().await?),
+            (Call::Activity, _) => self.activity(&request),
             (Call::Versions, _) => ok(&self.chat.operator().versions().await?),
             (Call::History, _) => self.history(&request).await,
             (Call::Reload, _) => self.reload(&request).await,
@@ -245,11 +264,14 @@ impl AdminApi {
         ok(&self.chat.operator().diff(query(request, "from"), to).await?)
     }
 
-    /// Checks the token, and rejects requests from browsers.
-    fn admit(&self, request: &Request<Body>, caller: Caller) -> Result<(), HttpError> {
+    /// Checks the token. Of the requests of browsers, only those of the [console](browser) are admitted.
+    fn admit(&self, request: &Request<Body>, caller: Caller) -> Result<Caller, HttpError> {
         let headers = request.headers();
+        if Browsers::sent(headers) {
+            return self.browsers.admit(request);
+        }
         refuse_pages(request, matches!(caller, Caller::Network) && self.token.is_none())?;
-        let Some(token) = &self.token else { return Ok(()) };
+        let Some(token) = &self.token else { return Ok(caller) };
         let mut given = headers.get_all(header::AUTHORIZATION).iter();
         let (first, second) = (given.next(), given.next());
         let bearer = first.and_then(|value| value.as_bytes().split_at_checked("Bearer ".len()));
@@ -260,7 +282,7 @@ impl AdminApi {
             (Some((scheme, secret)), None)
                 if scheme.eq_ignore_ascii_case(b"Bearer ") && same(&Sha256::digest(secret).into(), token) =>
             {
-                Ok(())
+                Ok(caller)
             }
             _ => Err(HttpError::TokenWrong),
         }
@@ -269,12 +291,14 @@ impl AdminApi {
     /// Who is calling, and what the query says beside that.
     fn order(&self, request: &Request<Body>, caller: Caller) -> Result<ChangeRequest, HttpError> {
         let by = match (caller, &self.token) {
+            (Caller::Console, _) => CONSOLE.to_owned(),
             (Caller::User(user), _) => format!("uid {user}"),
             (Caller::Network, Some(_)) => "token".to_owned(),
             (Caller::Network, None) => "local".to_owned(),
         };
         let actor = match request.headers().get("x-ondol-actor").map(|actor| actor.to_str()) {
             None => by,
+            Some(_) if matches!(caller, Caller::Console) => by,
             Some(Ok(actor)) if plain(actor, ACTOR_CHARS_MAX) && !actor.is_empty() => format!("{actor} ({by})"),
             Some(_) => {
                 let reason = format!("X-Ondol-Actor: expected 1 to {ACTOR_CHARS_MAX} printable ASCII characters.");

@@ -68,7 +68,9 @@ pub(super) enum HttpError {
     TokenMissing,
     #[error("This is not the token of this server's admin API.")]
     TokenWrong,
-    #[error("The admin API rejects requests from browsers.")]
+    #[error("The console needs a login: its session is over, or there was none.")]
+    SessionMissing,
+    #[error("The admin API takes no requests of browsers but those of its own console.")]
     Browser,
     #[error("{0}")]
     Configuration(String),
@@ -112,7 +114,9 @@ impl HttpError {
                 ReleaseError::Activate(_) | ReleaseError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
             },
             Self::Configuration(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Identity(_) | Self::TokenMissing | Self::TokenWrong => StatusCode::UNAUTHORIZED,
+            Self::Identity(_) | Self::TokenMissing | Self::TokenWrong | Self::SessionMissing => {
+                StatusCode::UNAUTHORIZED
+            }
             Self::NotReady(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Field { .. } | Self::Parse(_) | Self::Handshake(_) | Self::Host(_) | Self::TlsRequired => {
                 StatusCode::BAD_REQUEST
@@ -151,7 +155,7 @@ impl HttpError {
                 ReleaseError::Unknown(_) => "not_found",
                 ReleaseError::Activate(_) | ReleaseError::Store(_) => "unavailable",
             },
-            Self::Identity(_) | Self::TokenMissing | Self::TokenWrong => "not_authenticated",
+            Self::Identity(_) | Self::TokenMissing | Self::TokenWrong | Self::SessionMissing => "not_authenticated",
             Self::Configuration(_) => "configuration",
             Self::Browser => "browser",
             Self::NotReady(_) => "not_ready",
@@ -204,7 +208,9 @@ impl HttpError {
             Self::Method { allow } => return Some((header::ALLOW, allow.clone())),
             Self::TooFast(error) => return Some((header::RETRY_AFTER, HeaderValue::from(error.wait_s()))),
             Self::Identity(error) => (header::WWW_AUTHENTICATE, error.challenge()),
-            Self::TokenMissing | Self::TokenWrong => (header::WWW_AUTHENTICATE, "Bearer realm=\"ondol\""),
+            Self::TokenMissing | Self::TokenWrong | Self::SessionMissing => {
+                (header::WWW_AUTHENTICATE, "Bearer realm=\"ondol\"")
+            }
             Self::Coding => (header::ACCEPT_ENCODING, "identity"),
             Self::UpgradeRequired => (header::SEC_WEBSOCKET_VERSION, "13"),
             _ if self.status() == StatusCode::SERVICE_UNAVAILABLE => (header::RETRY_AFTER, "1"),

@@ -35,7 +35,8 @@ impl Own {
         }
     }
 
-    fn is(&self, page: &Url) -> bool {
+    /// Whether a page is of this origin.
+    pub(super) fn is(&self, page: &Url) -> bool {
         match self {
             Self::Origin(own) => own.origin() == page.origin(),
             Self::Host(host) => {

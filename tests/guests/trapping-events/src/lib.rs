@@ -1,5 +1,5 @@
-//! An events handler that panics at a message that contains "trap", and prints a line to each of stdout and stderr at
-//! one that contains "print". Its events are those of the default handler.
+//! An events handler that panics at a message that contains "trap", in the words of the message if it has markup, and prints a
+//! line to each of stdout and stderr at one that contains "print". Its events are those of the default handler.
 #![cfg(target_arch = "wasm32")]
 
 use ondol_events::Events;
@@ -18,7 +18,8 @@ impl Guest for Component {
             eprintln!("a line for stderr");
         }
         if message.text.contains("trap") {
-            panic!("the trap that was asked for");
+            let words = if message.text.contains('<') { &*message.text } else { "the trap that was asked for" };
+            panic!("{words}");
         }
         Events::message(message)
     }

@@ -11,6 +11,7 @@ const DATES = {
   day: { dateStyle: "full" },
   clock: { timeStyle: "short" },
   moment: { dateStyle: "full", timeStyle: "medium" },
+  stamp: { dateStyle: "medium", timeStyle: "short" },
 };
 const DRAWN = "[data-text], [data-label], [data-placeholder], [data-date]";
 

@@ -41,7 +41,7 @@ pub(in crate::http) struct Rate {
 
 impl Rate {
     /// A rate by the name of its limit. None: it is off.
-    pub(super) fn new(limit: &'static str, per_min: usize, burst: usize) -> Option<Arc<Self>> {
+    pub(in crate::http) fn new(limit: &'static str, per_min: usize, burst: usize) -> Option<Arc<Self>> {
         let count = |number: usize| NonZeroU32::new(u32::try_from(number).unwrap_or(u32::MAX));
         let (per_min, burst) = (count(per_min)?, count(burst)?);
         Some(Arc::new(Self { limit, per_min, burst, since: Instant::now(), refused: AtomicU64::new(0) }))
@@ -102,7 +102,7 @@ impl Bucket {
     /// # Errors
     ///
     /// When that is so.
-    pub(super) fn check(&self) -> Result<(), TooFast> {
+    pub(in crate::http) fn check(&self) -> Result<(), TooFast> {
         match self.empty_until.load(Ordering::Relaxed).saturating_sub(self.now_ms()) {
             0 => Ok(()),
             ms => Err(self.rate.too_fast(Duration::from_millis(ms))),
