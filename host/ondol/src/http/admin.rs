@@ -102,7 +102,7 @@ const PUT: &[Method] = &[Method::PUT];
 const DELETE: &[Method] = &[Method::DELETE];
 
 /// The calls of the admin API.
-const CALLS: [(&[Method], &str, Call); 21] = [
+const CALLS: [(&[Method], &str, Call); 22] = [
     (READ, "/metrics", Call::Metrics),
     (READ, "/v1/status", Call::Status),
     (READ, "/v1/activity", Call::Activity),
