@@ -43,6 +43,21 @@ pub fn ondol_with<W: AsRef<std::ffi::OsStr>>(words: &[W], environment: &[(&str, 
     run(Command::new(binary()).args(words).envs(environment.iter().copied()))
 }
 
+/// Whether a program is installed. If not, the story is named as skipped, except under CI, where that is an error.
+///
+/// # Errors
+/// When it is missing where it must not be.
+pub fn is_installed(program: &str) -> Result<bool> {
+    let paths = env::var_os("PATH").unwrap_or_default();
+    let there = env::split_paths(&paths).any(|path| path.join(program).exists());
+    ensure!(there || env::var_os("CI").is_none(), "{program} is not installed, and CI is set");
+    if !there {
+        let thread = std::thread::current();
+        eprintln!("skipped: {}: {program} is not installed", thread.name().unwrap_or("a story"));
+    }
+    Ok(there)
+}
+
 /// Runs a command that starts `ondol`, in the root of the workspace, to its end.
 ///
 /// # Errors

@@ -12,6 +12,7 @@ pub mod browser;
 pub mod client;
 pub mod command;
 pub mod deadline;
+pub mod debian;
 pub mod disk;
 pub mod gateway;
 pub mod handlers;
@@ -27,6 +28,7 @@ pub mod returning;
 pub mod server;
 pub mod setup;
 pub mod signing;
+pub mod supervisor;
 pub mod system;
 pub mod tls;
 pub mod user;
@@ -43,6 +45,7 @@ pub use raw::{Frame, RawSocket};
 pub use returning::Returning;
 pub use server::TestServer;
 pub use setup::{Home, Setup};
+pub use supervisor::Supervisor;
 pub use user::User;
 
 /// The outcome of a story: nothing, or an error that says what was expected and what happened.

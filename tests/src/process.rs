@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use command_fds::{CommandFdExt, FdMapping};
 
 use crate::{
     command::binary,
@@ -39,7 +40,13 @@ pub(crate) fn free_address() -> String {
 
 /// Starts the process.
 pub(crate) fn spawn(listen: &str, setup: &Setup, home: &Home) -> Result<Child> {
-    command(listen, setup, home).spawn().context("the binary does not start")
+    let mut command = command(listen, setup, home);
+    let mut mappings = Vec::new();
+    for ((_, socket), child_fd) in setup.sockets.iter().zip(3..) {
+        mappings.push(FdMapping { parent_fd: socket.try_clone()?, child_fd });
+    }
+    command.fd_mappings(mappings)?;
+    command.spawn().context("the binary does not start")
 }
 
 /// Waits for the startup line of a process.
@@ -74,6 +81,12 @@ fn command(listen: &str, setup: &Setup, home: &Home) -> Command {
         (_, true) => " 2>&3",
         _ => "",
     };
+    if !setup.sockets.is_empty() {
+        // Only the process itself knows its id.
+        before.push_str("export LISTEN_PID=$$; ");
+        let names: Vec<_> = setup.sockets.iter().map(|(name, _)| name.as_str()).collect();
+        command.env("LISTEN_FDS", names.len().to_string()).env("LISTEN_FDNAMES", names.join(":"));
+    }
     command.args(["-c", &format!("{before}exec \"$@\"{after}"), "sh"]).args(&setup.run_by);
     command.arg(setup.binary.clone().unwrap_or_else(binary));
     command.args(["serve", "--listen", listen, "--config"]).arg(home.config());

@@ -4,6 +4,7 @@
 use std::{
     fmt::{Display, Write as _},
     fs,
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
 };
 
@@ -38,6 +39,7 @@ pub struct Setup {
     pub(crate) binary: Option<PathBuf>,
     pub(crate) run_by: Vec<String>,
     pub(crate) environment: Vec<(String, String)>,
+    pub(crate) sockets: Vec<(String, OwnedFd)>,
     pub(crate) flags: Vec<String>,
     pub(crate) open_files: Option<u64>,
     pub(crate) listen: Option<String>,
@@ -112,6 +114,13 @@ impl Setup {
     #[must_use]
     pub fn env(mut self, name: &str, value: impl Display) -> Self {
         self.environment.push((name.into(), value.to_string()));
+        self
+    }
+
+    /// A descriptor that it inherits from 3 on, with its name, as a supervisor passes a socket.
+    #[must_use]
+    pub fn socket(mut self, name: &str, socket: impl Into<OwnedFd>) -> Self {
+        self.sockets.push((name.into(), socket.into()));
         self
     }
 

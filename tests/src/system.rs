@@ -1,8 +1,8 @@
 //! Facts about a process from the system: its children, its CPU time and its memory. See proc_pid_stat(5).
 
-use std::fs;
+use std::{fs, process::Command};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 /// The unit of CPU time.
 const MS_A_TICK: u64 = 10;
@@ -53,6 +53,16 @@ pub fn scheduling_policy(pid: u32) -> Result<u32> {
 #[must_use]
 pub fn command_line(pid: u32) -> String {
     fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default()
+}
+
+/// Sends a signal by its short name.
+///
+/// # Errors
+/// When the process is gone.
+pub fn signal(pid: u32, name: &str) -> Result<()> {
+    let status = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status()?;
+    ensure!(status.success(), "no process {pid} to send {name} to");
+    Ok(())
 }
 
 /// A line of `/proc/PID/status` as a number.

@@ -83,6 +83,7 @@ mod resuming;
 mod rollouts;
 mod rooms;
 mod rude_peers;
+mod service;
 mod settings;
 mod shutdown;
 mod storage;

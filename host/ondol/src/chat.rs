@@ -16,6 +16,7 @@ mod history;
 mod member;
 mod opening;
 mod operator;
+mod pulse;
 mod readiness;
 mod release_store;
 mod releases;

@@ -11,6 +11,7 @@ mod dev;
 mod export;
 mod generate;
 mod handlers;
+mod health;
 mod import;
 mod inspect;
 mod interrupt;
@@ -71,6 +72,8 @@ enum Command {
     Serve(serve::Serve),
     /// Manage a running server's handlers: list, deploy, roll back
     Handlers(handlers::Handlers),
+    /// Ask a running server whether it is ready
+    Health(health::Health),
     /// Delete messages in a running server
     Messages(messages::Messages),
     /// Check the configuration and the handlers without serving
@@ -127,6 +130,7 @@ pub fn run() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Check(check) => check.run(),
         Command::Handlers(handlers) => handlers.run(),
+        Command::Health(health) => health.run(),
         Command::Messages(messages) => messages.run(),
         Command::New(new) => new.run(),
         Command::Dev(dev) => dev.run(),

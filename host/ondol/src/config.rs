@@ -18,6 +18,7 @@ mod read;
 mod refusal;
 mod settings;
 mod shown;
+mod supervisor;
 mod table;
 mod template;
 mod tls;
@@ -46,6 +47,7 @@ pub use listing::{Difference, Listed, Origins};
 pub use read::{ANY_ORIGIN, SAME_ORIGIN};
 pub use refusal::RefusalStyle;
 pub use settings::Settings;
+pub use supervisor::Supervisor;
 use table::table;
 pub use template::template;
 pub use tls::TlsFiles;
@@ -134,6 +136,18 @@ impl Config {
     /// As [`Config::load`].
     pub fn load_with_origins(flags: &ConfigFlags) -> Result<(Self, Origins), ConfigError> {
         Self::of_layers(flags, env::vars_os())
+    }
+
+    /// The same with a listener at this address, as a supervisor passes one.
+    ///
+    /// # Errors
+    ///
+    /// When other machines can reach it and could claim any identity.
+    pub fn listening_at(mut self, listen: SocketAddr) -> Result<Self, ConfigError> {
+        self.listen = listen;
+        let conflicts: Vec<_> =
+            self.identity.conflicts(listen, &self.origins).into_iter().map(Problem::Conflict).collect();
+        if conflicts.is_empty() { Ok(self) } else { Err(ConfigError(conflicts)) }
     }
 
     /// The directory of compiled handlers.

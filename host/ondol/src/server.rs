@@ -1,49 +1,54 @@
 //! Binds, accepts and drains. Knows connections and signals, and nothing of the requests on them.
 
+mod activation;
 mod admin;
 mod connection;
 mod drain;
 mod http2;
 mod lingering;
+mod listeners;
 mod log;
 mod metrics;
+mod notify;
+mod open_connections;
 mod public;
 mod reload;
 mod streams;
 mod tls;
+mod unanswered;
+mod watchdog;
 
-use std::io::Write as _;
-use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
-use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
 use crate::chat::Chat;
-use crate::config::{self, AdminAddress, Config, ConfigFlags, Limits, Token};
+use crate::config::{self, Config, ConfigFlags, Limits, Supervisor};
 use crate::http::{AdminApi, ConnContext, Identity, Phase, PublicApi};
-use crate::metrics::ConnectionFigures;
-use admin::AdminListener;
+use activation::Sockets;
 pub(crate) use admin::{read_token, token as admin_token};
 use connection::ACCEPT_PAUSE;
 use drain::Drain;
+use listeners::Listeners;
 use log::{Log, SetFilter};
-use metrics::{MetricsListener, Sources};
+use metrics::Sources;
+use notify::Notifier;
 use ondol_host_handlers::{Admission, CompilerProcess, Sandbox};
 use ondol_host_process::{exit, own_executable};
+use open_connections::OpenConnections;
 use public::Public;
 use reload::Reloading;
 use tls::TlsConfigs;
+use unanswered::Unanswered;
 
 /// File descriptors reserved for everything but connections.
 pub(crate) const DESCRIPTORS_KEPT: usize = 80;
@@ -61,7 +66,9 @@ const LOG_AT_ONCE_MAX: Duration = Duration::from_millis(100);
 ///
 /// When the data directory, a handler or an address is not usable.
 pub fn run(flags: &ConfigFlags) -> anyhow::Result<()> {
-    let config = &Config::load(flags)?;
+    let supervisor = Supervisor::of_process()?;
+    let sockets = Sockets::take(&supervisor.sockets)?;
+    let config = &sockets.applied_to(&Config::load(flags)?)?;
     // New files belong to this user alone from the start: a socket could be opened before a later chmod.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let (filter, renamed) = log::filter(&config.log);
@@ -75,14 +82,24 @@ pub fn run(flags: &ConfigFlags) -> anyhow::Result<()> {
     }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the tokio runtime")?;
-    let ended = runtime.block_on(start(config, flags, set_filter, log.clone()));
+    let given = Given { flags, set_filter, sockets, supervisor };
+    let ended = runtime.block_on(start(config, given, log.clone()));
     // At most a reader of the database is still running.
     runtime.shutdown_timeout(Duration::from_millis(100));
     log.finish(LOG_MAX);
     ended
 }
 
-async fn start(config: &Config, flags: &ConfigFlags, set_filter: SetFilter, log: Log) -> anyhow::Result<()> {
+/// What a start is given beside the configuration.
+struct Given<'a> {
+    flags: &'a ConfigFlags,
+    set_filter: SetFilter,
+    sockets: Sockets,
+    supervisor: Supervisor,
+}
+
+async fn start(config: &Config, given: Given<'_>, log: Log) -> anyhow::Result<()> {
+    let Given { flags, set_filter, sockets, supervisor } = given;
     let ignored = config::ignored_variables();
     if !ignored.is_empty() {
         let names = ignored.join(", ");
@@ -95,31 +112,25 @@ async fn start(config: &Config, flags: &ConfigFlags, set_filter: SetFilter, log:
     // A key that cannot be read is found before anything is opened.
     Identity::new(config)?;
     let tls = TlsConfigs::read(config)?;
+    let notifier = Notifier::new(supervisor.notify).context("NOTIFY_SOCKET")?;
     data_directory(&config.data)
         .with_context(|| format!("cannot create the data directory {}", config.data.display()))?;
     let chat = Arc::new(open(config).await?);
-    let listener =
-        TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
-    let admin = match &config.admin {
-        Some(address) => Some((AdminListener::bind(address, tls.admin).await?, admin_token(config, address)?)),
-        None => None,
-    };
-    let metrics = match config.metrics {
-        Some(address) => Some(MetricsListener::bind(address).await?),
-        None => None,
-    };
+    let passed = sockets.passed();
+    let listeners = Listeners::open(config, sockets, tls).await?;
     let watched = chat
         .watch(&config.handlers)
         .with_context(|| format!("cannot watch the directory {}", config.handlers.display()))?;
     let hang_up = signal(SignalKind::hangup())?;
     let limits = Arc::new(ArcSwap::from_pointee(config.limits.clone()));
-    let ended = ended(&limits)?;
+    let ended = ended(&limits, notifier.clone())?;
     // A reader of the startup line may send signals at once, so their handlers are in place by now.
-    let admin_address = admin.as_ref().map(|(listener, _)| listener.address()).transpose()?;
-    let metrics_address = metrics.as_ref().map(MetricsListener::address).transpose()?;
-    announce(config, listener.local_addr()?, admin_address.as_ref(), metrics_address, &chat)?;
-    let listeners = Listeners { public: listener, tls: tls.public, admin, metrics };
-    let reloading = Reloading { flags: flags.clone(), set_filter, hang_up, watched, limits };
+    listeners.announce(config, &chat)?;
+    if let Some(longest) = supervisor.watchdog {
+        watchdog::start(notifier.clone(), longest, Arc::clone(&chat));
+    }
+    notifier.ready(&format!("accepting connections on {}", listeners.public.local_addr()?));
+    let reloading = Reloading { flags: flags.clone(), set_filter, hang_up, watched, limits, passed, notifier };
     serve(listeners, chat, config, log, reloading, ended).await
 }
 
@@ -161,32 +172,8 @@ async fn open(config: &Config) -> anyhow::Result<Chat> {
     opened.await?
 }
 
-/// Prints the startup line, the only one on standard output.
-fn announce(
-    config: &Config,
-    address: SocketAddr,
-    admin: Option<&AdminAddress>,
-    metrics: Option<SocketAddr>,
-    chat: &Chat,
-) -> anyhow::Result<()> {
-    let [rooms, messages, events] = chat.answering();
-    let data = config.data.join("ondol.db");
-    let mut out = std::io::stdout().lock();
-    let scheme = if config.tls().is_some() { "https" } else { "http" };
-    write!(
-        out,
-        "ondol {} listening on {scheme}://{address} data={} rooms={rooms} messages={messages} events={events}",
-        env!("CARGO_PKG_VERSION"),
-        data.display(),
-    )?;
-    let admin = admin.map(|admin| format!(" admin={admin}")).unwrap_or_default();
-    let metrics = metrics.map(|metrics| format!(" metrics=http://{metrics}/metrics")).unwrap_or_default();
-    writeln!(out, "{metrics}{admin}")?;
-    Ok(out.flush()?)
-}
-
 /// Resolves at the first SIGINT or SIGTERM, and says how to drain then. A second one exits the process at once.
-fn ended(limits: &Arc<ArcSwap<Limits>>) -> anyhow::Result<impl Future<Output = Drain> + use<>> {
+fn ended(limits: &Arc<ArcSwap<Limits>>, notifier: Notifier) -> anyhow::Result<impl Future<Output = Drain> + use<>> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let limits = Arc::clone(limits);
     Ok(async move {
@@ -197,6 +184,7 @@ fn ended(limits: &Arc<ArcSwap<Limits>>) -> anyhow::Result<impl Future<Output = D
             }
         };
         let drain = asked().await;
+        notifier.stopping();
         tokio::spawn(async move {
             asked().await;
             tracing::warn!("second signal: exiting at once");
@@ -204,14 +192,6 @@ fn ended(limits: &Arc<ArcSwap<Limits>>) -> anyhow::Result<impl Future<Output = D
         });
         drain
     })
-}
-
-/// What is open before the first connection is accepted.
-struct Listeners {
-    public: TcpListener,
-    tls: Option<Arc<ServerConfig>>,
-    admin: Option<(AdminListener, Option<Token>)>,
-    metrics: Option<MetricsListener>,
 }
 
 /// Accepts connections until `ended` and its drain, then finishes accepted messages, closes all connections, and returns
@@ -250,22 +230,24 @@ async fn serve(
         tokio::join!(listener.serve(&admin_api, &config.limits), chat.sample_activity());
         anyhow::Ok(())
     };
+    let unanswered = Unanswered::new();
     let warned = async {
         let drain = ended.await;
         drain.warn(&phase).await;
         drain
     };
     let drain = tokio::select! {
-        () = accept(&listener, &public, &open) => Drain::NONE,
+        () = accept(&listener, &public, &open, &unanswered) => Drain::NONE,
         served = serve_admin => served.map(|()| Drain::NONE)?,
         () = serve_metrics => Drain::NONE,
         drain = warned => drain,
     };
-    // The next server may take them.
+    // The next server may take them. Those of a supervisor stay open.
     drop((listener, admin, metrics));
+    let drain = drain.settle(&unanswered).await;
     drain.close_sockets(&phase, &chat).await;
 
-    let connections = open.count.load(Ordering::Relaxed);
+    let connections = open.count();
     tracing::info!(connections, "shutting down with {connections} open connections");
     let finish = async {
         phase.send_replace(Phase::Ending);
@@ -276,7 +258,7 @@ async fn serve(
     match tokio::time::timeout(Duration::from_millis(end.load().shutdown_grace_ms), finish).await {
         Ok(finished) => finished?,
         Err(_) => {
-            let connections = open.count.load(Ordering::Relaxed);
+            let connections = open.count();
             tracing::warn!(connections, "shutdown_grace_ms has passed: dropping {connections} connections");
         }
     }
@@ -284,7 +266,12 @@ async fn serve(
 }
 
 /// Accepts connections forever.
-async fn accept(listener: &TcpListener, public: &ArcSwap<Public>, open: &Arc<OpenConnections>) {
+async fn accept(
+    listener: &TcpListener,
+    public: &ArcSwap<Public>,
+    open: &Arc<OpenConnections>,
+    unanswered: &Unanswered,
+) {
     loop {
         let (tcp, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -305,8 +292,8 @@ async fn accept(listener: &TcpListener, public: &ArcSwap<Public>, open: &Arc<Ope
             continue;
         }
         let context = ConnContext { slot, refused_at: (open_before >= open.max).then_some(open.max), peer: peer.ip() };
-        let public = public.load_full();
-        tokio::spawn(async move { public.serve(tcp, context).await });
+        let (public, first) = (public.load_full(), unanswered.enter());
+        tokio::spawn(async move { public.serve(tcp, context, first).await });
     }
 }
 
@@ -321,60 +308,4 @@ pub(crate) fn connections_max(limits: &Limits) -> usize {
 /// The limit of open files, to which the start raises the soft one.
 pub(crate) fn open_files_max() -> usize {
     getrlimit(Resource::Nofile).maximum.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX))
-}
-
-/// The number of open connections.
-struct OpenConnections {
-    count: AtomicUsize,
-    accepted: AtomicU64,
-    refused: AtomicU64,
-    changed: watch::Sender<()>,
-    max: usize,
-}
-
-/// One open connection, counted until dropped.
-struct OpenConnection(Arc<OpenConnections>);
-
-impl OpenConnections {
-    fn new(max: usize) -> Self {
-        let (count, accepted, refused) = Default::default();
-        Self { count, accepted, refused, changed: watch::Sender::new(()), max }
-    }
-
-    /// Counts one more connection, and returns how many there were before.
-    fn enter(self: &Arc<Self>) -> (Arc<OpenConnection>, usize) {
-        let open_before = self.count.fetch_add(1, Ordering::AcqRel);
-        (Arc::new(OpenConnection(Arc::clone(self))), open_before)
-    }
-
-    /// Counts a connection since startup, and whether it is refused.
-    fn count_accepted(&self, is_refused: bool) {
-        self.accepted.fetch_add(1, Ordering::Relaxed);
-        self.refused.fetch_add(u64::from(is_refused), Ordering::Relaxed);
-    }
-
-    fn figures(&self) -> ConnectionFigures {
-        ConnectionFigures {
-            open: self.count.load(Ordering::Relaxed) as u64,
-            accepted: self.accepted.load(Ordering::Relaxed),
-            refused: self.refused.load(Ordering::Relaxed),
-            max: self.max as u64,
-        }
-    }
-
-    async fn all_closed(&self) {
-        let mut changed = self.changed.subscribe();
-        while self.count.load(Ordering::Acquire) > 0 {
-            if changed.changed().await.is_err() {
-                return;
-            }
-        }
-    }
-}
-
-impl Drop for OpenConnection {
-    fn drop(&mut self) {
-        self.0.count.fetch_sub(1, Ordering::AcqRel);
-        self.0.changed.send_replace(());
-    }
 }

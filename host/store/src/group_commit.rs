@@ -25,6 +25,8 @@ struct Queue<T> {
     entries: Vec<Entry<T>>,
     /// A leader will commit the entries.
     has_leader: bool,
+    /// How many batches leaders have taken.
+    batches: u64,
     closed: bool,
 }
 
@@ -32,7 +34,7 @@ impl<T> GroupCommit<T> {
     pub(super) fn new(database: Arc<Database>, limits: &StoreLimits) -> Self {
         Self {
             database,
-            queue: Mutex::new(Queue { entries: Vec::new(), has_leader: false, closed: false }),
+            queue: Mutex::new(Queue { entries: Vec::new(), has_leader: false, batches: 0, closed: false }),
             commit_time: CommitTime::default(),
             figures: CommitFigures::default(),
             queue_max: limits.commit_queue_max,
@@ -74,6 +76,12 @@ impl<T> GroupCommit<T> {
         Some(Leader { commits: Arc::clone(self), is_leading: true })
     }
 
+    /// The number of the batch that a leader is at. None: there is no leader.
+    pub(super) fn at_batch(&self) -> Option<u64> {
+        let queue = self.queue();
+        queue.has_leader.then_some(queue.batches)
+    }
+
     /// Rejects entries from now on.
     pub(super) fn close(&self) {
         self.queue().closed = true;
@@ -82,6 +90,7 @@ impl<T> GroupCommit<T> {
     /// Takes the entries of the next batch.
     fn next_batch(&self) -> Vec<Entry<T>> {
         let mut queue = self.queue();
+        queue.batches += 1;
         let rest = match queue.entries.len() {
             count if count > self.batch_max => queue.entries.split_off(self.batch_max),
             // The next batch is likely to be as large as this one.

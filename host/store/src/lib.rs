@@ -194,6 +194,11 @@ impl<T: Send + 'static> Store<T> {
         self.commits.waiting()
     }
 
+    /// The number of the batch that is being committed. None: none is. The same number for long means that commits are stuck.
+    pub fn at_batch(&self) -> Option<u64> {
+        self.commits.at_batch()
+    }
+
     /// Takes over entries whose leader has panicked. None: there are none, or a leader commits them.
     pub fn take_over(&self) -> Option<Leader<T>> {
         self.commits.take_over()

@@ -14,6 +14,7 @@ use wasmtime::Engine;
 
 use crate::run::engine;
 use crate::run::limits::HandlersLimits;
+use ondol_host_process::hide_supervisor;
 
 /// The verb on the program's command line, before the bytes of the stack and of the memory.
 const VERB: &str = "compile";
@@ -111,6 +112,7 @@ impl CompilerProcess {
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
         // rayon, by which wasmtime compiles in parallel, reads it.
         command.env("RAYON_NUM_THREADS", threads.to_string());
+        hide_supervisor(&mut command);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let (mut child, _parent) = if giving_way { spawn_idle(command)? } else { (command.spawn()?, None) };
         let pid = child.id();

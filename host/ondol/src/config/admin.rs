@@ -33,6 +33,11 @@ pub enum AdminAddress {
 
 impl AdminAddress {
     /// Reads `HOST:PORT`, the same as a URL, or `unix:PATH`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::read(text)
+    }
+
     pub(super) fn read(text: &str) -> Option<Self> {
         if let Some(path) = text.strip_prefix("unix:") {
             let path = path.strip_prefix("//").unwrap_or(path);

@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
+use super::activation::AdminSocket;
 use super::connection::{ACCEPT_PAUSE, http, serve_connection};
 use super::tls::{self, Opened};
 use crate::config::{AdminAddress, Config, Limits, Token};
@@ -26,12 +27,17 @@ pub(super) enum AdminListener {
     Unix(UnixListener, SocketFile),
 }
 
-/// The file of a Unix socket. Removed on drop.
-pub(super) struct SocketFile(PathBuf);
+/// The file of a Unix socket. Removed on drop, if it is this process's own.
+pub(super) struct SocketFile {
+    path: PathBuf,
+    is_own: bool,
+}
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
+        if self.is_own {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -50,9 +56,19 @@ impl AdminListener {
             AdminAddress::Unix(path) => {
                 let listener = bind_socket(path).await;
                 let listener = listener.with_context(|| format!("admin API: cannot listen on {}", path.display()))?;
-                Ok(Self::Unix(listener, SocketFile(path.clone())))
+                Ok(Self::Unix(listener, SocketFile { path: path.clone(), is_own: true }))
             }
         }
+    }
+
+    /// Takes a socket that a supervisor has opened.
+    pub(super) fn passed(socket: AdminSocket, tls: Option<Arc<ServerConfig>>) -> io::Result<Self> {
+        Ok(match socket {
+            AdminSocket::Tcp(tcp) => Self::Tcp(TcpListener::from_std(tcp)?, tls),
+            AdminSocket::Unix(unix, path) => {
+                Self::Unix(UnixListener::from_std(unix)?, SocketFile { path, is_own: false })
+            }
+        })
     }
 
     /// The address, in the form of `--admin`.
@@ -60,7 +76,7 @@ impl AdminListener {
         match self {
             Self::Tcp(listener, None) => Ok(AdminAddress::Tcp(listener.local_addr()?)),
             Self::Tcp(listener, Some(_)) => Ok(AdminAddress::https(listener.local_addr()?)),
-            Self::Unix(_, file) => Ok(AdminAddress::Unix(file.0.clone())),
+            Self::Unix(_, file) => Ok(AdminAddress::Unix(file.path.clone())),
         }
     }
 

@@ -4,10 +4,15 @@
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
 
+use super::unanswered::Unanswered;
 use crate::chat::Chat;
 use crate::config::Limits;
 use crate::http::Phase;
+
+/// How long a server that ends at once waits for connections without an answer.
+const SETTLE_AT_ONCE_MAX: Duration = Duration::from_millis(250);
 
 /// How long each half may take.
 #[derive(Clone, Copy)]
@@ -33,6 +38,16 @@ impl Drain {
         let ms = self.half.as_millis();
         tracing::info!(ms, "draining: not ready, and accepting connections for another {ms} ms");
         tokio::time::sleep(self.half).await;
+    }
+
+    /// Waits until every connection that was accepted has an answer, for at most a part of the second half. Returns the rest.
+    ///
+    /// Otherwise one that was accepted at the last moment would be reset with its request unread.
+    pub(super) async fn settle(self, unanswered: &Unanswered) -> Self {
+        let max = if self.half.is_zero() { SETTLE_AT_ONCE_MAX } else { self.half / 2 };
+        let begun = Instant::now();
+        let _ = timeout(max, unanswered.none()).await;
+        Self { half: self.half.saturating_sub(begun.elapsed()) }
     }
 
     /// Closes the sockets one after another. Returns earlier than after half of the time when they are few.

@@ -8,9 +8,9 @@ use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
-use super::OpenConnections;
 use super::connection::{ACCEPT_PAUSE, http, serve_connection};
 use super::log::Log;
+use super::open_connections::OpenConnections;
 use crate::chat::Chat;
 use crate::config::Limits;
 use crate::http::{MetricsApi, Phase, PublicApi, TimedStream, Timeouts, WriteMetrics};
@@ -52,6 +52,11 @@ impl MetricsListener {
     pub(super) async fn bind(address: SocketAddr) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(address).await;
         Ok(Self(listener.with_context(|| format!("metrics: cannot listen on {address}"))?))
+    }
+
+    /// Takes a socket that a supervisor has opened.
+    pub(super) fn passed(socket: std::net::TcpListener) -> io::Result<Self> {
+        TcpListener::from_std(socket).map(Self)
     }
 
     pub(super) fn address(&self) -> io::Result<SocketAddr> {

@@ -3,7 +3,10 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use http_body_util::Full;
 use hyper::server::conn::{http1, http2};
+use hyper::{Response, StatusCode};
 use hyper_util::rt::TokioExecutor;
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
@@ -11,6 +14,7 @@ use tokio::net::TcpStream;
 use super::connection::{http, serve_connection};
 use super::http2::{Times, http2, serve_streams};
 use super::tls::{self, Opened};
+use super::unanswered::FirstAnswer;
 use crate::config::Limits;
 use crate::http::{ConnContext, PublicApi, TimedStream, Timeouts, tls_required};
 
@@ -39,25 +43,25 @@ impl Public {
     }
 
     /// Serves a connection until it becomes a WebSocket or ends.
-    pub(super) async fn serve(&self, tcp: TcpStream, context: ConnContext) {
+    pub(super) async fn serve(&self, tcp: TcpStream, context: ConnContext, first: FirstAnswer) {
         match &self.tls {
             None => {
-                let answer = |request| self.api.answer(request, context.clone());
+                let answer = |request| counted(self.api.answer(request, context.clone()), &first);
                 let stream = TimedStream::new(tcp, self.timeouts);
                 serve_connection(&self.http, stream, self.api.phase(), answer, NAME).await;
             }
             // In a box, so that a connection without TLS takes no memory for it.
-            Some(tls) => Box::pin(self.serve_tls(tcp, tls, context)).await,
+            Some(tls) => Box::pin(self.serve_tls(tcp, tls, context, first)).await,
         }
     }
 
-    async fn serve_tls(&self, tcp: TcpStream, tls: &Arc<ServerConfig>, context: ConnContext) {
+    async fn serve_tls(&self, tcp: TcpStream, tls: &Arc<ServerConfig>, context: ConnContext, first: FirstAnswer) {
         let phase = self.api.phase();
         let opened = tls::open(tcp, tls, self.limits.header_ms_max, phase.clone(), NAME).await;
         match opened {
             None => {}
             Some(Opened::Http1(stream)) => {
-                let answer = |request| self.api.answer(request, context.clone());
+                let answer = |request| counted(self.api.answer(request, context.clone()), &first);
                 serve_connection(&self.http, TimedStream::new(stream, self.timeouts), phase, answer, NAME).await;
             }
             Some(Opened::Http2(stream)) => {
@@ -68,8 +72,8 @@ impl Public {
                     times.idle_ms_max = close_ms_max;
                 }
                 let answer = |request| {
-                    let (api, context) = (Arc::clone(&self.api), context.clone());
-                    async move { api.answer(request, context).await }
+                    let (api, context, first) = (Arc::clone(&self.api), context.clone(), first.clone());
+                    async move { counted(api.answer(request, context), &first).await }
                 };
                 let stream = TimedStream::new(stream, self.timeouts);
                 serve_streams(&self.http2, times, stream, phase, answer, NAME).await;
@@ -80,4 +84,16 @@ impl Public {
             }
         }
     }
+}
+
+/// Answers, and notes that the connection has its first answer. One that becomes a WebSocket has it when it is one.
+async fn counted(
+    answer: impl Future<Output = Result<Response<Full<Bytes>>, Infallible>>,
+    first: &FirstAnswer,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let answer = answer.await?;
+    if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+        first.given();
+    }
+    Ok(answer)
 }

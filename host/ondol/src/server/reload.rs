@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use tokio::signal::unix::Signal;
 
+use super::activation::Passed;
 use super::log::{self, SetFilter};
+use super::notify::Notifier;
 use super::public::Public;
 use crate::chat::Chat;
 use crate::config::{Config, ConfigFlags, Difference, Limits};
@@ -22,6 +24,8 @@ pub(super) struct Reloading {
     pub(super) watched: Watch,
     /// For the end of the server.
     pub(super) limits: Arc<ArcSwap<Limits>>,
+    pub(super) passed: Passed,
+    pub(super) notifier: Notifier,
 }
 
 impl Reloading {
@@ -33,17 +37,19 @@ impl Reloading {
         api: &Arc<PublicApi>,
         public: &Arc<ArcSwap<Public>>,
     ) -> ReloadConfig {
-        let Self { flags, set_filter, mut hang_up, watched, limits } = self;
+        let Self { flags, set_filter, mut hang_up, watched, limits, passed, notifier } = self;
         let running = Mutex::new(config.clone());
         let (chat, api, public) = (Arc::clone(chat), Arc::clone(api), Arc::clone(public));
-        let reload = Arc::new(Reload { flags, running, chat, api, public, set_filter, limits });
+        let reload = Arc::new(Reload { flags, running, chat, api, public, set_filter, limits, passed });
         let other_times = Arc::clone(&reload);
         tokio::spawn(async move {
             while hang_up.recv().await.is_some() {
+                notifier.reloading();
                 let reload = Arc::clone(&reload);
                 // What is wrong is in the log.
                 let _ = tokio::task::spawn_blocking(move || reload.run()).await;
                 watched.rescan();
+                notifier.ready("accepting connections, reloaded");
             }
         });
         Box::new(move || other_times.run())
@@ -60,6 +66,7 @@ struct Reload {
     public: Arc<ArcSwap<Public>>,
     set_filter: SetFilter,
     limits: Arc<ArcSwap<Limits>>,
+    passed: Passed,
 }
 
 impl Reload {
@@ -90,7 +97,8 @@ impl Reload {
     }
 
     fn apply(&self, running: &mut Config) -> Result<Reloaded, String> {
-        let given = Config::load(&self.flags).map_err(|error| error.to_string())?;
+        let mut given = Config::load(&self.flags).map_err(|error| error.to_string())?;
+        self.passed.keep(&mut given, running);
         let mut next = running.with_live_of(&given);
         // What needs a restart may be a part of what would make them fit together.
         next.check_conflicts().map_err(|error| error.to_string())?;
