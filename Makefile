@@ -11,7 +11,7 @@ NATIVE       := ondol ondol-host-handlers ondol-host-model ondol-host-process on
 COMPONENTS   := $(foreach handler,$(HANDLERS),-p ondol-$(handler) --features ondol-$(handler)/component) $(MIDDLEWARE:%=-p example-%) $(GUESTS:%=-p guest-%)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build host handlers guests test unit cases stories durability fuzz examples lint bindings fmt bench bench-quick hostile microbench clean target
+.PHONY: help run build host handlers guests deb test unit cases stories durability fuzz examples lint bindings fmt bench bench-quick hostile microbench clean target
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,6 +77,13 @@ fuzz: build ## The property tests with other inputs and more of them; PROPTEST_C
 	@echo "PROPTEST_RNG_SEED=$$PROPTEST_RNG_SEED PROPTEST_CASES=$$PROPTEST_CASES"
 	$(CARGO) $(FUZZED:%=--config profile.release.package.%.overflow-checks=true) test --release $(patsubst %,-p %,$(filter-out ondol-tests,$(NATIVE))) --lib -- properties:: proofs::
 	$(CARGO) test --release -p ondol-tests -- generated::
+
+CARGO_DEB := 3.8.0
+deb: build target/tools/bin/cargo-deb ## The Debian package, in target/debian (installs cargo-deb in target/tools)
+	target/tools/bin/cargo-deb deb --no-build --strip -p ondol
+
+target/tools/bin/cargo-deb:
+	$(CARGO) install --quiet --locked --root target/tools --version $(CARGO_DEB) --no-default-features --features lzma cargo-deb
 
 examples: handlers ## Build the handlers in other languages into target/examples (installs their compilers in target/tools)
 	@$(MAKE) --no-print-directory -C examples

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use anyhow::{Context as _, bail};
 use futures_util::future::try_join_all;
 use ondol_tests::{Client, Heard, Supervisor, TestResult, TestServer, User, supervisor::listening_socket, until};
+use tokio::net::TcpStream;
 
 const CLIENTS: usize = 500;
 
@@ -79,5 +80,20 @@ async fn a_restart_refuses_none_of_500_clients_that_connect() -> TestResult {
     }
     println!("{} sockets were opened, of which servers that stopped closed {}", story.opened.get(), story.closed.get());
     assert!(story.closed.get() >= CLIENTS, "a restart closes the sockets of those who stay");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_that_connected_at_the_last_moment_is_let_in() -> TestResult {
+    // It may ask for a quarter of this, after half of it.
+    let server = TestServer::setup().limit("drain_ms", 8_000).start().await?;
+    let room = server.create_room("lobby").await?;
+    let (mut socket, mut request) = (server.raw().await?, server.raw().await?);
+    server.signal("TERM")?;
+    until("a closed port", async || TcpStream::connect(server.address()).await.err()).await?;
+    socket.upgrade(room, "late").await?;
+    request.send(server.request("GET", "/chat/v1/rooms/").bytes()).await?;
+    assert_eq!(request.read_answer("GET").await?.status, 200);
+    socket.expect_close(1001).await?;
     Ok(())
 }

@@ -120,7 +120,7 @@ async fn traced() -> TestResult<String> {
     let trace: PathBuf = cache.path().join("trace");
     let file = trace.display().to_string();
     let strace = ["strace", "-D", "-f", "-s", "0", "-o", &file];
-    let setup = supervisor.of(TestServer::setup()).admin().run_by(&strace).env("WATCHDOG_USEC", 100_000);
+    let setup = supervisor.of(TestServer::setup()).admin().run_by(&strace).env("WATCHDOG_USEC", 2_000_000);
     let setup = setup.env("ONDOL_CACHE", cache.path().join("code").display()).limit("messages_kept_max", 5);
     let mut server = setup.limit("drain_ms", 200).start().await?;
     let room = server.create_room("lobby").await?;
@@ -132,7 +132,7 @@ async fn traced() -> TestResult<String> {
     server.get(&format!("/chat/v1/room/{room}/messages/?after=0")).await?.expect(200)?;
     // A compiler at idle priority.
     server.upload("events", guest("shouting_events")).await?.expect(200)?;
-    server.deploy("events", ondol_tests::standard("events")).await?;
+    server.deploy("events", guest("twentieth_events")).await?;
     let data = server.data().display().to_string();
     ondol(&["backup", &cache.path().join("copy.db").display().to_string(), "--data", &data])?.expect(0)?;
     server.signal("HUP")?;

@@ -6,16 +6,24 @@ use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
 /// How long a message may wait for a supervisor that does not read.
-const SEND_MAX: Duration = Duration::from_secs(1);
+const SEND_MAX: Duration = Duration::from_millis(100);
 
 /// Where the supervisor listens, if there is one. Clones share it.
 #[derive(Clone)]
-pub(super) struct Notifier(Option<Arc<(UnixDatagram, SocketAddr)>>);
+pub(super) struct Notifier(Option<Arc<Supervisor>>);
+
+struct Supervisor {
+    socket: UnixDatagram,
+    address: SocketAddr,
+    /// Whether it did not hear the last message.
+    is_deaf: AtomicBool,
+}
 
 impl Notifier {
     /// Speaks to this address.
@@ -28,7 +36,7 @@ impl Notifier {
         let address = read(&address)?;
         let socket = UnixDatagram::unbound()?;
         socket.set_write_timeout(Some(SEND_MAX))?;
-        Ok(Self(Some(Arc::new((socket, address)))))
+        Ok(Self(Some(Arc::new(Supervisor { socket, address, is_deaf: AtomicBool::new(false) }))))
     }
 
     /// The server accepts connections.
@@ -54,9 +62,15 @@ impl Notifier {
     }
 
     fn send(&self, message: &str) {
-        let Some((socket, address)) = self.0.as_deref() else { return };
-        if let Err(error) = socket.send_to_addr(message.as_bytes(), address) {
-            tracing::warn!(%error, "the supervisor at NOTIFY_SOCKET does not hear: {error}");
+        let Some(supervisor) = self.0.as_deref() else { return };
+        let sent = supervisor.socket.send_to_addr(message.as_bytes(), &supervisor.address);
+        let was_deaf = supervisor.is_deaf.swap(sent.is_err(), Ordering::Relaxed);
+        match sent {
+            Err(error) if !was_deaf => {
+                tracing::warn!(%error, "the supervisor at NOTIFY_SOCKET does not hear: {error}");
+            }
+            Ok(_) if was_deaf => tracing::info!("the supervisor at NOTIFY_SOCKET hears again"),
+            _ => {}
         }
     }
 }
