@@ -3,6 +3,7 @@
 
 mod activation;
 mod container;
+mod nginx;
 mod notify;
 mod package;
 mod restart;
