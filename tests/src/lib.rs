@@ -10,6 +10,7 @@ pub mod author;
 pub mod bad_line;
 pub mod browser;
 pub mod client;
+pub mod collector;
 pub mod command;
 pub mod deadline;
 pub mod debian;
@@ -34,7 +35,8 @@ pub mod tls;
 pub mod user;
 
 pub use bad_line::{BadLine, Failure, Fault, Way};
-pub use client::{Client, Heard};
+pub use client::{Client, Heard, Knock};
+pub use collector::{Collector, Manner};
 pub use command::ondol;
 pub use deadline::{DEADLINE, NEVER_MS, pause, until, within};
 pub use handlers::{guest, standard};

@@ -21,7 +21,7 @@ const SCHEMA: &str = "node_modules/@asyncapi/specs/schemas/3.0.0.json";
 
 /// A tool below `target/tools`, where `.ci/run` installs it, or on the path. None when it is missing: then the story is named
 /// as skipped, except under CI, where that is an error.
-fn tool(story: &str, file: &str) -> TestResult<Option<PathBuf>> {
+pub(crate) fn tool(story: &str, file: &str) -> TestResult<Option<PathBuf>> {
     let name = PathBuf::from(file);
     let name = name.file_name().context("no name")?;
     let on_path =

@@ -149,7 +149,7 @@ async fn a_page_ends_before_a_message_that_the_handler_fails_at() -> TestResult 
         answer.expect_detail(503, "handler_fault")?;
         assert_eq!((&answer.json()["request_id"], answer.header("retry-after")), (&json!("r-1"), Some("1")));
     }
-    let line = server.wait_for_log("request=r-1").await?;
+    let line = server.wait_for_log("request_id=r-1").await?;
     assert!(line.contains("failed in events.message, its reader does not get it"), "{line}");
     Ok(())
 }

@@ -295,11 +295,11 @@ async fn a_fault_carries_the_request_id_of_its_request() -> TestResult {
     };
     let answer = post("gw-7.1").await?;
     assert_eq!((&answer["code"], &answer["request_id"]), (&json!("handler_fault"), &json!("gw-7.1")));
-    server.wait_for_log("request=gw-7.1").await?;
+    server.wait_for_log("request_id=gw-7.1").await?;
     let answer = post("not \"sane\"").await?;
     let own = answer["request_id"].as_str().context("no request id")?;
     assert!(!own.contains("sane"), "{own}");
-    server.wait_for_log(&format!("request={own}")).await?;
+    server.wait_for_log(&format!("request_id={own}")).await?;
     Ok(())
 }
 

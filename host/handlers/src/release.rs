@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ondol_host_model::trace::{self, OpenSpan};
 use ondol_host_model::{Action, Frame, Message, Refusal, RequestId, RoomDraft, RoomId, RoomRequest, Speaker, User};
 
 use crate::rollout::probation::Probation;
@@ -44,6 +45,7 @@ struct Watch {
 /// A call as the log names it.
 struct Context<'a> {
     handler: HandlerKind,
+    function: &'static str,
     room: Option<RoomId>,
     request: Option<&'a RequestId>,
     /// What it leads to when nothing answers.
@@ -103,8 +105,13 @@ impl Release {
         request: &RoomRequest,
         creator: Option<&User>,
     ) -> Result<Result<RoomDraft, Refusal>, Fault> {
-        let context =
-            Context { handler: HandlerKind::Rooms, room: None, request: Some(id), unanswered: "no room is created" };
+        let context = Context {
+            handler: HandlerKind::Rooms,
+            function: "rooms.create",
+            room: None,
+            request: Some(id),
+            unanswered: "no room is created",
+        };
         let call = |versions: &VersionSet| versions.rooms.create(request, creator);
         self.answer(
             &context,
@@ -128,6 +135,7 @@ impl Release {
     ) -> Result<Result<Action, Refusal>, Fault> {
         let context = Context {
             handler: HandlerKind::Messages,
+            function: "messages.receive",
             room: Some(room),
             request: Some(request),
             unanswered: "its sender gets an error",
@@ -143,7 +151,7 @@ impl Release {
     ///
     /// The handler's fault, which is logged.
     pub fn message(&self, request: Option<&RequestId>, message: &Message) -> Result<String, Fault> {
-        self.event(message, &events(Some(message.room), request, "its sender gets an error"))
+        self.event(message, &events("events.message", Some(message.room), request, "its sender gets an error"))
     }
 
     /// Calls `events.message` for someone who reads a stored message.
@@ -152,7 +160,7 @@ impl Release {
     ///
     /// The handler's fault, which is logged.
     pub fn stored_message(&self, request: &RequestId, message: &Message) -> Result<String, Fault> {
-        self.event(message, &events(Some(message.room), Some(request), "its reader does not get it"))
+        self.event(message, &events("events.message", Some(message.room), Some(request), "its reader does not get it"))
     }
 
     /// Calls `events.message` for each message that a client missed. After a fault, which is logged, the built-in handler
@@ -161,8 +169,8 @@ impl Release {
     pub fn replay(&self, messages: &[Message]) -> Vec<String> {
         let mut is_failing = false;
         let event = |message: &Message| {
-            let context =
-                events(Some(message.room), None, "the built-in handler wrote the event for a client that resumes");
+            let unanswered = "the built-in handler wrote the event for a client that resumes";
+            let context = events("events.message", Some(message.room), None, unanswered);
             let event = if is_failing { None } else { self.event(message, &context).ok() };
             is_failing = event.is_none();
             event.unwrap_or_else(|| fallback::message(message))
@@ -181,7 +189,8 @@ impl Release {
     ///
     /// The handler's fault, which is logged.
     pub fn refusal(&self, request: &RequestId, room: RoomId, refusal: &Refusal) -> Result<String, Fault> {
-        let context = events(Some(room), Some(request), "its sender gets the refusal in the host's own words");
+        let unanswered = "its sender gets the refusal in the host's own words";
+        let context = events("events.refusal", Some(room), Some(request), unanswered);
         let call = |versions: &VersionSet| versions.events.refusal(refusal);
         self.answer(&context, call, || Call::Refusal(refusal.clone()), |_| Some(fallback::refusal(refusal)))
     }
@@ -189,7 +198,7 @@ impl Release {
     /// Calls `events.join`: the event of a user who came. None: it is not announced, as after a fault, which is logged.
     #[must_use]
     pub fn join(&self, room: RoomId, user: &User) -> Option<String> {
-        let context = events(Some(room), None, "the room is not told of a join");
+        let context = events("events.join", Some(room), None, "the room is not told of a join");
         let call = |versions: &VersionSet| versions.events.join(room, user);
         let value = || Call::Join(room, user.clone());
         self.answer(&context, call, value, |settings| Some(fallback::join(settings, user))).ok().flatten()
@@ -199,7 +208,7 @@ impl Release {
     /// logged.
     #[must_use]
     pub fn leave(&self, room: RoomId, user: &User) -> Option<String> {
-        let context = events(Some(room), None, "the room is not told of a leave");
+        let context = events("events.leave", Some(room), None, "the room is not told of a leave");
         let call = |versions: &VersionSet| versions.events.leave(room, user);
         let value = || Call::Leave(room, user.clone());
         self.answer(&context, call, value, |settings| Some(fallback::leave(settings, user))).ok().flatten()
@@ -214,11 +223,15 @@ impl Release {
         value: impl Fn() -> Call,
         fallback: impl FnOnce(&SettingsMap) -> Option<R>,
     ) -> Result<R, Fault> {
+        let traced = trace::span(context.function);
         let answer = if self.watched_by.of(context.handler).is_empty() && self.shadow.is_none() {
             self.call(context.handler, &call).0
         } else {
             self.observe(context.handler, &call, &value)
         };
+        if let Some(mut span) = traced {
+            self.tell(&mut span, context, &answer);
+        }
         if self.sandbox.recorder.is_on() {
             self.sandbox.recorder.offer(context.handler, &value);
         }
@@ -232,6 +245,27 @@ impl Release {
         call: &impl Fn(&VersionSet) -> Result<R, Fault>,
     ) -> (Result<R, Fault>, Duration) {
         counted(self.calls.of(handler), || call(&self.versions))
+    }
+
+    /// Says in a span what came of a call.
+    #[cold]
+    fn tell<R: Clone + Into<Answer>>(&self, span: &mut OpenSpan, context: &Context<'_>, answer: &Result<R, Fault>) {
+        span.field("ondol.handler", context.handler.name());
+        span.field("ondol.version", self.versions.id(context.handler).to_string());
+        span.field("code.function.name", context.function);
+        if let Some(room) = context.room {
+            span.field("ondol.room", room.0);
+        }
+        let outcome = match answer {
+            Ok(answer) if answer.clone().into().is_refusal() => "refused",
+            Ok(_) => "answered",
+            Err(_) => "fault",
+        };
+        span.field("ondol.outcome", outcome);
+        // The cause may hold what the handler said: that is for the log.
+        if answer.is_err() {
+            span.fail("handler_fault");
+        }
     }
 
     /// Makes a call, measures it for the probation, and copies it to the shadow.
@@ -307,7 +341,7 @@ impl Release {
         let Fault { handler, version, function, cause, printed, .. } = fault;
         let backtrace = cause.backtrace();
         tracing::error!(
-            request = context.request.map(tracing::field::display),
+            request_id = context.request.map(tracing::field::display),
             room = context.room.map(|room| room.0),
             %handler,
             %version,
@@ -334,6 +368,11 @@ fn counted<R>(calls: &CallFigures, call: impl FnOnce() -> Result<R, Fault>) -> (
     (answer, took)
 }
 
-fn events<'a>(room: Option<RoomId>, request: Option<&'a RequestId>, unanswered: &'static str) -> Context<'a> {
-    Context { handler: HandlerKind::Events, room, request, unanswered }
+fn events<'a>(
+    function: &'static str,
+    room: Option<RoomId>,
+    request: Option<&'a RequestId>,
+    unanswered: &'static str,
+) -> Context<'a> {
+    Context { handler: HandlerKind::Events, function, room, request, unanswered }
 }

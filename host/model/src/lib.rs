@@ -4,6 +4,7 @@
 pub mod frame;
 mod request;
 mod speaker;
+pub mod trace;
 
 use std::fmt;
 use std::str::FromStr;

@@ -65,6 +65,7 @@ use commit_pipeline::Pipeline;
 use connection_quota::ConnectionQuota;
 use history::History;
 use ondol_host_handlers::{Admission, Handlers, LastOffered, VersionId, Watch};
+use ondol_host_model::trace;
 use ondol_host_model::{Frame, OnExistingRoom, Refusal, RequestId, Room, RoomId, RoomRequest, Seq, Speaker, User};
 use ondol_host_store::{RoomOutcome, Store, StoreError};
 use readiness::Readiness;
@@ -332,9 +333,9 @@ impl Chat {
         let (answer, answered) = oneshot::channel();
         let reply = Reply::waiting(answer, self.history.form, id);
         // A task of its own: the client may go away meanwhile, and a second request with the same id may count on this one.
-        tokio::spawn(async move {
+        tokio::spawn(trace::within(trace::current(), async move {
             say::say(&room, release, &sender, Frame::Body(&body), reply).await;
-        });
+        }));
         match answered.await {
             Ok(Ok(Some(shown))) => Ok(Said::Stored(Box::new(shown))),
             Ok(Ok(None)) => Ok(Said::NotStored),

@@ -14,6 +14,7 @@ mod identity;
 mod key;
 mod limits;
 mod listing;
+mod log_format;
 mod read;
 mod refusal;
 mod settings;
@@ -44,6 +45,7 @@ pub use identity::{IdentityConfig, IdentityMode, KeyAlgorithm, KeyFile};
 use key::{Entry, Key};
 pub use limits::{Limit, Limits};
 pub use listing::{Difference, Listed, Origins};
+pub use log_format::LogFormat;
 pub use read::{ANY_ORIGIN, SAME_ORIGIN};
 pub use refusal::RefusalStyle;
 pub use settings::Settings;
@@ -116,6 +118,12 @@ table! {
     /// The log filter: a level, or levels by module, such as `info,ondol_host_store=debug`.
     log: String = "info".to_owned(), read::log,
         "a level (error, warn, info, debug, trace, off) or levels by module, such as info,ondol_host_store=debug", live;
+    /// The form of a log line.
+    log_format: LogFormat = LogFormat::Text, read::log_format, "\"text\" or \"json\"", restart;
+    /// The OpenTelemetry collector that receives spans, over OTLP and HTTP. None: there are none.
+    otlp: Option<Url> = None, read::collector, "the address of a collector, such as http://127.0.0.1:4318", restart;
+    /// How many of a hundred requests leave spans when their callers do not say whether to.
+    otlp_sample_percent: u8 = 0, read::percent, "a whole number from 0 to 100", restart;
 }
 
 impl Config {

@@ -5,6 +5,8 @@ mod answer;
 mod body;
 pub mod client;
 mod console;
+mod docs;
+mod exchange;
 mod figures;
 mod health;
 mod host;
@@ -43,9 +45,11 @@ use crate::chat::Chat;
 use crate::config::Config;
 use answer::{Answer, HttpError, options, refuse};
 use body::Body;
+use exchange::Exchange;
+pub use exchange::Sampling;
 use identity::Asked;
 pub(crate) use identity::{Identity, assertion_text, secret};
-use ondol_host_model::{RequestId, RoomId};
+use ondol_host_model::{RequestId, RoomId, trace};
 use origin::Asking;
 use routes::{READ, Routes};
 use state::ApiState;
@@ -55,6 +59,7 @@ pub struct PublicApi {
     /// Each request takes it once; a socket keeps it.
     state: ArcSwap<ApiState>,
     routes: Routes<Call>,
+    sampling: Option<Sampling>,
 }
 
 #[derive(Clone, Copy)]
@@ -98,9 +103,10 @@ impl PublicApi {
         config: &Config,
         local: SocketAddr,
         phase: watch::Receiver<Phase>,
+        sampling: Option<Sampling>,
     ) -> anyhow::Result<Self> {
         let state = ApiState::new(chat, config, local, phase)?;
-        Ok(Self { state: ArcSwap::from_pointee(state), routes: routes()? })
+        Ok(Self { state: ArcSwap::from_pointee(state), routes: routes()?, sampling })
     }
 
     /// How far a shutdown has come.
@@ -125,17 +131,16 @@ impl PublicApi {
     ///
     /// None.
     pub async fn answer(&self, mut request: Request<Incoming>, connection: ConnContext) -> Result<Answer, Infallible> {
-        let given = request.headers().get("x-request-id").and_then(|given| given.to_str().ok());
-        let id = RequestId::of_request(given);
-        request.extensions_mut().insert(id.clone());
+        let exchange = Exchange::begin(&request, self.sampling.as_ref());
+        request.extensions_mut().insert(exchange.id().clone());
         let state = &self.state.load_full();
-        let asking = Asking::of(&request);
-        let version = request.version();
-        let answer = match read(state, request).await {
-            Ok(request) => self.route(state, request, connection).await,
-            Err(error) => Err(error),
+        let (asking, version) = (Asking::of(&request), request.version());
+        let answering = self.answer_in(state, request, connection, &exchange);
+        let mut answer = match exchange.trace() {
+            None => answering.await,
+            // In memory of its own, as most requests have no trace.
+            trace => Box::pin(trace::within(trace, answering)).await,
         };
-        let mut answer = answer.unwrap_or_else(|error| refuse(&error, &id));
         state.origins.share(&asking, &mut answer);
         // HTTP/2 has a frame of its own for it.
         if state.current_phase() > Phase::Running && version < Version::HTTP_2 && !is_upgrade(&answer) {
@@ -150,6 +155,34 @@ impl PublicApi {
     pub fn figures(&self) -> ListenerFigures {
         let state = self.state.load();
         state.counters.read(state.rates.refused())
+    }
+
+    /// Answers a request as a part of its trace.
+    async fn answer_in(
+        &self,
+        state: &Arc<ApiState>,
+        request: Request<Incoming>,
+        connection: ConnContext,
+        exchange: &Exchange,
+    ) -> Answer {
+        let answer = match read(state, request).await {
+            Ok(request) => self.route(state, request, connection).await,
+            Err(error) => Err(error),
+        };
+        let answer = answer.unwrap_or_else(|error| refuse(&error, exchange.id()));
+        exchange.end(&answer, || self.route_of(exchange.path()));
+        answer
+    }
+
+    /// The pattern of a path, and the number of the room in it.
+    fn route_of(&self, path: &str) -> (Option<String>, Option<u64>) {
+        match self.routes.at(path) {
+            Ok(matched) => {
+                let room = matched.params.get("id").and_then(room_id);
+                (Some(matched.value.pattern().to_owned()), room.map(|room| room.0))
+            }
+            Err(_) => (health::is_path(path).then(|| path.to_owned()), None),
+        }
     }
 
     async fn route(

@@ -8,7 +8,7 @@
 //! - three siblings that do not know each other: [`ondol_host_store`] SQLite, [`ondol_host_rooms`] members and fan-out,
 //!   [`ondol_host_handlers`] wasmtime
 //! - the ground: [`ondol_host_model`] plain data, [`ondol_host_process`] workers and exit, [`config`] settings and limits,
-//!   `tls` certificates and authorities, `files` what is read again when it changes
+//!   `tls` certificates and authorities, `files` what is read again when it changes, `otlp` spans for a collector
 
 pub mod chat;
 pub mod cli;
@@ -17,5 +17,6 @@ mod files;
 pub mod http;
 mod metrics;
 mod moving;
+mod otlp;
 pub mod server;
 mod tls;

@@ -29,11 +29,11 @@ use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tracing_subscriber::EnvFilter;
 
 use crate::chat::Chat;
 use crate::config::{self, Config, ConfigFlags, Limits, Supervisor};
-use crate::http::{AdminApi, ConnContext, Identity, Phase, PublicApi};
+use crate::http::{AdminApi, ConnContext, Identity, Phase, PublicApi, Sampling};
+use crate::otlp::Exporter;
 use activation::Sockets;
 pub(crate) use admin::{read_token, token as admin_token};
 use connection::ACCEPT_PAUSE;
@@ -71,15 +71,9 @@ pub fn run(flags: &ConfigFlags) -> anyhow::Result<()> {
     let config = &sockets.applied_to(&Config::load(flags)?)?;
     // New files belong to this user alone from the start: a socket could be opened before a later chmod.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
-    let (filter, renamed) = log::filter(&config.log);
-    let filter = EnvFilter::try_new(filter).context("the option `log`")?;
-    let log = Log::start(std::io::stderr(), config.limits.log_queue_max).context("cannot start the log thread")?;
+    let (log, set_filter) = Log::install(config)?;
     let last = log.clone();
     exit::before(move || last.finish(LOG_AT_ONCE_MAX));
-    let set_filter = log::install(filter, log.clone());
-    for (old, new) in renamed {
-        tracing::warn!(old, new, "log filter: the module {old} is now called {new}");
-    }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the tokio runtime")?;
     let given = Given { flags, set_filter, sockets, supervisor };
@@ -210,7 +204,9 @@ async fn serve(
 ) -> anyhow::Result<()> {
     let Listeners { public: listener, tls, admin, metrics } = listeners;
     let (phase, heard) = watch::channel(Phase::Running);
-    let api = Arc::new(PublicApi::new(Arc::clone(&chat), config, listener.local_addr()?, heard)?);
+    let spans = config.otlp.as_ref().map(Exporter::start).transpose()?;
+    let sampling = spans.as_ref().map(|spans| Sampling { sink: spans.sink(), percent: config.otlp_sample_percent });
+    let api = Arc::new(PublicApi::new(Arc::clone(&chat), config, listener.local_addr()?, heard, sampling)?);
     let public = Arc::new(ArcSwap::from_pointee(Public::new(Arc::clone(&api), &config.limits, tls)));
     let end = Arc::clone(&reloading.limits);
     let reload = reloading.start(config, &chat, &api, &public);
@@ -261,6 +257,9 @@ async fn serve(
             let connections = open.count();
             tracing::warn!(connections, "shutdown_grace_ms has passed: dropping {connections} connections");
         }
+    }
+    if let Some(spans) = spans {
+        spans.finish().await;
     }
     Ok(())
 }

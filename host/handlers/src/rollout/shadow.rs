@@ -15,7 +15,7 @@ use ondol_host_model::Timestamp;
 use serde::Serialize;
 
 use super::rows::named;
-use crate::run::call::{Answer, Call, describe};
+use crate::run::call::{Answer, Call};
 use crate::run::kind::{Each, HandlerKind, VersionId};
 use crate::run::latency_histogram::LatencyHistogram;
 use crate::run::limits::RolloutLimits;
@@ -233,8 +233,8 @@ fn follow(versions: &VersionSet, calls: &Receiver<CopiedCall>, counts: &Counts) 
                 first.push(Difference {
                     function: call.function(),
                     input: call.input(),
-                    active: describe_outcome(&answer),
-                    shadow: describe_outcome(&own),
+                    active: call.outcome(&answer),
+                    shadow: call.outcome(&own),
                 });
             }
         }
@@ -242,12 +242,5 @@ fn follow(versions: &VersionSet, calls: &Receiver<CopiedCall>, counts: &Counts) 
         if own_took > QUICK {
             std::thread::sleep(own_took * PAUSE);
         }
-    }
-}
-
-fn describe_outcome(outcome: &Result<Answer, String>) -> String {
-    match outcome {
-        Ok(answer) => answer.describe(),
-        Err(cause) => format!("failed: {}", describe(cause)),
     }
 }

@@ -15,6 +15,9 @@ use super::version_set::VersionSet;
 /// The most that is shown of an input or an answer, in characters.
 const SHOWN_CHARS_MAX: usize = 1_024;
 
+/// In place of the e-mail address of a call's user.
+const ADDRESS_LEFT_OUT: &str = "(e-mail address)";
+
 /// A call to a handler.
 #[derive(Clone, Debug)]
 pub(crate) enum Call {
@@ -134,9 +137,34 @@ impl Call {
         }
     }
 
+    /// What it came to, in one bounded line without its user's e-mail address. It contains what users sent, so it must not be
+    /// logged.
+    pub(crate) fn outcome(&self, outcome: &Result<Answer, String>) -> String {
+        describe(&self.without_address(match outcome {
+            Ok(answer) => answer.words(),
+            Err(cause) => format!("failed: {cause}"),
+        }))
+    }
+
+    /// A text in which the e-mail address of its user is left out, as it stands or as JSON has it.
+    fn without_address(&self, text: String) -> String {
+        let user: &User = match self {
+            Self::Create(_, Some(creator)) => creator,
+            Self::Receive(sender, ..) => sender,
+            Self::Message(message) => &message.sender,
+            Self::Join(_, user) | Self::Leave(_, user) => user,
+            Self::Create(_, None) | Self::Refusal(_) => return text,
+        };
+        if user.email.is_empty() {
+            return text;
+        }
+        let quoted = Json::from(user.email.as_str()).to_string();
+        text.replace(&user.email, ADDRESS_LEFT_OUT).replace(quoted.trim_matches('"'), ADDRESS_LEFT_OUT)
+    }
+
     /// Its input, in one bounded line. It contains what users sent, so it must not be logged.
     pub(crate) fn input(&self) -> String {
-        describe(&match self {
+        let input = match self {
             Self::Create(request, creator) => {
                 let by = creator.as_ref().map_or_else(|| "no user".to_owned(), |user| format!("{:?}", user.id));
                 format!("by {by}: {}", json!({ "name": request.name, "post-id": request.post_id }))
@@ -153,7 +181,8 @@ impl Call {
             }
             Self::Join(room, user) | Self::Leave(room, user) => format!("in room {room}: {:?}", user.id),
             Self::Refusal(given) => refusal(given).to_string(),
-        })
+        };
+        describe(&self.without_address(input))
     }
 }
 
@@ -181,6 +210,11 @@ impl Answer {
         }
     }
 
+    /// Whether it is a deliberate no.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Room(Err(_)) | Self::Action(Err(_)))
+    }
+
     /// The size of its text, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         match self {
@@ -193,15 +227,15 @@ impl Answer {
         }
     }
 
-    /// The answer in one bounded line.
-    pub(crate) fn describe(&self) -> String {
-        describe(&match self {
+    /// The answer as text.
+    fn words(&self) -> String {
+        match self {
             Self::Room(Ok(_)) | Self::Action(Ok(Action::Post(_) | Action::Relay(_))) => self.json().to_string(),
             Self::Action(Ok(Action::Ignore)) => "ignore".to_owned(),
             Self::Room(Err(given)) | Self::Action(Err(given)) => format!("refused: {}", refusal(given)),
             Self::Payload(payload) | Self::Announcement(Some(payload)) => payload.clone(),
             Self::Announcement(None) => "nothing".to_owned(),
-        })
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use ondol_host_model::{RequestId, RoomId, Timestamp};
+use ondol_host_model::{RequestId, RoomId, Timestamp, trace};
 use serde::Serialize;
 
 use super::fault::Fault;
@@ -61,6 +61,8 @@ pub struct FaultRow {
     pub room: Option<u64>,
     /// The id of the request, which the caller received and the log has too.
     pub request_id: Option<String>,
+    /// The trace of that request, or of the WebSocket that the frame came on.
+    pub trace_id: Option<String>,
     /// What it led to.
     pub outcome: String,
 }
@@ -79,6 +81,7 @@ impl FaultHistory {
             printed: lines.iter().map(|line| shorten(line, LINE_CHARS_MAX)).collect(),
             room: room.map(|room| room.0),
             request_id: request.map(ToString::to_string),
+            trace_id: trace::current_id().map(|id| id.to_string()),
             outcome: outcome.to_owned(),
         };
         let mut kept = self.of(fault.handler);

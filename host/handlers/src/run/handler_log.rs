@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use ondol_host_model::Timestamp;
+use ondol_host_model::{Timestamp, trace};
 use serde::Serialize;
 use tokio::sync::watch;
 
@@ -41,6 +41,8 @@ pub struct LogLine {
     pub function: &'static str,
     /// Whether it tells of a fault. Otherwise the handler printed it.
     pub fault: bool,
+    /// The trace of the request or the WebSocket that led to the call.
+    pub trace_id: Option<String>,
     /// The line.
     pub text: String,
 }
@@ -77,7 +79,8 @@ impl HandlerLog {
             lines.pop_front();
         }
         let (at, handler, version) = (Timestamp::now().to_string(), handler.name(), version.to_string());
-        lines.push_back(LogLine { number, at, handler, version, function, fault, text });
+        let trace_id = trace::current_id().map(|id| id.to_string());
+        lines.push_back(LogLine { number, at, handler, version, function, fault, trace_id, text });
         self.last.send_replace(number);
     }
 

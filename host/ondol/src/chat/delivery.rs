@@ -35,6 +35,7 @@ fn put(batch: Batch<PendingDelivery>) -> Vec<Arc<RoomQueue>> {
     }
     for Failed { entry, error } in batch.failed {
         let Entry { message, context: PendingDelivery { room, ticket, .. } } = entry;
+        let _entered = ticket.enter();
         tracing::warn!(room = room.id.0, %error, "message of room {} not stored: {error}", room.id);
         room.on_committed(false);
         ticket.fail(&SayError::NotStored, message.as_ref().and_then(|message| message.draft.client_id.as_deref()));

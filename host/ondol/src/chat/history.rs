@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use super::ChatError;
 use crate::config::{Config, HistoryForm};
 use ondol_host_handlers::{HandlerKind, Release};
-use ondol_host_model::{Message, RequestId, Speaker};
+use ondol_host_model::{Message, RequestId, Speaker, trace};
 use ondol_host_store::Page;
 
 /// How many pages may be written at once, beyond as many as there may be slow calls: so a slow page holds up no quick one.
@@ -75,8 +75,9 @@ impl History {
         page: Page,
     ) -> Result<Vec<Shown>, ChatError> {
         let Ok(_turn) = self.turns.acquire().await else { return Err(ChatError::Busy) };
-        let bounds = self.bounds;
+        let (bounds, trace) = (self.bounds, trace::current());
         let write = move || {
+            let _entered = trace::enter(trace);
             share_senders(&mut messages);
             let event = |message: &Message| release.stored_message(&request, message);
             if matches!(page, Page::After(_)) {
@@ -103,7 +104,9 @@ impl History {
         mut messages: Vec<Message>,
     ) -> Result<Vec<String>, ChatError> {
         let Ok(_turn) = self.turns.acquire().await else { return Err(ChatError::Busy) };
+        let trace = trace::current();
         let write = move || {
+            let _entered = trace::enter(trace);
             share_senders(&mut messages);
             release.replay(&messages)
         };

@@ -7,6 +7,7 @@ use super::reply::Asker;
 use super::room_queue::RoomQueue;
 use super::say;
 use ondol_host_handlers::Handlers;
+use ondol_host_model::trace::{self, Outcome};
 use ondol_host_model::{Frame, RoomId, Seq, Speaker};
 use ondol_host_rooms::Outbox;
 use ondol_host_store::StoreError;
@@ -72,7 +73,18 @@ impl Member {
     pub async fn say(&self, frame: Frame<'_>) {
         self.asker.before_next();
         let release = self.handlers.for_room(self.room.id);
-        say::say(&self.room, release, &self.user, frame, self.asker.next()).await;
+        let reply = self.asker.next();
+        match trace::current().and_then(|socket| socket.of_frame()) {
+            None => say::say(&self.room, release, &self.user, frame, reply).await,
+            Some(trace) => {
+                let room = self.room.id;
+                let fields =
+                    vec![("ondol.room", room.0.into()), ("ondol.request_id", reply.request.to_string().into())];
+                trace.finish(|| Outcome { name: "frame".to_owned(), fields, error: None });
+                // In memory of its own: every connection's task is as large as all that it may wait for.
+                Box::pin(trace::within(Some(trace), say::say(&self.room, release, &self.user, frame, reply))).await;
+            }
+        }
         self.asker.rest().await;
     }
 

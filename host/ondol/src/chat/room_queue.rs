@@ -69,7 +69,7 @@ impl RoomQueue {
         let state = self.state();
         let (presence, last) = self.members.join(&user.id, outbox);
         if presence == Presence::Changed {
-            self.enqueue(state, RoomTask::new(What::Join(Arc::clone(user), release), Ticket::default()));
+            self.enqueue(state, RoomTask::new(What::Join(Arc::clone(user), release), Ticket::silent()));
         }
         last
     }
@@ -94,7 +94,7 @@ impl RoomQueue {
     pub(super) fn leave(self: &Arc<Self>, user: &Arc<Speaker>, outbox: &Outbox, release: Arc<Release>) {
         let state = self.state();
         if self.members.leave(&user.id, outbox) == Presence::Changed {
-            self.enqueue(state, RoomTask::new(What::Leave(Arc::clone(user), release), Ticket::default()));
+            self.enqueue(state, RoomTask::new(What::Leave(Arc::clone(user), release), Ticket::silent()));
         }
     }
 
@@ -162,6 +162,7 @@ impl RoomQueue {
 
     fn run_one(self: &Arc<Self>, task: RoomTask, has_number: &Cell<bool>) {
         let RoomTask { what, ticket, seq } = task;
+        let _entered = ticket.enter();
         match (what, seq) {
             (What::Message { sender, draft, release }, Some(seq)) => {
                 let (id, room, created_at) = (self.pipeline.next_id(), self.id, Timestamp::now());
@@ -208,6 +209,7 @@ impl RoomQueue {
             }
         };
         ticket.grow_to(payload.len());
+        ticket.begin_commit();
         let context = PendingDelivery { room: Arc::clone(self), payload, ticket };
         // From here on the store's report counts it.
         has_number.set(false);
@@ -250,7 +252,7 @@ impl RoomQueue {
     /// Tells the room of a join or a leave, if it is to hear of it.
     fn announce(self: &Arc<Self>, payload: Option<String>) {
         if let Some(payload) = payload {
-            self.send_in_turn(payload, Ticket::default());
+            self.send_in_turn(payload, Ticket::silent());
         }
     }
 

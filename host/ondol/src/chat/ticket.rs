@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::claims::{Claim, Waiter};
 use super::reply::{Reply, SayError};
+use ondol_host_model::trace::{self, Entered, OpenSpan, Trace};
 use ondol_host_model::{Message, RequestId};
 use ondol_host_rooms::{InFlight, Outbox};
 
@@ -30,24 +31,42 @@ impl Accepted {
     }
 }
 
-/// The ticket of one frame. Joins and leaves have an empty one: no client waits for them.
-#[derive(Default)]
+/// The ticket of one frame.
 pub(super) struct Ticket {
     reply: Option<Reply>,
     accepted: Option<Accepted>,
     /// The client's own id for its message.
     claim: Option<Claim>,
+    /// What it is traced as: another frame's task may be the one that carries it on.
+    trace: Option<Arc<Trace>>,
+    /// How long the message waits for the disk, if its spans are exported.
+    commit: Option<Box<OpenSpan>>,
 }
 
 impl Ticket {
+    /// Of a join or a leave, or of what the server does on its own: no client waits for it.
+    pub(super) fn silent() -> Self {
+        Self { reply: None, accepted: None, claim: None, trace: trace::current(), commit: None }
+    }
+
     /// Of a message.
     pub(super) fn of_message(reply: Reply, accepted: Accepted, claim: Option<Claim>) -> Self {
-        Self { reply: Some(reply), accepted: Some(accepted), claim }
+        Self { reply: Some(reply), accepted: Some(accepted), claim, ..Self::silent() }
     }
 
     /// Of a payload that is not stored: its sender is answered already.
     pub(super) fn of_relay(accepted: Accepted) -> Self {
-        Self { accepted: Some(accepted), ..Self::default() }
+        Self { accepted: Some(accepted), ..Self::silent() }
+    }
+
+    /// Makes its trace the current one, or none if it has none.
+    pub(super) fn enter(&self) -> Entered {
+        trace::enter(self.trace.clone())
+    }
+
+    /// The message begins to wait for the disk.
+    pub(super) fn begin_commit(&mut self) {
+        self.commit = trace::span("commit");
     }
 
     /// The name of the frame, for the log.
@@ -65,6 +84,7 @@ impl Ticket {
     /// The message leaves the queue for the disk. What stays in flight until the room's sockets have taken its event, and who waits
     /// to hear that it is stored.
     pub(super) fn committed(self) -> (impl Iterator<Item = InFlight>, Stored) {
+        drop(self.commit);
         // The id is free before the room hears the event: a waiter is in the room by now, and a later frame finds the message
         // stored.
         let waiters = self.claim.map(Claim::end).unwrap_or_default().into_iter();
@@ -79,7 +99,10 @@ impl Ticket {
     }
 
     /// The frame has failed: `tell` tells its sender, the others who sent it hear `error`.
-    pub(super) fn fail_by(self, error: &SayError, tell: impl FnOnce(Reply)) {
+    pub(super) fn fail_by(mut self, error: &SayError, tell: impl FnOnce(Reply)) {
+        if let Some(mut commit) = self.commit.take() {
+            commit.fail(error.code());
+        }
         let tell_first = || {
             if let Some(reply) = self.reply {
                 tell(reply);

@@ -77,6 +77,15 @@ impl Check {
                 }
             }
         }
+        if let Some(address) = &config.otlp {
+            match crate::otlp::check(address) {
+                Ok(()) => println!("fine   otlp: spans go to {address}"),
+                Err(error) => {
+                    all_fine = false;
+                    println!("wrong  {error:#}");
+                }
+            }
+        }
         if let Some(address) = &config.admin_url() {
             match crate::server::admin_token(&config, address) {
                 Ok(Some(_)) => println!("fine   admin: {address}, with a token"),

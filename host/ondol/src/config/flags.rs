@@ -95,6 +95,9 @@ flags! {
     /// Log at this level, or at levels by module [default: info]
     #[arg(long, value_name = "FILTER")]
     log;
+    /// Write log lines in this form [default: text]
+    #[arg(long, value_name = "text|json")]
+    log_format;
 }
 
 /// The entries of the command line.

@@ -27,7 +27,8 @@ pub(super) enum Key {
 impl Key {
     /// Whether an error must not show the value.
     pub(super) fn is_secret(&self) -> bool {
-        matches!(self, Self::Option(name) if name == "admin_token")
+        // A URL may name a user with a password, although `otlp` does not take one.
+        matches!(self, Self::Option(name) if name == "admin_token" || name == "otlp")
     }
 
     /// The most similar known name, if one is similar enough. `options` are the names of the settings that are no

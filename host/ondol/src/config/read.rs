@@ -11,6 +11,7 @@ use ondol_host_store::Synchronous;
 use super::admin::{AdminAddress, Token};
 use super::given::Given;
 use super::history::HistoryForm;
+use super::log_format::LogFormat;
 use super::refusal::RefusalStyle;
 
 pub(super) fn address(given: &Given) -> Option<SocketAddr> {
@@ -123,6 +124,26 @@ pub(super) fn synchronous(given: &Given) -> Option<Synchronous> {
         "normal" => Some(Synchronous::Normal),
         _ => None,
     }
+}
+
+pub(super) fn log_format(given: &Given) -> Option<LogFormat> {
+    match given.as_str()? {
+        "text" => Some(LogFormat::Text),
+        "json" => Some(LogFormat::Json),
+        _ => None,
+    }
+}
+
+/// Never `Some(None)`, like [`some_path`]. A path is allowed: `v1/traces` follows it.
+pub(super) fn collector(given: &Given) -> Option<Option<Url>> {
+    let url = Url::parse(given.as_str()?).ok()?;
+    let mut origin = url.clone();
+    origin.set_path("/");
+    (matches!(url.scheme(), "http" | "https") && is_origin(&origin)).then_some(Some(url))
+}
+
+pub(super) fn percent(given: &Given) -> Option<u8> {
+    given.as_number().and_then(|number| u8::try_from(number).ok()).filter(|percent| *percent <= 100)
 }
 
 /// A log filter. The subscriber would accept any word as a module's name, so a lone word has to be a level.

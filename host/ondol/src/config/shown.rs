@@ -11,6 +11,7 @@ use url::Url;
 use super::admin::{AdminAddress, Token};
 use super::history::HistoryForm;
 use super::identity::{IdentityMode, KeyAlgorithm, KeyFile};
+use super::log_format::LogFormat;
 use super::refusal::RefusalStyle;
 
 /// A value as a file has it. None: it has none.
@@ -47,6 +48,12 @@ impl Shown for u64 {
     }
 }
 
+impl Shown for u8 {
+    fn shown(&self) -> Option<String> {
+        Some(self.to_string())
+    }
+}
+
 /// Types whose value is a text.
 macro_rules! texts {
     ($($type:ty: $value:ident => $text:expr;)+) => {
@@ -63,7 +70,7 @@ texts! {
     String: text => text.clone();
     PathBuf: path => path.to_string_lossy();
     SocketAddr: address => address.to_string();
-    Url: url => url.origin().ascii_serialization();
+    Url: url => if url.path() == "/" { url.origin().ascii_serialization() } else { url.to_string() };
     AdminAddress: address => address.to_string();
     Token: token => token.secret();
     IpNet: network => network.to_string();
@@ -72,6 +79,10 @@ texts! {
     RefusalStyle: style => match style {
         RefusalStyle::Http => "http",
         RefusalStyle::Close => "close",
+    };
+    LogFormat: form => match form {
+        LogFormat::Text => "text",
+        LogFormat::Json => "json",
     };
     HistoryForm: form => match form {
         HistoryForm::Host => "host",

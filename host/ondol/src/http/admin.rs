@@ -29,13 +29,14 @@ use browser::Browsers;
 
 use super::answer::{self, Answer, HttpError, refuse};
 use super::body::Body;
+use super::exchange::Exchange;
 use super::metrics::WriteMetrics;
-use super::routes::{READ, Routes};
+use super::routes::{READ, Routes, read_only};
 use super::state::Phase;
-use super::{health, host, metrics};
+use super::{docs, health, host, metrics};
 use crate::chat::{ChangeRequest, Chat, HandlerChange, HandlerKind};
 use crate::config::{Limits, Token};
-use ondol_host_model::RequestId;
+use ondol_host_model::trace;
 
 /// How many releases a page of the history holds: by default, and at most.
 const HISTORY: usize = 50;
@@ -159,13 +160,27 @@ impl AdminApi {
     ///
     /// None.
     pub async fn answer(self: Arc<Self>, request: Request<Incoming>, caller: Caller) -> Result<Answer, Infallible> {
-        let id = RequestId::of_request(request.headers().get("x-request-id").and_then(|given| given.to_str().ok()));
-        Ok(self.route(Body::of(request), caller).await.unwrap_or_else(|error| refuse(&error, &id)))
+        let exchange = Exchange::begin(&request, None);
+        let answer = trace::within(exchange.trace(), async {
+            let answer = self.route(Body::of(request), caller).await;
+            let answer = answer.unwrap_or_else(|error| refuse(&error, exchange.id()));
+            exchange.end(&answer, || (self.pattern(exchange.path()), None));
+            answer
+        });
+        Ok(answer.await)
+    }
+
+    fn pattern(&self, path: &str) -> Option<String> {
+        let known = self.routes.at(path).ok().map(|matched| matched.value.pattern().to_owned());
+        known.or_else(|| health::is_path(path).then(|| path.to_owned()))
     }
 
     async fn route(&self, request: Request<Body>, caller: Caller) -> Result<Answer, HttpError> {
         if let Some(answer) = health::answer(&self.chat, *self.phase.borrow(), &request) {
             return answer;
+        }
+        if let Some(file) = docs::file(request.uri().path()) {
+            return read_only(request.method(), || Ok(file));
         }
         if console::is_path(request.uri().path()) {
             return self.console(request).await;

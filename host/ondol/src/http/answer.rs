@@ -9,6 +9,7 @@ use hyper::{Response, StatusCode};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::exchange::Failed;
 use super::identity::IdentityError;
 use super::rates::TooFast;
 use crate::chat::{ActivateError, ChatError, RATE_LIMITED, ReleaseError, SayError};
@@ -195,6 +196,15 @@ impl HttpError {
         }
     }
 
+    /// What the log says of it.
+    pub(super) fn failed(&self) -> Failed {
+        let cause = match self {
+            Self::Chat(ChatError::Store(error)) | Self::Release(ReleaseError::Store(error)) => Some(error.to_string()),
+            _ => None,
+        };
+        Failed { status: self.status(), code: self.code().to_owned(), cause, close_code: None }
+    }
+
     /// The rest of an unread body is not worth reading, and a connection over the limit has to go.
     fn ends_connection(&self) -> bool {
         matches!(
@@ -222,12 +232,6 @@ impl HttpError {
 
 /// Turns an error into a response. A handler's fault carries the request id that the log has.
 pub(super) fn refuse(error: &HttpError, id: &RequestId) -> Answer {
-    if let HttpError::Chat(ChatError::Store(error)) = error {
-        tracing::error!(request = %id, %error, "request {id} failed: {error}");
-    }
-    if let HttpError::Release(ReleaseError::Store(error)) = error {
-        tracing::error!(request = %id, %error, "admin request {id} failed: {error}");
-    }
     let (field, message) = error.about();
     let mut body = Map::new();
     match field {
@@ -250,6 +254,7 @@ pub(super) fn refuse(error: &HttpError, id: &RequestId) -> Answer {
         body.insert("handlers".to_owned(), Value::Object(each.collect()));
     }
     let mut answer = json(error.status(), &body);
+    answer.extensions_mut().insert(error.failed());
     if error.ends_connection() {
         answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }

@@ -12,10 +12,15 @@ use crate::chat::{Chat, SHUTTING_DOWN};
 /// Answers `/healthz` and `/readyz`. None for any other path.
 pub(super) fn answer(chat: &Chat, phase: Phase, request: &Request<impl Sized>) -> Option<Result<Answer, HttpError>> {
     let path = request.uri().path();
-    if path != "/healthz" && path != "/readyz" {
+    if !is_path(path) {
         return None;
     }
     Some(read_only(request.method(), || if path == "/healthz" { Ok(fine("ok")) } else { ready(chat, phase) }))
+}
+
+/// Whether a path is one of the two.
+pub(super) fn is_path(path: &str) -> bool {
+    matches!(path, "/healthz" | "/readyz")
 }
 
 fn ready(chat: &Chat, phase: Phase) -> Result<Answer, HttpError> {

@@ -17,6 +17,7 @@ pub(super) struct Routes<C>(Router<Path<C>>);
 
 /// The calls of one path, by method.
 pub(super) struct Path<C> {
+    pattern: String,
     calls: Vec<(&'static [Method], C)>,
     allow: HeaderValue,
 }
@@ -35,7 +36,7 @@ impl<C: Copy> Routes<C> {
         let mut router = Router::new();
         for (path, calls) in paths {
             let allow = allow(calls.iter().flat_map(|(methods, _)| *methods))?;
-            router.insert(path, Path { calls, allow })?;
+            router.insert(path.clone(), Path { pattern: path, calls, allow })?;
         }
         Ok(Self(router))
     }
@@ -47,6 +48,11 @@ impl<C: Copy> Routes<C> {
 }
 
 impl<C: Copy> Path<C> {
+    /// Its pattern, as the table has it.
+    pub(super) fn pattern(&self) -> &str {
+        &self.pattern
+    }
+
     /// The call of a method.
     pub(super) fn call(&self, method: &Method) -> Result<C, HttpError> {
         let call = self.calls.iter().find(|(methods, _)| methods.contains(method));

@@ -10,13 +10,14 @@ use hyper::{Method, Request, Response, StatusCode, Version};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::answer::{Answer, HttpError};
+use super::exchange::Failed;
 use super::identity::{Asked, Identity, chosen_subprotocol};
 use super::query::Query;
 use super::socket::{Expiry, Joining};
 use super::state::{ApiState, ConnContext, Phase};
 use crate::chat::{LastSeen, Permit, SHUTTING_DOWN};
 use crate::config::RefusalStyle;
-use ondol_host_model::{RoomId, Seq, Speaker};
+use ondol_host_model::{RoomId, Seq, Speaker, trace};
 
 /// The codes that refuse a WebSocket under `refusal = "close"`.
 pub(super) const CLOSE_IDENTITY: u16 = 4001;
@@ -38,7 +39,7 @@ pub(super) async fn upgrade(
     let admitted = match admit(&state, &request, room, &connection).await {
         Ok(admitted) => Ok(admitted),
         Err(error) => match close_code(&error) {
-            Some(code) if state.refusal == RefusalStyle::Close => Err((code, error.to_string())),
+            Some(code) if state.refusal == RefusalStyle::Close => Err((code, error)),
             _ => return Err(error),
         },
     };
@@ -50,21 +51,32 @@ pub(super) async fn upgrade(
     }
     let accept = accept_key(request.headers())?;
     let seen = seen(&request)?;
-    let socket = match admitted {
-        Ok((room, user, permit, expiry)) => Joining::join(&state, room, user, seen, permit, expiry).await?,
-        Err((code, reason)) => Joining::refused(&state, code, &reason),
+    let (socket, failed) = match admitted {
+        Ok((room, user, permit, expiry)) => (Joining::join(&state, room, user, seen, permit, expiry).await?, None),
+        Err((code, error)) => {
+            let failed = Failed { close_code: Some(code), ..error.failed() };
+            (Joining::refused(&state, code, &error.to_string()), Some(failed))
+        }
     };
     let subprotocol = chosen_subprotocol(request.headers(), &state.subprotocols);
     let upgraded = hyper::upgrade::on(&mut request);
+    let trace = trace::current().map(|trace| trace.of_socket());
     tokio::spawn(async move {
         match upgraded.await {
-            Ok(upgraded) => socket.serve(state, upgraded).await,
+            Ok(upgraded) => match trace {
+                None => socket.serve(state, upgraded).await,
+                // In memory of its own, as most sockets have no trace.
+                trace => Box::pin(trace::within(trace, socket.serve(state, upgraded))).await,
+            },
             Err(error) => tracing::debug!(%error, "WebSocket upgrade failed: {error}"),
         }
         drop(connection);
     });
     let mut answer = Response::new(Full::new(Bytes::new()));
     *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    if let Some(failed) = failed {
+        answer.extensions_mut().insert(failed);
+    }
     let headers = answer.headers_mut();
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));

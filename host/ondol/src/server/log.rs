@@ -1,14 +1,24 @@
 //! The log: a thread of its own writes lines to standard error, so that a stalled reader stops nothing else. Lines that
 //! exceed the queue are dropped and counted.
 
+mod format;
+
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal as _, Write};
+use std::panic;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tracing_subscriber::EnvFilter;
+use anyhow::Context as _;
+use tracing_subscriber::fmt::FormatEvent;
+use tracing_subscriber::fmt::format::DefaultFields;
+use tracing_subscriber::{EnvFilter, Registry};
+
+use crate::config::{Config, LogFormat};
+use format::{Json, Text};
 
 /// How often [`Log::finish`] checks whether everything is written.
 const CHECK_INTERVAL: Duration = Duration::from_millis(2);
@@ -31,24 +41,6 @@ pub(super) fn filter(given: &str) -> (String, Vec<(&'static str, &'static str)>)
 /// Changes the filter of a log that is running.
 pub(super) type SetFilter = Box<dyn Fn(EnvFilter) + Send + Sync>;
 
-/// Makes this the log of the process.
-pub(super) fn install(filter: EnvFilter, log: Log) -> SetFilter {
-    let lines = tracing_subscriber::fmt()
-        .with_ansi(io::stderr().is_terminal())
-        .with_writer(move || log.clone())
-        // A log that cannot be written must not stop the server: the default would panic.
-        .log_internal_errors(false)
-        .with_env_filter(filter)
-        .with_filter_reloading();
-    let handle = lines.reload_handle();
-    lines.init();
-    Box::new(move |filter| {
-        if let Err(error) = handle.reload(filter) {
-            tracing::error!(%error, "the log filter stays as it was: {error}");
-        }
-    })
-}
-
 /// The writer that tracing uses. Never blocks.
 #[derive(Clone)]
 pub(super) struct Log {
@@ -67,6 +59,48 @@ struct Counts {
 }
 
 impl Log {
+    /// Makes a log to standard error the one of this process.
+    ///
+    /// # Errors
+    ///
+    /// When the thread cannot be started.
+    pub(super) fn install(config: &Config) -> anyhow::Result<(Self, SetFilter)> {
+        let (filter, renamed) = filter(&config.log);
+        let filter = EnvFilter::try_new(filter).context("the option `log`")?;
+        let log = Self::start(io::stderr(), config.limits.log_queue_max).context("cannot start the log thread")?;
+        let set_filter = match config.log_format {
+            LogFormat::Text => log.subscribe(filter, Text::new(io::stderr().is_terminal())),
+            LogFormat::Json => log.subscribe(filter, Json),
+        };
+        panic::set_hook(Box::new(log_panic));
+        for (old, new) in renamed {
+            tracing::warn!(old, new, "log filter: the module {old} is now called {new}");
+        }
+        Ok((log, set_filter))
+    }
+
+    /// Receives the events of the process that pass the filter, in this form.
+    fn subscribe<F>(&self, filter: EnvFilter, form: F) -> SetFilter
+    where
+        F: FormatEvent<Registry, DefaultFields> + Send + Sync + 'static,
+    {
+        let lines = self.clone();
+        let subscriber = tracing_subscriber::fmt()
+            // A log that cannot be written must not stop the server: the default would panic.
+            .log_internal_errors(false)
+            .event_format(form)
+            .with_writer(move || lines.clone())
+            .with_env_filter(filter)
+            .with_filter_reloading();
+        let handle = subscriber.reload_handle();
+        subscriber.init();
+        Box::new(move |filter| {
+            if let Err(error) = handle.reload(filter) {
+                tracing::error!(%error, "the log filter stays as it was: {error}");
+            }
+        })
+    }
+
     /// A log to `out` with a queue of at most `lines_max` lines.
     ///
     /// # Errors
@@ -109,6 +143,21 @@ impl Write for Log {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Logs a panic like anything else. The default writes to standard error itself, which blocks when that is not read.
+fn log_panic(panic: &panic::PanicHookInfo<'_>) {
+    let thread = thread::current();
+    let thread = thread.name().unwrap_or("unnamed");
+    let at = panic.location().map(ToString::to_string);
+    let backtrace = Some(Backtrace::capture()).filter(|it| it.status() == BacktraceStatus::Captured);
+    let message = panic.payload_as_str().unwrap_or("no message");
+    tracing::error!(
+        thread,
+        at,
+        backtrace = backtrace.map(tracing::field::display),
+        "thread {thread} panicked: {message}"
+    );
 }
 
 /// Writes lines as they come. A failed write loses its line: there is nowhere to report it.

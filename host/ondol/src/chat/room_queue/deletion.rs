@@ -20,7 +20,7 @@ impl RoomQueue {
     /// Deletes messages of the room, and tells its members.
     pub(in crate::chat) async fn delete(self: &Arc<Self>, seqs: Vec<Seq>) -> Result<Deletion, StoreError> {
         let (answer, answered) = oneshot::channel();
-        let task = RoomTask::new(What::Delete(Request { seqs, answer }), Ticket::default());
+        let task = RoomTask::new(What::Delete(Request { seqs, answer }), Ticket::silent());
         self.enqueue(self.state(), task);
         answered.await.unwrap_or(Err(StoreError::Closed))
     }
@@ -34,7 +34,7 @@ impl RoomQueue {
                 let payload = event(self.id, *deleted);
                 // Counted, so that more is deleted only when members have taken this.
                 let accepted = self.pipeline.accept(&self.flow, payload.len());
-                let ticket = accepted.map(Ticket::of_relay).unwrap_or_default();
+                let ticket = accepted.map_or_else(Ticket::silent, Ticket::of_relay);
                 due |= self.members.put(&payload, None, None, ticket.committed().0);
             }
             if due {

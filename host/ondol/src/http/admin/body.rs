@@ -1,6 +1,8 @@
 //! The bodies of admin API requests: a raw component, or JSON with components in base64. Parses and checks; the chat
 //! carries out.
 
+mod members;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -12,6 +14,7 @@ use crate::chat::{ChangeRequest, HandlerChange, HandlerKind, RollbackTarget, Slo
 use crate::config::Limits;
 use crate::http::answer::HttpError;
 use crate::http::body::{self, Body};
+use members::Members;
 
 /// The size of a JSON body apart from components and cases, in bytes.
 const REST_BYTES_MAX: usize = 1_048_576;
@@ -51,9 +54,9 @@ struct HandlerBody {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ReleaseBody {
-    rooms: Option<PartBody>,
-    messages: Option<PartBody>,
-    events: Option<PartBody>,
+    rooms: Option<Members<PartBody>>,
+    messages: Option<Members<PartBody>>,
+    events: Option<Members<PartBody>>,
     /// The percentage of rooms, for a canary.
     percent: Option<u8>,
     reason: Option<String>,
@@ -116,7 +119,7 @@ pub(super) async fn parts(
         return Err(HttpError::field("percent", "invalid", "percent: expected 1 to 99; leave it out for all rooms."));
     }
     let parts = HandlerKind::ALL.into_iter().zip([body.rooms, body.messages, body.events]);
-    let parts = parts.filter_map(|(handler, part)| Some(part?.read(handler, limits)));
+    let parts = parts.filter_map(|(handler, part)| Some(part?.0.read(handler, limits)));
     let parts: Vec<HandlerChange> = parts.collect::<Result<_, _>>()?;
     if parts.is_empty() {
         return Err(HttpError::field("rooms", "required", "Give at least one of rooms, messages and events."));
@@ -237,7 +240,7 @@ async fn read_parts(request: Request<Body>, limits: &Limits, parts: usize) -> Re
 }
 
 fn parse<'a, B: Deserialize<'a>>(bytes: &'a [u8]) -> Result<B, HttpError> {
-    serde_json::from_slice(bytes).map_err(|error| HttpError::Parse(error.to_string()))
+    serde_json::from_slice(bytes).map(|Members(body)| body).map_err(|error| HttpError::Parse(error.to_string()))
 }
 
 /// The body, up to `bytes_max` bytes. `limit` names the limit that they come from.

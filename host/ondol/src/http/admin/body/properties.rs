@@ -75,7 +75,7 @@ fn a_deploy_is_read_as_it_was_written_or_is_refused_by_name() {
         for (handler, part) in HandlerKind::ALL.into_iter().zip([body.rooms, body.messages, body.events]) {
             let Some(part) = part else { continue };
             let given = &whole[handler.name()];
-            match part.read(handler, &limits) {
+            match part.0.read(handler, &limits) {
                 Ok(HandlerChange { wasm, settings, cases, .. }) => {
                     let encoded = wasm.map(|wasm| BASE64.encode(&wasm));
                     prop_assert_eq!(encoded.as_deref(), given["component"].as_str());
