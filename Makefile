@@ -11,7 +11,7 @@ NATIVE       := ondol ondol-host-handlers ondol-host-model ondol-host-process on
 COMPONENTS   := $(foreach handler,$(HANDLERS),-p ondol-$(handler) --features ondol-$(handler)/component) $(MIDDLEWARE:%=-p example-%) $(GUESTS:%=-p guest-%)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build host handlers guests deb test unit cases stories durability fuzz examples lint bindings fmt bench bench-quick hostile microbench clean target
+.PHONY: help run build host handlers guests deb pages test unit cases stories durability fuzz examples lint bindings fmt bench bench-quick hostile microbench clean target
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,7 +80,13 @@ fuzz: build ## The property tests with other inputs and more of them; PROPTEST_C
 
 CARGO_DEB := 3.8.0
 deb: build target/tools/bin/cargo-deb ## The Debian package, in target/debian (installs cargo-deb in target/tools)
+	@$(MAKE) --no-print-directory pages
 	target/tools/bin/cargo-deb deb --no-build --strip -p ondol
+
+# What the program writes of itself, for the package.
+pages:
+	@rm -rf target/pages && mkdir -p target/pages && target/release/ondol man target/pages/man >/dev/null
+	@for shell in bash zsh fish; do target/release/ondol completions $$shell >target/pages/ondol.$$shell || exit 1; done
 
 target/tools/bin/cargo-deb:
 	$(CARGO) install --quiet --locked --root target/tools --version $(CARGO_DEB) --no-default-features --features lzma cargo-deb

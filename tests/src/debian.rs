@@ -94,6 +94,8 @@ impl Debian {
 /// # Errors
 /// When that fails.
 pub fn package(version: &str, to: &Path) -> Result<()> {
+    let pages = Command::new("make").args(["--no-print-directory", "pages"]).current_dir(workspace()).output()?;
+    ensure!(pages.status.success(), "{}", String::from_utf8_lossy(&pages.stderr));
     let mut deb = Command::new(target().join("tools/bin/cargo-deb"));
     deb.args(["deb", "--no-build", "--fast", "--quiet", "-p", "ondol", "--deb-version", version, "--output"]).arg(to);
     let output = deb.current_dir(workspace()).output()?;

@@ -1,6 +1,6 @@
 //! The log: two forms of a line, one line for a request that went wrong, and the trace that a caller hands over.
 
-use ondol_tests::{Answer, Client, Knock, Setup, TestResult, TestServer, User, guest, until};
+use ondol_tests::{Answer, Client, Knock, Setup, TestResult, TestServer, User, guest, ondol, until};
 use serde_json::{Value, json};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -184,6 +184,10 @@ async fn a_trace_is_named_by_every_line_of_its_requests_and_frames() -> TestResu
         post.header("traceparent", traceparent()).send().await?.expect(503)?;
         let (fault, printed) = last_fault(&server).await?;
         assert_eq!((&fault["trace_id"], &printed["trace_id"]), (&json!(TRACE), &json!(TRACE)), "{fault} {printed}");
+        for command in ["status", "logs"] {
+            let shown = ondol(&["handlers", command, "--admin", server.admin_address()?])?;
+            shown.expect_parts(0, &[&format!("trace {TRACE}")])?;
+        }
     }
     Ok(())
 }

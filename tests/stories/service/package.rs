@@ -72,6 +72,9 @@ async fn the_package_is_installed_upgraded_taken_back_and_purged() -> TestResult
     for wanted in ["multi-user.target.wants/ondol.service", "sockets.target.wants/ondol.socket"] {
         debian.run(&format!("readlink /etc/systemd/system/{wanted}"))?;
     }
+    for page in ["man/man1/ondol-serve.1.gz", "bash-completion/completions/ondol", "zsh/vendor-completions/_ondol"] {
+        assert!(fs::metadata(debian.path(&format!("/usr/share/{page}")))?.len() > 500, "{page}");
+    }
     debian.run(RUNTIME_DIRECTORY)?;
     debian.run(&format!("setpriv --reuid=ondol --regid=ondol --clear-groups ondol check --config {toml}"))?;
 

@@ -90,7 +90,8 @@ fn print(line: &Value) {
 pub(in crate::cli) fn describe(line: &Value) -> String {
     let (at, handler, version) = (text(line, "at"), text(line, "handler"), text(line, "version"));
     let mark = if is_true(line, "fault") { "FAULT " } else { "" };
-    format!("{at} {handler} {version}: {mark}{}", text(line, "text"))
+    let trace = line.get("trace_id").and_then(Value::as_str).map(|trace| format!(" trace {trace}")).unwrap_or_default();
+    format!("{at} {handler} {version}{trace}: {mark}{}", text(line, "text"))
 }
 
 impl Record {

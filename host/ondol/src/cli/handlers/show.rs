@@ -214,6 +214,9 @@ fn faults(row: &Value) {
         if let Some(request) = fault.get("request_id").and_then(Value::as_str) {
             print!(", request {request}");
         }
+        if let Some(trace) = fault.get("trace_id").and_then(Value::as_str) {
+            print!(", trace {trace}");
+        }
         println!(": {}", text(fault, "outcome"));
         println!("        {}", text(fault, "cause"));
         let backtrace = lines(fault, "backtrace");
