@@ -339,7 +339,9 @@ async fn the_commands_report_mistakes() -> TestResult {
 
 #[tokio::test]
 async fn a_unix_socket_is_open_to_its_user_only() -> TestResult {
+    use std::io::{Read as _, Write as _};
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    use std::os::unix::net::UnixStream;
 
     let home = tempfile::tempdir()?;
     let path = home.path().join("admin.sock");
@@ -347,6 +349,14 @@ async fn a_unix_socket_is_open_to_its_user_only() -> TestResult {
     let mut server = TestServer::setup().flag("--admin").flag(&address).start().await?;
     let file = fs::metadata(&path)?;
     assert_eq!(file.permissions().mode() & 0o077, 0, "others can open it");
+    // A page may reach it where it is forwarded to a port, by a name that leads there.
+    for (host, status) in [("evil.example", "403"), ("localhost:8001", "200")] {
+        let mut stream = UnixStream::connect(&path)?;
+        write!(stream, "GET /v1/status HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{host}: {answer}");
+    }
     command(&server, &["deploy", "--setting", "messages.text_length_max=5"])?.expect(0)?;
     let user = format!("uid {}", file.uid());
     command(&server, &["history"])?.expect_parts(0, &["release 2", &user])?;

@@ -93,8 +93,6 @@ async fn listen_in(
         }
         told.add(target, answer.to_string());
     }
-    let recording = admin("GET", "/v1/record?calls=1&wait_ms=1")?.send().await?;
-    told.add("the recorded calls", recording.text());
     let metrics = admin("GET", "/metrics")?.send().await?;
     assert_eq!(metrics.status, 200, "{metrics}");
     told.add("the metrics", metrics.text());
@@ -120,6 +118,29 @@ async fn flood(client: &mut Client) -> TestResult {
             return Ok(());
         }
     }
+}
+
+/// Records a call of the user's: what was said belongs there, who said it does not.
+async fn record(
+    server: &TestServer,
+    bird: &mut Client,
+    admin: &impl Fn(&str, &str) -> TestResult<Request>,
+) -> TestResult<String> {
+    let recording = admin("GET", "/v1/record?calls=1")?.send();
+    let talk = async {
+        server.wait_for_log("are recorded for the admin API").await?;
+        // The recording begins right after the line.
+        for _ in 0..10 {
+            bird.say(TEXT).await?;
+            bird.next_message().await?;
+        }
+        std::future::pending::<TestResult>().await
+    };
+    let recorded =
+        tokio::select! { recorded = recording => recorded?.text(), ended = talk => { ended?; String::new() } };
+    let shown = recorded.replace(TEXT, "(text)");
+    assert!(shown.contains("(text)"), "{shown}");
+    Ok(shown)
 }
 
 /// Deploys a version that fails at what the user says, until it is rolled back, and a shadow that says it differently.
@@ -208,6 +229,7 @@ async fn no_output_carries_the_address_the_text_or_the_token_of_a_user_of_a_gate
         told.add("the refusal of a frame", bird.next_json().await?.to_string());
         bird.send_binary(TEXT.as_bytes()).await?;
         told.add("the refusal of a binary frame", bird.next_json().await?.to_string());
+        told.add("the recorded calls", record(&server, &mut bird, &admin).await?);
         fail(&server, &mut bird, &admin).await?;
         drop(bird);
         let target = format!("/ws/chat/{room}/chat/?{}&after=0&epoch={ADDRESS}", canary().query());

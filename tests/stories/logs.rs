@@ -112,7 +112,7 @@ async fn a_request_that_went_wrong_has_one_line() -> TestResult {
     assert_eq!((route, method), (&json!("/chat/v1/room/{id}/messages"), &json!("_OTHER")));
     assert_eq!(unknown["room"], 17);
     let [slow] = about(&lines, "slow")[..] else { panic!("{lines:?}") };
-    assert_eq!((&slow["level"], &slow["code"]), (&json!("WARN"), &json!("timeout")));
+    assert_eq!((&slow["level"], &slow["code"]), (&json!("DEBUG"), &json!("timeout")));
     Ok(())
 }
 
@@ -130,7 +130,7 @@ async fn a_refused_websocket_has_one_line_in_either_style() -> TestResult {
         settled(&server).await?;
         let lines = lines(&server)?;
         let [full] = about(&lines, "full")[..] else { panic!("{lines:?}") };
-        assert_eq!((&full["level"], &full["status"], &full["room"]), (&json!("WARN"), &json!(503), &json!(room)));
+        assert_eq!((&full["level"], &full["status"], &full["room"]), (&json!("DEBUG"), &json!(503), &json!(room)));
         assert_eq!(full["close_code"], if style == "close" { json!(4008) } else { Value::Null });
         let [nobody] = about(&lines, "nobody")[..] else { panic!("{lines:?}") };
         let (level, status, code) = (&nobody["level"], &nobody["status"], &nobody["code"]);

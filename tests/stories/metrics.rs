@@ -223,6 +223,6 @@ async fn a_listener_of_its_own_answers_nothing_else() -> TestResult {
     let mut rebound = ondol_tests::RawSocket::connect(&address).await?;
     rebound.send("GET /metrics HTTP/1.1\r\nHost: evil.example\r\n\r\n").await?;
     assert_eq!(rebound.read_answer("GET").await?.status, 403);
-    ondol(&["serve", "--metrics", "nowhere"])?.expect_parts(2, &["--metrics", "127.0.0.1:9100"])?;
+    ondol(&["serve", "--metrics", "nowhere"])?.expect_parts(2, &["--metrics", "127.0.0.1:8002"])?;
     Ok(())
 }

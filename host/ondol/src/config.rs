@@ -94,7 +94,7 @@ table! {
     /// The token itself, for environments without a file.
     admin_token: Option<Token> = None, read::token, "a text that is not empty", restart;
     /// The address of a listener for metrics alone. None: they are on the admin API's only.
-    metrics: Option<SocketAddr> = None, read::some_address, "an address and a port, such as 127.0.0.1:9100", restart;
+    metrics: Option<SocketAddr> = None, read::some_address, "an address and a port, such as 127.0.0.1:8002", restart;
     /// The origins whose pages may call, as browsers send them; `same-origin` for the server's own page, `*` for any.
     origins: Vec<String> = vec![SAME_ORIGIN.to_owned()], read::origins,
         "origins as browsers send them, such as https://chat.example.com: a scheme and a host, no path; or same-origin, null or *", live;

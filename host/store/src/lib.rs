@@ -178,6 +178,17 @@ impl<T: Send + 'static> Store<T> {
         self.epoch.name()
     }
 
+    /// Asks the database a trivial question, beside the reads of clients, which may be many.
+    ///
+    /// # Errors
+    ///
+    /// SQLite's error, or [`StoreError::Closed`].
+    pub async fn ask(&self) -> Result<(), StoreError> {
+        let readers = Arc::clone(&self.readers);
+        let ask = move || readers.read_blocking(|connection| connection.query_row("SELECT 1", [], |_| Ok(())));
+        tokio::task::spawn_blocking(ask).await.unwrap_or(Err(StoreError::Closed))
+    }
+
     /// Appends an entry to those that wait to be committed, without waiting itself. If no commit runs, the caller
     /// becomes the leader and has to commit for all. Within a room the `seq` of messages must follow the last one
     /// stored; otherwise the message fails with [`StoreError::OutOfTurn`].

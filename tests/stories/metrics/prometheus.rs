@@ -92,7 +92,7 @@ async fn every_query_of_dashboard_and_alerts_is_answered() -> TestResult {
     let setup = rates.fold(TestServer::setup().admin(), |setup, rate| setup.limit(rate, 10_000_000));
     let server = setup.flag("--metrics").flag("127.0.0.1:0").start().await?;
     let address = server.startup().split("metrics=http://").nth(1).and_then(|rest| rest.split('/').next());
-    let config = shipped("prometheus.yml")?.replace("127.0.0.1:9100", address.context("no address")?);
+    let config = shipped("prometheus.yml")?.replace("127.0.0.1:8002", address.context("no address")?);
     let files = [("prometheus.yml", config.replace("15s", "1s")), ("alerts.yml", shipped("alerts.yml")?)];
     let prometheus = Prometheus::start(&files).await?;
 

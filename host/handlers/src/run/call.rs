@@ -155,7 +155,8 @@ impl Call {
             Self::Join(_, user) | Self::Leave(_, user) => user,
             Self::Create(_, None) | Self::Refusal(_) => return text,
         };
-        if user.email.is_empty() {
+        // Anything shorter would also be found in words.
+        if !user.email.contains('@') {
             return text;
         }
         let quoted = Json::from(user.email.as_str()).to_string();

@@ -1,10 +1,6 @@
 //! Signs that the chat works, for a watchdog.
 
 use super::Chat;
-use ondol_host_model::RoomId;
-
-/// No room has this number.
-const NO_ROOM: RoomId = RoomId(0);
 
 impl Chat {
     /// The number of the batch that is being committed. None: none is.
@@ -16,6 +12,6 @@ impl Chat {
     /// Asks the database a trivial question. Returns once it has answered, whatever it answers.
     pub async fn ask_database(&self) {
         drop(self.rooms_by_id());
-        let _ = self.pipeline.store.last_seq(NO_ROOM).await;
+        let _ = self.pipeline.store.ask().await;
     }
 }

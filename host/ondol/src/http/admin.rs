@@ -279,13 +279,13 @@ impl AdminApi {
         ok(&self.chat.operator().diff(query(request, "from"), to).await?)
     }
 
-    /// Checks the token. Of the requests of browsers, only those of the [console](browser) are admitted.
+    /// Checks the token. Of browsers' requests, only those of the [console](browser) are admitted, over a forwarded socket too.
     fn admit(&self, request: &Request<Body>, caller: Caller) -> Result<Caller, HttpError> {
         let headers = request.headers();
         if Browsers::sent(headers) {
             return self.browsers.admit(request);
         }
-        refuse_pages(request, matches!(caller, Caller::Network) && self.token.is_none())?;
+        refuse_pages(request, self.token.is_none())?;
         let Some(token) = &self.token else { return Ok(caller) };
         let mut given = headers.get_all(header::AUTHORIZATION).iter();
         let (first, second) = (given.next(), given.next());

@@ -202,7 +202,21 @@ impl HttpError {
             Self::Chat(ChatError::Store(error)) | Self::Release(ReleaseError::Store(error)) => Some(error.to_string()),
             _ => None,
         };
-        Failed { status: self.status(), code: self.code().to_owned(), cause, close_code: None }
+        let (status, is_serious) = (self.status(), self.is_serious());
+        Failed { status, code: self.code().to_owned(), is_serious, cause, close_code: None }
+    }
+
+    /// Whether the server failed. What a client can bring about as often as it likes would fill the log, and that the server is
+    /// not ready has lines of its own.
+    fn is_serious(&self) -> bool {
+        let by_clients = matches!(
+            self,
+            Self::TooManyConnections(_)
+                | Self::TooManyUserConnections(_)
+                | Self::Chat(ChatError::Busy | ChatError::Say { error: SayError::Busy, .. })
+                | Self::NotReady(_)
+        );
+        self.status().is_server_error() && !by_clients
     }
 
     /// The rest of an unread body is not worth reading, and a connection over the limit has to go.

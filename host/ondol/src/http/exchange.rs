@@ -18,6 +18,8 @@ pub(super) struct Failed {
     pub(super) status: StatusCode,
     /// For programs.
     pub(super) code: String,
+    /// The operator should know.
+    pub(super) is_serious: bool,
     /// What the client is not told.
     pub(super) cause: Option<String>,
     /// The close code of a WebSocket that was opened only to be refused.
@@ -87,7 +89,7 @@ impl Exchange {
     }
 
     fn log(&self, failed: &Failed, route: &str, room: Option<u64>) {
-        let Failed { status, code, cause, close_code } = failed;
+        let Failed { status, code, cause, close_code, is_serious } = failed;
         let (method, id, cause) = (self.method(), &self.id, cause.as_deref());
         let (status, duration_ms) = (status.as_u16(), self.begun.elapsed().as_millis());
         let duration_ms = u64::try_from(duration_ms).unwrap_or(u64::MAX);
@@ -99,7 +101,7 @@ impl Exchange {
                 )
             };
         }
-        if is_serious(failed) { line!(warn) } else { line!(debug) }
+        if *is_serious { line!(warn) } else { line!(debug) }
     }
 
     fn outcome(&self, answer: &Answer, failed: Option<&Failed>, route: Option<String>, room: Option<u64>) -> Outcome {
@@ -132,12 +134,6 @@ impl Exchange {
         ];
         if KNOWN.contains(&self.method) { self.method.as_str() } else { "_OTHER" }
     }
-}
-
-/// Whether the operator should know: the server failed or was full, or a body did not come in time. That it is not ready has
-/// lines of its own.
-fn is_serious(failed: &Failed) -> bool {
-    (failed.status.is_server_error() || failed.status == StatusCode::REQUEST_TIMEOUT) && failed.code != "not_ready"
 }
 
 /// The trace that a caller hands over, or a new one for some of the others.
