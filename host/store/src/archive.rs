@@ -14,7 +14,7 @@ use super::room_index::RoomIndex;
 use super::room_messages::{self, Page};
 use super::room_rows::{self, read_room, room_columns};
 use super::rows::{messages, number, read_message, to_sql};
-use super::setup::{SCHEMA_VERSION, open_reader};
+use super::setup::{SCHEMA_VERSION, open_reader, schema_of, user_version};
 use super::unindexed::UnindexedByRoom;
 use super::versions::{self, StoredVersion};
 use ondol_host_model::{Message, Room, RoomId, Seq};
@@ -60,8 +60,7 @@ pub(super) fn open_known(path: &Path) -> Result<(Connection, i64), ArchiveError>
         return Err(ArchiveError::Missing);
     }
     let connection = open_reader(path)?;
-    let version = connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
-    match version {
+    match user_version(&connection).map(schema_of) {
         Ok(found) if found > SCHEMA_VERSION => Err(StoreError::SchemaTooNew { found, known: SCHEMA_VERSION }.into()),
         // Other programs number their schemas as well.
         Ok(found) if found > 0 && has_our_tables(&connection)? => Ok((connection, found)),

@@ -13,7 +13,7 @@ use tempfile::NamedTempFile;
 
 use super::archive::{ArchiveError, open_known};
 use super::epoch;
-use super::replace::{directory_of, remove, sync_directory, with_suffix};
+use super::replace::{directory_of, give_name, remove, with_suffix};
 use super::rows::number;
 use super::watch::Watch;
 use ondol_host_model::Timestamp;
@@ -84,12 +84,12 @@ pub fn backup(database: &Path, to: &Path, watch: &Watch) -> Result<Backup, Backu
         error => BackupError::Copy(to.to_owned(), error),
     })?;
     partial.as_file().sync_all().map_err(unwritable)?;
-    let file = partial.persist_noclobber(to).map_err(|error| match error.error.kind() {
+    // Nothing has the old name any more when `partial` is dropped.
+    give_name(partial.path(), to).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => BackupError::Exists(to.to_owned()),
-        _ => unwritable(error.error),
+        _ => unwritable(error),
     })?;
-    sync_directory(&directory).map_err(unwritable)?;
-    let bytes = file.metadata().map_err(unwritable)?.len();
+    let bytes = partial.as_file().metadata().map_err(unwritable)?.len();
     Ok(Backup { bytes, contents })
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -45,19 +45,37 @@ pub struct Importer {
     senders: SenderRows,
     next_rowid: i64,
     progress: Option<ImportProgress>,
-    _lock: File,
+    _lock: ImportLock,
 }
 
-impl Importer {
-    /// Opens a database, or creates it. No server may run on it, and none can until this is dropped.
+/// Keeps servers off a database until it is dropped. The database itself is neither read nor changed.
+pub struct ImportLock {
+    path: PathBuf,
+    _file: File,
+}
+
+impl ImportLock {
+    /// Takes it.
     ///
     /// # Errors
     ///
-    /// If a server is running, the file is unusable, or it was changed since an unfinished import.
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let lock = setup::lock(path)?;
+    /// If a server is running, or the directory cannot be written.
+    pub fn take(path: &Path) -> Result<Self, StoreError> {
+        let file = setup::lock(path)?;
+        like_its_directory(&file, &directory_of(path)).map_err(|error| StoreError::Files(error.to_string()))?;
+        Ok(Self { path: path.to_owned(), _file: file })
+    }
+}
+
+impl Importer {
+    /// Opens the database of a lock to write it, or creates it.
+    ///
+    /// # Errors
+    ///
+    /// If the file is unusable, or it was changed since an unfinished import.
+    pub fn open(lock: ImportLock) -> Result<Self, StoreError> {
+        let path = &*lock.path;
         let owned = |error: std::io::Error| StoreError::Files(error.to_string());
-        like_its_directory(&lock, &directory_of(path)).map_err(owned)?;
         if !path.exists() {
             let file = File::options().write(true).create_new(true).open(path).map_err(owned)?;
             like_its_directory(&file, &directory_of(path)).map_err(owned)?;

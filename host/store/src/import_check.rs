@@ -15,9 +15,6 @@ use ondol_host_model::{Message, MessageId, Room, RoomId};
 /// The page cache of the temporary database.
 const CACHE_KIB: i64 = 8_192;
 
-/// The most findings of a kind.
-const FOUND_MAX: u32 = 20;
-
 /// How many messages of the database are read at once.
 const PAGE_ROWS: u64 = 10_000;
 
@@ -42,8 +39,18 @@ pub struct ImportCheck {
     hashers: [RandomState; 2],
 }
 
-/// A finding: what, its line, and the line that has it as well. No line: the database has it.
-pub type Finding = (Repeated, u64, Option<u64>);
+/// A finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Finding {
+    /// What is used again.
+    pub what: Repeated,
+    /// The last line that does so.
+    pub line: u64,
+    /// The line that has it first. None: the database has it.
+    pub first: Option<u64>,
+    /// How many lines use it again.
+    pub times: u64,
+}
 
 impl ImportCheck {
     /// Begins without lines.
@@ -130,35 +137,35 @@ impl ImportCheck {
         }
     }
 
-    /// What is used twice, and replies to messages of other rooms.
+    /// Passes on what is used twice, and replies to messages of other rooms.
     ///
     /// # Errors
     ///
     /// SQLite's error.
-    pub fn findings(&self) -> Result<Vec<Finding>, StoreError> {
+    pub fn findings(&self, mut found: impl FnMut(Finding)) -> Result<(), StoreError> {
         self.given.execute_batch("CREATE INDEX message_by_id ON message (id, room)")?;
-        let mut found = Vec::new();
         let mut search = |sql: &str, kind: fn(u64) -> Repeated| -> Result<(), StoreError> {
-            let mut statement = self.given.prepare(&format!("{sql} LIMIT {FOUND_MAX}"))?;
+            let mut statement = self.given.prepare(sql)?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
-                let [what, first, last] = [row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?].map(i64::unsigned_abs);
-                found.push((kind(what), last, (first > 0).then_some(first)));
+                let columns = [row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?, row.get(3)?];
+                let [what, first, line, times] = columns.map(i64::unsigned_abs);
+                found(Finding { what: kind(what), line, first: (first > 0).then_some(first), times });
             }
             Ok(())
         };
-        let twice = "min(line), max(line) FROM";
+        let twice = "min(line), max(line), count(*) - 1 FROM";
         search(&format!("SELECT id, {twice} room GROUP BY id HAVING count(*) > 1"), Repeated::Room)?;
         let posts = format!("SELECT post, {twice} room WHERE post IS NOT NULL GROUP BY post HAVING count(*) > 1");
         search(&posts, Repeated::Post)?;
         search(&format!("SELECT id, {twice} message GROUP BY id HAVING count(*) > 1"), Repeated::Message)?;
         search(&format!("SELECT 0, {twice} client GROUP BY one, other HAVING count(*) > 1"), |_| Repeated::ClientId)?;
         search(
-            "SELECT parent.id, message.line, parent.line FROM parent JOIN message ON message.id = parent.id \
-             WHERE message.room <> parent.room",
+            // One for each reply, even if a number of messages have the id.
+            "SELECT id, (SELECT message.line FROM message WHERE message.id = parent.id AND message.room <> parent.room) \
+             AS first, line, 1 FROM parent WHERE first IS NOT NULL",
             Repeated::Parent,
-        )?;
-        Ok(found)
+        )
     }
 
     /// The number of replies whose first message is not there. Call it after [`ImportCheck::findings`].
@@ -195,6 +202,15 @@ impl Archive {
     /// [`StoreError::HalfImported`].
     pub fn refuse_unfinished_import(&self) -> Result<(), StoreError> {
         import_progress::refuse_unfinished(&self.connection)
+    }
+
+    /// The digest of the file that was imported last. None: there was none.
+    ///
+    /// # Errors
+    ///
+    /// SQLite's error.
+    pub fn last_import(&self) -> Result<Option<String>, StoreError> {
+        Ok(import_progress::last_digest(&self.connection)?)
     }
 
     /// The unfinished import of the database. None: there is none.

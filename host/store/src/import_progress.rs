@@ -1,10 +1,11 @@
 //! How far an import has come: a table that exists while one is unfinished. It is written in the transactions of the rows, so
-//! it is right at each moment, whatever ends the process.
+//! it is right at each moment, whatever ends the process. That of the last finished import stays under another name.
 
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::error::StoreError;
 use super::rows::{number, to_sql};
+use super::setup;
 
 /// An import that has begun and not ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +49,14 @@ pub(super) fn read(connection: &Connection) -> rusqlite::Result<Option<ImportPro
     connection.query_row(sql, [], read).optional()
 }
 
+/// The digest of the file that was imported last. None: there was none.
+pub(super) fn last_digest(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    if !connection.table_exists(None, "last_import")? {
+        return Ok(None);
+    }
+    connection.query_row("SELECT digest FROM last_import", [], |row| row.get(0)).optional()
+}
+
 /// Refuses a database whose import is unfinished.
 pub(super) fn refuse_unfinished(connection: &Connection) -> Result<(), StoreError> {
     match read(connection)? {
@@ -58,6 +67,7 @@ pub(super) fn refuse_unfinished(connection: &Connection) -> Result<(), StoreErro
 
 /// Records that an import has begun, inside the open transaction.
 pub(super) fn begin(connection: &Connection, progress: &ImportProgress) -> rusqlite::Result<()> {
+    setup::mark_half_imported(connection, true)?;
     connection.execute_batch(
         "CREATE TABLE import_progress (
              one         INTEGER PRIMARY KEY CHECK (one = 1),
@@ -88,5 +98,6 @@ pub(super) fn save(connection: &Connection, progress: &ImportProgress) -> rusqli
 
 /// Records that it has ended, inside the open transaction.
 pub(super) fn end(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch("DROP TABLE import_progress")
+    connection.execute_batch("DROP TABLE IF EXISTS last_import; ALTER TABLE import_progress RENAME TO last_import")?;
+    setup::mark_half_imported(connection, false)
 }

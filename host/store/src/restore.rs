@@ -34,7 +34,7 @@ pub struct Restored {
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
     /// The lock on the data is taken.
-    #[error("{0}; stop the server first")]
+    #[error("{0}; stop the server first (and its socket unit)")]
     Running(StoreError),
     /// Another program has the database open.
     #[error("another program has {0} open, such as sqlite3 or Litestream: end it first")]

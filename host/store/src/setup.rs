@@ -21,6 +21,10 @@ const SQLITE_NEEDED_NUMBER: i32 = 3_051_003;
 /// The schema that this server writes.
 pub(super) const SCHEMA_VERSION: i64 = 8;
 
+/// What `user_version` is above the schema's version while an import is unfinished. Servers that know nothing of imports take
+/// that for a later schema, and refuse it too.
+const HALF_IMPORTED: i64 = 1_000_000;
+
 /// How many statements a connection keeps prepared.
 const STATEMENTS: usize = 32;
 
@@ -69,7 +73,7 @@ pub(super) fn open_existing(path: &Path, synchronous: Synchronous) -> Result<Con
 fn refuse_newer(connection: &mut Connection) -> Result<(), StoreError> {
     connection.busy_handler(Some(wait_for_lock))?;
     keep_log(connection, true)?;
-    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let found = schema_of(user_version(connection)?);
     if found > SCHEMA_VERSION {
         return Err(StoreError::SchemaTooNew { found, known: SCHEMA_VERSION });
     }
@@ -183,14 +187,31 @@ const MIGRATIONS: [&str; SCHEMA_VERSION as usize] = [
 /// Brings the schema up to date, version by version, in one transaction.
 fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let found = user_version(&transaction)?;
+    let version = schema_of(found);
     let missing = usize::try_from(version).ok().and_then(|version| MIGRATIONS.get(version..));
     for migration in missing.ok_or(StoreError::SchemaTooNew { found: version, known: SCHEMA_VERSION })? {
         transaction.execute_batch(migration)?;
     }
-    transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    // An unfinished import stays one.
+    transaction.pragma_update(None, "user_version", found - version + SCHEMA_VERSION)?;
     transaction.commit()?;
     Ok(())
+}
+
+pub(super) fn user_version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// The version of the schema of a database with this `user_version`.
+pub(super) fn schema_of(user_version: i64) -> i64 {
+    if user_version > HALF_IMPORTED { user_version - HALF_IMPORTED } else { user_version }
+}
+
+/// Makes all servers refuse the database, or take it again.
+pub(super) fn mark_half_imported(connection: &Connection, is_half_imported: bool) -> rusqlite::Result<()> {
+    let added = if is_half_imported { HALF_IMPORTED } else { 0 };
+    connection.pragma_update(None, "user_version", SCHEMA_VERSION + added)
 }
 
 #[cfg(test)]

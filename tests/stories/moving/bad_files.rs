@@ -147,6 +147,45 @@ fn bytes_that_are_no_text_and_files_that_are_cut_off_are_named() -> TestResult {
     refused_file(directory.path(), &file, "line 13: sha256: the lines of the file have ")
 }
 
+/// Not even the index, which an import writes to the end before it begins.
+#[tokio::test]
+async fn a_wrong_file_leaves_a_database_as_it_is() -> TestResult {
+    for signal in ["TERM", "KILL"] {
+        let (mut server, _) = chat().await?;
+        server.signal(signal)?;
+        server.exit().await?;
+        let database = server.database_file();
+        let files = || {
+            let log = fs::read(database.with_extension("db-wal")).unwrap_or_default();
+            TestResult::Ok((fs::read(&database)?, log))
+        };
+        let (directory, before) = (TempDir::new()?, files()?);
+        let file = directory.path().join("bad.jsonl");
+        fs::write(&file, format!("{HEADER}\n{ROOM}\n"))?;
+        import(&file, &server.data())?.expect_parts(1, &["the database has a room 1", "nothing was imported"])?;
+        ensure!(files()? == before, "the database was changed, after {signal}");
+    }
+    Ok(())
+}
+
+#[test]
+fn everything_that_is_used_twice_is_counted() -> TestResult {
+    let directory = TempDir::new()?;
+    let file = directory.path().join("bad.jsonl");
+    let line = |seq: u64, id: u64| message(&json!({"seq": seq, "id": id, "client_id": format!("c{seq}")})) + "\n";
+    let other = |line: String| line.replace("\"room\":1,", "\"room\":2,");
+    let two = ROOM.replace("\"id\":1,", "\"id\":2,");
+    // 300 ids that two rooms have, and one id on 300 lines.
+    let first: String = (1..=300).map(|seq| line(seq, seq)).collect();
+    let second: String = (1..=300).map(|seq| other(line(seq, seq))).collect();
+    fs::write(&file, format!("{HEADER}\n{ROOM}\n{first}{two}\n{second}"))?;
+    dry_run(&file, directory.path())?
+        .expect_parts(1, &["line 304: id: line 3 has message 1 already", "wrong  … and 280 more", "300 problems"])?;
+    let rooms = format!("{ROOM}\n").repeat(301);
+    fs::write(&file, format!("{HEADER}\n{rooms}"))?;
+    dry_run(&file, directory.path())?.expect_parts(1, &["line 302: id: line 2 has room 1 already", "300 problems"])
+}
+
 #[test]
 fn the_first_twenty_problems_are_shown() -> TestResult {
     let directory = TempDir::new()?;

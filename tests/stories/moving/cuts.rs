@@ -102,11 +102,8 @@ async fn an_import_that_is_killed_goes_on() -> TestResult {
                 break;
             }
         }
-        let output = import(&foreign, data.path())?;
-        // It may have been complete.
-        if output.status != 0 {
-            output.expect_parts(1, &["line 2: id: the database has a room 1"])?;
-        }
+        // Also if it was killed between its last commit and the line that says so.
+        import(&foreign, data.path())?.expect_parts(0, &[": imported", "7 rooms, 29995 messages"])?;
         let file = data.path().join("again.jsonl");
         export(data.path(), &file)?.expect(0)?;
         assert_eq!(lines(&expected)?, lines(&file)?);
@@ -123,6 +120,48 @@ fn imported(data: &Path) -> u64 {
         database.query_row("SELECT messages FROM import_progress", [], |row| row.get::<_, i64>(0))
     };
     count().unwrap_or(0).unsigned_abs()
+}
+
+fn user_version(server: &TestServer) -> TestResult<i64> {
+    Ok(Connection::open(server.database_file())?.pragma_query_value(None, "user_version", |row| row.get(0))?)
+}
+
+#[test]
+fn a_file_is_imported_once() -> TestResult {
+    let (directory, data) = (TempDir::new()?, TempDir::new()?);
+    let foreign = foreign_file(directory.path(), 2, 100)?;
+    import(&foreign, data.path())?.expect_parts(0, &["imported, 2 rooms, 100 messages; the digests agree"])?;
+    // As after a cut between the last commit and the line that says so.
+    for _ in 0..2 {
+        let already = "imported already, 2 rooms, 100 messages; nothing was written";
+        import(&foreign, data.path())?.expect_parts(0, &[already])?;
+    }
+    let text = fs::read_to_string(&foreign)?;
+    fs::write(&foreign, text.replacen("안녕", "안뇽", 1))?;
+    import(&foreign, data.path())?
+        .expect_parts(1, &["line 2: id: the database has a room 1", "nothing was imported"])?;
+    verify(data.path()).map(drop)
+}
+
+/// A file that appears while an export is written.
+#[tokio::test]
+async fn an_export_never_takes_the_name_of_another_file() -> TestResult {
+    let (directory, data) = (TempDir::new()?, TempDir::new()?);
+    let foreign = foreign_file(directory.path(), 3, 60_000)?;
+    import(&foreign, data.path())?.expect(0)?;
+    let (file, partial) = (directory.path().join("own.jsonl"), directory.path().join("own.jsonl.partial"));
+    let mut child = start(&["export"], &file, data.path())?;
+    // It has looked for the file when it has begun to write, and is stopped long before it ends.
+    until("a first line", async || fs::metadata(&partial).is_ok_and(|file| file.len() > 0).then_some(())).await?;
+    let signal = |name: &str| Command::new("kill").arg(name).arg(child.id().to_string()).status();
+    signal("-STOP")?;
+    ensure!(partial.exists(), "the export had ended before it was stopped");
+    fs::write(&file, "another")?;
+    signal("-CONT")?;
+    assert_eq!(child.wait()?.code(), Some(1));
+    assert_eq!(fs::read_to_string(&file)?, "another");
+    fs::remove_file(&file)?;
+    export(data.path(), &file)?.expect_parts(0, &["3 rooms, 60000 messages"])
 }
 
 #[tokio::test]
@@ -144,6 +183,8 @@ async fn a_full_disk_leaves_an_import_that_goes_on_and_that_no_server_starts_on(
     for part in ["an import into this database is not finished: finish it with `ondol import ", "foreign.jsonl"] {
         assert!(log.contains(part), "{log}");
     }
+    // Servers that know nothing of imports take it for a database of a later one, and leave it as it is.
+    ensure!(user_version(&server)? > 1_000_000, "an earlier server starts on it");
     verify(&server.data())?;
     let backup = directory.path().join("half.db");
     ondol(&["backup".as_ref(), backup.as_os_str(), "--data".as_ref(), server.data().as_os_str()])?.expect(0)?;
@@ -158,6 +199,7 @@ async fn a_full_disk_leaves_an_import_that_goes_on_and_that_no_server_starts_on(
 
     import(&foreign, &server.data())?.expect_parts(0, &["by an earlier run)", "the digests agree"])?;
     verify(&server.data())?;
+    ensure!(user_version(&server)? < 1_000, "no server starts on it");
     server.restart_after(|| Ok(())).await?;
     let room = server.get("/chat/v1/room/3/").await?.expect(200)?;
     assert_eq!(room["seq"], 13_333);

@@ -68,15 +68,18 @@ impl Import {
             }
             done => done?,
         };
+        let seconds = began.elapsed().as_secs_f64();
+        let Some(sha256) = done.sha256 else {
+            println!("{path}: imported already, {}; nothing was written; took {seconds:.1} s", held(&done.checked));
+            return Ok(ExitCode::SUCCESS);
+        };
         let continued = match done.continued {
             0 => String::new(),
             count => format!(" ({count} of them by an earlier run)"),
         };
         println!(
-            "{path}: imported, {}{continued}; the digests agree: {}; took {:.1} s",
-            held(&done.checked),
-            done.sha256,
-            began.elapsed().as_secs_f64()
+            "{path}: imported, {}{continued}; the digests agree: {sha256}; took {seconds:.1} s",
+            held(&done.checked)
         );
         Ok(ExitCode::SUCCESS)
     }

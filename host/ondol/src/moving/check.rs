@@ -91,7 +91,7 @@ pub(super) fn check(
     if let Some(archive) = existing.filter(|_| reader.has_ids == Some(true)) {
         given.existing(archive, progress)?;
     }
-    given.findings()?.into_iter().for_each(|finding| report(finding, &mut problems));
+    given.findings(|finding| report(finding, &mut problems))?;
     let last_id = reader.last_id.max(MessageId(reader.header.as_ref().map_or(0, |header| header.last_id)));
     Ok(Checked {
         rooms: reader.rooms,
@@ -119,9 +119,11 @@ fn taken(archive: &Archive, room: &Room, line: u64, problems: &mut Problems) -> 
     Ok(())
 }
 
-fn report((what, line, first): Finding, problems: &mut Problems) {
+fn report(finding: Finding, problems: &mut Problems) {
+    let Finding { what, line, first, times } = finding;
     let place = first.map_or("the database".to_owned(), |first| format!("line {first}"));
-    problems.add(
+    problems.add_times(
+        times,
         line,
         match what {
             Repeated::Room(id) => format!("id: {place} has room {id} already"),

@@ -1,9 +1,7 @@
 //! `ondol export`: writes a file, which gets its name when it is complete and on disk. A file that was cut off is continued.
 
-use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
 
 use anyhow::{Context as _, bail, ensure};
 use sha2::Digest as _;
@@ -12,7 +10,7 @@ use super::partial::{self, Position};
 use super::reader::hex;
 use super::{Rules, Watcher, written};
 use ondol_host_model::{RoomId, Seq};
-use ondol_host_store::Archive;
+use ondol_host_store::{Archive, give_name, with_suffix};
 
 /// A finished export.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,9 +38,8 @@ pub(crate) fn export_to_file(
     watcher: &mut Watcher,
 ) -> anyhow::Result<Exported> {
     let archive = whole(database)?;
-    if to.symlink_metadata().is_ok() {
-        bail!("{} exists, and an export overwrites nothing: choose another name", to.display());
-    }
+    let exists = || format!("{} exists, and an export overwrites nothing: choose another name", to.display());
+    ensure!(to.symlink_metadata().is_err(), exists());
     let partial = with_suffix(to, ".partial");
     let mut file = partial::open(&partial)?;
     let unwritable = || format!("cannot write {}", partial.display());
@@ -66,9 +63,12 @@ pub(crate) fn export_to_file(
     write(&archive, &mut position, &file, watcher)
         .with_context(|| format!("{} is unfinished; run the same command again to go on", partial.display()))?;
     file.sync_all().with_context(unwritable)?;
-    fs::rename(&partial, to).with_context(|| format!("cannot write {}", to.display()))?;
-    let directory = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(directory).and_then(|directory| directory.sync_all()).with_context(unwritable)?;
+    match give_name(&partial, to) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            bail!("{}, and move {} to it", exists(), partial.display())
+        }
+        named => named.with_context(|| format!("cannot write {}", to.display()))?,
+    }
     Ok(exported(position, continued))
 }
 
@@ -167,10 +167,4 @@ pub(super) fn digest_of(archive: &Archive, rooms: &[RoomId], watcher: &mut Watch
         messages(archive, &mut position, &mut std::io::sink(), watcher)?;
     }
     Ok(hex(position.digest))
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    name.into()
 }

@@ -10,7 +10,7 @@ use super::check::{Checked, check, existing, open_file};
 use super::export::digest_of;
 use super::reader::Reader;
 use super::{Problems, Rules, Watcher};
-use ondol_host_store::{Archive, ImportRow, Importer, StoreError};
+use ondol_host_store::{Archive, ImportLock, ImportRow, Importer, StoreError};
 
 /// The most rows of a transaction, and the most bytes of their texts. The rest of them is bounded by the rows.
 const ROWS_MAX: usize = 8_192;
@@ -23,8 +23,9 @@ pub(crate) struct Imported {
     pub(crate) checked: Checked,
     /// How many messages an earlier run had written.
     pub(crate) continued: u64,
-    /// The digest of the file's rooms and messages, and of the database's.
-    pub(crate) sha256: String,
+    /// The digest of the file's rooms and messages, and of the database's. None: the file was imported before, and nothing was
+    /// written now.
+    pub(crate) sha256: Option<String>,
 }
 
 /// Why there is no import.
@@ -61,7 +62,7 @@ pub(crate) fn check_file(
 ) -> anyhow::Result<Checked> {
     let file = open_file(file)?;
     let existing = existing(database)?;
-    let progress = existing.as_ref().map(Archive::import_progress).transpose()?.flatten();
+    let progress = read(existing.as_ref(), Archive::import_progress)?;
     check(&file, existing.as_ref(), progress.as_ref(), rules, watcher)
 }
 
@@ -77,31 +78,33 @@ pub(crate) fn import_file(
     watcher: &mut Watcher,
 ) -> Result<Imported, ImportError> {
     let file = open_file(path)?;
-    let open = || match Importer::open(database) {
-        Err(error @ StoreError::Locked(_)) => Err(anyhow::anyhow!("{error}; stop the server first")),
-        opened => opened.with_context(|| database.display().to_string()),
-    };
-    let (importer, checked) = if existing(database)?.is_some() {
-        let importer = open()?;
-        // Closed before anything is written, so that the write-ahead log can be emptied.
-        let archive = existing(database)?;
-        let checked = check(&file, archive.as_ref(), importer.progress(), rules, watcher)?;
-        (Some(importer), checked)
-    } else {
-        // A wrong file leaves no database.
-        (None, check(&file, None, None, rules, watcher)?)
-    };
-    let progress = importer.as_ref().and_then(Importer::progress).cloned();
+    let lock = match ImportLock::take(database) {
+        Err(error @ StoreError::Locked(_)) => {
+            Err(anyhow::anyhow!("{error}; stop the server first (and its socket unit)"))
+        }
+        taken => taken.with_context(|| database.display().to_string()),
+    }?;
+    // The database is only read before the file is known to be right: a wrong one changes nothing, and creates nothing.
+    let archive = existing(database)?;
+    let progress = read(archive.as_ref(), Archive::import_progress)?;
+    let last = read(archive.as_ref(), Archive::last_import)?;
+    let checked = check(&file, archive.as_ref(), progress.as_ref(), rules, watcher)?;
+    // Closed before anything is written, so that the write-ahead log can be emptied.
+    drop(archive);
     if let Some(progress) = progress.as_ref().filter(|progress| progress.digest != checked.digest) {
         let (given, begun) = (path.display(), &progress.file);
         let what =
             format!("{given} is not the file whose import is unfinished, which was {begun}: finish that one first");
         return Err(ImportError::Other(anyhow::anyhow!(what)));
     }
+    // A command that was killed after its last commit comes again.
+    if progress.is_none() && last.as_ref() == Some(&checked.digest) {
+        return Ok(Imported { checked, continued: 0, sha256: None });
+    }
     if checked.problems.count() > 0 {
         return Err(ImportError::Problems(checked.problems));
     }
-    let importer = importer.map_or_else(open, Ok)?;
+    let importer = Importer::open(lock).with_context(|| database.display().to_string())?;
     let mut run = Run { importer, path, database, file: &file, rules, checked: &checked };
     let continued = progress.as_ref().map_or(0, |progress| progress.messages);
     match run.write(progress.is_some(), watcher) {
@@ -114,8 +117,16 @@ pub(crate) fn import_file(
     run.importer
         .finish(checked.last_id)
         .context("the import is complete, but not recorded: run the same command again")?;
-    let sha256 = checked.written_digest.clone();
+    let sha256 = Some(checked.written_digest.clone());
     Ok(Imported { checked, continued, sha256 })
+}
+
+/// Reads something of a database, if there is one.
+fn read<T>(
+    archive: Option<&Archive>,
+    read: impl FnOnce(&Archive) -> Result<Option<T>, StoreError>,
+) -> anyhow::Result<Option<T>> {
+    Ok(archive.map(read).transpose()?.flatten())
 }
 
 /// An import on its way.

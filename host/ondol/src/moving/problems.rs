@@ -12,7 +12,12 @@ pub(crate) struct Problems {
 
 impl Problems {
     pub(super) fn add(&mut self, line: u64, problem: String) {
-        self.count += 1;
+        self.add_times(1, line, problem);
+    }
+
+    /// Adds a problem of so many lines, of which one is told.
+    pub(super) fn add_times(&mut self, times: u64, line: u64, problem: String) {
+        self.count += times;
         let place = self.shown.partition_point(|(shown, _)| *shown <= line);
         self.shown.insert(place, (line, problem));
         self.shown.truncate(SHOWN_MAX);

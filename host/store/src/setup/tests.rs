@@ -8,7 +8,7 @@ use super::*;
 use crate::Synchronous;
 use crate::tests::LIMITS;
 use crate::tests::{count, entry, open as open_store, store_all};
-use crate::{Page, Store, setup};
+use crate::{ImportLock, Importer, Page, Store, setup};
 use ondol_host_model::{MessageId, RoomId, Seq, Timestamp};
 
 #[tokio::test]
@@ -116,4 +116,24 @@ fn a_lock_that_is_given_up_soon_is_waited_for() {
     let waiting = std::thread::spawn(move || lock(&path).map(drop));
     drop(first);
     assert!(waiting.join().unwrap().is_ok());
+}
+
+/// A server of today says why it refuses; one of before sees a later schema.
+#[test]
+fn a_half_imported_database_stays_one_until_the_import_ends() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ondol.db");
+    drop(setup::open(&path, Synchronous::Full).unwrap());
+    let importer = || Importer::open(ImportLock::take(&path).unwrap()).unwrap();
+    let user_version = || setup::user_version(&rusqlite::Connection::open(&path).unwrap()).unwrap();
+    importer().begin("chat.jsonl", "digest", 1).unwrap();
+    for _ in 0..2 {
+        let opened = Store::<()>::open(&path, Synchronous::Full, &LIMITS);
+        assert!(matches!(opened, Err(StoreError::HalfImported(_))));
+        assert!(user_version() > SCHEMA_VERSION, "an earlier server would start");
+    }
+    assert_eq!(importer().progress().map(|progress| progress.digest.as_str()), Some("digest"));
+    importer().finish(MessageId(7)).unwrap();
+    assert_eq!(user_version(), SCHEMA_VERSION);
+    assert!(Store::<()>::open(&path, Synchronous::Full, &LIMITS).is_ok());
 }
