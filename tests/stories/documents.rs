@@ -91,3 +91,22 @@ fn the_tutorial_shows_what_ondol_new_writes() -> TestResult {
     }
     Ok(())
 }
+
+/// The service has a socket unit that would start it again, and the package has its handlers in one place.
+#[test]
+fn commands_of_the_pages_fit_the_package() -> TestResult {
+    let manifest = fs::read_to_string(workspace().join("host/ondol/Cargo.toml"))?;
+    assert!(manifest.contains("\"usr/lib/ondol/handlers/\""), "the handlers are in another directory");
+    let mut stops = 0;
+    for (path, page) in pages()? {
+        for rest in page.split("systemctl stop ").skip(1) {
+            assert!(rest.starts_with("ondol.socket ondol"), "{}: the socket would start it again", path.display());
+            stops += 1;
+        }
+        for rest in page.split("--handlers /").skip(1) {
+            assert!(rest.starts_with("usr/lib/ondol/handlers"), "{}: --handlers /{rest:.40}", path.display());
+        }
+    }
+    assert!(stops >= 3, "{stops} are too few");
+    Ok(())
+}
