@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use ondol_tests::{NEVER_MS, TestResult, TestServer, command::Output, guest, ondol, until};
+use ondol_tests::{NEVER_MS, TestResult, TestServer, command::Output, guest, ondol, prometheus::Metrics, until};
+use rusqlite::Connection;
 use serde_json::{Value, json};
 
 /// Changes the config file.
@@ -122,11 +123,50 @@ async fn rates_begin_anew_when_they_change() -> TestResult {
 }
 
 #[tokio::test]
+async fn what_is_refused_is_counted_on() -> TestResult {
+    let frames = "frames_per_connection";
+    let setup = TestServer::setup().admin().limit(&format!("{frames}_per_min"), 1).limit(&format!("{frames}_burst"), 1);
+    let server = setup.start().await?;
+    let refused = async || {
+        Metrics::of(&server).await.map(|metrics| {
+            metrics.value(&format!("ondol_rate_limited_total{{rate=\"{frames}_per_min\"}}")).unwrap_or_default()
+        })
+    };
+    let room = server.create_room("lobby").await?;
+    let mut ann = server.join(room, "ann").await?;
+    ann.say("first").await?;
+    ann.say("too fast").await?;
+    ann.expect_error("rate_limited").await?;
+    let first = refused().await?;
+    assert!(first >= 1.0, "{first}");
+
+    let faster = "[limits]\ndrain_ms = 0\n";
+    reload(&server, faster).await?;
+    assert!(refused().await? >= first, "a counter never falls");
+    // A socket that is open has the bucket that it began with.
+    ann.say("still too fast").await?;
+    let more = until("one more", async || refused().await.ok().filter(|more| *more > first)).await?;
+    reload(&server, &format!("{faster}{frames}_per_min = 0\n")).await?;
+    assert!(refused().await? >= more, "not even when the rate is off");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_admin_listener_has_the_new_limits() -> TestResult {
+    let server = TestServer::setup().admin().limit("header_bytes_max", 8_192).start().await?;
+    reload(&server, "[limits]\ndrain_ms = 0\nheader_bytes_max = '64KiB'\n").await?;
+    server.admin("GET", "/v1/status")?.header("X-Large", "x".repeat(50_000)).send().await?.expect(200)?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_next_deploy_has_the_new_probation() -> TestResult {
     let server = TestServer::setup().admin().limit("probation_ms", 0).start().await?;
     server.upload("events", guest("shouting_events")).await?.expect(200)?;
     assert_eq!(status(&server).await?["probation"], Value::Null);
     reload(&server, "[limits]\ndrain_ms = 0\nprobation_ms = '1h'\n").await?;
+    let session = server.admin("GET", "/console/session")?.header("Sec-Fetch-Site", "same-origin").send().await?;
+    assert_eq!(session.expect(200)?["probation_ms"], 3_600_000, "what the console says before a deploy");
     let put = server.admin("PUT", "/v1/handlers/messages/settings")?.json(r#"{"text_length_max": 7}"#).send().await?;
     assert!(put.expect(200)?["probation"].is_object(), "it has no probation");
     Ok(())
@@ -170,6 +210,31 @@ async fn what_needs_a_restart_is_named_each_time_and_no_secret_is_shown() -> Tes
     command(&server, config)?.expect_parts(0, &["admin_token: needs a restart\n", "synchronous: needs a restart\n"])?;
     let lines = server.log().since(0);
     assert!(!lines.iter().any(|line| line.contains("four8fifteen")), "{lines:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_reload_that_fails_half_way_changes_nothing() -> TestResult {
+    let server = TestServer::setup().admin().limit("probation_ms", 0).start().await?;
+    let database = Connection::open(server.database_file())?;
+    let config = "img_src = ['self']\n[limits]\ndrain_ms = 0\nprobation_ms = '1h'\n";
+    let policy = async || -> TestResult<_> {
+        Ok(server.get("/").await?.header("content-security-policy").unwrap_or_default().to_owned())
+    };
+    let before = policy().await?;
+    // The settings that the directory has brought cannot be read.
+    database.execute_batch("ALTER TABLE directory RENAME TO elsewhere")?;
+    write(&server, config)?;
+    server.admin("POST", "/v1/reload")?.send().await?.expect_detail(422, "configuration")?;
+    server.wait_for_log("nothing is changed").await?;
+    database.execute_batch("ALTER TABLE elsewhere RENAME TO directory")?;
+    assert_eq!(policy().await?, before);
+    server.upload("events", guest("shouting_events")).await?.expect(200)?;
+    assert_eq!(status(&server).await?["probation"], Value::Null);
+
+    let live = json!(["img_src", "limits.probation_ms"]);
+    assert_eq!(reload(&server, config).await?["live"], live);
+    assert_ne!(policy().await?, before);
     Ok(())
 }
 

@@ -152,10 +152,12 @@ impl Chat {
     ///
     /// # Errors
     ///
-    /// The store's.
+    /// The store's. Nothing is changed then.
     pub fn reload(&self, config: &Config) -> Result<Vec<(HandlerKind, String)>, StoreError> {
+        // What can fail comes first: then nothing is changed.
+        let seen = self.releases.pipeline.store.releases().directory_snapshots()?;
         self.handlers.set_limits(config.limits.handlers().rollout);
-        self.releases.reload(opening::settings_of(config))
+        Ok(self.releases.reload(opening::settings_of(config), &seen))
     }
 
     /// Opens the store, brings up the handlers and then the chat. On a runtime, beside its workers: it may compile.

@@ -115,14 +115,14 @@ impl PublicApi {
         self.state.load().phase()
     }
 
-    /// Takes over a config that was read again, for requests and connections from now on.
+    /// Prepares a config that was read again. What is returned takes it over, for requests and connections from then on.
     ///
     /// # Errors
     ///
-    /// When the page cannot have this policy. Nothing is changed then.
-    pub fn reload(&self, config: &Config) -> anyhow::Result<()> {
-        self.state.store(Arc::new(self.state.load().reloaded(config)?));
-        Ok(())
+    /// When the page cannot have this policy.
+    pub fn prepare(&self, config: &Config) -> anyhow::Result<impl FnOnce() + use<'_>> {
+        let state = Arc::new(self.state.load().reloaded(config)?);
+        Ok(move || self.state.store(state))
     }
 
     /// Answers one request. An error becomes a response.

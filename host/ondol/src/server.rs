@@ -29,6 +29,7 @@ use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::chat::Chat;
 use crate::config::{self, Config, ConfigFlags, Limits, Supervisor};
@@ -55,6 +56,9 @@ pub(crate) const DESCRIPTORS_KEPT: usize = 80;
 
 /// Connections over the limit that are answered with 503. Further ones are dropped at once.
 const REFUSED_AT_ONCE: usize = 16;
+
+/// How long the exit waits for a supervisor that does not read.
+const LAST_MESSAGE_MAX: Duration = Duration::from_secs(1);
 
 /// How long the exit waits for the log to be written: a normal one, and an immediate one.
 const LOG_MAX: Duration = Duration::from_secs(1);
@@ -124,8 +128,11 @@ async fn start(config: &Config, given: Given<'_>, log: Log) -> anyhow::Result<()
         watchdog::start(notifier.clone(), longest, Arc::clone(&chat));
     }
     notifier.ready(&format!("accepting connections on {}", listeners.public.local_addr()?));
+    let last = notifier.clone();
     let reloading = Reloading { flags: flags.clone(), set_filter, hang_up, watched, limits, passed, notifier };
-    serve(listeners, chat, config, log, reloading, ended).await
+    let served = serve(listeners, chat, config, log, reloading, ended).await;
+    last.finish(LAST_MESSAGE_MAX);
+    served
 }
 
 /// Raises the soft limit of open files to the hard one: systemd and shells start programs with 1,024.
@@ -208,22 +215,23 @@ async fn serve(
     let sampling = spans.as_ref().map(|spans| Sampling { sink: spans.sink(), percent: config.otlp_sample_percent });
     let api = Arc::new(PublicApi::new(Arc::clone(&chat), config, listener.local_addr()?, heard, sampling)?);
     let public = Arc::new(ArcSwap::from_pointee(Public::new(Arc::clone(&api), &config.limits, tls)));
-    let end = Arc::clone(&reloading.limits);
+    let limits = Arc::clone(&reloading.limits);
     let reload = reloading.start(config, &chat, &api, &public);
     let open = Arc::new(OpenConnections::new(connections_max(&config.limits)));
-    let sources = Sources { chat: Arc::clone(&chat), api: Arc::clone(&api), open: Arc::clone(&open), log };
-    let write_metrics = sources.write();
+    let write_metrics =
+        Sources { chat: Arc::clone(&chat), api: Arc::clone(&api), open: Arc::clone(&open), log }.write();
     let serve_metrics = async {
         let Some(listener) = &metrics else { return std::future::pending().await };
-        listener.serve(&write_metrics, api.phase(), &config.limits).await
+        listener.serve(&write_metrics, api.phase(), &limits).await
     };
     let serve_admin = async {
         let Some((listener, token)) = &admin else { return std::future::pending().await };
-        let write_metrics = Arc::clone(&write_metrics);
-        let limits = config.limits.clone();
-        let admin_api = AdminApi::new(Arc::clone(&chat), limits, token.as_ref(), write_metrics, api.phase(), reload)?;
-        let admin_api = Arc::new(admin_api);
-        tokio::join!(listener.serve(&admin_api, &config.limits), chat.sample_activity());
+        let (chat, write_metrics, live) = (Arc::clone(&chat), Arc::clone(&write_metrics), Arc::clone(&limits));
+        // A task of its own, or accepts would wait for it.
+        let mut sampling = JoinSet::new();
+        sampling.spawn(Arc::clone(&chat).sample_activity());
+        let admin_api = AdminApi::new(chat, live, token.as_ref(), write_metrics, api.phase(), reload)?;
+        listener.serve(&Arc::new(admin_api), &limits).await;
         anyhow::Ok(())
     };
     let unanswered = Unanswered::new();
@@ -251,7 +259,7 @@ async fn serve(
         open.all_closed().await;
         anyhow::Ok(())
     };
-    match tokio::time::timeout(Duration::from_millis(end.load().shutdown_grace_ms), finish).await {
+    match tokio::time::timeout(Duration::from_millis(limits.load().shutdown_grace_ms), finish).await {
         Ok(finished) => finished?,
         Err(_) => {
             let connections = open.count();

@@ -44,6 +44,24 @@ async fn a_stop_is_announced() -> TestResult {
 }
 
 #[tokio::test]
+async fn a_server_that_stops_does_not_reload() -> TestResult {
+    let supervisor = Supervisor::start()?;
+    let setup = TestServer::setup().admin().limit("drain_ms", NEVER_MS).env("WATCHDOG_USEC", 100_000);
+    let server = supervisor.of(setup).start().await?;
+    server.signal("TERM")?;
+    supervisor.expect("STOPPING=1").await?;
+    server.signal("HUP")?;
+    server.wait_for_log("nothing is changed: the server is stopping").await?;
+    let asked = server.admin("POST", "/v1/reload")?.send().await?;
+    assert_eq!(asked.expect_detail(422, "configuration")?, "the server is stopping");
+    // Messages arrive in order.
+    for _ in 0..5 {
+        assert_eq!(supervisor.hear().await?, "WATCHDOG=1");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_supervisor_that_is_gone_stops_nothing() -> TestResult {
     let server = TestServer::setup().env("NOTIFY_SOCKET", "/run/no-supervisor-here").start().await?;
     server.wait_for_log("the supervisor at NOTIFY_SOCKET does not hear").await?;

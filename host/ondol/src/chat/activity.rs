@@ -2,7 +2,7 @@
 //! bounded: [`SAMPLES_MAX`] samples, each with the versions that were called meanwhile.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -215,11 +215,13 @@ fn micros(time: Duration) -> f64 {
 
 impl Chat {
     /// Ends a sample every ten seconds, forever.
-    pub async fn sample_activity(&self) {
+    pub async fn sample_activity(self: Arc<Self>) {
         let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + INTERVAL, INTERVAL);
         loop {
             ticks.tick().await;
-            self.activity.end_sample(self.reading());
+            let chat = Arc::clone(&self);
+            // It waits for locks and looks at a file.
+            let _ = tokio::task::spawn_blocking(move || chat.activity.end_sample(chat.reading())).await;
         }
     }
 

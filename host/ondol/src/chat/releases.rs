@@ -19,7 +19,7 @@ use ondol_host_handlers::{
     ActivateError, Candidate, HandlerFile, HandlerKind, Handlers, Provenance, SettingsMap, Source, Trigger, VersionId,
     VersionSet,
 };
-use ondol_host_store::{DirectorySnapshot, StoreError};
+use ondol_host_store::DirectorySnapshot;
 
 /// A shorter wait for another deploy is not logged.
 const WAIT_LOGGED: Duration = Duration::from_secs(1);
@@ -49,25 +49,25 @@ impl Releases {
         })
     }
 
-    /// Deploys what a config that was read again sets otherwise. Returns the handlers that do not take it, each with the reason.
-    ///
-    /// # Errors
-    ///
-    /// The store's.
-    pub(super) fn reload(&self, config: [Arc<SettingsMap>; 3]) -> Result<Vec<(HandlerKind, String)>, StoreError> {
-        let seen = self.pipeline.store.releases().directory_snapshots()?;
+    /// Deploys what a config that was read again sets otherwise than was `seen`. Returns the handlers that do not take it, each
+    /// with the reason.
+    pub(super) fn reload(
+        &self,
+        config: [Arc<SettingsMap>; 3],
+        seen: &[DirectorySnapshot],
+    ) -> Vec<(HandlerKind, String)> {
         let before = self.config.swap(Arc::new(config.clone()));
         let mut in_force = config;
         let mut rejected = Vec::new();
         for ((handler, settings), before) in HandlerKind::ALL.into_iter().zip(&mut in_force).zip(before.iter()) {
-            if let Err(reason) = self.offer_news(handler, &seen, None) {
+            if let Err(reason) = self.offer_news(handler, seen, None) {
                 rejected.push((handler, reason));
                 settings.clone_from(before);
             }
         }
         // What is deployed from now on is not remembered as deployed with settings that were rejected.
         self.config.store(Arc::new(in_force));
-        Ok(rejected)
+        rejected
     }
 
     pub(super) fn deploy(&self, changes: &[HandlerChange], request: &ChangeRequest) -> Result<Changed, ReleaseError> {

@@ -4,6 +4,7 @@
 mod activity;
 mod body;
 mod browser;
+mod calls;
 mod console;
 mod messages;
 mod observing;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 use std::net::IpAddr;
 
+use arc_swap::ArcSwap;
 use hyper::body::Incoming;
 use hyper::header;
 use hyper::http::uri::Authority;
@@ -26,12 +28,13 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 
 use browser::Browsers;
+use calls::{CALLS, Call};
 
 use super::answer::{self, Answer, HttpError, refuse};
 use super::body::Body;
 use super::exchange::Exchange;
 use super::metrics::WriteMetrics;
-use super::routes::{READ, Routes, read_only};
+use super::routes::{Routes, read_only};
 use super::state::Phase;
 use super::{docs, health, host, metrics};
 use crate::chat::{ChangeRequest, Chat, HandlerChange, HandlerKind};
@@ -49,7 +52,8 @@ const REASON_CHARS_MAX: usize = 1_000;
 /// Everything that a request to the admin API needs. One per listener.
 pub struct AdminApi {
     chat: Arc<Chat>,
-    limits: Limits,
+    /// Those in force.
+    limits: Arc<ArcSwap<Limits>>,
     token: Option<[u8; 32]>,
     browsers: Browsers,
     routes: Routes<Call>,
@@ -69,64 +73,8 @@ pub enum Caller {
     Console,
 }
 
-#[derive(Clone, Copy)]
-enum Call {
-    Metrics,
-    Status,
-    Activity,
-    Versions,
-    DeployOne,
-    Configure,
-    History,
-    Deploy,
-    RollBack,
-    Diff,
-    Canary,
-    DropCanary,
-    PromoteCanary,
-    Shadow,
-    StartShadow,
-    StopShadow,
-    Forgive,
-    Reload,
-    Logs,
-    Record,
-    DeleteMessage,
-    DeleteMessagesOf,
-}
-
 /// The actor of what is done in the console.
 const CONSOLE: &str = "console";
-
-const POST: &[Method] = &[Method::POST];
-const PUT: &[Method] = &[Method::PUT];
-const DELETE: &[Method] = &[Method::DELETE];
-
-/// The calls of the admin API.
-const CALLS: [(&[Method], &str, Call); 22] = [
-    (READ, "/metrics", Call::Metrics),
-    (READ, "/v1/status", Call::Status),
-    (READ, "/v1/activity", Call::Activity),
-    (READ, "/v1/handlers", Call::Versions),
-    (POST, "/v1/handlers/{handler}", Call::DeployOne),
-    (PUT, "/v1/handlers/{handler}/settings", Call::Configure),
-    (READ, "/v1/releases", Call::History),
-    (POST, "/v1/releases", Call::Deploy),
-    (POST, "/v1/rollback", Call::RollBack),
-    (READ, "/v1/diff", Call::Diff),
-    (READ, "/v1/canary", Call::Canary),
-    (DELETE, "/v1/canary", Call::DropCanary),
-    (POST, "/v1/canary/promote", Call::PromoteCanary),
-    (READ, "/v1/shadow", Call::Shadow),
-    (POST, "/v1/shadow", Call::StartShadow),
-    (DELETE, "/v1/shadow", Call::StopShadow),
-    (POST, "/v1/forgive", Call::Forgive),
-    (POST, "/v1/reload", Call::Reload),
-    (READ, "/v1/logs", Call::Logs),
-    (READ, "/v1/record", Call::Record),
-    (DELETE, "/v1/rooms/{room}/messages/{seq}", Call::DeleteMessage),
-    (DELETE, "/v1/users/{user_id}/messages", Call::DeleteMessagesOf),
-];
 
 impl AdminApi {
     /// The API of an admin listener. With a token, every request needs it except the health checks.
@@ -136,7 +84,7 @@ impl AdminApi {
     /// When two routes conflict, or the system has no random bytes. Any start would show it.
     pub fn new(
         chat: Arc<Chat>,
-        limits: Limits,
+        limits: Arc<ArcSwap<Limits>>,
         token: Option<&Token>,
         metrics: WriteMetrics,
         phase: watch::Receiver<Phase>,
@@ -194,6 +142,7 @@ impl AdminApi {
         if request.method() == Method::OPTIONS {
             return Ok(matched.value.options());
         }
+        let limits = &self.limits.load_full();
         match (matched.value.call(request.method())?, handler) {
             (Call::Metrics, _) => metrics::metrics(&self.metrics, request.headers()).await,
             (Call::Status, _) => ok(&self.chat.operator().status().await?),
@@ -206,17 +155,17 @@ impl AdminApi {
             (Call::Diff, _) => self.diff(&request).await,
             (Call::DeployOne, Some(handler)) => {
                 let mut order = self.order(&request, caller)?;
-                let part = body::part(request, handler, &self.limits, &mut order).await?;
+                let part = body::part(request, handler, limits, &mut order).await?;
                 self.deploy(vec![part], order).await
             }
             (Call::Configure, Some(handler)) => {
                 let order = self.order(&request, caller)?;
-                let settings = Some(body::settings(request, &self.limits).await?);
+                let settings = Some(body::settings(request, limits).await?);
                 self.deploy(vec![HandlerChange { handler, wasm: None, settings, cases: None }], order).await
             }
             (Call::Deploy, _) => {
                 let mut order = self.order(&request, caller)?;
-                match body::parts(request, &self.limits, &mut order).await? {
+                match body::parts(request, limits, &mut order).await? {
                     (parts, None) => self.deploy(parts, order).await,
                     (parts, Some(percent)) => {
                         ok(&self.chat.operator().start_canary(parts, percent, recorded(order)?).await?)
@@ -234,7 +183,7 @@ impl AdminApi {
             (Call::Shadow, _) => ok(&self.chat.operator().shadow()?),
             (Call::StartShadow, _) => {
                 let mut order = self.order(&request, caller)?;
-                let (parts, percent) = body::parts(request, &self.limits, &mut order).await?;
+                let (parts, percent) = body::parts(request, limits, &mut order).await?;
                 if percent.is_some() {
                     return Err(HttpError::field(
                         "percent",
@@ -249,12 +198,12 @@ impl AdminApi {
             }
             (Call::RollBack, _) => {
                 let mut order = self.order(&request, caller)?;
-                let target = body::target(request, &self.limits, &mut order).await?;
+                let target = body::target(request, limits, &mut order).await?;
                 ok(&self.chat.operator().roll_back(target, recorded(order)?).await?)
             }
             (Call::Forgive, _) => {
                 let mut order = self.order(&request, caller)?;
-                let version = body::forgiven(request, &self.limits, &mut order).await?;
+                let version = body::forgiven(request, limits, &mut order).await?;
                 ok(&json!({ "forgiven": self.chat.operator().forgive(version, recorded(order)?).await? }))
             }
             (Call::DeleteMessage, _) => self.delete_message(&request, caller, ["room", "seq"].map(param)).await,

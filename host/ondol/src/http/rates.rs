@@ -3,6 +3,7 @@
 mod address;
 mod bucket;
 mod buckets;
+mod refusals;
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ pub(super) use address::Address;
 pub(super) use bucket::{Bucket, Rate, TooFast};
 use buckets::Buckets;
 use ondol_host_model::User;
+pub(super) use refusals::Refusals;
 
 /// Whose rooms are counted together.
 #[derive(PartialEq, Eq, Hash)]
@@ -30,12 +32,13 @@ pub(super) struct Rates {
     connections: Buckets<Address>,
     requests: Buckets<Address>,
     rejections: Buckets<Address>,
+    refusals: Arc<Refusals>,
 }
 
 /// A rate by the name of its limit, which goes before `_per_min` and `_burst`.
 macro_rules! rate {
-    ($limits:ident, $per_min:ident, $burst:ident) => {
-        Rate::new(stringify!($per_min), $limits.$per_min, $limits.$burst)
+    ($limits:ident, $refusals:ident, $per_min:ident, $burst:ident) => {
+        Rate::new(stringify!($per_min), $limits.$per_min, $limits.$burst, &$refusals)
     };
 }
 
@@ -48,35 +51,36 @@ impl Rates {
     }
 
     pub(super) fn new(limits: &Limits) -> Self {
+        Self::counting(limits, Arc::default())
+    }
+
+    /// These after a reload, with full buckets. Refusals are counted on.
+    pub(super) fn renewed(&self, limits: &Limits) -> Self {
+        Self::counting(limits, Arc::clone(&self.refusals))
+    }
+
+    fn counting(limits: &Limits, refusals: Arc<Refusals>) -> Self {
         let keys_max = limits.rate_keys_max;
-        let messages = rate!(limits, messages_per_user_per_min, messages_per_user_burst);
-        let rooms = rate!(limits, rooms_per_user_per_min, rooms_per_user_burst);
-        let connections = rate!(limits, connections_per_address_per_min, connections_per_address_burst);
-        let requests = rate!(limits, requests_per_address_per_min, requests_per_address_burst);
-        let rejections = rate!(limits, rejections_per_address_per_min, rejections_per_address_burst);
+        let messages = rate!(limits, refusals, messages_per_user_per_min, messages_per_user_burst);
+        let rooms = rate!(limits, refusals, rooms_per_user_per_min, rooms_per_user_burst);
+        let connections = rate!(limits, refusals, connections_per_address_per_min, connections_per_address_burst);
+        let requests = rate!(limits, refusals, requests_per_address_per_min, requests_per_address_burst);
+        let rejections = rate!(limits, refusals, rejections_per_address_per_min, rejections_per_address_burst);
         Self {
-            frames: rate!(limits, frames_per_connection_per_min, frames_per_connection_burst),
-            bytes: rate!(limits, bytes_per_connection_per_min, bytes_per_connection_burst),
+            frames: rate!(limits, refusals, frames_per_connection_per_min, frames_per_connection_burst),
+            bytes: rate!(limits, refusals, bytes_per_connection_per_min, bytes_per_connection_burst),
             messages: Buckets::new(messages, keys_max),
             rooms: Buckets::new(rooms, keys_max),
             connections: Buckets::new(connections, keys_max),
             requests: Buckets::new(requests, keys_max),
             rejections: Buckets::new(rejections, keys_max),
+            refusals,
         }
     }
 
-    /// How often something came too fast, by the name of each rate that is on.
+    /// How often something came too fast since startup, by the name of each rate that is or was on.
     pub(super) fn refused(&self) -> Vec<(&'static str, u64)> {
-        let rates = [
-            self.frames.as_ref(),
-            self.bytes.as_ref(),
-            self.messages.rate(),
-            self.rooms.rate(),
-            self.connections.rate(),
-            self.requests.rate(),
-            self.rejections.rate(),
-        ];
-        rates.into_iter().flatten().map(|rate| rate.refused()).collect()
+        self.refusals.read()
     }
 
     /// The bucket of a user's messages, for a connection to hold. None: the rate is off.

@@ -103,7 +103,7 @@ impl ApiState {
         let rates = if Rates::are_equal(&self.limits, &config.limits) {
             Arc::clone(&self.rates)
         } else {
-            Arc::new(Rates::new(&config.limits))
+            Arc::new(self.rates.renewed(&config.limits))
         };
         Ok(Self {
             chat: Arc::clone(&self.chat),

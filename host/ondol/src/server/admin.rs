@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
+use arc_swap::ArcSwap;
 use hyper::server::conn::http1;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -81,14 +82,8 @@ impl AdminListener {
     }
 
     /// Accepts connections forever. One over the limit waits until another ends.
-    pub(super) async fn serve(&self, api: &Arc<AdminApi>, limits: &Limits) {
-        let admin = Arc::new(Admin {
-            api: Arc::clone(api),
-            http: http(limits),
-            timeouts: Timeouts::of(limits),
-            handshake_ms_max: limits.header_ms_max,
-        });
-        let permits = Arc::new(Semaphore::new(limits.admin_connections_max));
+    pub(super) async fn serve(&self, api: &Arc<AdminApi>, limits: &ArcSwap<Limits>) {
+        let permits = Arc::new(Semaphore::new(limits.load().admin_connections_max));
         loop {
             let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
             let accepted = match self {
@@ -105,7 +100,7 @@ impl AdminListener {
                     continue;
                 }
             };
-            let admin = Arc::clone(&admin);
+            let admin = Admin::new(api, &limits.load());
             tokio::spawn(async move {
                 admin.serve(connection).await;
                 drop(permit);
@@ -119,7 +114,7 @@ enum Connection {
     Unix(UnixStream),
 }
 
-/// What the connections of the listener share.
+/// What a connection has of the listener, with the limits in force as it begins.
 struct Admin {
     api: Arc<AdminApi>,
     http: http1::Builder,
@@ -128,6 +123,11 @@ struct Admin {
 }
 
 impl Admin {
+    fn new(api: &Arc<AdminApi>, limits: &Limits) -> Self {
+        let (http, timeouts) = (http(limits), Timeouts::of(limits));
+        Self { api: Arc::clone(api), http, timeouts, handshake_ms_max: limits.header_ms_max }
+    }
+
     async fn serve(&self, connection: Connection) {
         match connection {
             Connection::Tcp(tcp, None) => self.serve_http(tcp, Caller::Network).await,

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
@@ -64,10 +65,9 @@ impl MetricsListener {
     }
 
     /// Accepts connections forever. One over the limit waits until another ends.
-    pub(super) async fn serve(&self, write: &WriteMetrics, phase: watch::Receiver<Phase>, limits: &Limits) {
+    pub(super) async fn serve(&self, write: &WriteMetrics, phase: watch::Receiver<Phase>, limits: &ArcSwap<Limits>) {
         let api = Arc::new(MetricsApi::new(Arc::clone(write), phase));
-        let (http, timeouts) = (http(limits), Timeouts::of(limits));
-        let permits = Arc::new(Semaphore::new(limits.admin_connections_max));
+        let permits = Arc::new(Semaphore::new(limits.load().admin_connections_max));
         loop {
             let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
             let tcp = match self.0.accept().await {
@@ -78,7 +78,8 @@ impl MetricsListener {
                     continue;
                 }
             };
-            let (api, http) = (Arc::clone(&api), http.clone());
+            let (api, limits) = (Arc::clone(&api), limits.load());
+            let (http, timeouts) = (http(&limits), Timeouts::of(&limits));
             tokio::spawn(async move {
                 let answer = |request| Arc::clone(&api).answer(request);
                 serve_connection(&http, TimedStream::new(tcp, timeouts), api.phase(), answer, NAME).await;

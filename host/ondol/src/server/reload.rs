@@ -22,7 +22,7 @@ pub(super) struct Reloading {
     pub(super) set_filter: SetFilter,
     pub(super) hang_up: Signal,
     pub(super) watched: Watch,
-    /// For the end of the server.
+    /// Those in force, for the other listeners and the end of the server.
     pub(super) limits: Arc<ArcSwap<Limits>>,
     pub(super) passed: Passed,
     pub(super) notifier: Notifier,
@@ -40,16 +40,18 @@ impl Reloading {
         let Self { flags, set_filter, mut hang_up, watched, limits, passed, notifier } = self;
         let running = Mutex::new(config.clone());
         let (chat, api, public) = (Arc::clone(chat), Arc::clone(api), Arc::clone(public));
-        let reload = Arc::new(Reload { flags, running, chat, api, public, set_filter, limits, passed });
+        let reload = Arc::new(Reload { flags, running, chat, api, public, set_filter, limits, passed, notifier });
         let other_times = Arc::clone(&reload);
         tokio::spawn(async move {
             while hang_up.recv().await.is_some() {
-                notifier.reloading();
-                let reload = Arc::clone(&reload);
+                reload.notifier.reloading();
+                let reloading = Arc::clone(&reload);
                 // What is wrong is in the log.
-                let _ = tokio::task::spawn_blocking(move || reload.run()).await;
-                watched.rescan();
-                notifier.ready("accepting connections, reloaded");
+                let _ = tokio::task::spawn_blocking(move || reloading.run()).await;
+                if !reload.notifier.is_stopping() {
+                    watched.rescan();
+                }
+                reload.notifier.ready("accepting connections, reloaded");
             }
         });
         Box::new(move || other_times.run())
@@ -67,6 +69,7 @@ struct Reload {
     set_filter: SetFilter,
     limits: Arc<ArcSwap<Limits>>,
     passed: Passed,
+    notifier: Notifier,
 }
 
 impl Reload {
@@ -74,7 +77,7 @@ impl Reload {
     ///
     /// # Errors
     ///
-    /// All problems of the configuration, one a line. Nothing is changed then.
+    /// All problems of the configuration, one a line, or that the server stops. Nothing is changed then.
     fn run(&self) -> Result<Reloaded, String> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let reloaded = self.apply(&mut running).inspect_err(|problems| {
@@ -97,6 +100,9 @@ impl Reload {
     }
 
     fn apply(&self, running: &mut Config) -> Result<Reloaded, String> {
+        if self.notifier.is_stopping() {
+            return Err("the server is stopping".to_owned());
+        }
         let mut given = Config::load(&self.flags).map_err(|error| error.to_string())?;
         self.passed.keep(&mut given, running);
         let mut next = running.with_live_of(&given);
@@ -104,13 +110,15 @@ impl Reload {
         next.check_conflicts().map_err(|error| error.to_string())?;
         let filter = log::filter(&next.log).0.parse().map_err(|error| format!("log: {error}"))?;
         let Difference { mut live, restart } = running.difference(&given);
-        self.api.reload(&next).map_err(|error| format!("{error:#}"))?;
+        let take_over = self.api.prepare(&next).map_err(|error| format!("{error:#}"))?;
+        let rejected = self.chat.reload(&next).map_err(|error| error.to_string())?;
+        // From here on nothing fails.
+        take_over();
         self.public.store(Arc::new(self.public.load().reloaded(&next.limits)));
         self.limits.store(Arc::new(next.limits.clone()));
         if next.log != running.log {
             (self.set_filter)(filter);
         }
-        let rejected = self.chat.reload(&next).map_err(|error| error.to_string())?;
         for (handler, _) in &rejected {
             // The next reload offers them again.
             next.settings.take(handler.name(), &running.settings);

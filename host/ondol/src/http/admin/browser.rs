@@ -14,7 +14,7 @@ use super::{Caller, is_own_host};
 use crate::http::answer::HttpError;
 use crate::http::host;
 use crate::http::origin::Own;
-use crate::http::rates::{Bucket, Rate};
+use crate::http::rates::{Bucket, Rate, Refusals};
 use crate::http::routes::READ;
 
 /// The cookie of a session.
@@ -24,7 +24,7 @@ pub(super) const COOKIE: &str = "ondol_console";
 const FORM: HeaderName = HeaderName::from_static("x-ondol-form");
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// How many wrong tokens a minute are looked at.
+/// How many wrong tokens a minute are answered as such, and logged.
 const LOGINS_PER_MIN: usize = 10;
 
 /// What the listener knows of browsers.
@@ -42,7 +42,8 @@ impl Browsers {
     /// When the system has no random bytes.
     pub(super) fn new(has_token: bool) -> anyhow::Result<Self> {
         let without_token = if has_token { None } else { Some(FormToken::new()?) };
-        let rate = Rate::new("console_logins_per_min", LOGINS_PER_MIN, LOGINS_PER_MIN).context("a rate of none")?;
+        let rate = Rate::new("console_logins_per_min", LOGINS_PER_MIN, LOGINS_PER_MIN, &Refusals::default());
+        let rate = rate.context("a rate of none")?;
         Ok(Self { sessions: Sessions::default(), without_token, logins: Bucket::new(&rate) })
     }
 

@@ -52,7 +52,7 @@ impl AdminApi {
     /// The form token of the session, and the limits that the page tells of.
     fn session(&self, request: &Request<Body>) -> Result<Answer, HttpError> {
         let form = self.browsers.form(request)?;
-        let limits = &self.limits;
+        let limits = self.limits.load();
         ok(&json!({
             "form": form.as_ref().map(|form| form.as_str()),
             "has_token": self.token.is_some(),
@@ -72,14 +72,15 @@ impl AdminApi {
         let host = host::of(&request)?.unwrap_or_default().to_owned();
         let (secure, former) = (is_secure(request.headers()), cookie(request.headers()).map(<[u8]>::to_vec));
         let limit = ("a fixed limit", LOGIN_BYTES_MAX);
-        let body = request.into_body().read(limit, ("admin_body_ms_max", self.limits.admin_body_ms_max)).await?;
+        let time = ("admin_body_ms_max", self.limits.load().admin_body_ms_max);
+        let body = request.into_body().read(limit, time).await?;
         // The text of an error would repeat what was given.
         let login: Login =
             serde_json::from_slice(&body).map_err(|_| HttpError::Parse("expected a token alone".to_owned()))?;
-        self.browsers.logins.check()?;
+        // Wrong tokens do not keep the right one out.
         if !same(&Sha256::digest(login.token.trim()).into(), token) {
-            tracing::warn!("a login to the console with a wrong token was rejected");
             self.browsers.logins.take(1)?;
+            tracing::warn!("a login to the console with a wrong token was rejected");
             return Err(HttpError::TokenWrong);
         }
         if let Some(former) = former {

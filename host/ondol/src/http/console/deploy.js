@@ -5,15 +5,15 @@ import { put, words } from "./language.js";
 import { bytes, duration, short } from "./figures.js";
 import { HANDLERS, base64, handlerIn, versionOf } from "./files.js";
 import { confirm, toldOfChange, toldOfSettings } from "./confirm.js";
-import { change } from "./server.js";
+import { change, session } from "./server.js";
 
 const form = id("deploy");
 let chosen = []; // { file, handler, cases }
 let status = null;
 let limits = null;
 
-export function showDeploy(now, session) {
-  [status, limits] = [now, session];
+export function showDeploy(now, about) {
+  [status, limits] = [now, about];
 }
 
 // Takes files: components, and tables of cases for them.
@@ -83,6 +83,8 @@ async function ask() {
   const percent = Number(id("percent").value);
   if (way() === "canary" && !(Number.isInteger(percent) && percent >= 1 && percent <= 99)) return tell({ key: "percent_range" });
   tell("");
+  // A reload may have changed them.
+  limits = await session().catch(() => limits);
   const [now, kind, files] = [status, way(), [...chosen]];
   // A file may have gone since it was chosen.
   const lines = await replaced(files, now).catch(() => null);

@@ -2,11 +2,13 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use governor::clock::Clock as _;
 use governor::{DefaultDirectRateLimiter, Quota};
+
+use super::refusals::Refusals;
 
 /// Something came too fast.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,24 +38,27 @@ pub(in crate::http) struct Rate {
     per_min: NonZeroU32,
     burst: NonZeroU32,
     since: Instant,
-    refused: AtomicU64,
+    is_logged: AtomicBool,
+    refused: Arc<AtomicU64>,
 }
 
 impl Rate {
-    /// A rate by the name of its limit. None: it is off.
-    pub(in crate::http) fn new(limit: &'static str, per_min: usize, burst: usize) -> Option<Arc<Self>> {
+    /// A rate by the name of its limit, whose refusals are counted under that name. None: it is off.
+    pub(in crate::http) fn new(
+        limit: &'static str,
+        per_min: usize,
+        burst: usize,
+        refusals: &Refusals,
+    ) -> Option<Arc<Self>> {
         let count = |number: usize| NonZeroU32::new(u32::try_from(number).unwrap_or(u32::MAX));
         let (per_min, burst) = (count(per_min)?, count(burst)?);
-        Some(Arc::new(Self { limit, per_min, burst, since: Instant::now(), refused: AtomicU64::new(0) }))
-    }
-
-    /// Its name, and how often something came faster.
-    pub(super) fn refused(&self) -> (&'static str, u64) {
-        (self.limit, self.refused.load(Ordering::Relaxed))
+        let (since, is_logged, refused) = (Instant::now(), AtomicBool::new(false), refusals.of(limit));
+        Some(Arc::new(Self { limit, per_min, burst, since, is_logged, refused }))
     }
 
     fn too_fast(&self, wait: Duration) -> TooFast {
-        if self.refused.fetch_add(1, Ordering::Relaxed) == 0 {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        if !self.is_logged.swap(true, Ordering::Relaxed) {
             let (limit, per_min) = (self.limit, self.per_min);
             tracing::warn!(
                 limit,
@@ -126,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_bucket_gives_what_it_holds_and_says_when_there_is_more() {
-        let bucket = Bucket::new(&Rate::new("tests_per_min", 1, 3).unwrap());
+        let bucket = Bucket::new(&Rate::new("tests_per_min", 1, 3, &Refusals::default()).unwrap());
         assert_eq!((bucket.take(2), bucket.check()), (Ok(()), Ok(())));
         let refused = bucket.take(2).unwrap_err();
         assert!(
@@ -140,10 +145,10 @@ mod tests {
 
     #[test]
     fn what_is_larger_than_a_bucket_takes_a_full_one() {
-        let bucket = Bucket::new(&Rate::new("tests_per_min", 1, 3).unwrap());
+        let bucket = Bucket::new(&Rate::new("tests_per_min", 1, 3, &Refusals::default()).unwrap());
         assert!(bucket.take(usize::MAX).is_ok() && bucket.take(0).is_err());
-        assert!(Bucket::new(&Rate::new("tests_per_min", 1, 3).unwrap()).was_full());
-        assert!(Rate::new("tests_per_min", 0, 3).is_none());
+        assert!(Bucket::new(&Rate::new("tests_per_min", 1, 3, &Refusals::default()).unwrap()).was_full());
+        assert!(Rate::new("tests_per_min", 0, 3, &Refusals::default()).is_none());
     }
 
     #[test]

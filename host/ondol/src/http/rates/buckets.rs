@@ -57,11 +57,6 @@ impl<K: Eq + Hash> Buckets<K> {
         Some(bucket)
     }
 
-    /// None: it is off.
-    pub(super) fn rate(&self) -> Option<&Arc<Rate>> {
-        self.rate.as_ref()
-    }
-
     /// Takes a token from a key's bucket.
     ///
     /// # Errors
@@ -107,9 +102,10 @@ impl<K: Eq + Hash> Table<K> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that fails should say where")]
     use super::*;
+    use crate::http::rates::Refusals;
 
     fn buckets(per_min: usize, burst: usize, keys_max: usize) -> Buckets<u64> {
-        Buckets::new(Rate::new("tests_per_min", per_min, burst), keys_max)
+        Buckets::new(Rate::new("tests_per_min", per_min, burst, &Refusals::default()), keys_max)
     }
 
     #[test]
