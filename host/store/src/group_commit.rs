@@ -1,21 +1,19 @@
 //! Group commit: the first writer to append an entry while no commit runs becomes the leader, and commits for the
 //! followers that append meanwhile. A quiet batch is a single message and batches grow under load, and no message waits
-//! for a thread to wake up. How a batch is written is up to the [database](super::database).
+//! for a thread to wake up. How a batch is written is up to the [engine](super::engine).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::batch::{Batch, Entry, Failed};
-use super::commit_time::CommitTime;
-use super::database::Database;
+use super::engine::Engine;
 use super::error::StoreError;
 use super::figures::{CommitFigures, StoreFigures};
 use super::limits::StoreLimits;
 
 /// The queue of entries that wait for the next commit.
 pub(super) struct GroupCommit<T> {
-    database: Arc<Database>,
+    engine: Arc<Engine>,
     queue: Mutex<Queue<T>>,
-    commit_time: CommitTime,
     figures: CommitFigures,
     queue_max: usize,
     batch_max: usize,
@@ -31,11 +29,10 @@ struct Queue<T> {
 }
 
 impl<T> GroupCommit<T> {
-    pub(super) fn new(database: Arc<Database>, limits: &StoreLimits) -> Self {
+    pub(super) fn new(engine: Arc<Engine>, limits: &StoreLimits) -> Self {
         Self {
-            database,
+            engine,
             queue: Mutex::new(Queue { entries: Vec::new(), has_leader: false, batches: 0, closed: false }),
-            commit_time: CommitTime::default(),
             figures: CommitFigures::default(),
             queue_max: limits.commit_queue_max,
             batch_max: limits.commit_batch_max,
@@ -119,10 +116,11 @@ impl<T> Leader<T> {
     ///
     /// With SQLite the future is ready at the first poll and has waited for the disk meanwhile; where commits are
     /// usually slow, the worker's other tasks are handed off first.
-    #[expect(clippy::unused_async, reason = "a database across a network answers later")]
     pub async fn commit(&mut self) -> Batch<T> {
         let commits = &self.commits;
-        let (batch, took) = commits.commit_time.run(|| commits.database.commit(|| commits.next_batch()));
+        let (batch, took) = match &*commits.engine {
+            Engine::Sqlite(sqlite) => sqlite.commit(|| commits.next_batch()),
+        };
         commits.figures.add(&batch, took);
         batch
     }

@@ -1,64 +1,25 @@
-//! Versions and releases, recorded so that a start or a rollback needs no file.
-//!
-//! Every call waits for the disk, so none belongs on a worker. A component is saved piece by piece, before the
-//! transaction that makes its version part of a release: that one is small, and is either on disk or not. Messages wait for
-//! each of these transactions, so each does as little as possible.
+//! The versions and releases of the database, recorded so that a start or a rollback needs no file. Every call waits for the
+//! database, so none belongs on a worker.
 
-use std::sync::Arc;
-use std::time::Instant;
-
-use rusqlite::{Row, params};
-
-use super::database::Database;
+use super::engine::Engine;
 use super::error::StoreError;
-use super::readers::Readers;
-use super::release_events::{self, StoredEvent};
-use super::releases::{self, ReleaseRecord, Retention, StoredRelease};
-use super::rows::to_sql;
-use super::versions::{self, AboutVersion, StoredVersion};
-use ondol_host_model::Timestamp;
-
-/// What the watched directory and the config last held for a handler.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DirectorySnapshot {
-    /// The handler.
-    pub handler: String,
-    /// The SHA-256 of the file, 64 hexadecimal digits.
-    pub sha256: String,
-    /// The settings of the config, as JSON.
-    pub settings: String,
-}
-
-/// The most blocked versions that are remembered. There is one for each version that failed its probation.
-const BLOCKED_MAX: usize = 1_000;
+use super::records::{
+    AboutVersion, DirectorySnapshot, ReleaseRecord, Retention, StoredEvent, StoredRelease, StoredVersion,
+};
 
 /// The versions and releases of the database.
-pub struct ReleaseHistory {
-    database: Arc<Database>,
-    readers: Arc<Readers>,
-}
+pub struct ReleaseHistory<'a>(pub(super) &'a Engine);
 
-impl ReleaseHistory {
-    pub(super) fn new(database: Arc<Database>, readers: Arc<Readers>) -> Self {
-        Self { database, readers }
-    }
-
+impl ReleaseHistory<'_> {
     /// Saves a version. If it is stored already, its component is written again, which repairs a damaged one.
     ///
     /// # Errors
     ///
-    /// SQLite's error, or [`StoreError::Closed`], as for all methods below.
+    /// The database's error, or [`StoreError::Closed`], as for all methods below.
     pub fn save_version(&self, version: &StoredVersion) -> Result<(), StoreError> {
-        for piece in versions::pieces(&version.wasm) {
-            let began = Instant::now();
-            let component = &version.about.component;
-            self.database.write(|connection| Ok(versions::save_piece(connection, component, piece)?))?;
-            // Messages have as long for themselves: a lock that is released and taken at once may pass them by.
-            if piece.0 > 0 {
-                std::thread::sleep(began.elapsed());
-            }
+        match self.0 {
+            Engine::Sqlite(sqlite) => sqlite.releases().save_version(version),
         }
-        self.database.write(|connection| Ok(versions::save(connection, version)?))
     }
 
     /// Saves the versions that are `new`, records a release as active, with the outcome of the one before, and deletes
@@ -69,19 +30,9 @@ impl ReleaseHistory {
         release: ReleaseRecord,
         retention: Retention,
     ) -> Result<u64, StoreError> {
-        new.iter().try_for_each(|version| self.save_version(version))?;
-        let active = release.versions.clone();
-        let number = self.database.write(move |connection| Ok(releases::activate(connection, &release)?))?;
-        self.database.acknowledge_release(number);
-        let pruned = self.database.write(move |connection| Ok(releases::prune(connection, &active, retention)?));
-        if let Err(error) = pruned {
-            tracing::warn!(
-                release = number,
-                %error,
-                "old versions not deleted after release {number}; the next release tries again: {error}"
-            );
+        match self.0 {
+            Engine::Sqlite(sqlite) => sqlite.releases().record(new, release, retention),
         }
-        Ok(number)
     }
 
     /// Records a rejected release. Consecutive rejections of one handler's file are recorded as one release, the
@@ -92,93 +43,85 @@ impl ReleaseHistory {
         detail: String,
         retention: Retention,
     ) -> Result<(), StoreError> {
-        self.database.write(move |connection| Ok(releases::reject(connection, &release, &detail, retention)?))
+        match self.0 {
+            Engine::Sqlite(sqlite) => sqlite.releases().record_rejected(release, detail, retention),
+        }
     }
 
     /// Blocks a version, with the evidence against it. Without evidence: lifts the block.
     pub fn set_blocked(&self, id: String, evidence: Option<String>) -> Result<(), StoreError> {
-        self.database.write(move |connection| {
-            match evidence {
-                Some(evidence) => connection.execute(
-                    "INSERT OR REPLACE INTO bad_version (id, evidence, marked_at) VALUES (?1, ?2, ?3)",
-                    params![id, evidence, to_sql(Timestamp::now().0)],
-                )?,
-                None => connection.execute("DELETE FROM bad_version WHERE id = ?1", params![id])?,
-            };
-            connection.execute(
-                "DELETE FROM bad_version WHERE id NOT IN \
-                 (SELECT id FROM bad_version ORDER BY marked_at DESC, rowid DESC LIMIT ?1)",
-                params![to_sql(BLOCKED_MAX as u64)],
-            )?;
-            Ok(())
-        })
+        match self.0 {
+            Engine::Sqlite(sqlite) => sqlite.releases().set_blocked(id, evidence),
+        }
     }
 
     /// The blocked versions, each with the evidence against it.
     pub fn blocked_versions(&self) -> Result<Vec<(String, String)>, StoreError> {
-        self.readers.read_blocking(|connection| {
-            let mut statement = connection.prepare_cached("SELECT id, evidence FROM bad_version")?;
-            statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
-        })
+        match self.0 {
+            Engine::Sqlite(sqlite) => sqlite.releases().blocked_versions(),
+        }
     }
 
     /// Records something that befell a release.
     pub fn record_event(&self, event: StoredEvent) -> Result<(), StoreError> {
-        self.database.write(move |connection| Ok(release_events::insert(connection, &event)?))
+        match self.0 {
+            Engine::Sqlite(sqlite) => sqlite.releases().record_event(event),
+        }
     }
 
     /// What befell the releases from `first` to `last`, in its order.
     pub fn events(&self, first: u64, last: u64) -> Result<Vec<StoredEvent>, StoreError> {
-        self.readers.read_blocking(|connection| release_events::list(connection, first, last))
+        match self.0 {
+            Engine::Sqlite(sqlite) => sqlite.releases().events(first, last),
+        }
     }
 
     /// Saves what the directory and the config hold for a handler.
     pub fn save_directory_snapshot(&self, snapshot: DirectorySnapshot) -> Result<(), StoreError> {
-        self.database.write(move |connection| {
-            connection.execute(
-                "INSERT OR REPLACE INTO directory (handler, sha256, settings) VALUES (?1, ?2, ?3)",
-                params![snapshot.handler, snapshot.sha256, snapshot.settings],
-            )?;
-            Ok(())
-        })
+        match self.0 {
+            Engine::Sqlite(sqlite) => sqlite.releases().save_directory_snapshot(snapshot),
+        }
     }
 
     /// What the directory and the config last held, for each handler.
     pub fn directory_snapshots(&self) -> Result<Vec<DirectorySnapshot>, StoreError> {
-        self.readers.read_blocking(|connection| {
-            let mut statement = connection.prepare_cached("SELECT handler, sha256, settings FROM directory")?;
-            let snapshot = |row: &Row<'_>| {
-                Ok(DirectorySnapshot { handler: row.get(0)?, sha256: row.get(1)?, settings: row.get(2)? })
-            };
-            statement.query_map([], snapshot)?.collect()
-        })
+        match self.0 {
+            Engine::Sqlite(sqlite) => sqlite.releases().directory_snapshots(),
+        }
     }
 
     /// The release that is recorded as active.
     pub fn active(&self) -> Result<Option<StoredRelease>, StoreError> {
-        self.readers.read_blocking(releases::active)
+        match self.0 {
+            Engine::Sqlite(sqlite) => sqlite.releases().active(),
+        }
     }
 
     /// Releases with numbers below `before`, the latest first.
     pub fn list(&self, before: Option<u64>, limit: usize) -> Result<Vec<StoredRelease>, StoreError> {
-        self.readers.read_blocking(|connection| releases::list(connection, before, limit))
+        match self.0 {
+            Engine::Sqlite(sqlite) => sqlite.releases().list(before, limit),
+        }
     }
 
     /// The same without rejected releases.
     pub fn list_admitted(&self, before: Option<u64>, limit: usize) -> Result<Vec<StoredRelease>, StoreError> {
-        self.readers.read_blocking(|connection| releases::list_admitted(connection, before, limit))
+        match self.0 {
+            Engine::Sqlite(sqlite) => sqlite.releases().list_admitted(before, limit),
+        }
     }
 
     /// A version with its component.
     pub fn version(&self, id: &str) -> Result<Option<StoredVersion>, StoreError> {
-        self.readers.read_blocking(|connection| versions::find(connection, id))
+        match self.0 {
+            Engine::Sqlite(sqlite) => sqlite.releases().version(id),
+        }
     }
 
     /// The versions whose ids begin with `prefix`, of all handlers, the last active first.
     pub fn versions(&self, prefix: &str) -> Result<Vec<AboutVersion>, StoreError> {
-        self.readers.read_blocking(|connection| versions::list(connection, prefix))
+        match self.0 {
+            Engine::Sqlite(sqlite) => sqlite.releases().versions(prefix),
+        }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -6,14 +6,13 @@
 //! nothing of rooms: `T` comes back with each entry, and what is done with it then is told at the start.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
 use super::ticket::Accepted;
 use crate::config::Limits;
-use ondol_host_model::MessageId;
 use ondol_host_rooms::Flow;
 use ondol_host_store::{Batch, Entry, Failed, Leader, Store};
 
@@ -26,7 +25,6 @@ pub(super) struct Pipeline<T> {
     pub(super) limits: Limits,
     pub(super) runtime: Handle,
     deliver: Deliver<T>,
-    next_id: AtomicU64,
     /// What is accepted and not committed.
     queued: Arc<Flow>,
     /// Leaders, and what they leave to tasks of their own.
@@ -40,14 +38,9 @@ type Deliver<T> = fn(&Pipeline<T>, Batch<T>);
 
 impl<T: Send + 'static> Pipeline<T> {
     pub(super) fn new(store: Store<T>, limits: Limits, runtime: Handle, deliver: Deliver<T>) -> Self {
-        let next_id = AtomicU64::new(store.first_free_id().0);
         let queued = Flow::new(limits.commit_queue_bytes_max);
         let (tasks, last_batch) = Default::default();
-        Self { store, limits, runtime, deliver, next_id, queued, tasks, last_batch }
-    }
-
-    pub(super) fn next_id(&self) -> MessageId {
-        MessageId(self.next_id.fetch_add(1, Ordering::Relaxed))
+        Self { store, limits, runtime, deliver, queued, tasks, last_batch }
     }
 
     /// Counts what is accepted, in `flow` as well. None: `commit_queue_bytes_max` wait already.
@@ -109,13 +102,7 @@ impl<T: Send + 'static> Pipeline<T> {
         self.store.close();
         self.settle().await;
         let pipeline = Arc::clone(self);
-        let finish = move || {
-            if let Err(error) = pipeline.store.save_next_id(pipeline.next_id()) {
-                tracing::warn!(%error, "next message id not recorded: the next start skips some ids");
-            }
-            pipeline.store.finish();
-        };
-        let _ = tokio::task::spawn_blocking(finish).await;
+        let _ = tokio::task::spawn_blocking(move || pipeline.store.finish()).await;
     }
 
     /// Waits until every entry is committed and delivered.

@@ -132,7 +132,7 @@ impl RoomQueue {
         if state.running || !state.waiting.is_empty() {
             return state.waiting.push_back(task);
         }
-        match state.begin(task) {
+        match state.begin(task, || self.pipeline.store.next_id()) {
             Ok(task) => {
                 state.running = true;
                 drop(state);
@@ -148,7 +148,7 @@ impl RoomQueue {
     /// Runs a task that has begun, and those that wait. Only for the caller who set `running`: tasks run one after another.
     fn run(self: &Arc<Self>, mut task: RoomTask) {
         for _ in 0..TASKS_MAX {
-            let guard = RunGuard { room: self, has_number: Cell::new(task.seq.is_some()) };
+            let guard = RunGuard { room: self, has_number: Cell::new(task.number.is_some()) };
             self.run_one(task, &guard.has_number);
             guard.end();
             task = match self.next() {
@@ -161,11 +161,11 @@ impl RoomQueue {
     }
 
     fn run_one(self: &Arc<Self>, task: RoomTask, has_number: &Cell<bool>) {
-        let RoomTask { what, ticket, seq } = task;
+        let RoomTask { what, ticket, number } = task;
         let _entered = ticket.enter();
-        match (what, seq) {
-            (What::Message { sender, draft, release }, Some(seq)) => {
-                let (id, room, created_at) = (self.pipeline.next_id(), self.id, Timestamp::now());
+        match (what, number) {
+            (What::Message { sender, draft, release }, Some((seq, id))) => {
+                let (room, created_at) = (self.id, Timestamp::now());
                 let message = Message { id, room, seq, sender, draft, created_at };
                 self.append(message, &release, ticket, has_number);
             }
@@ -186,7 +186,7 @@ impl RoomQueue {
             state.running = false;
             return None;
         };
-        match state.begin(task) {
+        match state.begin(task, || self.pipeline.store.next_id()) {
             Ok(task) => Some(task),
             Err(task) => {
                 state.waiting.push_front(*task);
@@ -279,11 +279,11 @@ impl RoomQueue {
         }
     }
 
-    /// Takes the next number from the database, after the deletions whose turn it is, and runs the queue. Only while
+    /// Claims the room, which tells the next number, after the deletions whose turn it is, and runs the queue. Only while
     /// `running` is set and nothing is in flight.
     async fn take_number(self: Arc<Self>) {
         self.delete_next().await;
-        match self.pipeline.store.last_seq(self.id).await {
+        match self.pipeline.store.claim(self.id).await {
             Ok(last) => {
                 self.members.learn_last(last);
                 self.state().next = Some(last.next());

@@ -8,7 +8,7 @@ use tokio::sync::OnceCell;
 
 use super::ring::{MESSAGES_MAX, Ring, bytes};
 use crate::error::StoreError;
-use crate::room_messages::Page;
+use crate::page::Page;
 use ondol_host_model::{Message, RoomId, Seq};
 
 /// What a room takes in memory beside its messages.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::room_messages::{Cut, Page};
+use crate::page::{Cut, Page};
 use ondol_host_model::{Message, Seq};
 
 /// The most messages of a room.
@@ -97,7 +97,7 @@ pub(super) fn bytes(message: &Message) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tests::message;
+    use crate::sqlite::tests::message;
 
     fn ring(first: u64, last: u64) -> Ring {
         let messages = (first..=last).map(|seq| message(seq, "text")).collect();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::deletion::Request;
 use crate::chat::ticket::Ticket;
 use ondol_host_handlers::Release;
-use ondol_host_model::{Draft, Seq, Speaker};
+use ondol_host_model::{Draft, MessageId, Seq, Speaker};
 
 /// The queue of a room.
 #[derive(Default)]
@@ -14,7 +14,7 @@ pub(super) struct QueueState {
     pub(super) waiting: VecDeque<RoomTask>,
     /// A caller runs the tasks.
     pub(super) running: bool,
-    /// The number for the next message. None: the database has it, once nothing is in flight.
+    /// The number for the next message. None: the room is to be claimed again, once nothing is in flight.
     pub(super) next: Option<Seq>,
     /// Entries that the store has not reported on.
     pub(super) in_flight: usize,
@@ -24,8 +24,8 @@ pub(super) struct QueueState {
 pub(super) struct RoomTask {
     pub(super) what: What,
     pub(super) ticket: Ticket,
-    /// A message's number, once it has its turn.
-    pub(super) seq: Option<Seq>,
+    /// A message's number and id, once it has its turn.
+    pub(super) number: Option<(Seq, MessageId)>,
 }
 
 /// What happens.
@@ -46,16 +46,24 @@ pub(super) enum What {
 
 impl RoomTask {
     pub(super) fn new(what: What, ticket: Ticket) -> Self {
-        Self { what, ticket, seq: None }
+        Self { what, ticket, number: None }
     }
 }
 
 impl QueueState {
-    /// Gives a message its number. It comes back when that is not known, and so does a deletion, which waits like it.
-    pub(super) fn begin(&mut self, mut task: RoomTask) -> Result<RoomTask, Box<RoomTask>> {
+    /// Gives a message its number and id. It comes back when they are not known, and so does a deletion, which waits like it.
+    pub(super) fn begin(
+        &mut self,
+        mut task: RoomTask,
+        next_id: impl FnOnce() -> Option<MessageId>,
+    ) -> Result<RoomTask, Box<RoomTask>> {
         if matches!(task.what, What::Message { .. }) {
             let Some(seq) = self.next else { return Err(Box::new(task)) };
-            task.seq = Some(seq);
+            let Some(id) = next_id() else {
+                self.next = None;
+                return Err(Box::new(task));
+            };
+            task.number = Some((seq, id));
             self.next = Some(seq.next());
             self.in_flight += 1;
         }

@@ -3,7 +3,7 @@
 use ondol_host_model::Seq;
 
 use super::*;
-use crate::tests::message;
+use crate::sqlite::tests::message;
 
 const ROOM: RoomId = RoomId(1);
 
