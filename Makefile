@@ -24,7 +24,8 @@ build: host handlers ## Build target/release/ondol and target/handlers/*.wasm
 host:
 	$(CARGO) build --release -p ondol
 
-handlers: host target ## Build the handlers into target/handlers, if they pass their cases (a running server activates them)
+# With the binary that is there: it contains the handlers' sources, for `ondol new`, so each change of theirs would build it again.
+handlers: target/release/ondol target ## Build the handlers into target/handlers, if they pass their cases (a running server activates them)
 	$(foreach handler,$(HANDLERS),$(CARGO) rustc --profile handler --target $(WASM) -p ondol-$(handler) --lib --features component --crate-type cdylib &&) true
 	@mkdir -p target/handlers
 	@for handler in $(HANDLERS); do \
@@ -39,6 +40,9 @@ handlers: host target ## Build the handlers into target/handlers, if they pass t
 		mv $$placed.cases.toml.new $$placed.cases.toml && mv $$placed.wasm.new $$placed.wasm || exit 1; \
 	done
 
+target/release/ondol:
+	$(CARGO) build --release -p ondol
+
 guests: target
 	$(CARGO) build --profile handler --target $(WASM) $(GUESTS:%=-p guest-%) $(MIDDLEWARE:%=-p example-%)
 	$(CARGO) build --profile handler-debug --target $(WASM) -p guest-failing-messages
@@ -48,7 +52,7 @@ target:
 
 test: unit cases stories ## Run every test
 
-unit: handlers ## The tests beside the code
+unit: build ## The tests beside the code
 	$(CARGO) test --release $(patsubst %,-p %,$(filter-out ondol-tests,$(NATIVE))) --lib --bins
 
 cases: build ## The handlers' own tables of cases, in the real sandbox

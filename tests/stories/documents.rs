@@ -4,6 +4,7 @@ use std::{
     collections::HashSet,
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use ondol_tests::{TestResult, handlers::workspace};
@@ -108,5 +109,15 @@ fn commands_of_the_pages_fit_the_package() -> TestResult {
         }
     }
     assert!(stops >= 3, "{stops} are too few");
+    Ok(())
+}
+
+/// The README promises a swap in three commands. The host contains the handlers' sources, so to build it takes minutes.
+#[test]
+fn a_changed_handler_does_not_build_the_host_again() -> TestResult {
+    let planned = Command::new("make").args(["--dry-run", "handlers"]).current_dir(workspace()).output()?;
+    let planned = String::from_utf8(planned.stdout)?;
+    assert!(planned.contains("-p ondol-events"), "{planned}");
+    assert!(!planned.contains("-p ondol\n"), "{planned}");
     Ok(())
 }
