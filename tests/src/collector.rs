@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use ondol_engines::free_address;
 use opentelemetry_proto::tonic::{
     collector::trace::v1::ExportTraceServiceRequest,
     common::v1::any_value::Value,
@@ -22,7 +23,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::{deadline::until, process::free_address};
+use crate::deadline::until;
 
 /// What it does with a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

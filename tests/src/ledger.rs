@@ -7,8 +7,9 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
-use rusqlite::Connection;
 use serde_json::Value;
+
+use crate::stored::{Stored, StoredMessage};
 
 /// The record of all answers.
 #[derive(Debug, Default)]
@@ -95,27 +96,21 @@ impl Ledger {
         self.releases.insert(number);
     }
 
-    /// Compares a database with the record.
+    /// Compares what is stored with the record.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn differences(&self, database: &Connection) -> Result<Vec<Difference>> {
+    pub fn differences(&self, stored: &Stored) -> Result<Vec<Difference>> {
         let mut found = Vec::new();
-        let verdict: String = database.query_row("PRAGMA integrity_check", [], |row| row.get(0))?;
-        if verdict != "ok" {
-            found.push(Difference::Wrong(verdict));
-        }
-        let mut query = database.prepare("SELECT room, seq, id, text, client_id FROM message ORDER BY room, seq")?;
-        let stored = query.query_map([], |row| {
-            let number = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
-            Ok(((number(0)?, number(1)?), Told { id: number(2)?, text: row.get(3)?, client_id: row.get(4)? }))
-        })?;
-        let stored = stored.collect::<Result<Vec<_>, _>>()?;
-        self.compare(&stored, &mut found);
+        found.extend(stored.damage()?.map(Difference::Wrong));
+        let messages = stored.messages()?.into_iter().map(|message| {
+            let StoredMessage { room, seq, id, text, client_id } = message;
+            ((room, seq), Told { id, text, client_id })
+        });
+        self.compare(&messages.collect::<Vec<_>>(), &mut found);
         for (what, known) in [("room", &self.rooms), ("release", &self.releases)] {
-            let mut query = database.prepare(&format!("SELECT id FROM {what}"))?;
-            let ids = query.query_map([], |row| row.get::<_, i64>(0))?.collect::<Result<BTreeSet<_>, _>>()?;
-            let lost = known.iter().filter(|id| !ids.contains(&id.cast_signed()));
+            let ids = BTreeSet::from_iter(stored.numbers(&format!("SELECT id FROM {what}"))?);
+            let lost = known.iter().filter(|id| !ids.contains(id));
             found.extend(lost.map(|id| Difference::Lost(format!("{what} {id}"))));
         }
         Ok(found)

@@ -142,7 +142,7 @@ impl Lives {
     /// # Errors
     /// When the database cannot be read.
     pub fn differences(&self) -> Result<Vec<Difference>> {
-        self.ledger.borrow().differences(&self.server.database()?)
+        self.ledger.borrow().differences(&self.server.stored()?)
     }
 
     /// Resumes in each room after one of the last messages that were received: exactly what is stored after it must come,
@@ -201,8 +201,6 @@ impl Lives {
     }
 
     fn last_seq(&self, room: u64) -> Result<u64> {
-        let sql = "SELECT coalesce(max(seq), 0) FROM message WHERE room = ?1";
-        let last: i64 = self.server.database()?.query_row(sql, [room.cast_signed()], |row| row.get(0))?;
-        Ok(last.unsigned_abs())
+        self.server.stored()?.number(&format!("SELECT coalesce(max(seq), 0) FROM message WHERE room = {room}"))
     }
 }

@@ -1,10 +1,6 @@
 //! The server's process: its command line, its start, and the line that it prints when it is ready.
 
-use std::{
-    net::TcpListener,
-    process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
-};
+use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use command_fds::{CommandFdExt, FdMapping};
@@ -21,21 +17,6 @@ pub(crate) fn address_in(startup: &str) -> Result<String> {
     let address = startup.split("listening on ").nth(1).and_then(|rest| rest.split(' ').next());
     let address = address.and_then(|address| address.split("://").nth(1));
     Ok(address.context("no address")?.to_owned())
-}
-
-/// An address that no other server of this process had. Its port is below those that the system gives to clients and to
-/// servers that ask for any: a server that restarts finds it free.
-pub(crate) fn free_address() -> String {
-    const FIRST: u32 = 10_000;
-    const COUNT: u32 = 20_000;
-    static TAKEN: AtomicU32 = AtomicU32::new(0);
-    loop {
-        let offset = std::process::id().wrapping_mul(101).wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed)) % COUNT;
-        let address = format!("127.0.0.1:{}", FIRST + offset);
-        if TcpListener::bind(&address).is_ok() {
-            return address;
-        }
-    }
 }
 
 /// Starts the process.
@@ -92,6 +73,12 @@ fn command(listen: &str, setup: &Setup, home: &Home) -> Command {
     command.args(["serve", "--listen", listen, "--config"]).arg(home.config());
     command.arg("--data").arg(home.data()).arg("--handlers").arg(home.handlers()).args(&setup.flags);
     command.env("ONDOL_CACHE", handlers::target().join("test-cache")).env("NO_COLOR", "1");
+    if let Some(database) = home.database() {
+        command.env("ONDOL_STORE", database.url());
+        if database.password().is_some() {
+            command.env("ONDOL_STORE_PASSWORD_FILE", home.password());
+        }
+    }
     command.envs(setup.environment.iter().map(|(name, value)| (name, value)));
     command.current_dir(home.root()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command

@@ -7,13 +7,13 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use ondol_engines::free_address;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
     deadline::until,
     http::{Answer, Request},
-    process::free_address,
     server::TestServer,
     user::percent,
 };

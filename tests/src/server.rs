@@ -3,6 +3,7 @@
 //! story.
 
 mod hand_over;
+mod store;
 
 use std::{
     fmt::Display,
@@ -12,7 +13,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use rusqlite::{Connection, OpenFlags};
+use ondol_engines::free_address;
 use serde_json::{Value, json};
 
 use crate::{
@@ -21,7 +22,7 @@ use crate::{
     handlers,
     http::{Answer, Request},
     log::Log,
-    process::{address_in, come_up, free_address, spawn},
+    process::{address_in, come_up, spawn},
     raw::RawSocket,
     setup::{Home, Setup},
     system,
@@ -245,30 +246,10 @@ impl TestServer {
         Ok(())
     }
 
-    /// The directory of the database.
-    #[must_use]
-    pub fn data(&self) -> PathBuf {
-        self.home.data()
-    }
-
     /// The config file, for a story that changes it.
     #[must_use]
     pub fn config_file(&self) -> PathBuf {
         self.home.config()
-    }
-
-    /// The database's file.
-    #[must_use]
-    pub fn database_file(&self) -> PathBuf {
-        self.home.data().join("ondol.db")
-    }
-
-    /// The database, to read.
-    ///
-    /// # Errors
-    /// When it cannot be opened.
-    pub fn database(&self) -> Result<Connection> {
-        Ok(Connection::open_with_flags(self.database_file(), OpenFlags::SQLITE_OPEN_READ_ONLY)?)
     }
 
     /// Sends a signal by its short name: `TERM`, `INT`, `HUP`, `KILL`.
@@ -279,27 +260,6 @@ impl TestServer {
         let status = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.pid())]).status()?;
         ensure!(status.success(), "no process to send {name} to");
         Ok(())
-    }
-
-    /// Makes every write of the process beyond the first byte of a file fail, or allows writes again.
-    ///
-    /// # Errors
-    /// When the system refuses.
-    pub fn fill_disk(&self, full: bool) -> Result<()> {
-        let limit = if full { "--fsize=1:unlimited" } else { "--fsize=unlimited:unlimited" };
-        let status = Command::new("prlimit").args(["--pid", &self.pid().to_string(), limit]).status()?;
-        ensure!(status.success(), "prlimit refused");
-        Ok(())
-    }
-
-    /// Blocks all commits until the returned connection is dropped.
-    ///
-    /// # Errors
-    /// When the database cannot be locked.
-    pub fn hold_commits(&self) -> Result<Connection> {
-        let other = Connection::open(self.database_file())?;
-        other.execute_batch("BEGIN IMMEDIATE")?;
-        Ok(other)
     }
 
     /// The resident memory of the process, in bytes.

@@ -2,18 +2,20 @@
 //! nothing of running servers.
 
 use std::{
+    env,
     fmt::{Display, Write as _},
     fs,
-    os::fd::OwnedFd,
+    os::{fd::OwnedFd, unix::fs::PermissionsExt as _},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use anyhow::{Context, Result};
+use ondol_engines::{Database, Postgres, free_address};
 use tempfile::TempDir;
 
 use crate::{
     handlers::{self, HANDLERS},
-    process::free_address,
     server::TestServer,
 };
 
@@ -27,6 +29,9 @@ const RATES: [&str; 7] = [
     "requests_per_address_per_min",
     "rejections_per_address_per_min",
 ];
+
+/// The environment variable that names the store of all servers. A server rejects unknown ones that begin with `ONDOL_`.
+pub const STORE: &str = "STORY_STORE";
 
 /// The setup of a server. [`Setup::start`] starts it.
 #[derive(Debug, Default)]
@@ -45,12 +50,15 @@ pub struct Setup {
     pub(crate) listen: Option<String>,
     pub(crate) loses_its_log: bool,
     pub(crate) stalls_its_log: bool,
+    on_postgres: bool,
+    store: Option<Arc<Database>>,
 }
 
 /// The directories of a server, which outlive a restart.
 #[derive(Debug)]
 pub struct Home {
     root: TempDir,
+    database: Option<Arc<Database>>,
 }
 
 impl Setup {
@@ -178,6 +186,20 @@ impl Setup {
         self
     }
 
+    /// With PostgreSQL as its store, in a database of its own. With [`STORE`] set to `postgres`, all servers are.
+    #[must_use]
+    pub fn on_postgres(mut self) -> Self {
+        self.on_postgres = true;
+        self
+    }
+
+    /// With this database of PostgreSQL as its store, and its password if it takes one.
+    #[must_use]
+    pub fn on_database(mut self, database: &Arc<Database>) -> Self {
+        self.store = Some(Arc::clone(database));
+        self
+    }
+
     /// Starts it.
     ///
     /// # Errors
@@ -207,9 +229,14 @@ impl Setup {
 
     /// Writes the directories and the config file.
     fn furnish(&self) -> Result<Home> {
-        let parent = self.parent.clone().unwrap_or_else(std::env::temp_dir);
+        let parent = self.parent.clone().unwrap_or_else(env::temp_dir);
         let root = TempDir::with_prefix_in("ondol-story-", &parent);
-        let home = Home { root: root.with_context(|| format!("no directory in {}", parent.display()))? };
+        let root = root.with_context(|| format!("no directory in {}", parent.display()))?;
+        let home = Home { root, database: self.database()? };
+        if let Some(password) = home.database().and_then(Database::password) {
+            fs::write(home.password(), password)?;
+            fs::set_permissions(home.password(), fs::Permissions::from_mode(0o600))?;
+        }
         fs::create_dir(home.handlers())?;
         for name in HANDLERS {
             let other = self.handlers.iter().find(|(handler, _)| handler == name).map(|(_, file)| file.clone());
@@ -225,11 +252,35 @@ impl Setup {
     }
 }
 
+impl Setup {
+    /// Its database of PostgreSQL, if that is its store.
+    fn database(&self) -> Result<Option<Arc<Database>>> {
+        let on_postgres = self.on_postgres || env::var(STORE).is_ok_and(|store| store == "postgres");
+        if self.store.is_some() || !on_postgres {
+            return Ok(self.store.clone());
+        }
+        let database = Postgres::of_tests()?.context("PostgreSQL is not installed")?;
+        Ok(Some(Arc::new(database)))
+    }
+}
+
 impl Home {
     /// The directory that contains the others.
     #[must_use]
     pub fn root(&self) -> &Path {
         self.root.path()
+    }
+
+    /// Its database, on PostgreSQL.
+    #[must_use]
+    pub fn database(&self) -> Option<&Database> {
+        self.database.as_deref()
+    }
+
+    /// The file of the database's password, if it takes one.
+    #[must_use]
+    pub fn password(&self) -> PathBuf {
+        self.root().join("store-password")
     }
 
     /// The directory that the server watches.

@@ -7,7 +7,6 @@ use ondol_tests::{
     Setup, TestResult, TestServer, command::Output, disk::Chance, guest, handlers, handlers::workspace, ondol,
     standard, until,
 };
-use rusqlite::Connection;
 use serde_json::{Value, json};
 
 /// The setup of a server with a fallback for the messages and the events handler.
@@ -205,8 +204,9 @@ async fn a_file_repaired_while_the_server_is_down_is_deployed_at_its_start() -> 
 #[tokio::test]
 async fn a_handler_that_is_broken_in_the_store_leaves_the_others_running() -> TestResult {
     let mut server = with_fallback().start().await?;
-    let spoil = "UPDATE component SET wasm = x'00' WHERE sha256 = (SELECT component FROM version WHERE handler = ?1)";
-    assert_eq!(Connection::open(server.database_file())?.execute(spoil, ["messages"])?, 1);
+    let this = "sha256 = (SELECT component FROM version WHERE handler = 'messages')";
+    server.meddle(&format!("UPDATE component SET wasm = substr(wasm, 1, 1) WHERE {this}"))?;
+    assert_eq!(server.stored()?.number(&format!("SELECT length(wasm) FROM component WHERE {this}"))?, 1);
     fs::remove_dir_all(server.handlers())?;
     server.restart().await?;
     let line = server.wait_for_log("has no version").await?;

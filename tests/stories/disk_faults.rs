@@ -101,10 +101,10 @@ async fn answers_hold(seed: u64, faults: Vec<Rule>, letters: usize) -> TestResul
     assert_eq!(status, Some(if alive { CUT_STATUS } else { 1 }));
 
     server.restart_with(VARIABLE, "").await?;
-    assert_eq!(ledger.differences(&server.database()?)?, []);
+    assert_eq!(ledger.differences(&server.stored()?)?, []);
     let mut ann = server.join(1, "ann").await?;
     assert!(say_until_stored(&mut ann, &mut ledger, "after", 0).await?, "no more messages are stored");
-    assert_eq!(ledger.differences(&server.database()?)?, []);
+    assert_eq!(ledger.differences(&server.stored()?)?, []);
     Ok(noticed)
 }
 
@@ -190,7 +190,7 @@ async fn lasting_sync_failures_store_only_what_is_on_the_disk() -> TestResult {
         let ended = server.exit().await?.code();
         assert!(ended == Some(CUT_STATUS) || ended == Some(1), "{ended:?}");
         server.restart_with(VARIABLE, "").await?;
-        assert_eq!(ledger.differences(&server.database()?)?, [], "seed {seed}");
+        assert_eq!(ledger.differences(&server.stored()?)?, [], "seed {seed}");
     }
     Ok(())
 }
@@ -204,7 +204,7 @@ async fn a_room_whose_sync_fails_gets_no_answer() -> TestResult {
     assert_eq!(server.exit().await?.code(), Some(1));
     server.wait_for_log("a sync failed").await?;
     server.restart_with(VARIABLE, "").await?;
-    assert_eq!(ledger.differences(&server.database()?)?, []);
+    assert_eq!(ledger.differences(&server.stored()?)?, []);
     server.create_room("known").await?;
     Ok(())
 }

@@ -126,7 +126,7 @@ async fn copies_do_not_fit(kind: &str) -> TestResult {
     assert!(fs::read(server.database_file())? == before, "a restore that does not fit changes the database");
     ondol(&["backup", &copy, "--data", &data])?.expect(0)?;
     server.restart_after(|| ondol(&["restore", &copy, "--data", &data])?.expect(0).map(drop)).await?;
-    assert_eq!(ledger.differences(&server.database()?)?, []);
+    assert_eq!(ledger.differences(&server.stored()?)?, []);
     drop(server);
     Ok(())
 }
@@ -157,9 +157,9 @@ async fn fills_up_and_is_freed(kind: &str) -> TestResult {
     })
     .await?;
     until("readiness", async || (server.get("/readyz").await.ok()?.status == 200).then_some(())).await?;
-    assert_eq!(ledger.differences(&server.database()?)?, []);
+    assert_eq!(ledger.differences(&server.stored()?)?, []);
     server.restart().await?;
-    assert_eq!(ledger.differences(&server.database()?)?, []);
+    assert_eq!(ledger.differences(&server.stored()?)?, []);
     let mut ann = server.join(room, "ann").await?;
     ensure!(say(&mut ann, &mut ledger, "in the end").await?, "nothing is stored after a restart");
     drop(server);

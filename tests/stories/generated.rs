@@ -86,14 +86,12 @@ impl Scene {
             while last["message"] != "the end" || last["sender"] != "ann@example.com" {
                 last = self.member.next_message().await?;
                 let text = |key: &str| last[key].as_str().map(str::to_owned);
-                heard.push((last["seq"].as_i64(), last["id"].as_i64(), text("message"), text("client_id")));
+                heard.push((last["seq"].as_u64(), last["id"].as_u64(), text("message"), text("client_id")));
             }
-            let database = self.server.database()?;
-            let mut query =
-                database.prepare("SELECT seq, id, text, client_id FROM message WHERE room = ? ORDER BY seq")?;
-            let stored = query
-                .query_map([self.room.cast_signed()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
-            assert_eq!(heard, stored.collect::<Result<Vec<_>, _>>()?);
+            let mut stored = self.server.stored()?.messages()?;
+            stored.retain(|message| message.room == self.room);
+            let stored = stored.into_iter().map(|row| (Some(row.seq), Some(row.id), Some(row.text), row.client_id));
+            assert_eq!(heard, stored.collect::<Vec<_>>());
             assert!(heard.iter().map(|(seq, ..)| *seq).eq((1..).map(Some).take(heard.len())), "{heard:?}");
             self.server.get("/healthz").await?.expect(200)?;
             self.server.get("/readyz").await?.expect(200)?;

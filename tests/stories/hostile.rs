@@ -244,6 +244,18 @@ async fn a_client_id_that_is_too_long_is_a_fault() -> TestResult {
 }
 
 #[tokio::test]
+async fn what_cannot_be_stored_is_a_fault_before_it_has_a_number() -> TestResult {
+    let mut all = hostile("messages").await?;
+    for (word, what) in [("null", "text"), ("null name", "client's id"), ("null extra", "extra")] {
+        let line = faulty(&mut all, "messages", word, "contains U+0000, which cannot be stored").await?;
+        assert!(line.contains(what), "{line}");
+    }
+    let said = all.1.expect_nothing_before("after all of them").await?;
+    assert_eq!(said["seq"], 4, "a number was used up");
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_events_handler_that_spins_is_stopped() -> TestResult {
     let setup = TestServer::setup().flag("--limit").flag("events.handler_deadline_ms=30");
     let mut all = with(setup, "events", "hostile_events").await?;

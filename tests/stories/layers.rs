@@ -21,14 +21,15 @@ const CRATES: [(&str, &[&str]); 6] = [
 ];
 
 /// Libraries that one crate of the host alone depends on.
-const LIBRARIES: [(&str, &str); 10] = [
+const LIBRARIES: [(&str, &str); 11] = [
     ("wasmtime", "handlers"),
     ("wasmtime-wasi", "handlers"),
     ("rusqlite", "store"),
+    ("tokio-postgres", "store"),
+    ("tokio-postgres-rustls", "store"),
     ("hyper", "ondol"),
     ("hyper-util", "ondol"),
     ("http-body-util", "ondol"),
-    ("rustls", "ondol"),
     ("tokio-rustls", "ondol"),
     ("tokio-tungstenite", "ondol"),
     ("prometheus-client", "ondol"),

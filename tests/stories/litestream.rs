@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::ensure;
-use ondol_tests::{Client, DEADLINE, Ledger, TestResult, TestServer, ondol};
+use ondol_tests::{Client, DEADLINE, Ledger, Stored, TestResult, TestServer, ondol};
 use rusqlite::Connection;
 
 /// The program while it runs.
@@ -82,12 +82,12 @@ async fn litestream_replicates_a_database_in_use() -> TestResult {
     fs::write(&config, text.replace("REPLICA", &replica.display().to_string()))?;
     let seconds = std::env::var("STORY_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(5);
     talk_beside(directory.path(), &mut ann, &mut ledger, Duration::from_secs(seconds)).await?;
-    assert_eq!(ledger.differences(&server.database()?)?, []);
+    assert_eq!(ledger.differences(&server.stored()?)?, []);
     let first = directory.path().join("first.db");
-    assert_eq!(ledger.differences(&copy(&config, &database, &first)?)?, [], "in the copy");
+    assert_eq!(ledger.differences(&Stored::Sqlite(copy(&config, &database, &first)?))?, [], "in the copy");
 
     server.restart().await?;
-    assert_eq!(ledger.differences(&server.database()?)?, []);
+    assert_eq!(ledger.differences(&server.stored()?)?, []);
     server.join(room, "ann").await?.expect_nothing_before("after").await?;
 
     // Put back, the copy is an older state, although the server was not stopped cleanly since it was made.
@@ -98,14 +98,14 @@ async fn litestream_replicates_a_database_in_use() -> TestResult {
     let (file, data) = (first.display().to_string(), server.data().display().to_string());
     ondol(&["verify", &file])?.expect_parts(0, &["fine, 1 room"])?;
     server.restart_after(|| ondol(&["restore", &file, "--data", &data])?.expect(0).map(drop)).await?;
-    assert_eq!(ledger.differences(&server.database()?)?, []);
+    assert_eq!(ledger.differences(&server.stored()?)?, []);
     ensure!(epoch(&server)? != before, "the database went back, and its epoch is the same");
 
     // Litestream goes on with the database that was put in place.
     let mut ann = server.join(room, "ann").await?;
     talk_beside(directory.path(), &mut ann, &mut ledger, Duration::ZERO).await?;
     let second = directory.path().join("second.db");
-    let lost = ledger.differences(&copy(&config, &database, &second)?)?;
+    let lost = ledger.differences(&Stored::Sqlite(copy(&config, &database, &second)?))?;
     assert_eq!(lost.len(), 0, "in the second copy: {:?}", lost.first());
     Ok(())
 }

@@ -150,7 +150,7 @@ async fn the_number_of_series_is_bounded_whatever_is_deployed_and_refused() -> T
     let metrics = Metrics::of(&server).await?;
     assert!(metrics.series() < 1_000, "{} series", metrics.series());
     let codes = metrics.with("ondol_messages_refused_total", "");
-    assert_eq!(codes.len(), 4 + 32 + 1, "{codes:?}");
+    assert_eq!(codes.len(), 5 + 32 + 1, "{codes:?}");
     assert_eq!(metrics.value("ondol_messages_refused_total{code=\"other\"}"), Some(100.0 - 32.0));
     let calls = metrics.with("ondol_handler_call_seconds_count", "handler=\"messages\"");
     assert_eq!(calls.len(), 8 + 2, "{calls:?}");

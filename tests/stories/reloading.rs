@@ -3,7 +3,6 @@
 use std::fs;
 
 use ondol_tests::{NEVER_MS, TestResult, TestServer, command::Output, guest, ondol, prometheus::Metrics, until};
-use rusqlite::Connection;
 use serde_json::{Value, json};
 
 /// Changes the config file.
@@ -216,18 +215,17 @@ async fn what_needs_a_restart_is_named_each_time_and_no_secret_is_shown() -> Tes
 #[tokio::test]
 async fn a_reload_that_fails_half_way_changes_nothing() -> TestResult {
     let server = TestServer::setup().admin().limit("probation_ms", 0).start().await?;
-    let database = Connection::open(server.database_file())?;
     let config = "img_src = ['self']\n[limits]\ndrain_ms = 0\nprobation_ms = '1h'\n";
     let policy = async || -> TestResult<_> {
         Ok(server.get("/").await?.header("content-security-policy").unwrap_or_default().to_owned())
     };
     let before = policy().await?;
     // The settings that the directory has brought cannot be read.
-    database.execute_batch("ALTER TABLE directory RENAME TO elsewhere")?;
+    server.meddle("ALTER TABLE directory RENAME TO elsewhere")?;
     write(&server, config)?;
     server.admin("POST", "/v1/reload")?.send().await?.expect_detail(422, "configuration")?;
     server.wait_for_log("nothing is changed").await?;
-    database.execute_batch("ALTER TABLE elsewhere RENAME TO directory")?;
+    server.meddle("ALTER TABLE elsewhere RENAME TO directory")?;
     assert_eq!(policy().await?, before);
     server.upload("events", guest("shouting_events")).await?.expect(200)?;
     assert_eq!(status(&server).await?["probation"], Value::Null);

@@ -107,7 +107,7 @@ async fn talkative() -> TestResult<TestServer> {
 /// Starts a deploy with the command and, while that prepares, makes another release active.
 async fn overtaken(server: &TestServer, more: &[&str]) -> TestResult<ondol_tests::command::Output> {
     // Cases that take a while: each of them makes an instance and runs into its deadline.
-    let cases = server.data().join("cases.toml");
+    let cases = server.root().join("cases.toml");
     let case = "[[case]]\nname = \"slow\"\ncall = \"messages.receive\"\nargs_json = '''[{\"id\":\"u\",\"nickname\":\"u\",\
                 \"email\":\"u@example.com\"},1,{\"text\":\"{\\\"type\\\":\\\"chat.message\\\",\\\"message\\\":\\\"spin\\\"}\"}]'''\n\
                 traps = \"\"\n";
@@ -153,7 +153,7 @@ async fn answers_help() -> TestResult {
     // A host by its name.
     let named = server.admin_address()?.replace("127.0.0.1", "localhost");
     at(&named, &["status"])?.expect_parts(0, &["ready"])?;
-    let module = server.data().join("module.wasm");
+    let module = server.root().join("module.wasm");
     fs::write(&module, b"\0asm\x01\0\0\0")?;
     let module = format!("events={}", module.display());
     command(&server, &["deploy", &module])?.expect_parts(1, &["core module", "wasm-tools component new"])
@@ -162,7 +162,7 @@ async fn answers_help() -> TestResult {
 #[tokio::test]
 async fn a_wrong_token_is_told_from_a_missing_one() -> TestResult {
     let server = TestServer::setup().admin().env("ONDOL_ADMIN_TOKEN", "right").start().await?;
-    let wrong = server.data().join("token");
+    let wrong = server.root().join("token");
     fs::write(&wrong, "wrong")?;
     command(&server, &["status"])?.expect_parts(1, &["requires its token", "--token-file"])?;
     let wrong = command(&server, &["status", "--token-file", &wrong.display().to_string()])?;

@@ -86,7 +86,7 @@ async fn messages_received_before_the_end_are_stored() -> TestResult {
         heard += 1;
     }
     server.exit().await?;
-    let stored: i64 = server.database()?.query_row("SELECT count(*) FROM message", [], |row| row.get(0))?;
+    let stored = server.stored()?.number("SELECT count(*) FROM message")?;
     assert!(stored >= heard, "{heard} were received and {stored} are stored");
     Ok(())
 }

@@ -10,7 +10,6 @@ use ondol_tests::{
     disk::{Chance, Plan},
     guest, handlers, standard, until,
 };
-use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::power::on_test_disk;
@@ -183,9 +182,9 @@ async fn only_the_latest_versions_are_kept() -> TestResult {
 
 /// Damages the stored bytes of a version, as a failing disk would.
 fn spoil(server: &TestServer, version: &str) -> TestResult {
-    let database = Connection::open(server.database_file())?;
-    let sql = "UPDATE component SET wasm = substr(wasm, 1, 1000) WHERE sha256 = (SELECT component FROM version WHERE id = ?1)";
-    assert_eq!(database.execute(sql, [version])?, 1);
+    let this = format!("sha256 = (SELECT component FROM version WHERE id = '{version}')");
+    server.meddle(&format!("UPDATE component SET wasm = substr(wasm, 1, 1000) WHERE {this}"))?;
+    assert_eq!(server.stored()?.number(&format!("SELECT length(wasm) FROM component WHERE {this}"))?, 1_000);
     Ok(())
 }
 
@@ -225,8 +224,8 @@ async fn a_blocked_version_is_rejected_unless_forced() -> TestResult {
     server.upload("events", guest("shouting_events")).await?.expect(200)?;
     let shouting = active(&server, "events").await?;
     roll_back(&server, &Value::Null).await?;
-    let sql = "INSERT INTO bad_version (id, evidence, marked_at) VALUES (?1, 'it trapped', 0)";
-    Connection::open(server.database_file())?.execute(sql, [&shouting])?;
+    let sql = format!("INSERT INTO bad_version (id, evidence, marked_at) VALUES ('{shouting}', 'it trapped', 0)");
+    server.meddle(&sql)?;
     server.restart().await?;
     let answer = server.upload("events", guest("shouting_events")).await?;
     assert!(answer.expect_detail(409, "marked_bad")?.contains("it trapped"));

@@ -59,7 +59,7 @@ pub use ondol_host_handlers::{
 pub use ondol_host_rooms::{CloseReason, FrameSink, Outbox, OutboxState, Request};
 pub use ondol_host_store::Page;
 
-use crate::config::{Config, HistoryForm};
+use crate::config::{Config, HistoryForm, StorePlace};
 use activity::Activity;
 use commit_pipeline::Pipeline;
 use connection_quota::ConnectionQuota;
@@ -166,8 +166,12 @@ impl Chat {
     ///
     /// When the store cannot be opened, or there are no three handlers that work: every reason.
     pub fn open(config: &Config, admission: Admission) -> anyhow::Result<Self> {
-        let path = config.data.join("ondol.db");
-        let store = Store::open(&path, config.synchronous, &config.limits.store()).context("the database")?;
+        let limits = config.limits.store();
+        let store = match config.store_place()? {
+            StorePlace::File(path) => Store::open(&path, config.synchronous, &limits),
+            StorePlace::Postgres(place) => Store::connect(&place, &limits),
+        };
+        let store = store.context("the database")?;
         let pipeline = Pipeline::new(store, config.limits.clone(), Handle::current(), delivery::deliver);
         let pipeline = Arc::new(pipeline);
         let probe_max = Duration::from_millis(config.limits.probe_ms_max);

@@ -7,6 +7,7 @@ mod check;
 mod compile;
 mod compose;
 mod config;
+mod database;
 mod dev;
 mod export;
 mod generate;

@@ -19,6 +19,7 @@ mod read;
 mod refusal;
 mod settings;
 mod shown;
+mod store;
 mod supervisor;
 mod table;
 mod template;
@@ -31,7 +32,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use ondol_host_handlers::{Failure, OnFault};
-use ondol_host_store::Synchronous;
+use ondol_host_store::{PostgresUrl, Synchronous};
 use url::Url;
 
 pub use admin::{AdminAddress, Token};
@@ -49,6 +50,7 @@ pub use log_format::LogFormat;
 pub use read::{ANY_ORIGIN, SAME_ORIGIN};
 pub use refusal::RefusalStyle;
 pub use settings::Settings;
+pub use store::StorePlace;
 pub use supervisor::Supervisor;
 use table::table;
 pub use template::template;
@@ -74,7 +76,15 @@ table! {
     tls_certificate: Option<PathBuf> = None, read::some_path, "a path", restart;
     /// The private key of the certificate, in PEM.
     tls_key: Option<PathBuf> = None, read::some_path, "a path", restart;
-    /// The directory of the database. Created if missing.
+    /// The database of PostgreSQL that holds rooms, messages and releases. None: a file in the data directory, by SQLite.
+    store: Option<PostgresUrl> = None, read::store,
+        "the URL of a PostgreSQL database without a password, such as postgres://ondol@db.example.com/ondol (the password goes into \
+         store_password_file)", restart;
+    /// A file with the password for that database. None: it needs none.
+    store_password_file: Option<PathBuf> = None, read::some_path, "a path", restart;
+    /// The name of this host among those that use the database. None: the name of the machine.
+    host: Option<String> = None, read::host, "a name of 1 to 63 letters, digits, dots, hyphens and underscores", restart;
+    /// The directory of the database, if it is a file, and of compiled handlers. Created if missing.
     data: PathBuf = PathBuf::from("ondol-data"), read::path, "a path", restart;
     /// The directory with `rooms.wasm`, `messages.wasm` and `events.wasm`, which the server watches.
     handlers: PathBuf = PathBuf::from("target/handlers"), read::path, "a path", restart;
@@ -218,6 +228,7 @@ impl Config {
     pub fn check_conflicts(&self) -> Result<(), ConfigError> {
         let mut conflicts = self.identity.conflicts(self.listen, &self.origins);
         conflicts.extend(self.tls_conflicts());
+        conflicts.extend(self.store_conflicts());
         if conflicts.is_empty() {
             return Ok(());
         }
@@ -236,13 +247,13 @@ impl Config {
                     settings.insert(key.clone(), text);
                     Ok(())
                 }
-                None => Err("a string, a number, a boolean or a list of these".to_owned()),
+                None => Err("a string without U+0000, a number, a boolean or a list of these".to_owned()),
             }),
         };
         match set {
             Some(Ok(())) => Ok(()),
             Some(Err(takes)) => {
-                let got = if key.is_secret() { "something else".to_owned() } else { given.to_string() };
+                let got = if key.may_hold_secret() { "something else".to_owned() } else { given.to_string() };
                 Err(Problem::Invalid { origin, key: key.to_string(), takes, got })
             }
             None => Err(Problem::Unknown { origin, name: key.to_string(), nearest: key.nearest(Self::NAMES) }),

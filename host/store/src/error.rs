@@ -64,6 +64,21 @@ pub enum StoreError {
     /// A file of the data cannot be created.
     #[error("cannot create the database: {0}")]
     Files(String),
+    /// PostgreSQL's own error, or that it does not answer.
+    #[error("PostgreSQL: {0}")]
+    Postgres(String),
+    /// Another host uses the database.
+    #[error("the host {0} uses this database: stop it first; several hosts on one database need a bus")]
+    InUse(String),
+    /// Another host is the room's home.
+    #[error("another host numbers the messages of this room")]
+    HomeElsewhere,
+    /// This host was declared dead, or the database has lost commits. Nothing that it says of the chat may be true.
+    #[error("this host may not write any more: {0}")]
+    Fenced(String),
+    /// The store was closed before the database told whether this is stored. Callers must get no answer.
+    #[error("the database did not tell whether this is stored before the store was closed")]
+    InDoubt,
     /// The store is closed.
     #[error("the store is closed")]
     Closed,

@@ -120,6 +120,8 @@ impl<T> Leader<T> {
         let commits = &self.commits;
         let (batch, took) = match &*commits.engine {
             Engine::Sqlite(sqlite) => sqlite.commit(|| commits.next_batch()),
+            // In memory of its own, so that the leader's task of the other engine stays small.
+            Engine::Postgres(postgres) => Box::pin(postgres.commit(commits.next_batch())).await,
         };
         commits.figures.add(&batch, took);
         batch

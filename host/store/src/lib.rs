@@ -1,10 +1,13 @@
-//! Rooms, messages and handler releases in a database: in a file by SQLite. Knows nothing of sockets, members or
+//! Rooms, messages and handler releases in a database: in a file by SQLite, or in PostgreSQL. Knows nothing of sockets, members or
 //! WebAssembly: to the store a version is bytes.
 //!
-//! An entry that [`Leader::commit`] returns as stored is committed; under [`Synchronous::Full`] it is on disk.
+//! An entry that [`Leader::commit`] returns as stored is committed; under [`Synchronous::Full`] it is on disk, that
+//! of PostgreSQL.
 
 use std::path::Path;
 use std::sync::Arc;
+
+use tokio::runtime::Handle;
 
 mod limits;
 pub use limits::{MessageRetention, StoreLimits, Synchronous};
@@ -37,7 +40,9 @@ pub use user_search::UserSearch;
 
 // The database.
 mod engine;
+mod postgres;
 mod sqlite;
+pub use postgres::{Examined, POSTGRES_BYTES_MAX, POSTGRES_USER_ID_CHARS_MAX, PostgresConfig, PostgresUrl, examine};
 pub use sqlite::{
     Archive, ArchiveError, Backup, BackupError, Contents, ExportBounds, Finding, ImportCheck, ImportLock,
     ImportProgress, ImportRow, Importer, Problems, Repeated, Report, RestoreError, Restored, Verified, Watch, backup,
@@ -47,6 +52,7 @@ pub use sqlite::{
 use engine::Engine;
 use group_commit::GroupCommit;
 use ondol_host_model::{Message, MessageId, Room, RoomDraft, RoomId, Seq};
+use postgres::Postgres;
 use sqlite::Sqlite;
 use user_search::Search;
 
@@ -66,6 +72,17 @@ impl<T: Send + 'static> Store<T> {
         Ok(Self::of(Engine::Sqlite(Sqlite::open(path, synchronous, limits)?), limits))
     }
 
+    /// Opens a database in PostgreSQL. Creates its schema, or brings it up to date. On a runtime, beside its workers: it waits
+    /// for the database.
+    ///
+    /// # Errors
+    ///
+    /// If PostgreSQL cannot be reached, another host is using the database, or a later server wrote it.
+    pub fn connect(config: &PostgresConfig, limits: &StoreLimits) -> Result<Self, StoreError> {
+        let postgres = Handle::current().block_on(Postgres::connect(config, limits))?;
+        Ok(Self::of(Engine::Postgres(Box::new(postgres)), limits))
+    }
+
     fn of(engine: Engine, limits: &StoreLimits) -> Self {
         let engine = Arc::new(engine);
         Self { commits: Arc::new(GroupCommit::new(Arc::clone(&engine), limits)), engine }
@@ -76,6 +93,7 @@ impl<T: Send + 'static> Store<T> {
     pub fn failure(&self) -> Option<String> {
         match &*self.engine {
             Engine::Sqlite(sqlite) => sqlite.failure(),
+            Engine::Postgres(postgres) => postgres.failure(),
         }
     }
 
@@ -84,6 +102,7 @@ impl<T: Send + 'static> Store<T> {
     pub fn epoch(&self) -> &str {
         match &*self.engine {
             Engine::Sqlite(sqlite) => sqlite.epoch(),
+            Engine::Postgres(postgres) => postgres.epoch(),
         }
     }
 
@@ -95,6 +114,7 @@ impl<T: Send + 'static> Store<T> {
     pub async fn ask(&self) -> Result<(), StoreError> {
         match &*self.engine {
             Engine::Sqlite(sqlite) => sqlite.ask().await,
+            Engine::Postgres(postgres) => postgres.ask().await,
         }
     }
 
@@ -129,6 +149,7 @@ impl<T: Send + 'static> Store<T> {
     pub fn next_id(&self) -> Option<MessageId> {
         match &*self.engine {
             Engine::Sqlite(sqlite) => Some(sqlite.next_id()),
+            Engine::Postgres(postgres) => postgres.next_id(),
         }
     }
 
@@ -140,6 +161,7 @@ impl<T: Send + 'static> Store<T> {
     pub async fn claim(&self, room: RoomId) -> Result<Seq, StoreError> {
         match &*self.engine {
             Engine::Sqlite(sqlite) => sqlite.last_seq(room).await,
+            Engine::Postgres(postgres) => postgres.claim(room).await,
         }
     }
 
@@ -156,6 +178,7 @@ impl<T: Send + 'static> Store<T> {
     ) -> Result<RoomOutcome, StoreError> {
         match &*self.engine {
             Engine::Sqlite(sqlite) => sqlite.create_room(draft, post_id, owner).await,
+            Engine::Postgres(postgres) => postgres.create_room(&draft, post_id, owner.as_deref()).await,
         }
     }
 
@@ -167,6 +190,7 @@ impl<T: Send + 'static> Store<T> {
     pub async fn room(&self, id: RoomId) -> Result<Option<Room>, StoreError> {
         match &*self.engine {
             Engine::Sqlite(sqlite) => sqlite.room(id).await,
+            Engine::Postgres(postgres) => postgres.room(id).await,
         }
     }
 
@@ -178,6 +202,7 @@ impl<T: Send + 'static> Store<T> {
     pub async fn rooms(&self, after: RoomId, limit: usize) -> Result<Vec<Room>, StoreError> {
         match &*self.engine {
             Engine::Sqlite(sqlite) => sqlite.rooms(after, limit).await,
+            Engine::Postgres(postgres) => postgres.rooms(after, limit).await,
         }
     }
 
@@ -189,6 +214,7 @@ impl<T: Send + 'static> Store<T> {
     pub async fn messages(&self, room: RoomId, page: Page, limit: usize) -> Result<Vec<Message>, StoreError> {
         match &*self.engine {
             Engine::Sqlite(sqlite) => sqlite.messages(room, page, limit).await,
+            Engine::Postgres(postgres) => postgres.messages(room, page, limit).await,
         }
     }
 
@@ -197,14 +223,16 @@ impl<T: Send + 'static> Store<T> {
     pub fn reads(&self) -> u64 {
         match &*self.engine {
             Engine::Sqlite(sqlite) => sqlite.reads(),
+            Engine::Postgres(postgres) => postgres.reads(),
         }
     }
 
-    /// What the store counts. Asks the file system for the size of the write-ahead log.
+    /// What the store counts. Asks the file system for the size of SQLite's write-ahead log.
     #[must_use]
     pub fn figures(&self) -> StoreFigures {
         let log_bytes = match &*self.engine {
             Engine::Sqlite(sqlite) => sqlite.log_bytes(),
+            Engine::Postgres(_) => 0,
         };
         StoreFigures { reads: self.reads(), log_bytes, ..self.commits.figures() }
     }
@@ -217,6 +245,7 @@ impl<T: Send + 'static> Store<T> {
     pub async fn last_seq(&self, room: RoomId) -> Result<Seq, StoreError> {
         match &*self.engine {
             Engine::Sqlite(sqlite) => sqlite.last_seq(room).await,
+            Engine::Postgres(postgres) => postgres.last_seq(room).await,
         }
     }
 
@@ -233,6 +262,7 @@ impl<T: Send + 'static> Store<T> {
     ) -> Result<Option<Message>, StoreError> {
         match &*self.engine {
             Engine::Sqlite(sqlite) => sqlite.by_client_id(room, sender, client_id).await,
+            Engine::Postgres(postgres) => postgres.by_client_id(room, sender, client_id).await,
         }
     }
 
@@ -244,6 +274,7 @@ impl<T: Send + 'static> Store<T> {
     pub async fn has_message(&self, room: RoomId, id: MessageId) -> Result<bool, StoreError> {
         match &*self.engine {
             Engine::Sqlite(sqlite) => sqlite.has_message(room, id).await,
+            Engine::Postgres(postgres) => postgres.has_message(room, id).await,
         }
     }
 
@@ -255,6 +286,7 @@ impl<T: Send + 'static> Store<T> {
     pub async fn delete(&self, room: RoomId, seqs: Vec<Seq>) -> Result<Deletion, StoreError> {
         match &*self.engine {
             Engine::Sqlite(sqlite) => sqlite.delete(room, seqs).await,
+            Engine::Postgres(postgres) => postgres.delete(room, &seqs).await,
         }
     }
 
@@ -273,6 +305,7 @@ impl<T: Send + 'static> Store<T> {
     ) -> Result<Vec<Deleted>, StoreError> {
         match &*self.engine {
             Engine::Sqlite(sqlite) => sqlite.deletions(room, since, known, limit).await,
+            Engine::Postgres(postgres) => postgres.deletions(room, since, known, limit).await,
         }
     }
 
@@ -284,6 +317,7 @@ impl<T: Send + 'static> Store<T> {
     pub async fn search_user(&self, user: String, room: Option<RoomId>) -> Result<UserSearch, StoreError> {
         match &*self.engine {
             Engine::Sqlite(sqlite) => Ok(UserSearch(Search::Sqlite(sqlite.search_user(user, room).await?))),
+            Engine::Postgres(postgres) => Ok(UserSearch(Search::Postgres(postgres.search_user(user, room).await?))),
         }
     }
 
@@ -295,6 +329,9 @@ impl<T: Send + 'static> Store<T> {
     pub async fn found_next(&self, search: &mut UserSearch) -> Result<Option<Vec<(RoomId, Seq)>>, StoreError> {
         match (&*self.engine, &mut search.0) {
             (Engine::Sqlite(sqlite), Search::Sqlite(search)) => sqlite.found_next(search).await,
+            (Engine::Postgres(postgres), Search::Postgres(search)) => postgres.found_next(search).await,
+            // A search belongs to the store that began it.
+            _ => Ok(None),
         }
     }
 
@@ -307,6 +344,7 @@ impl<T: Send + 'static> Store<T> {
     pub async fn remove_unused_senders(&self, senders: Vec<i64>) -> Result<(), StoreError> {
         match &*self.engine {
             Engine::Sqlite(sqlite) => sqlite.remove_unused_senders(senders).await,
+            Engine::Postgres(postgres) => postgres.remove_unused_senders(senders).await,
         }
     }
 
@@ -315,11 +353,20 @@ impl<T: Send + 'static> Store<T> {
         ReleaseHistory(&self.engine)
     }
 
+    /// The server stops: from now on a database that is away is waited for a few seconds only.
+    pub fn stop(&self) {
+        match &*self.engine {
+            Engine::Sqlite(_) => {}
+            Engine::Postgres(postgres) => postgres.close(),
+        }
+    }
+
     /// Rejects entries, rooms and releases from now on. Entries that wait can still be committed.
     pub fn close(&self) {
         self.commits.close();
         match &*self.engine {
             Engine::Sqlite(sqlite) => sqlite.close(),
+            Engine::Postgres(postgres) => postgres.close(),
         }
     }
 
@@ -328,14 +375,17 @@ impl<T: Send + 'static> Store<T> {
     pub fn finish(&self) {
         match &*self.engine {
             Engine::Sqlite(sqlite) => sqlite.finish(),
+            Engine::Postgres(postgres) => Handle::current().block_on(postgres.finish()),
         }
     }
 
     /// The engine, for tests of what is in its file.
     #[cfg(test)]
+    #[allow(clippy::panic, reason = "a test of the wrong store has to fail")]
     fn sqlite(&self) -> &Sqlite {
         match &*self.engine {
             Engine::Sqlite(sqlite) => sqlite,
+            Engine::Postgres(_) => panic!("the store is in PostgreSQL"),
         }
     }
 }

@@ -13,6 +13,9 @@ pub enum Page {
     Before(Seq),
 }
 
+/// What a message takes as JSON beside its strings: keys with their punctuation, four numbers of up to 20 digits, and a time.
+pub(super) const MESSAGE_BYTES_MIN: usize = 300;
+
 /// The end of a page that grows too large as JSON. It holds one message at least.
 pub(super) struct Cut {
     bytes: usize,
@@ -34,8 +37,6 @@ impl Cut {
 
 /// An upper bound of a message's size as JSON: its strings as they are escaped, and the rest.
 fn json_bytes(message: &Message) -> usize {
-    /// Keys with their punctuation, four numbers of up to 20 digits, and a time.
-    const FIXED: usize = 300;
     let escaped = |text: &str| -> usize {
         let bytes = |byte| match byte {
             b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 8 | 12 => 2,
@@ -47,5 +48,5 @@ fn json_bytes(message: &Message) -> usize {
     let (draft, sender) = (&message.draft, &message.sender);
     let optional = [sender.profile_url.as_deref(), draft.client_id.as_deref(), draft.extra.as_deref()];
     let texts = [draft.text.as_str(), &sender.id, &sender.email, &sender.nickname];
-    FIXED + texts.into_iter().chain(optional.into_iter().flatten()).map(escaped).sum::<usize>()
+    MESSAGE_BYTES_MIN + texts.into_iter().chain(optional.into_iter().flatten()).map(escaped).sum::<usize>()
 }

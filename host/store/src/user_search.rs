@@ -1,5 +1,6 @@
 //! A search for the messages of a user.
 
+use super::postgres;
 use super::sqlite;
 
 /// A search for the messages that a user had said when it began.
@@ -10,6 +11,7 @@ pub struct UserSearch(pub(super) Search);
 #[derive(Debug)]
 pub(super) enum Search {
     Sqlite(sqlite::UserSearch),
+    Postgres(postgres::UserSearch),
 }
 
 impl UserSearch {
@@ -18,6 +20,7 @@ impl UserSearch {
     pub fn into_senders(self) -> Vec<i64> {
         match self.0 {
             Search::Sqlite(search) => search.into_senders(),
+            Search::Postgres(search) => search.into_senders(),
         }
     }
 }

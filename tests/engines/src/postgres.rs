@@ -6,21 +6,18 @@ mod database;
 mod tests;
 
 use std::{
-    collections::HashMap,
     fs,
     os::unix::fs::{PermissionsExt as _, chown},
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::{
-        Mutex, OnceLock, PoisonError,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, OnceLock},
 };
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
+use self::database::Spare;
 pub use self::database::{Database, Held};
 use crate::{
     certificate::Certificate,
@@ -61,7 +58,7 @@ pub enum Stop {
 pub struct Postgres {
     guard: Guard,
     client: Client,
-    templates: Mutex<HashMap<String, String>>,
+    spare: Arc<Spare>,
 }
 
 /// What it takes to send SQL to a server.
@@ -72,6 +69,14 @@ struct Client {
 }
 
 impl Postgres {
+    /// Whether it is installed. If not, the test is named as skipped.
+    ///
+    /// # Errors
+    /// When it is not installed under CI.
+    pub fn is_installed() -> Result<bool> {
+        Ok(or_skip(installed::postgres(), "PostgreSQL")?.is_some())
+    }
+
     /// A new, empty database in the server that all tests of this process share. `None` where it is not installed.
     ///
     /// # Errors
@@ -80,7 +85,7 @@ impl Postgres {
         shared()?.map(|server| server.database()).transpose()
     }
 
-    /// The same with this SQL run in it, by the owner of the database. It runs once in a process for each text.
+    /// The same with this SQL run in it, by the owner of the database.
     ///
     /// # Errors
     /// When the server does not start or refuses the SQL, or is not installed under CI.
@@ -124,7 +129,8 @@ impl Postgres {
         }
         initialise(&client, user, directory.path())?;
         let command = command(&client, user, directory.path(), settings);
-        let mut server = Self { guard: Guard::new(directory, "QUIT", &command)?, client, templates: Mutex::default() };
+        let guard = Guard::new(directory, "QUIT", &command)?;
+        let mut server = Self { guard, client, spare: Arc::default() };
         server.start_again()?;
         server.client.sql("postgres", "postgres", &format!("CREATE ROLE {OWNER} LOGIN"))?;
         let by_password = format!("CREATE ROLE {OWNER_BY_PASSWORD} LOGIN PASSWORD '{PASSWORD}'");
@@ -132,49 +138,30 @@ impl Postgres {
         Ok(Some(server))
     }
 
-    /// Creates an empty database.
+    /// An empty database.
     ///
     /// # Errors
     /// When the server does not answer.
     pub fn database(&self) -> Result<Database> {
-        self.create(OWNER, "template0")
+        Database::of(&self.client, &self.spare, OWNER)
     }
 
-    /// Creates a database with this SQL run in it, by its owner. It runs once in the server's life for each text.
+    /// A database with this SQL run in it, by its owner.
     ///
     /// # Errors
     /// When the server refuses the SQL, or does not answer.
     pub fn database_with(&self, sql: &str) -> Result<Database> {
-        // Held meanwhile: a template cannot be copied while it is made.
-        let mut templates = self.templates.lock().unwrap_or_else(PoisonError::into_inner);
-        let name = match templates.get(sql) {
-            Some(known) => known.clone(),
-            None => {
-                let template = self.database()?;
-                template.sql_by_owner(sql)?;
-                templates.insert(sql.to_owned(), template.name().to_owned());
-                template.keep()
-            }
-        };
-        drop(templates);
-        self.create(OWNER, &name)
+        let database = self.database()?;
+        database.sql_by_owner(sql)?;
+        Ok(database)
     }
 
-    /// Creates an empty database, owned by a role that takes a password: [`Database::password`].
+    /// An empty database, owned by a role that takes a password: [`Database::password`].
     ///
     /// # Errors
     /// When the server does not answer.
     pub fn database_by_password(&self) -> Result<Database> {
-        self.create(OWNER_BY_PASSWORD, "template0")
-    }
-
-    fn create(&self, owner: &'static str, template: &str) -> Result<Database> {
-        static COUNT: AtomicU32 = AtomicU32::new(1);
-        let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        // To copy files takes a third of the time that it takes to log their pages.
-        let sql = format!("CREATE DATABASE {name} OWNER {owner} TEMPLATE {template} STRATEGY file_copy");
-        self.client.sql("postgres", "postgres", &sql)?;
-        Ok(Database::new(self.client.clone(), name, owner))
+        Database::of(&self.client, &self.spare, OWNER_BY_PASSWORD)
     }
 
     /// Starts it again, on the same port and data.

@@ -20,7 +20,10 @@ impl TestServer {
         let next = async {
             loop {
                 match come_up(spawn(&self.address, &self.setup, &self.home)?).await {
-                    Err(error) if error.to_string().contains("another server") => {}
+                    Err(error)
+                        if ["another server", "uses this database"]
+                            .iter()
+                            .any(|text| error.to_string().contains(text)) => {}
                     next => return next,
                 }
             }

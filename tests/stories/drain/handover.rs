@@ -166,13 +166,11 @@ async fn every_client_comes_back_to_the_next_server() -> TestResult {
     let lives = within("all clients to come back", async { tokio::join!(try_join_all(members), restart) });
     let (views, restarted) = lives.await.with_context(|| format!("they entered {} times", story.back.get()))?;
     restarted?;
+    let messages = server.stored()?.messages()?;
     for (number, view) in views?.into_iter().enumerate() {
         let room = number as u64 % ROOMS + 1;
-        let database = server.database()?;
-        let mut query = database.prepare("SELECT seq, text FROM message WHERE room = ?1 ORDER BY seq")?;
-        let rows =
-            query.query_map([room.cast_signed()], |row| Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get(1)?)))?;
-        let stored = rows.collect::<Result<BTreeMap<u64, String>, _>>()?;
+        let stored = messages.iter().filter(|message| message.room == room);
+        let stored: BTreeMap<u64, String> = stored.map(|message| (message.seq, message.text.clone())).collect();
         let mut once: Vec<_> = stored.values().collect();
         once.sort_unstable();
         once.dedup();

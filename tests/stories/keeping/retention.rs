@@ -5,14 +5,12 @@
 use std::{
     cell::Cell,
     env,
-    path::Path,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, ensure};
 use futures_util::future::try_join_all;
-use ondol_tests::{Client, TestResult, TestServer, within};
-use rusqlite::Connection;
+use ondol_tests::{Client, Stored, TestResult, TestServer, within};
 
 use super::{seqs, verify};
 
@@ -28,30 +26,35 @@ const HALF_MINUTE: usize = 3_000;
 /// How much slower deliveries may be meanwhile, at the 99.9th percentile.
 const SLOWER_MAX: f64 = 1.5;
 
-/// Fills the rooms of a stopped server's database, as the server would have: messages of two users, a part of them with
-/// ids of their own, in segments of 256.
-fn fill(file: &Path, of_each_room: u64) -> TestResult {
-    let database = Connection::open(file)?;
-    let (rooms, count) = (i64::try_from(ROOMS)?, i64::try_from(of_each_room)?);
-    database.execute_batch("BEGIN; DELETE FROM message; DELETE FROM run; DELETE FROM room_seq")?;
-    database.execute_batch(
-        "INSERT INTO sender (n, user, nickname, email) VALUES (1001, 'old', 'Old', 'old@example.com')",
-    )?;
-    database.execute(
-        "WITH RECURSIVE said(n) AS (VALUES (0) UNION ALL SELECT n + 1 FROM said WHERE n + 1 < ?1 * ?2)
-         INSERT INTO message (n, room, seq, id, sender, created_at, text, client_id)
-         SELECT n + 1, 1 + n % ?1, 1 + n / ?1, n + 1, 1001, 1000 + n, 'a message of usual length, number ' || n,
-             iif(n % 8 < 4, 'c-' || n, NULL) FROM said",
-        [rooms, count],
-    )?;
-    database.execute_batch(
-        "INSERT INTO client_message SELECT room, 'old', client_id, n FROM message WHERE client_id IS NOT NULL;
-         INSERT INTO run SELECT room << 32 | min(seq), json_group_array(n) FROM message GROUP BY room, (seq - 1) / 256;
-         INSERT INTO room_seq (room, last) SELECT room, max(seq) FROM message GROUP BY room;
-         UPDATE counter SET next = (SELECT max(n) + 1 FROM message) WHERE name IN ('place', 'id', 'rowid');
-         COMMIT",
-    )?;
-    Ok(())
+/// Fills the rooms of a server that is killed next, as it would have: messages of one user, a part of them with ids of
+/// their own; in a file, in segments of 256.
+fn fill(server: &TestServer, of_each_room: u64) -> TestResult {
+    let count = ROOMS * of_each_room;
+    match server.stored()? {
+        Stored::Sqlite(_) => server.meddle(&format!(
+            "BEGIN; DELETE FROM message; DELETE FROM run; DELETE FROM room_seq;
+             INSERT INTO sender (n, user, nickname, email) VALUES (1001, 'old', 'Old', 'old@example.com');
+             WITH RECURSIVE said(n) AS (VALUES (0) UNION ALL SELECT n + 1 FROM said WHERE n + 1 < {count})
+             INSERT INTO message (n, room, seq, id, sender, created_at, text, client_id)
+             SELECT n + 1, 1 + n % {ROOMS}, 1 + n / {ROOMS}, n + 1, 1001, 1000 + n,
+                 'a message of usual length, number ' || n, iif(n % 8 < 4, 'c-' || n, NULL) FROM said;
+             INSERT INTO client_message SELECT room, 'old', client_id, n FROM message WHERE client_id IS NOT NULL;
+             INSERT INTO run SELECT room << 32 | min(seq), json_group_array(n) FROM message GROUP BY room, (seq - 1) / 256;
+             INSERT INTO room_seq (room, last) SELECT room, max(seq) FROM message GROUP BY room;
+             UPDATE counter SET next = (SELECT max(n) + 1 FROM message) WHERE name IN ('place', 'id', 'rowid');
+             COMMIT"
+        )),
+        Stored::Postgres(_) => server.meddle(&format!(
+            "DELETE FROM message;
+             WITH old AS (INSERT INTO sender (usr, nickname, email) VALUES ('old', 'Old', 'old@example.com') RETURNING n)
+             INSERT INTO message (room, seq, id, sender, created_at, text, client_id)
+             SELECT 1 + k % {ROOMS}, 1 + k / {ROOMS}, k + 1, n, 1000 + k, 'a message of usual length, number ' || k,
+                 CASE WHEN k % 8 < 4 THEN 'c-' || k END FROM old, generate_series(0, {count}::bigint - 1) k;
+             INSERT INTO client_message SELECT room, 'old', client_id, seq FROM message WHERE client_id IS NOT NULL;
+             UPDATE room SET (last_seq, last_id) = (SELECT max(seq), max(message.id) FROM message WHERE room = room.id);
+             SELECT setval('message_id', (SELECT max(id) FROM message))"
+        )),
+    }
 }
 
 /// A member says something every [`EVERY`] until `end`. Returns how long each delivery took from the moment when it was
@@ -101,13 +104,13 @@ async fn filled(total: u64) -> TestResult<TestServer> {
     for _ in 0..ROOMS {
         server.create_room("lobby").await?;
     }
-    let file = server.database_file();
-    server.restart_after(|| fill(&file, total / ROOMS)).await?;
+    fill(&server, total / ROOMS)?;
+    server.restart().await?;
     Ok(server)
 }
 
 fn count(server: &TestServer, sql: &str) -> TestResult<u64> {
-    Ok(server.database()?.query_row(sql, [], |row| row.get::<_, i64>(0))?.unsigned_abs())
+    server.stored()?.number(sql)
 }
 
 #[tokio::test]
@@ -124,9 +127,12 @@ async fn the_oldest_messages_go_while_members_talk() -> TestResult {
 
     server.restart_with("ONDOL_MESSAGES_KEPT_MAX", KEPT).await?;
     let (begun, is_done) = (Instant::now(), Cell::new(false));
-    let left = format!("SELECT count(*) FROM room_seq WHERE first <= {}", removed / ROOMS);
+    let left = match server.stored()? {
+        Stored::Sqlite(_) => format!("SELECT count(*) FROM room_seq WHERE first <= {}", removed / ROOMS),
+        Stored::Postgres(_) => format!("SELECT count(*) FROM room WHERE first_seq <= {}", removed / ROOMS),
+    };
     let wait = async {
-        while count(&server, &left)? + count(&server, "SELECT count(*) FROM sender WHERE user = 'old'")? > 0 {
+        while count(&server, &left)? + count(&server, "SELECT count(*) FROM sender WHERE nickname = 'Old'")? > 0 {
             // Each look takes a query.
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
@@ -141,14 +147,16 @@ async fn the_oldest_messages_go_while_members_talk() -> TestResult {
     })
     .await?;
     for room in 1..=ROOMS {
-        let last = count(&server, &format!("SELECT last FROM room_seq WHERE room = {room}"))?;
+        let last = count(&server, &format!("SELECT max(seq) FROM message WHERE room = {room}"))?;
         let expected: Vec<u64> = (last - KEPT + 1..=last).collect();
         assert!(last > removed / ROOMS);
         assert_eq!(seqs(&server, room, "?after=0&limit=200").await?, expected);
         assert_eq!(seqs(&server, room, "?limit=200").await?, expected);
     }
     assert_eq!(count(&server, "SELECT count(*) FROM client_message")?, 0);
-    assert!(count(&server, "SELECT count(*) FROM run")? <= 2 * ROOMS, "segments of what is gone are left");
+    if let Stored::Sqlite(_) = server.stored()? {
+        assert!(count(&server, "SELECT count(*) FROM run")? <= 2 * ROOMS, "segments of what is gone are left");
+    }
     verify(&server)?;
 
     let [before, after] = [&beside, &meanwhile].map(|took| tail_ms(took));
@@ -169,14 +177,10 @@ async fn messages_are_removed_by_their_age() -> TestResult {
         ann.expect_nothing_before(&number.to_string()).await?;
     }
     server.join(quiet, "ben").await?.expect_nothing_before("quiet").await?;
-    let file = server.database_file();
-    let days = "UPDATE message SET created_at = created_at - 86400000 * iif(seq > 15, 29, 31) WHERE room = 1 OR n < 20";
-    server
-        .restart_after(|| {
-            Connection::open(&file)?.execute(days, [])?;
-            Ok(())
-        })
-        .await?;
+    // 29 or 31 days.
+    let days = "created_at - CASE WHEN seq > 15 THEN 2505600000 ELSE 2678400000 END";
+    server.meddle(&format!("UPDATE message SET created_at = {days} WHERE room = {room}"))?;
+    server.restart().await?;
     ondol_tests::until("the end of the oldest", async || {
         (seqs(&server, room, "?after=0").await.ok()? == [16, 17, 18, 19, 20]).then_some(())
     })

@@ -1,5 +1,6 @@
 //! What the contract demands of an answer beyond its type. The server and the tools check it here.
 
+use ondol_host_model::Draft;
 use serde::de::IgnoredAny;
 use serde_json::Value as Json;
 
@@ -16,12 +17,39 @@ const REFUSAL_CODE_BYTES_MAX: usize = 64;
 
 /// The name of a new room.
 pub(crate) fn check_name(name: &str) -> Result<(), Cause> {
-    check_chars("a room's name", &ondol_text::nfc(name), ROOM_NAME_CHARS_MAX)
+    const WHAT: &str = "a room's name";
+    check_chars(WHAT, &ondol_text::nfc(name), ROOM_NAME_CHARS_MAX)?;
+    check_stored(WHAT, name)
+}
+
+/// A message to store.
+pub(crate) fn check_draft(draft: &Draft) -> Result<(), Cause> {
+    check_text(&draft.text)?;
+    draft.client_id.as_deref().map_or(Ok(()), check_client_id)?;
+    draft.extra.as_deref().map_or(Ok(()), check_extra)
+}
+
+fn check_text(text: &str) -> Result<(), Cause> {
+    check_stored("a message's text", text)
 }
 
 /// The id that a client gave a message.
 pub(crate) fn check_client_id(id: &str) -> Result<(), Cause> {
-    check_chars("a client's id for a message", id, CLIENT_ID_CHARS_MAX)
+    const WHAT: &str = "a client's id for a message";
+    check_chars(WHAT, id, CLIENT_ID_CHARS_MAX)?;
+    check_stored(WHAT, id)
+}
+
+fn check_extra(extra: &str) -> Result<(), Cause> {
+    check_stored("a message's extra", extra)
+}
+
+/// A text that the store keeps. PostgreSQL cannot, so no store is given it.
+fn check_stored(what: &str, text: &str) -> Result<(), Cause> {
+    if text.contains('\0') {
+        return Err(Cause::Answer(format!("{what} contains U+0000, which cannot be stored")));
+    }
+    Ok(())
 }
 
 /// The code of a refusal.
@@ -48,7 +76,10 @@ pub(crate) fn check_answer(function: &str, answer: &Json) -> Result<(), Cause> {
     };
     match function {
         "rooms.create" => at("/name", check_name),
-        "messages.receive" => at("/post/client-id", check_client_id).and_then(|()| at("/relay", check_payload)),
+        "messages.receive" => at("/post/text", check_text)
+            .and_then(|()| at("/post/client-id", check_client_id))
+            .and_then(|()| at("/post/extra", check_extra))
+            .and_then(|()| at("/relay", check_payload)),
         "events.message" | "events.join" | "events.leave" | "events.refusal" => at("", check_payload),
         _ => Ok(()),
     }
@@ -91,6 +122,24 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_stored_is_named() {
+        let draft = |text: &str, client_id: Option<&str>, extra: Option<&str>| {
+            let (client_id, extra) = (client_id.map(str::to_owned), extra.map(str::to_owned));
+            check_draft(&Draft { text: text.to_owned(), client_id, parent: None, extra })
+        };
+        for (checked, what) in [
+            (draft("a\0b", None, None), "a message's text"),
+            (draft("a", Some("a\0b"), None), "a client's id for a message"),
+            (draft("a", Some("1"), Some("\0")), "a message's extra"),
+            (check_name("a\0b"), "a room's name"),
+        ] {
+            let expected = format!("its answer breaks the contract: {what} contains U+0000, which cannot be stored");
+            assert_eq!(checked.unwrap_err().to_string(), expected);
+        }
+        assert!(draft("a\u{1}\u{7f}", Some("1"), Some("{}")).is_ok());
+    }
+
+    #[test]
     fn answers_in_json_are_checked_as_those_in_the_server() {
         let long = "x".repeat(101);
         for (function, answer, holds) in [
@@ -102,6 +151,11 @@ mod tests {
             ("messages.receive", json!({"relay": "no JSON"}), false),
             ("messages.receive", json!({"post": {"text": "", "client-id": null}}), true),
             ("messages.receive", json!({"post": {"text": "", "client-id": long}}), false),
+            ("rooms.create", json!({"name": "a\0b", "standing": "reuse"}), false),
+            ("messages.receive", json!({"post": {"text": "a\0b", "client-id": null}}), false),
+            ("messages.receive", json!({"post": {"text": "", "client-id": "a\0b"}}), false),
+            ("messages.receive", json!({"post": {"text": "", "extra": "a\0b"}}), false),
+            ("messages.receive", json!({"post": {"text": "a\u{1}\n", "extra": "\"a\\u0000b\""}}), true),
             ("events.join", json!(null), true),
             ("events.join", json!("no JSON"), false),
             ("events.message", json!("no JSON"), false),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ondol_host_model::{Action, Draft, Frame, Message, Refusal, RoomDraft, RoomId, RoomRequest, Speaker, User};
+use ondol_host_model::{Action, Frame, Message, Refusal, RoomDraft, RoomId, RoomRequest, Speaker, User};
 use wasmtime::Store;
 
 use super::answers;
@@ -54,9 +54,9 @@ impl MessagesVersion {
             Ok(answer.map(Action::from).map_err(Refusal::from))
         })?;
         let checked = match &answer {
-            Ok(Action::Post(Draft { client_id: Some(id), .. })) => answers::check_client_id(id),
+            Ok(Action::Post(draft)) => answers::check_draft(draft),
             Ok(Action::Relay(payload)) => answers::check_payload(payload),
-            Ok(Action::Post(_) | Action::Ignore) => Ok(()),
+            Ok(Action::Ignore) => Ok(()),
             Err(refusal) => answers::check_code(&refusal.code),
         };
         checked.map_err(|cause| self.0.fault(FUNCTION, cause))?;

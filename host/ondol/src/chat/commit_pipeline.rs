@@ -98,6 +98,7 @@ impl<T: Send + 'static> Pipeline<T> {
     /// Commits and delivers what was appended, then closes the store.
     pub(super) async fn close(self: &Arc<Self>) {
         self.tasks.close();
+        self.store.stop();
         self.settle().await;
         self.store.close();
         self.settle().await;

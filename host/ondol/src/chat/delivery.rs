@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::reply::SayError;
 use super::room_queue::{ChatPipeline, PendingDelivery, RoomQueue, SMALL_ROOM};
-use ondol_host_store::{Batch, Entry, Failed};
+use ondol_host_store::{Batch, Entry, Failed, StoreError};
 
 /// Puts the events of a batch into their rooms, in the order of their commit, and publishes them.
 pub(super) fn deliver(pipeline: &ChatPipeline, batch: Batch<PendingDelivery>) {
@@ -38,7 +38,11 @@ fn put(batch: Batch<PendingDelivery>) -> Vec<Arc<RoomQueue>> {
         let _entered = ticket.enter();
         tracing::warn!(room = room.id.0, %error, "message of room {} not stored: {error}", room.id);
         room.on_committed(false);
-        ticket.fail(&SayError::NotStored, message.as_ref().and_then(|message| message.draft.client_id.as_deref()));
+        let failure = match error {
+            StoreError::InDoubt | StoreError::Fenced(_) => SayError::Unknown,
+            _ => SayError::NotStored,
+        };
+        ticket.fail(&failure, message.as_ref().and_then(|message| message.draft.client_id.as_deref()));
     }
     due
 }

@@ -11,7 +11,7 @@ use ondol_host_rooms::RoomFigures;
 use ondol_host_store::StoreFigures;
 
 /// The codes of the host's own refusals.
-const OWN_CODES: [&str; 4] = ["busy", "handler_fault", "not_stored", "parent_not_found"];
+const OWN_CODES: [&str; 5] = ["busy", "handler_fault", "not_stored", "parent_not_found", "unknown"];
 
 /// The codes of handlers that are told apart, the first ones that come.
 const CODES_MAX: usize = 32;

@@ -32,6 +32,9 @@ pub enum SayError {
     /// It could not be stored.
     #[error("the message could not be stored")]
     NotStored,
+    /// The database did not tell what became of it.
+    #[error("the server cannot tell whether the message is stored: send it again with the same client_id")]
+    Unknown,
     /// A queue is full.
     #[error("too many messages are waiting, try again")]
     Busy,
@@ -45,6 +48,7 @@ impl SayError {
             Self::Refused(refusal) => &refusal.code,
             Self::HandlerFault => "handler_fault",
             Self::NotStored => "not_stored",
+            Self::Unknown => "unknown",
             Self::Busy => "busy",
         }
     }

@@ -7,9 +7,10 @@ use std::time::Instant;
 
 use clap::Args;
 
+use super::database::DataFlags;
 use super::interrupt::until_signal;
 use super::progress::Progress;
-use super::shared::{DataFlags, contents, file_and_size, megabytes, private_files};
+use super::shared::{contents, file_and_size, megabytes, private_files};
 use ondol_host_store::{Report, Watch, backup};
 
 /// Copy the database to a file, while the server runs
@@ -32,9 +33,11 @@ Examples:
   ondol backup /backup/ondol-monday.db
   ondol backup today.db --data /var/lib/ondol";
 
+const INSTEAD: &str = "back it up with PostgreSQL's own tools, pg_dump or pg_basebackup (docs/postgres.md)";
+
 impl Backup {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let database = self.data.database()?;
+        let database = self.data.file_config(INSTEAD)?.database_file();
         let began = Instant::now();
         let progress = Progress::new(format!("copying {}", file_and_size(&database)));
         private_files();

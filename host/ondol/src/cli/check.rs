@@ -1,6 +1,7 @@
 //! `ondol check`: whether `ondol serve` would start, or whether a server would admit a handler. Prints a line for each part
 //! that is fine, and the reasons for each that is not.
 
+mod store;
 mod system;
 
 use std::path::{Path, PathBuf};
@@ -57,7 +58,8 @@ impl Check {
         if !self.components.is_empty() || !self.cases.is_empty() {
             return self.check_components(&config);
         }
-        println!("fine   config: listens on {}, stores its data in {}", config.listen, config.data.display());
+        let store = config.store.as_ref().map_or_else(|| config.data.display().to_string(), ToString::to_string);
+        println!("fine   config: listens on {}, stores its data in {store}", config.listen);
 
         let mut all_fine = true;
         match crate::http::Identity::new(&config) {
@@ -94,6 +96,17 @@ impl Check {
                     all_fine = false;
                     println!("wrong  admin: {error:#}");
                 }
+            }
+        }
+
+        match store::look(&config) {
+            Ok(store::Found { fine, warnings }) => {
+                println!("fine   {fine}");
+                warnings.iter().for_each(|warning| println!("warn   database: {warning}"));
+            }
+            Err(error) => {
+                all_fine = false;
+                println!("wrong  {error:#}");
             }
         }
 

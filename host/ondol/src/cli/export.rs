@@ -6,9 +6,10 @@ use std::time::Instant;
 
 use clap::Args;
 
+use super::database::DataFlags;
 use super::import::reporter;
 use super::interrupt::until_signal;
-use super::shared::{DataFlags, counted, private_files};
+use super::shared::{counted, private_files};
 use crate::moving::{Rules, Watcher, export_to_file, export_to_output};
 
 /// Write rooms and messages to a file of JSON lines, while the server runs
@@ -32,10 +33,12 @@ Examples:
   ondol export chat.jsonl --data /var/lib/ondol
   ondol export - | zstd > chat.jsonl.zst";
 
+const INSTEAD: &str = "this command reads a file; the view room_message has the messages for SQL (docs/postgres.md)";
+
 impl Export {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let config = self.data.config()?;
-        let (database, rules) = (config.data.join("ondol.db"), Rules::new(&config.limits));
+        let config = self.data.file_config(INSTEAD)?;
+        let (database, rules) = (config.database_file(), Rules::new(&config.limits));
         let began = Instant::now();
         private_files();
         let to = self.file.clone();

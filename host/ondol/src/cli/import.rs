@@ -6,9 +6,10 @@ use std::time::Instant;
 
 use clap::Args;
 
+use super::database::DataFlags;
 use super::interrupt::until_signal;
 use super::progress::Progress;
-use super::shared::{DataFlags, counted, private_files};
+use super::shared::{counted, private_files};
 use crate::moving::{Checked, ImportError, Problems, ReportStep, Rules, Watcher, check_file, import_file};
 use crate::server::data_directory;
 
@@ -36,10 +37,12 @@ Examples:
   ondol import chat.jsonl --dry-run
   ondol import chat.jsonl --data /var/lib/ondol";
 
+const INSTEAD: &str = "this command writes to a file";
+
 impl Import {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let config = self.data.config()?;
-        let (database, rules) = (config.data.join("ondol.db"), Rules::new(&config.limits));
+        let config = self.data.file_config(INSTEAD)?;
+        let (database, rules) = (config.database_file(), Rules::new(&config.limits));
         let began = Instant::now();
         private_files();
         let (path, file) = (self.file.display().to_string(), self.file.clone());

@@ -12,6 +12,7 @@ use anyhow::Context as _;
 use clap::Args;
 
 use self::tally::{Subject, Tally};
+use super::database::in_file;
 use super::progress::Progress;
 use super::shared::{Misuse, Output, print_json, read, sandbox, settings};
 use crate::chat::as_deployed;
@@ -82,7 +83,8 @@ impl Replay {
             ..ConfigFlags::default()
         };
         let config = Config::load(&flags)?;
-        let path = config.data.join("ondol.db");
+        in_file(&config, self.data.is_some(), "this command reads a file")?;
+        let path = config.database_file();
         let archive = Archive::open(&path).map_err(|error| Misuse(format!("{}: {error}", path.display())))?;
         if let Some(room) = self.room
             && archive.room(RoomId(room))?.is_none()

@@ -7,9 +7,10 @@ use std::time::Instant;
 
 use clap::Args;
 
+use super::database::DataFlags;
 use super::interrupt::until_signal;
 use super::progress::Progress;
-use super::shared::{DataFlags, contents, file_and_size, private_files};
+use super::shared::{contents, file_and_size, private_files};
 use crate::server::data_directory;
 use ondol_host_store::{Report, Watch, restore};
 
@@ -33,9 +34,11 @@ Examples:
   ondol restore /backup/ondol-monday.db
   ondol restore today.db --data /var/lib/ondol";
 
+const INSTEAD: &str = "restore it with PostgreSQL's own tools, such as pg_restore (docs/postgres.md)";
+
 impl Restore {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let database = self.data.database()?;
+        let database = self.data.file_config(INSTEAD)?.database_file();
         let began = Instant::now();
         let progress = Progress::new(format!("checking and copying {}", file_and_size(&self.file)));
         private_files();

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use clap::{Args, ValueEnum};
+use clap::ValueEnum;
 use rustix::fs::Mode;
 use rustix::process::umask;
 
 use super::progress::Progress;
-use crate::config::{Config, ConfigError, ConfigFlags, Limits, Settings};
+use crate::config::{Config, Limits, Settings};
 use ondol_host_handlers::{Sandbox, SandboxLimits, SettingsMap, compose, read_file};
 use ondol_host_store::Contents;
 
@@ -24,30 +24,6 @@ pub(super) enum Output {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct Misuse(pub(super) String);
-
-/// Where the database is, for commands that work on it without a running server.
-#[derive(Debug, Args)]
-pub(super) struct DataFlags {
-    /// Data directory [default: ondol-data]
-    #[arg(long, value_name = "DIR")]
-    data: Option<String>,
-    /// Configuration with the data directory [env: ONDOL_CONFIG]
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-}
-
-impl DataFlags {
-    /// The configuration.
-    pub(super) fn config(&self) -> Result<Config, ConfigError> {
-        let flags = ConfigFlags { config: self.config.clone(), data: self.data.clone(), ..ConfigFlags::default() };
-        Config::load(&flags)
-    }
-
-    /// The database's file.
-    pub(super) fn database(&self) -> Result<PathBuf, ConfigError> {
-        Ok(self.config()?.data.join("ondol.db"))
-    }
-}
 
 /// Keeps the files that this process creates to its user, as a server does.
 pub(super) fn private_files() {

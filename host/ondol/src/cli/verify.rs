@@ -7,8 +7,9 @@ use std::time::Instant;
 use anyhow::Context as _;
 use clap::Args;
 
+use super::database::DataFlags;
 use super::progress::Progress;
-use super::shared::{DataFlags, counted, file_and_size};
+use super::shared::{counted, file_and_size};
 use ondol_host_store::{Verified, verify};
 
 /// Check the database, or a backup of it
@@ -34,11 +35,13 @@ Examples:
   ondol verify --data /var/lib/ondol
   ondol verify /backup/ondol-monday.db";
 
+const INSTEAD: &str = "this command checks a file";
+
 impl Verify {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let path = match self.file {
             Some(file) => file,
-            None => self.data.database()?,
+            None => self.data.file_config(INSTEAD)?.database_file(),
         };
         let began = Instant::now();
         let progress = Progress::new(format!("checking {}", file_and_size(&path)));

@@ -56,6 +56,15 @@ flags! {
     /// Use the private key in this PEM file for it
     #[arg(long, value_name = "FILE")]
     tls_key;
+    /// Keep the database in PostgreSQL [default: a file in DATA]
+    #[arg(long, value_name = "postgres://USER@HOST/NAME")]
+    store;
+    /// Send PostgreSQL the password in this file
+    #[arg(long, value_name = "FILE")]
+    store_password_file;
+    /// Call this host so among those on one database [default: the machine's name]
+    #[arg(long, value_name = "NAME")]
+    host;
     /// Keep the database in this directory [default: ondol-data]
     #[arg(long, value_name = "DIR")]
     data;

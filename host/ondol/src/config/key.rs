@@ -25,10 +25,15 @@ pub(super) enum Key {
 }
 
 impl Key {
-    /// Whether an error must not show the value.
+    /// Whether the value is never shown.
     pub(super) fn is_secret(&self) -> bool {
-        // A URL may name a user with a password, although `otlp` does not take one.
-        matches!(self, Self::Option(name) if name == "admin_token" || name == "otlp")
+        matches!(self, Self::Option(name) if name == "admin_token")
+    }
+
+    /// Whether an error must not show the value.
+    pub(super) fn may_hold_secret(&self) -> bool {
+        // A URL may name a user with a password, although none of these takes one.
+        self.is_secret() || matches!(self, Self::Option(name) if name == "otlp" || name == "store")
     }
 
     /// The most similar known name, if one is similar enough. `options` are the names of the settings that are no

@@ -12,10 +12,13 @@ use ondol_inputs::{corpus, holds, misspelt, text};
 use super::*;
 
 /// Options that are a text in each layer.
-const TEXTS: [&str; 16] = [
+const TEXTS: [&str; 19] = [
     "listen",
     "tls_certificate",
     "tls_key",
+    "store",
+    "store_password_file",
+    "host",
     "data",
     "handlers",
     "cache",
@@ -32,7 +35,7 @@ const TEXTS: [&str; 16] = [
 ];
 
 /// Values of which one or another option takes each.
-const VALUES: [&str; 18] = [
+const VALUES: [&str; 20] = [
     "127.0.0.1:8000",
     "[::1]:0",
     "0.0.0.0:1",
@@ -43,6 +46,8 @@ const VALUES: [&str; 18] = [
     "unix:///x",
     "https://[::1]",
     "https://u:p@example.com",
+    "postgres://u@db-1,[::1]:5433/chat?sslmode=require",
+    "postgres://u:p@db-1/chat",
     "http",
     "close",
     "host",
@@ -203,7 +208,7 @@ fn a_file_is_a_config_or_each_of_its_problems_is_a_line() {
 }
 
 #[test]
-fn no_error_shows_the_token() {
+fn no_error_shows_a_secret() {
     const SECRET: &str = "4815162342";
     let written = [
         SECRET.to_owned(),
@@ -213,8 +218,12 @@ fn no_error_shows_the_token() {
         format!("{SECRET}.5"),
         format!("\"\"\"{SECRET}"),
     ];
-    let written = written.map(|value| format!("data = 'x'\nadmin_token = {value}\n[limits]\nframe_bytes_max = 0\n"));
-    holds(written.clone(), misspelt(select(written.to_vec())), |file| {
+    let tokens = written.map(|value| format!("data = 'x'\nadmin_token = {value}\n[limits]\nframe_bytes_max = 0\n"));
+    let urls =
+        ["postgres://u:4815162342@db-1/x", "postgres://u@db-1/x?password=4815162342", "http://u:4815162342@a.example"];
+    let urls = urls.iter().flat_map(|url| ["store", "otlp"].map(|name| format!("{name} = '{url}'\n")));
+    let written: Vec<_> = tokens.into_iter().chain(urls).collect();
+    holds(written.clone(), misspelt(select(written)), |file| {
         if let Err(error) = load(&file, &[], ConfigFlags::default()) {
             prop_assert!(!error.to_string().contains(SECRET), "{error}");
         }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use tracing_subscriber::EnvFilter;
 use url::{Origin, Url};
 
-use ondol_host_store::Synchronous;
+use ondol_host_store::{PostgresUrl, Synchronous};
 
 use super::admin::{AdminAddress, Token};
 use super::given::Given;
@@ -40,6 +40,26 @@ pub(super) fn admin(given: &Given) -> Option<Option<AdminAddress>> {
 /// Never `Some(None)`, like [`some_path`].
 pub(super) fn token(given: &Given) -> Option<Option<Token>> {
     Token::new(given.as_str()?).map(Some)
+}
+
+/// Never `Some(None)`, like [`some_path`].
+pub(super) fn store(given: &Given) -> Option<Option<PostgresUrl>> {
+    PostgresUrl::parse(given.as_str()?).map(Some)
+}
+
+/// The longest name of a host.
+pub(super) const HOST_CHARS_MAX: usize = 63;
+
+/// What a name of a host may hold.
+pub(super) fn is_of_host(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "._-".contains(c)
+}
+
+/// Never `Some(None)`, like [`some_path`].
+pub(super) fn host(given: &Given) -> Option<Option<String>> {
+    let name = given.as_str()?;
+    let is_name = (1..=HOST_CHARS_MAX).contains(&name.len()) && name.chars().all(is_of_host);
+    is_name.then(|| Some(name.to_owned()))
 }
 
 pub(super) fn truth(given: &Given) -> Option<bool> {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
-use ondol_host_store::Synchronous;
+use ondol_host_store::{PostgresUrl, Synchronous};
 use toml::Value;
 use url::Url;
 
@@ -71,6 +71,7 @@ texts! {
     PathBuf: path => path.to_string_lossy();
     SocketAddr: address => address.to_string();
     Url: url => if url.path() == "/" { url.origin().ascii_serialization() } else { url.to_string() };
+    PostgresUrl: url => url.as_str();
     AdminAddress: address => address.to_string();
     Token: token => token.secret();
     IpNet: network => network.to_string();

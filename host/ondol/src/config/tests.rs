@@ -5,6 +5,8 @@ use std::io::Write as _;
 
 use super::*;
 
+mod store;
+
 fn load(file: &str, environment: &[(&str, &str)], flags: ConfigFlags) -> Result<Config, String> {
     let mut toml = tempfile::NamedTempFile::new().unwrap();
     toml.write_all(file.as_bytes()).unwrap();
@@ -335,15 +337,21 @@ fn a_template_changes_nothing_even_with_its_defaults_uncommented() {
 #[test]
 fn a_difference_says_what_is_live() {
     let before = load("admin_token = 'one'\n[settings.rooms]\na = 1\nb = 2", &[], ConfigFlags::default()).unwrap();
-    let after = "admin_token = 'two'\nlog = 'debug'\nlisten = '127.0.0.1:1'\n[limits]\ndrain_ms = 1\nroom_inbox_max = 1\n\
+    let after = "admin_token = 'two'\nstore = 'postgres://ondol@db-1/chat'\nlog = 'debug'\nlisten = '127.0.0.1:1'\n[limits]\ndrain_ms = 1\nroom_inbox_max = 1\n\
                  [settings.rooms]\nb = 3\n[limits.messages]\nhandler_deadline_ms = 1";
     let after = load(after, &[], ConfigFlags::default()).unwrap();
     let Difference { live, restart } = before.difference(&after);
     assert_eq!(live, ["limits.drain_ms", "log", "settings.rooms.b", "settings.rooms.a"]);
-    assert_eq!(restart, ["admin_token", "limits.messages.handler_deadline_ms", "limits.room_inbox_max", "listen"]);
+    assert_eq!(
+        restart,
+        ["admin_token", "limits.messages.handler_deadline_ms", "limits.room_inbox_max", "listen", "store"]
+    );
     let running = before.with_live_of(&after);
     assert_eq!(running.difference(&after), Difference { live: vec![], restart });
-    assert!(before.list().iter().all(|listed| listed.value() != Some("\"one\"")));
+    let shown =
+        |name: &str| after.list().into_iter().find(|listed| listed.name == name).unwrap().value().map(str::to_owned);
+    assert_eq!(shown("admin_token").as_deref(), Some("(secret)"));
+    assert_eq!(shown("store").as_deref(), Some("\"postgres://ondol@db-1/chat\""));
 }
 
 #[test]

@@ -102,9 +102,10 @@ impl HttpError {
                 ChatError::HandlerFault
                 | ChatError::Store(_)
                 | ChatError::Busy
-                | ChatError::Say { error: SayError::HandlerFault | SayError::NotStored | SayError::Busy, .. } => {
-                    StatusCode::SERVICE_UNAVAILABLE
-                }
+                | ChatError::Say {
+                    error: SayError::HandlerFault | SayError::NotStored | SayError::Unknown | SayError::Busy,
+                    ..
+                } => StatusCode::SERVICE_UNAVAILABLE,
             },
             Self::Release(error) => match error {
                 ReleaseError::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,

@@ -55,16 +55,19 @@ impl Listeners {
     /// Prints the startup line, the only one on standard output.
     pub(super) fn announce(&self, config: &Config, chat: &Chat) -> anyhow::Result<()> {
         let [rooms, messages, events] = chat.answering();
-        let (address, data) = (self.public.local_addr()?, config.data.join("ondol.db"));
+        let address = self.public.local_addr()?;
+        let place = match &config.store {
+            Some(url) => format!("store={url}"),
+            None => format!("data={}", config.database_file().display()),
+        };
         let admin = self.admin.as_ref().map(|(listener, _)| listener.address()).transpose()?;
         let metrics = self.metrics.as_ref().map(MetricsListener::address).transpose()?;
         let mut out = std::io::stdout().lock();
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         write!(
             out,
-            "ondol {} listening on {scheme}://{address} data={} rooms={rooms} messages={messages} events={events}",
+            "ondol {} listening on {scheme}://{address} {place} rooms={rooms} messages={messages} events={events}",
             env!("CARGO_PKG_VERSION"),
-            data.display(),
         )?;
         let admin = admin.map(|admin| format!(" admin={admin}")).unwrap_or_default();
         let metrics = metrics.map(|metrics| format!(" metrics=http://{metrics}/metrics")).unwrap_or_default();

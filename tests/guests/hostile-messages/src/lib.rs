@@ -43,6 +43,9 @@ impl Guest for Component {
             "forge" => return Ok(Action::Relay(FORGED.to_owned())),
             "large" => return Ok(Action::Relay(format!("\"{}\"", "x".repeat(2_000_000)))),
             "name" => draft.client_id = Some("x".repeat(65)),
+            "null" => draft.text = "a\0b".to_owned(),
+            "null name" => draft.client_id = Some("a\0b".to_owned()),
+            "null extra" => draft.extra = Some("\0".to_owned()),
             _ => {}
         }
         Ok(action)

@@ -8,31 +8,19 @@ use anyhow::Context as _;
 
 use crate::config::{AdminAddress, Config};
 use crate::server;
-use ondol_host_store::schema_version;
 
 /// What is fine, or the reason why something is not.
 pub(super) type Finding = anyhow::Result<String>;
 
-/// Checks the directories that are written, the database, and the limit of open files.
+/// Checks the directories that are written, and the limit of open files.
 pub(super) fn findings(config: &Config) -> Vec<Finding> {
     let mut findings = vec![writable("data", &config.data)];
     findings.extend(config.cache.as_deref().map(|cache| writable("cache", cache)));
     if let Some(AdminAddress::Unix(socket)) = &config.admin {
         findings.push(writable("admin", socket.parent().unwrap_or(Path::new("."))));
     }
-    findings.push(database(config));
     findings.push(connections(config));
     findings
-}
-
-/// Whether a database that exists is one that this server can use.
-fn database(config: &Config) -> Finding {
-    let file = config.data.join("ondol.db");
-    let path = file.display();
-    match schema_version(&file).with_context(|| format!("database: {path}"))? {
-        Some(version) => Ok(format!("database: {path} has schema version {version}")),
-        None => Ok(format!("database: {path} is created at the first start")),
-    }
 }
 
 /// Whether a directory can be written, or created. Leaves no trace.

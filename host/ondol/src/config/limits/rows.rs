@@ -124,6 +124,8 @@ limits! {
         page_bytes_max: usize = 128 * KIB, "bytes", KIB => GIB, restart;
         /// Messages that a client may have missed when it resumes; with more it has to read the history.
         resume_messages_max: usize = 1_000, "messages", 0 => 1_000_000, restart;
+        /// Connections to PostgreSQL that read; further reads wait.
+        store_readers_max: usize = 8, "connections", 1 => 1_000, restart;
         /// The latest messages of rooms that are kept in memory, up to 256 of a room. 0: pages are always read from disk.
         history_cache_bytes_max: usize = 32 * MIB, "bytes", 0 => 64 * GIB, restart;
     }

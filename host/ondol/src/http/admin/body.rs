@@ -219,7 +219,7 @@ fn texts(settings: BTreeMap<String, Value>) -> Result<BTreeMap<String, String>, 
         None => Err(HttpError::field(
             "settings",
             "invalid",
-            format!("settings.{key}: expected a string, a number, a boolean or a list of these."),
+            format!("settings.{key}: expected a string without U+0000, a number, a boolean or a list of these."),
         )),
     };
     settings.into_iter().map(text).collect()

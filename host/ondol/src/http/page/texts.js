@@ -105,6 +105,7 @@ export const TEXTS = {
   "error.rate_limited": { en: "Too fast. Try again in a moment.", ko: "너무 빨라요. 잠시 뒤에 다시 시도해 주세요." },
   "error.busy": { en: "Too many messages are waiting. Try again.", ko: "밀린 메시지가 많아요. 다시 시도해 주세요." },
   "error.handler_fault": { en: "The server failed to handle this.", ko: "서버가 처리하지 못했어요." },
+  "error.unknown": { en: "It is not known whether the message was stored.", ko: "메시지가 저장됐는지 알 수 없어요." },
   "error.not_stored": { en: "The message could not be stored.", ko: "메시지를 저장하지 못했어요." },
   "error.unavailable": { en: "The server cannot do this now.", ko: "서버가 지금은 처리할 수 없어요." },
 
