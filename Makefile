@@ -7,7 +7,7 @@ MIDDLEWARE   := $(notdir $(patsubst %/,%,$(wildcard examples/middleware/*/)))
 GUESTS       := $(notdir $(patsubst %/,%,$(wildcard tests/guests/*/)))
 BUILT        := target/$(WASM)/handler
 # The crates that run natively. Guests exist for the sandbox alone.
-NATIVE       := ondol ondol-host-handlers ondol-host-model ondol-host-process ondol-host-rooms ondol-host-store ondol-handler ondol-bindings ondol-rooms ondol-messages ondol-events ondol-text ondol-inputs ondol-engines $(MIDDLEWARE:%=example-%) ondol-tests ondol-bench
+NATIVE       := ondol ondol-host-cluster ondol-host-handlers ondol-host-model ondol-host-process ondol-host-rooms ondol-host-store ondol-handler ondol-bindings ondol-rooms ondol-messages ondol-events ondol-text ondol-inputs ondol-engines $(MIDDLEWARE:%=example-%) ondol-tests ondol-bench
 COMPONENTS   := $(foreach handler,$(HANDLERS),-p ondol-$(handler) --features ondol-$(handler)/component) $(MIDDLEWARE:%=-p example-%) $(GUESTS:%=-p guest-%)
 
 .DEFAULT_GOAL := help

@@ -129,7 +129,7 @@ fn measure_publish(criterion: &mut Criterion) {
         }
         group.throughput(Throughput::Elements(members));
         group.bench_function(format!("room of {members}"), |bencher| {
-            bencher.iter(|| room.put(&payload, None, None, None) && room.publish() == Progress::Done);
+            bencher.iter(|| room.put(&payload, None, None, None, None) && room.publish() == Progress::Done);
         });
     }
     group.finish();
@@ -144,5 +144,5 @@ fn speaker() -> Arc<Speaker> {
 fn message(sender: &Arc<Speaker>, room: RoomId, number: u64) -> Message {
     let draft = Draft { text: "x".repeat(TEXT_BYTES), ..Draft::default() };
     let (id, seq, created_at) = (MessageId(number), Seq(number), Timestamp(1_769_851_800_125));
-    Message { id, room, seq, sender: Arc::clone(sender), draft, created_at }
+    Message { id, room, seq, sender: Arc::clone(sender), draft, created_at, origin: None }
 }

@@ -2,21 +2,26 @@
 //! WebSocket to it. It knows the wire, the command line and the log, and nothing of the host's internals.
 //!
 //! In reading order: [`TestServer`] and its [`Setup`], the [`Client`] of the stories, the [`http`] client that shows an
-//! answer unchanged, the [`RawSocket`] for bytes that no library would send, and [`handlers`] to deploy.
+//! answer unchanged, the [`RawSocket`] for bytes that no library would send, and [`handlers`] to deploy. For several hosts:
+//! [`Hosts`], the [`Crowd`] that talks to them, and the [`checker`] of what it heard.
 
 #![allow(clippy::indexing_slicing, reason = "JSON is indexed by key, and a key that is missing is null")]
 
 pub mod author;
 pub mod bad_line;
 pub mod browser;
+pub mod checker;
 pub mod client;
 pub mod collector;
 pub mod command;
+pub mod crowd;
 pub mod deadline;
 pub mod debian;
 pub mod disk;
 pub mod gateway;
 pub mod handlers;
+pub mod history;
+pub mod hosts;
 pub mod http;
 pub mod ledger;
 pub mod lives;
@@ -36,11 +41,15 @@ pub mod tls;
 pub mod user;
 
 pub use bad_line::{BadLine, Failure, Fault, Way};
+pub use checker::{Rule, Violation};
 pub use client::{Client, Heard, Knock};
 pub use collector::{Collector, Manner};
 pub use command::ondol;
+pub use crowd::{Crowd, Talk};
 pub use deadline::{DEADLINE, NEVER_MS, pause, until, within};
 pub use handlers::{guest, standard};
+pub use history::{Act, History};
+pub use hosts::Hosts;
 pub use http::{Answer, Request};
 pub use ledger::{Difference, Ledger};
 pub use lives::{Lives, Load};

@@ -7,7 +7,11 @@ mod resuming;
 mod retention;
 mod view;
 
-use ondol_tests::{Answer, Client, Stored, TestResult, TestServer, User, command::Output, ondol};
+use ondol_tests::{
+    Answer, Client, Stored, TestResult, TestServer, User,
+    command::{Output, ondol_with},
+    ondol,
+};
 use serde_json::{Value, json};
 
 /// Deletes a message by the admin API.
@@ -20,10 +24,10 @@ fn command(server: &TestServer, words: &[&str]) -> TestResult<Output> {
     ondol(&[&["messages", "delete"], words, &["--admin", server.admin_address()?]].concat())
 }
 
-/// Checks the database by `ondol verify`, if it is a file.
+/// Checks the database by `ondol verify`.
 fn verify(server: &TestServer) -> TestResult {
-    if matches!(server.stored()?, Stored::Postgres(_)) {
-        return Ok(());
+    if let Stored::Postgres(database) = server.stored()? {
+        return ondol_with(&["verify"], &[("ONDOL_STORE", &database.url())])?.expect(0).map(drop);
     }
     ondol(&["verify", "--data", &server.data().display().to_string()])?.expect(0).map(drop)
 }

@@ -11,17 +11,19 @@ use anyhow::Context as _;
 use ondol_tests::{TestResult, handlers::workspace};
 
 /// Which crate of the host may depend on which: arrows point down only.
-const CRATES: [(&str, &[&str]); 6] = [
+const CRATES: [(&str, &[&str]); 7] = [
+    ("cluster", &[]),
     ("model", &[]),
     ("process", &[]),
     ("rooms", &["model"]),
     ("store", &["model", "process"]),
     ("handlers", &["model", "process"]),
-    ("ondol", &["handlers", "model", "process", "rooms", "store"]),
+    ("ondol", &["cluster", "handlers", "model", "process", "rooms", "store"]),
 ];
 
 /// Libraries that one crate of the host alone depends on.
-const LIBRARIES: [(&str, &str); 11] = [
+const LIBRARIES: [(&str, &str); 12] = [
+    ("async-nats", "cluster"),
     ("wasmtime", "handlers"),
     ("wasmtime-wasi", "handlers"),
     ("rusqlite", "store"),

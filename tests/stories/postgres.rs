@@ -4,7 +4,7 @@
 use std::{process::Command, sync::Arc};
 
 use anyhow::{Context as _, ensure};
-use ondol_engines::Database;
+use ondol_engines::{Certificate, Database, Settings};
 use ondol_tests::command::ondol_with;
 use ondol_tests::{Lives, Load, Postgres, Stop, TestResult, TestServer, ondol, until};
 use serde_json::json;
@@ -103,6 +103,17 @@ async fn the_database_is_checked_before_a_start() -> TestResult {
     let nowhere = "postgres://ondol@127.0.0.1:1/chat";
     check(nowhere)?.expect_parts(1, &[&format!("wrong  database: {nowhere}: PostgreSQL: ")])?;
     Ok(())
+}
+
+#[tokio::test]
+async fn a_certificate_is_verified_by_the_authority_of_the_environment() -> TestResult {
+    let settings = Settings { tls: Some(Certificate::new()?), ..Settings::default() };
+    let Some(postgres) = Postgres::start_with(&settings)? else { return Ok(()) };
+    let url = format!("{}?sslmode=verify-full", postgres.database()?.url());
+    let check = |authority: &str| ondol_with(&["check"], &[("ONDOL_STORE", &url), ("SSL_CERT_FILE", authority)]);
+    let authority = postgres.authority_file().display().to_string();
+    check(&authority)?.expect_parts(0, &[&format!("fine   database: {url} is created at the first start")])?;
+    check("/etc/ssl/certs/ca-certificates.crt")?.expect_parts(1, &["invalid peer certificate"])
 }
 
 #[test]

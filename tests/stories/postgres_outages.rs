@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ondol_tests::{Lives, Load, Postgres, Stop, TestResult, TestServer, until};
+use ondol_tests::{Lives, Load, Postgres, Stop, Supervisor, TestResult, TestServer, until};
 
 const LOAD: Load = Load { windows: &[1, 8], letters: 200, creates_rooms: false, deploys: false };
 
@@ -48,5 +48,31 @@ async fn a_room_waits_for_postgresql_that_does_not_answer() -> TestResult {
     .await?;
     let message = ann.expect_nothing_before("after").await?;
     assert_eq!(message["seq"], 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_outage_that_is_longer_than_the_watchdog_waits_ends_no_server() -> TestResult {
+    let Some(mut postgres) = Postgres::start()? else { return Ok(()) };
+    let database = Arc::new(postgres.database()?);
+    let supervisor = Supervisor::start()?;
+    let setup = supervisor.of(TestServer::setup().on_database(&database));
+    let server = setup.env("WATCHDOG_USEC", 400_000).start().await?;
+    let room = server.create_room("lobby").await?;
+    let mut ann = server.join(room, "ann").await?;
+    ann.expect_nothing_before("before").await?;
+    postgres.stop(Stop::Fast)?;
+    ann.say("it waits").await?;
+    // That takes 3 s.
+    until("a server that is not ready", async || {
+        server.get("/readyz").await.ok().filter(|answer| answer.status == 503).map(drop)
+    })
+    .await?;
+    supervisor.expect("WATCHDOG=1").await?;
+    let log = server.log().since(0).join("\n");
+    assert!(!log.contains("no sign of life for the watchdog"), "{log}");
+    assert!(log.contains("no writing connection to PostgreSQL"), "{log}");
+    postgres.start_again()?;
+    assert_eq!(ann.expect_message("it waits").await?["seq"], 2);
     Ok(())
 }

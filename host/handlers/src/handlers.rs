@@ -171,6 +171,24 @@ impl Handlers {
         self.swap(&mut self.register(), candidate, provenance)
     }
 
+    /// Makes a release active that another host has recorded as that. Its probation is that host's, and a canary ends. False: this
+    /// host has it already, or a later one.
+    pub fn follow(&self, candidate: &Candidate, number: u64, blocked: HashMap<VersionId, String>) -> bool {
+        let mut register = self.register();
+        if number <= register.number() {
+            return false;
+        }
+        let active = self.active.load_full();
+        let current = active.release.versions();
+        let next = candidate.over(current);
+        register.follow(number, current, blocked);
+        let probations = active.release.probations().after(None, next.ids());
+        let release = Release::new(self.admission.sandbox(), next, probations, active.release.shadow().cloned());
+        self.active.store(Arc::new(Active::everywhere(release)));
+        tracing::info!(release = number, "release {number} is active, as another host has recorded");
+        true
+    }
+
     /// The same, while more changes. Ends a canary.
     fn swap(
         self: &Arc<Self>,

@@ -175,6 +175,8 @@ pub struct Message {
     pub draft: Draft,
     /// When it was accepted.
     pub created_at: Timestamp,
+    /// The frame that it came by, where another host forwarded it. Not known of messages that are read.
+    pub origin: Option<i64>,
 }
 
 /// A deliberate no to a request or a frame.

@@ -6,6 +6,7 @@
 
 mod activity;
 mod claims;
+mod cluster;
 mod commit_pipeline;
 mod connection_quota;
 mod deletion;
@@ -14,6 +15,7 @@ mod drain;
 mod figures;
 mod history;
 mod member;
+mod open_rooms;
 mod opening;
 mod operator;
 mod pulse;
@@ -27,9 +29,8 @@ mod room_queue;
 mod say;
 mod ticket;
 
-use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -61,6 +62,7 @@ pub use ondol_host_store::Page;
 
 use crate::config::{Config, HistoryForm, StorePlace};
 use activity::Activity;
+use cluster::Hosts;
 use commit_pipeline::Pipeline;
 use connection_quota::ConnectionQuota;
 use history::History;
@@ -68,6 +70,7 @@ use ondol_host_handlers::{Admission, Handlers, LastOffered, VersionId, Watch};
 use ondol_host_model::trace;
 use ondol_host_model::{Frame, OnExistingRoom, Refusal, RequestId, Room, RoomId, RoomRequest, Seq, Speaker, User};
 use ondol_host_store::{RoomOutcome, Store, StoreError};
+use open_rooms::OpenRooms;
 use readiness::Readiness;
 use releases::Releases;
 use reply::{Reply, Unsaid};
@@ -85,9 +88,11 @@ pub struct Chat {
     /// The handlers' files as they were when it opened.
     last_offered: [Option<LastOffered>; 3],
     pipeline: Arc<ChatPipeline>,
-    rooms: Mutex<HashMap<RoomId, Weak<RoomQueue>>>,
+    rooms: Arc<OpenRooms>,
+    /// The other hosts, if the chat has several.
+    hosts: Option<Arc<Hosts>>,
     connections: Arc<ConnectionQuota>,
-    history: History,
+    history: Arc<History>,
     activity: Activity,
 }
 
@@ -178,10 +183,15 @@ impl Chat {
         let connections = Arc::new(ConnectionQuota::new(config.limits.connections_per_user_max, probe_max));
         let (releases, last_offered) = opening::open(&pipeline, admission, config).context("the handlers")?;
         let (handlers, releases) = (Arc::clone(&releases.handlers), Arc::new(releases));
-        let readiness = Arc::new(Readiness::new(Arc::clone(&handlers), Arc::clone(&pipeline)));
+        let (history, activity) = (Arc::new(History::new(config)), Activity::new());
+        let joined = Handle::current().block_on(cluster::join(config, pipeline.store.host_no()))?;
+        let (hosts, incoming) = joined.map(|joined| Hosts::new(joined, &handlers, &history, &pipeline)).unzip();
+        let rooms = OpenRooms::new(&pipeline, hosts.clone());
+        if let (Some(hosts), Some(incoming)) = (&hosts, incoming) {
+            hosts.start(Arc::clone(&rooms), Arc::clone(&releases), incoming);
+        }
+        let readiness = Arc::new(Readiness::new(Arc::clone(&handlers), Arc::clone(&pipeline), hosts.clone()));
         let operator = Operator::new(Arc::clone(&releases), Arc::clone(&readiness));
-        let rooms = Mutex::default();
-        let (history, activity) = (History::new(config), Activity::new());
         Ok(Self {
             handlers,
             releases,
@@ -190,6 +200,7 @@ impl Chat {
             last_offered,
             pipeline,
             rooms,
+            hosts,
             connections,
             history,
             activity,
@@ -281,7 +292,7 @@ impl Chat {
     ///
     /// The store's.
     pub async fn has_room(&self, id: RoomId) -> Result<bool, ChatError> {
-        Ok(self.open_room(id).is_some() || self.pipeline.store.room(id).await?.is_some())
+        Ok(self.rooms.get(id).is_some() || self.pipeline.store.room(id).await?.is_some())
     }
 
     /// The epoch of the database.
@@ -296,7 +307,7 @@ impl Chat {
     ///
     /// The store's.
     pub async fn last_seq(&self, room: RoomId) -> Result<Seq, ChatError> {
-        match self.open_room(room).and_then(|room| room.members.last()) {
+        match self.rooms.get(room).and_then(|room| room.members.last()) {
             Some(last) => Ok(last),
             None => Ok(self.pipeline.store.last_seq(room).await?),
         }
@@ -339,10 +350,14 @@ impl Chat {
         let (answer, answered) = oneshot::channel();
         let reply = Reply::waiting(answer, self.history.form, id);
         // A task of its own: the client may go away meanwhile, and a second request with the same id may count on this one.
+        let saying = Arc::clone(&room);
         tokio::spawn(trace::within(trace::current(), async move {
-            say::say(&room, release, &sender, Frame::Body(&body), reply).await;
+            say::say(&saying, release, &sender, Frame::Body(&body), reply).await;
         }));
-        match answered.await {
+        let answer = answered.await;
+        // Until here it is open, so that an answer of its home arrives.
+        drop(room);
+        match answer {
             Ok(Ok(Some(shown))) => Ok(Said::Stored(Box::new(shown))),
             Ok(Ok(None)) => Ok(Said::NotStored),
             Ok(Err(Unsaid { error, client_id })) => Err(ChatError::Say { error, client_id }),
@@ -366,27 +381,6 @@ impl Chat {
 
     /// The queue of a room that exists.
     async fn room_queue(&self, id: RoomId) -> Result<Arc<RoomQueue>, ChatError> {
-        if let Some(room) = self.open_room(id) {
-            return Ok(room);
-        }
-        self.room(id).await?;
-        let mut rooms = self.rooms_by_id();
-        if let Some(room) = rooms.get(&id).and_then(Weak::upgrade) {
-            return Ok(room);
-        }
-        if rooms.len() == rooms.capacity() {
-            rooms.retain(|_, room| room.strong_count() > 0);
-        }
-        let room = Arc::new(RoomQueue::new(id, &self.pipeline));
-        rooms.insert(id, Arc::downgrade(&room));
-        Ok(room)
-    }
-
-    fn open_room(&self, id: RoomId) -> Option<Arc<RoomQueue>> {
-        self.rooms_by_id().get(&id)?.upgrade()
-    }
-
-    fn rooms_by_id(&self) -> MutexGuard<'_, HashMap<RoomId, Weak<RoomQueue>>> {
-        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+        self.rooms.open(id).await
     }
 }

@@ -17,6 +17,7 @@ mod import;
 mod inspect;
 mod interrupt;
 mod messages;
+mod migrate;
 mod new;
 mod progress;
 mod replay;
@@ -105,6 +106,8 @@ enum Command {
     Export(export::Export),
     /// Read rooms and messages from a file of JSON lines
     Import(import::Import),
+    /// Move the database from its file into PostgreSQL
+    Migrate(migrate::Migrate),
     /// Write a configuration file, or show what is in force
     Config(config::Config),
     /// Print completions for a shell
@@ -146,6 +149,7 @@ pub fn run() -> ExitCode {
         Command::Verify(verify) => verify.run(),
         Command::Export(export) => export.run(),
         Command::Import(import) => import.run(),
+        Command::Migrate(migrate) => migrate.run(),
         Command::Config(config) => config.run(),
         Command::Completions(completions) => Ok(completions.run()),
         Command::Man(man) => man.run(),

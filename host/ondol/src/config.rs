@@ -4,6 +4,7 @@
 
 mod admin;
 mod applies;
+mod bus;
 mod environment;
 mod error;
 mod file;
@@ -37,6 +38,7 @@ use url::Url;
 
 pub use admin::{AdminAddress, Token};
 pub use applies::Applies;
+pub use bus::BusUrl;
 pub use environment::ignored_variables;
 pub use error::{ConfigError, Origin, Problem};
 pub use flags::ConfigFlags;
@@ -84,6 +86,17 @@ table! {
     store_password_file: Option<PathBuf> = None, read::some_path, "a path", restart;
     /// The name of this host among those that use the database. None: the name of the machine.
     host: Option<String> = None, read::host, "a name of 1 to 63 letters, digits, dots, hyphens and underscores", restart;
+    /// The NATS servers through which the hosts of one database talk. None: this is its only host.
+    bus: Option<BusUrl> = None, read::bus,
+        "the addresses of NATS servers without a password, such as nats://nats-1:4222,nats://nats-2:4222 (credentials go into \
+         bus_credentials_file)", restart;
+    /// A file with the credentials for them. None: they ask for none.
+    bus_credentials_file: Option<PathBuf> = None, read::some_path, "a path", restart;
+    /// The authority of their certificates, in PEM. None: those of the system.
+    bus_authority_file: Option<PathBuf> = None, read::some_path, "a path", restart;
+    /// The name that all hosts of one chat have in common.
+    cluster: String = "ondol".to_owned(), read::cluster,
+        "a name of 1 to 63 letters, digits, hyphens and underscores", restart;
     /// The directory of the database, if it is a file, and of compiled handlers. Created if missing.
     data: PathBuf = PathBuf::from("ondol-data"), read::path, "a path", restart;
     /// The directory with `rooms.wasm`, `messages.wasm` and `events.wasm`, which the server watches.
@@ -229,6 +242,7 @@ impl Config {
         let mut conflicts = self.identity.conflicts(self.listen, &self.origins);
         conflicts.extend(self.tls_conflicts());
         conflicts.extend(self.store_conflicts());
+        conflicts.extend(self.bus_conflicts());
         if conflicts.is_empty() {
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! The members of a room, and fan-out to their connections.
+//! The members of a room, and fan-out to their connections and to other hosts.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,8 +7,10 @@ use bytes::{Bytes, BytesMut};
 
 use super::figures::{Counted, add_delivered};
 use super::flow::InFlight;
+use super::members::{Members, Presence};
 use super::outbox::{Outbox, OutboxState};
 use super::pass::{Early, Pass, Received, STOP_EVERY};
+use super::remote::{Remote, Remotes, Run};
 use ondol_host_model::{Seq, frame};
 
 /// The members of one room, and the frames that wait to be sent to them.
@@ -19,9 +21,8 @@ pub struct Room {
 
 #[derive(Default)]
 struct Inner {
-    /// The number of connections of each user.
-    members: HashMap<String, (usize, Counted)>,
-    /// While it has members.
+    members: Members,
+    /// While it has connections.
     counted: Option<Counted>,
     /// All connections, in no order: the last one replaces one that leaves.
     connections: Vec<Arc<Outbox>>,
@@ -29,6 +30,8 @@ struct Inner {
     positions: HashMap<u64, usize>,
     /// A copy of `connections` for publishers. None: they changed since.
     snapshot: Option<Arc<[Arc<Outbox>]>>,
+    /// The other hosts that receive what is put.
+    remotes: Remotes,
     /// The last message that was put. None: not known, as none was put since the room was opened.
     last: Option<Seq>,
     /// Frames that wait to be written, and how many of them are of messages.
@@ -67,15 +70,6 @@ impl AsRef<[u8]> for SharedFrames {
     }
 }
 
-/// Whether a user's presence changed when a connection of theirs joined or left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Presence {
-    /// It was their first or last one.
-    Changed,
-    /// They have other connections in the room.
-    Same,
-}
-
 /// How many writes a publisher makes for others before it returns to its own work.
 const WRITES_MAX: usize = 1_024;
 
@@ -105,6 +99,36 @@ impl Room {
         self.lock().leave(user, outbox)
     }
 
+    /// Adds a connection of `user` to another host. It counts for the user's presence alone.
+    pub fn join_remote(&self, user: &str) -> Presence {
+        self.lock().members.join_remote(user)
+    }
+
+    /// Removes it again. Nothing changes if there is none.
+    pub fn leave_remote(&self, user: &str) -> Presence {
+        self.lock().members.leave_remote(user)
+    }
+
+    /// Adds another host, in place of an earlier one of this number. It receives what is put from now on, and nothing that
+    /// was put before. Returns the last message before that, if it is known.
+    pub fn attach(&self, host: i32, remote: Arc<dyn Remote>) -> Option<Seq> {
+        let mut inner = self.lock();
+        let from = inner.outgoing.len();
+        inner.remotes.attach(host, remote, from);
+        inner.last
+    }
+
+    /// Removes it again. It receives nothing more of what is put and not sent.
+    pub fn detach(&self, host: i32) {
+        self.lock().remotes.detach(host);
+    }
+
+    /// Whether the room has no connection, to this host or to another one, and no other host attached.
+    pub fn is_idle(&self) -> bool {
+        let inner = self.lock();
+        inner.members.is_empty() && inner.remotes.is_empty()
+    }
+
     /// The last message that was put, if it is known.
     pub fn last(&self) -> Option<Seq> {
         self.lock().last
@@ -119,7 +143,7 @@ impl Room {
 
     /// Appends a payload to those that wait to be sent, of the message `seq` if it is one. True: the caller has to arrange a call of [`Room::publish`];
     /// otherwise another publisher will send it. `speaker`: the connection that said it. `in_flight` is dropped when the
-    /// last socket has taken the payload.
+    /// last socket has taken the payload. `origin`: the frame that the message came by, if another host forwarded it.
     #[must_use]
     pub fn put(
         &self,
@@ -127,14 +151,49 @@ impl Room {
         seq: Option<Seq>,
         speaker: Option<&Arc<Outbox>>,
         in_flight: impl IntoIterator<Item = InFlight>,
+        origin: Option<i64>,
     ) -> bool {
         let mut inner = self.lock();
         inner.in_flight.extend(in_flight);
         inner.last = seq.or(inner.last);
         inner.outgoing_messages += u64::from(seq.is_some());
-        let due = !inner.publishing && (inner.outgoing.is_empty() || inner.orphaned);
+        if let Some(seq) = seq
+            && !inner.remotes.is_empty()
+        {
+            inner.remotes.note(seq, origin);
+        }
+        let due = inner.is_due();
         frame::text(&mut inner.outgoing, payload);
         if let Some(speaker) = speaker {
+            inner.add_speaker(speaker);
+        }
+        due
+    }
+
+    /// Appends whole frames that the room's home wrote, with so many messages, of which `last` is the last one. Otherwise like
+    /// [`Room::put`]; `speakers` are the connections that said some of them.
+    #[must_use]
+    pub fn put_run(
+        &self,
+        frames: &[u8],
+        last: Option<Seq>,
+        messages: u64,
+        speakers: &[Arc<Outbox>],
+        in_flight: impl IntoIterator<Item = InFlight>,
+    ) -> bool {
+        let mut inner = self.lock();
+        inner.in_flight.extend(in_flight);
+        inner.last = last.or(inner.last);
+        if frames.is_empty() {
+            return false;
+        }
+        inner.outgoing_messages += messages;
+        if let Some(last) = last {
+            inner.remotes.note_run(last, messages);
+        }
+        let due = inner.is_due();
+        inner.outgoing.extend_from_slice(frames);
+        for speaker in speakers {
             inner.add_speaker(speaker);
         }
         due
@@ -168,8 +227,8 @@ impl Room {
         self.lock().connections.len()
     }
 
-    /// Sends the payloads that wait to every connection in the room. If another publisher is sending, it sends these as
-    /// well.
+    /// Sends the payloads that wait to every other host and every connection in the room. If another publisher is sending, it
+    /// sends these as well.
     pub fn publish(&self) -> Progress {
         let mut inner = self.lock();
         if inner.publishing || inner.outgoing.is_empty() {
@@ -185,7 +244,7 @@ impl Room {
         let publisher = Publisher(self);
         let mut writes = 0;
         while writes < WRITES_MAX {
-            let (early, pass, answers, connections) = {
+            let (runs, early, pass, answers, connections) = {
                 let mut inner = self.lock();
                 if inner.outgoing.is_empty() && inner.answers.is_empty() {
                     inner.publishing = false;
@@ -193,8 +252,16 @@ impl Room {
                     publisher.end();
                     return Progress::Done;
                 }
-                (inner.take_early(), inner.take_outgoing(), std::mem::take(&mut inner.answers), inner.snapshot())
+                // Before what waits is taken: a speaker receives a copy of it.
+                let early = inner.take_early();
+                let pass = inner.take_outgoing();
+                let runs = inner.take_runs(&pass);
+                (runs, early, pass, std::mem::take(&mut inner.answers), inner.snapshot())
             };
+            // First, as the way to their members is longer.
+            for (remote, run) in runs {
+                remote.receive(run);
+            }
             writes += connections.len().max(1);
             let mut delivered = early.iter().map(Early::send).sum();
             if !pass.frames.is_empty() {
@@ -245,9 +312,7 @@ impl Inner {
             self.received.insert(outbox.id, self.put_so_far());
         }
         self.counted.get_or_insert_with(Counted::room);
-        let (count, _) = self.members.entry(user.to_owned()).or_insert_with(|| (0, Counted::member()));
-        *count += 1;
-        if *count == 1 { Presence::Changed } else { Presence::Same }
+        self.members.join(user)
     }
 
     fn leave(&mut self, user: &str, outbox: &Outbox) -> Presence {
@@ -257,14 +322,13 @@ impl Inner {
             self.positions.insert(moved.id, position);
         }
         self.snapshot = None;
-        let Some((count, _)) = self.members.get_mut(user) else { return Presence::Same };
-        *count -= 1;
-        if *count > 0 {
-            return Presence::Same;
-        }
-        self.members.remove(user);
-        self.counted.take_if(|_| self.members.is_empty());
-        Presence::Changed
+        self.counted.take_if(|_| self.connections.is_empty());
+        self.members.leave(user)
+    }
+
+    /// Whether what is put now has no publisher.
+    fn is_due(&self) -> bool {
+        !self.publishing && (self.outgoing.is_empty() || self.orphaned)
     }
 
     /// Notes that a connection waits for the frame that was put last.
@@ -309,6 +373,11 @@ impl Inner {
         };
         let messages = std::mem::take(&mut self.outgoing_messages);
         Pass { frames, messages, received: std::mem::take(&mut self.received) }
+    }
+
+    /// What other hosts are to receive of a pass.
+    fn take_runs(&mut self, pass: &Pass) -> Vec<(Arc<dyn Remote>, Run)> {
+        if self.remotes.is_empty() { Vec::new() } else { self.remotes.take(&pass.frames) }
     }
 
     /// The connections to send to. Joins and leaves between two sends cost one copy of the list together.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails should say where")]
 
 mod joining;
+mod remote;
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -65,8 +66,8 @@ fn everyone_receives_the_same_frames() {
     for (index, pipe) in pipes.iter().enumerate() {
         room.join(&index.to_string(), &outbox(pipe, 10));
     }
-    assert!(room.put("one", None, None, None));
-    assert!(!room.put("two", None, None, None), "there is one publisher");
+    assert!(room.put("one", None, None, None, None));
+    assert!(!room.put("two", None, None, None, None), "there is one publisher");
     assert_eq!(room.publish(), Progress::Done);
     for pipe in &pipes {
         assert_eq!(pipe.taken(), b"\x81\x03one\x81\x03two");
@@ -82,7 +83,7 @@ fn a_connection_that_left_receives_nothing() {
         room.join(&index.to_string(), outbox);
     }
     room.leave("0", &outboxes[0]);
-    assert!(room.put("hi", None, None, None));
+    assert!(room.put("hi", None, None, None, None));
     assert_eq!(room.publish(), Progress::Done);
     let lengths: Vec<usize> = pipes.iter().map(|pipe| pipe.taken().len()).collect();
     assert_eq!(lengths, [0, 4, 4]);
@@ -130,7 +131,7 @@ impl Crowd {
 
     fn say(&self, payload: &str, speaker: usize) {
         let speaker = Arc::clone(&self.outboxes.lock().unwrap()[speaker]);
-        assert!(self.room.put(payload, None, Some(&speaker), None));
+        assert!(self.room.put(payload, None, Some(&speaker), None, None));
         let mut progress = self.room.publish();
         while progress == Progress::Pending {
             progress = self.room.continue_publishing();
@@ -146,8 +147,8 @@ fn payloads_put_while_publishing_leave_together_with_one_write_each() {
     let crowd = Crowd::new(300, move |room, _, number| {
         let pass = written.fetch_add(1, Ordering::Relaxed) / 300;
         match (pass, number) {
-            (0, 10) => assert!(!room.put("two", None, None, Some(counted.begin(3)))),
-            (0, 250) => assert!(!room.put("three", None, None, Some(counted.begin(5)))),
+            (0, 10) => assert!(!room.put("two", None, None, Some(counted.begin(3)), None)),
+            (0, 250) => assert!(!room.put("three", None, None, Some(counted.begin(5)), None)),
             (1, 299) => last_seen.store(counted.bytes(), Ordering::Relaxed),
             _ => {}
         }
@@ -187,8 +188,8 @@ fn a_speaker_during_a_pass_receives_their_message_before_it_ends() {
     let crowd = Crowd::new(300, move |room, outboxes, number| {
         note(number);
         if number == 10 && once.fetch_add(1, Ordering::Relaxed) == 0 {
-            assert!(!room.put("two", None, Some(&outboxes[5]), None));
-            assert!(!room.put("three", None, Some(&outboxes[250]), None));
+            assert!(!room.put("two", None, Some(&outboxes[5]), None, None));
+            assert!(!room.put("three", None, Some(&outboxes[250]), None, None));
         }
     });
     crowd.say("one", 0);
@@ -229,7 +230,7 @@ fn everyone_receives_everything_in_one_order() {
         if draw % 16 == 0 && talk.1.len() < 600 {
             let letter = char::from(b'a' + u8::try_from(draw / 16 % 26).unwrap());
             let speaker = usize::try_from(draw / 512 % 210).unwrap();
-            let _ = room.put(&letter.to_string(), None, outboxes.get(speaker), None);
+            let _ = room.put(&letter.to_string(), None, outboxes.get(speaker), None, None);
             talk.1.push('\u{1}');
             talk.1.push(letter);
         }
@@ -292,7 +293,7 @@ fn a_message_is_in_flight_until_the_last_socket_has_taken_it() {
     room.join("quick", &outbox(&quick, 100));
     room.join("slow", &slow_outbox);
     for payload in ["one", "two"] {
-        let _ = room.put(payload, None, None, Some(speaker.begin(payload.len())));
+        let _ = room.put(payload, None, None, Some(speaker.begin(payload.len())), None);
     }
     assert_eq!(room.publish(), Progress::Done);
     assert!(speaker.bytes() > 2 * 3 && all.bytes() == speaker.bytes() && !speaker.is_low());
@@ -318,7 +319,7 @@ fn a_stalled_peer_is_closed_and_keeps_nothing_in_flight() {
     let outbox = outbox(&pipe, 1_000);
     room.join("idle", &outbox);
     for payload in ["one", "two"] {
-        assert!(room.put(payload, None, None, Some(flow.begin(3))));
+        assert!(room.put(payload, None, None, Some(flow.begin(3)), None));
         assert_eq!(room.publish(), Progress::Done);
     }
     assert!(!outbox.drop_stalled(std::time::Duration::from_secs(3_600)), "it has waited for less than an hour");

@@ -3,12 +3,14 @@
 //!
 //! Whatever is not answered from here is read. What another program changes is noticed within a second.
 
+mod homes;
 mod latest;
 mod ring;
 mod rooms;
 
 use std::sync::Arc;
 
+use homes::Homes;
 pub(super) use latest::{Asked, Latest};
 pub(super) use ring::{MESSAGES_MAX, Ring};
 pub(super) use rooms::Rooms;
@@ -19,12 +21,40 @@ use ondol_host_model::{Message, RoomId, Seq};
 pub(super) struct Cache {
     pub(super) latest: Latest,
     pub(super) rooms: Rooms,
+    /// None: no other host writes, so all rooms may be remembered.
+    homes: Option<Homes>,
 }
 
 impl Cache {
     /// `latest_bytes_max`: the size of all messages that it holds.
     pub(super) fn new(latest_bytes_max: usize) -> Self {
-        Self { latest: Latest::new(latest_bytes_max), rooms: Rooms::default() }
+        Self { latest: Latest::new(latest_bytes_max), rooms: Rooms::default(), homes: None }
+    }
+
+    /// The same for a database that other hosts write to: messages are remembered of those rooms only whose home this host is.
+    pub(super) fn shared(latest_bytes_max: usize) -> Self {
+        Self { homes: Some(Homes::default()), ..Self::new(latest_bytes_max) }
+    }
+
+    /// Whether the messages of a room may be remembered.
+    pub(super) fn may_remember(&self, room: RoomId) -> bool {
+        self.homes.as_ref().is_none_or(|homes| homes.has(room))
+    }
+
+    /// Notes that this host is the home of a room. What was remembered of it before is forgotten first.
+    pub(super) fn claimed(&self, room: RoomId) {
+        if let Some(homes) = &self.homes {
+            homes.add(room, || self.latest.forget(room));
+        }
+    }
+
+    /// Notes that this host is not the home of a room, and forgets its messages.
+    pub(super) fn lost(&self, room: RoomId) {
+        if let Some(homes) = &self.homes
+            && homes.remove(room)
+        {
+            self.latest.forget(room);
+        }
     }
 
     /// Adds what was committed, in the order of the commits.

@@ -67,21 +67,40 @@ pub enum StoreError {
     /// PostgreSQL's own error, or that it does not answer.
     #[error("PostgreSQL: {0}")]
     Postgres(String),
-    /// Another host uses the database.
-    #[error("the host {0} uses this database: stop it first; several hosts on one database need a bus")]
-    InUse(String),
+    /// Another host uses the database, and this one may not use it at the same time.
+    #[error("the host {host} uses this database {}: {}", described(.cluster.as_deref()), remedy(*.is_namesake))]
+    InUse {
+        /// Its name.
+        host: String,
+        /// The cluster that it is part of.
+        cluster: Option<String>,
+        /// It is part of the same cluster and has the name of this one.
+        is_namesake: bool,
+    },
     /// Another host is the room's home.
     #[error("another host numbers the messages of this room")]
     HomeElsewhere,
     /// This host was declared dead, or the database has lost commits. Nothing that it says of the chat may be true.
     #[error("this host may not write any more: {0}")]
     Fenced(String),
-    /// The store was closed before the database told whether this is stored. Callers must get no answer.
-    #[error("the database did not tell whether this is stored before the store was closed")]
+    /// The database has not told whether this is stored, and is waited for no longer. Callers must get no answer.
+    #[error("the database has not told in time whether this is stored")]
     InDoubt,
     /// The store is closed.
     #[error("the store is closed")]
     Closed,
+}
+
+fn described(cluster: Option<&str>) -> String {
+    cluster.map_or_else(|| "alone".to_owned(), |cluster| format!("as part of the cluster {cluster}"))
+}
+
+fn remedy(is_namesake: bool) -> &'static str {
+    if is_namesake {
+        "stop it first, or give this one another `host`"
+    } else {
+        "stop it first; several hosts on one database need the same `cluster` and a `bus`"
+    }
 }
 
 impl From<rusqlite::Error> for StoreError {

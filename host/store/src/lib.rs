@@ -30,6 +30,7 @@ mod page;
 mod records;
 mod release_history;
 mod user_search;
+mod verified;
 pub use outcomes::{Deleted, Deletion, RoomOutcome};
 pub use page::Page;
 pub use records::{
@@ -37,16 +38,25 @@ pub use records::{
 };
 pub use release_history::ReleaseHistory;
 pub use user_search::UserSearch;
+pub use verified::{Problems, Verified};
+
+// Several hosts.
+mod hosts;
+pub use hosts::{Claimed, HostRow, HostState, Hosts};
 
 // The database.
 mod engine;
+mod migration;
 mod postgres;
 mod sqlite;
-pub use postgres::{Examined, POSTGRES_BYTES_MAX, POSTGRES_USER_ID_CHARS_MAX, PostgresConfig, PostgresUrl, examine};
+pub use migration::{MigrateError, MigrateReport, Migrated, migrate};
+pub use postgres::{
+    Examined, POSTGRES_BYTES_MAX, POSTGRES_USER_ID_CHARS_MAX, PostgresConfig, PostgresUrl, examine, verify_postgres,
+};
 pub use sqlite::{
     Archive, ArchiveError, Backup, BackupError, Contents, ExportBounds, Finding, ImportCheck, ImportLock,
-    ImportProgress, ImportRow, Importer, Problems, Repeated, Report, RestoreError, Restored, Verified, Watch, backup,
-    give_name, restore, schema_version, verify, with_suffix,
+    ImportProgress, ImportRow, Importer, Repeated, Report, RestoreError, Restored, Watch, backup, give_name, restore,
+    schema_version, verify, with_suffix,
 };
 
 use engine::Engine;
@@ -106,7 +116,8 @@ impl<T: Send + 'static> Store<T> {
         }
     }
 
-    /// Asks the database a trivial question, beside the reads of clients, which may be many.
+    /// Asks the database a trivial question, beside the reads of clients, which may be many. PostgreSQL is not asked: it is
+    /// another process, and [`Store::failure`] tells whether it answers.
     ///
     /// # Errors
     ///
@@ -114,7 +125,7 @@ impl<T: Send + 'static> Store<T> {
     pub async fn ask(&self) -> Result<(), StoreError> {
         match &*self.engine {
             Engine::Sqlite(sqlite) => sqlite.ask().await,
-            Engine::Postgres(postgres) => postgres.ask().await,
+            Engine::Postgres(_) => Ok(()),
         }
     }
 
@@ -134,9 +145,14 @@ impl<T: Send + 'static> Store<T> {
         self.commits.waiting()
     }
 
-    /// The number of the batch that is being committed. None: none is. The same number for long means that commits are stuck.
+    /// The number of the batch that is being committed. None: none is, or it waits for PostgreSQL, however long. The same number
+    /// for long means that commits are stuck.
     pub fn at_batch(&self) -> Option<u64> {
-        self.commits.at_batch()
+        let is_waited_for = match &*self.engine {
+            Engine::Sqlite(_) => false,
+            Engine::Postgres(postgres) => postgres.is_waited_for(),
+        };
+        self.commits.at_batch().filter(|_| !is_waited_for)
     }
 
     /// Takes over entries whose leader has panicked. None: there are none, or a leader commits them.
@@ -150,18 +166,6 @@ impl<T: Send + 'static> Store<T> {
         match &*self.engine {
             Engine::Sqlite(sqlite) => Some(sqlite.next_id()),
             Engine::Postgres(postgres) => postgres.next_id(),
-        }
-    }
-
-    /// Takes it upon this server to number the messages of a room. Returns the last `seq`, 0 if it has no message.
-    ///
-    /// # Errors
-    ///
-    /// The database's error.
-    pub async fn claim(&self, room: RoomId) -> Result<Seq, StoreError> {
-        match &*self.engine {
-            Engine::Sqlite(sqlite) => sqlite.last_seq(room).await,
-            Engine::Postgres(postgres) => postgres.claim(room).await,
         }
     }
 

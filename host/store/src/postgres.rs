@@ -18,8 +18,11 @@ mod connect;
 mod control;
 mod deleting;
 mod examine;
+mod homes;
 mod ids;
 mod longest;
+mod migrating;
+mod neighbours;
 mod opening;
 mod pages;
 mod pool;
@@ -28,6 +31,7 @@ mod reading;
 mod release_events;
 mod release_history;
 mod releases;
+mod remembered;
 mod retention;
 mod rooms;
 mod rows;
@@ -39,15 +43,18 @@ mod this_host;
 mod tls;
 mod url;
 mod user_messages;
+mod verifying;
 mod versions;
 mod writer;
 
 pub use connect::PostgresConfig;
 pub use examine::{Examined, examine};
 pub use longest::{POSTGRES_BYTES_MAX, POSTGRES_USER_ID_CHARS_MAX};
+pub(crate) use migrating::MigrationTarget;
 pub(crate) use release_history::ReleaseHistory;
 pub use url::PostgresUrl;
 pub(crate) use user_messages::UserSearch;
+pub use verifying::verify_postgres;
 
 use crate::cache::Cache;
 use crate::error::StoreError;
@@ -58,6 +65,7 @@ use batch::BatchWriter;
 use connect::{Connector, Purpose};
 use control::Control;
 use ids::Ids;
+use neighbours::Watched;
 use ondol_host_model::{Message, MessageId, Room, RoomDraft, RoomId, Seq};
 use ondol_host_process::exit;
 use pool::Connections;
@@ -85,6 +93,8 @@ pub(crate) struct Postgres {
     releases: ReleaseHistory,
     epoch: String,
     beating: AbortHandle,
+    /// None: this host uses the database alone.
+    neighbours: Option<Watched>,
     _retention: Option<retention::Stop>,
 }
 
@@ -105,7 +115,7 @@ impl Postgres {
         let mut client = connector.connect(Purpose::Control).await?;
         connect::check_server(&client).await?;
         schema::settle(&mut client).await?;
-        let no = opening::join(&mut client, &config.host, &config.version).await?;
+        let no = opening::join(&mut client, config).await?;
         let epoch = client.query_one("SELECT epoch FROM cluster", &[]).await?.try_get(0)?;
         let host = Arc::new(ThisHost::new(no, step_down));
         let writer = Writer::open(connector.clone(), Arc::clone(&host)).await?;
@@ -113,9 +123,12 @@ impl Postgres {
         tracing::info!(no, place = connector.place(), "host {} uses PostgreSQL as number {no}", config.host);
         let readers = Arc::new(Readers::new(&connector, config.readers_max)?);
         let changes = Arc::new(ReleaseHistory::writers(&connector)?);
-        let cache = Arc::new(Cache::new(limits.history_cache_bytes_max));
+        let (is_shared, cache_bytes_max) = (config.cluster.is_some(), limits.history_cache_bytes_max);
+        let cache = Arc::new(if is_shared { Cache::shared(cache_bytes_max) } else { Cache::new(cache_bytes_max) });
         let releases = ReleaseHistory::new(Arc::clone(&readers), Arc::clone(&changes), no, &config.host);
         let remover = Remover {
+            no,
+            is_shared,
             kept: limits.retention,
             connector: connector.clone(),
             readers: Arc::clone(&readers),
@@ -128,8 +141,9 @@ impl Postgres {
             let control = Arc::clone(&control);
             async move { control.beat_on().await }
         });
+        let neighbours = if is_shared { Some(Watched::start(&control, &host).await?) } else { None };
         let (ids, heads) = (Arc::new(Ids::new(Arc::clone(&control))), Arc::<Heads>::default());
-        let writer = Mutex::new(BatchWriter::new(writer, Arc::clone(&heads)));
+        let writer = Mutex::new(BatchWriter::new(writer, Arc::clone(&heads), !is_shared));
         Ok(Self {
             host,
             control,
@@ -142,6 +156,7 @@ impl Postgres {
             releases,
             epoch,
             beating: beating.abort_handle(),
+            neighbours,
             _retention: retention::start(remover),
         })
     }
@@ -156,7 +171,13 @@ impl Postgres {
         &self.epoch
     }
 
+    /// Whether messages wait for PostgreSQL, which is another process.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.host.is_waiting()
+    }
+
     /// Asks the database a trivial question.
+    #[cfg(test)]
     pub(crate) async fn ask(&self) -> Result<(), StoreError> {
         let ask = |client: Arc<Client>| async move { client.query_one("SELECT 1", &[]).await.map(drop) };
         self.control.ask(ask).await
@@ -168,31 +189,17 @@ impl Postgres {
         self.ids.next()
     }
 
-    /// Makes this host the home of a room, so that it numbers its messages. Returns the last `seq`, 0 if it has no message.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::NoRoom`], [`StoreError::HomeElsewhere`], or PostgreSQL's error.
-    pub(crate) async fn claim(&self, room: RoomId) -> Result<Seq, StoreError> {
-        let no = self.host.no;
-        let claimed = self.control.ask(|client| async move { rooms::claim(&client, no, &[room]).await }).await?;
-        let claimed = claimed.first().ok_or(StoreError::NoRoom)?;
-        if !claimed.is_here {
-            // A host without a role gets none.
-            return Err(self.host.lost().unwrap_or(StoreError::HomeElsewhere));
-        }
-        self.ids.above(claimed.last_id).await?;
-        self.heads.claimed(room, claimed.last_seq);
-        Ok(claimed.last_seq)
-    }
-
     /// Stores messages in one transaction. Returns why some are not stored, by their index. After
     /// [`StoreError::InDoubt`] and [`StoreError::Fenced`] a message may be stored: callers must get no answer.
     pub(crate) async fn store(&self, messages: &[&Message]) -> HashMap<usize, StoreError> {
         if messages.is_empty() {
             return HashMap::new();
         }
-        self.writer.lock().await.store(messages).await
+        let errors = self.writer.lock().await.store(messages).await;
+        for (index, _) in errors.iter().filter(|(_, error)| matches!(error, StoreError::HomeElsewhere)) {
+            messages.get(*index).into_iter().for_each(|message| self.is_elsewhere(message.room));
+        }
+        errors
     }
 
     /// Creates a room, or finds the one that its post has.
@@ -301,6 +308,9 @@ impl Postgres {
             Err(_) => tracing::warn!("the database was not told that this host is gone: it does not answer"),
         }
         self.beating.abort();
+        if let Some(watched) = &self.neighbours {
+            watched.stop();
+        }
         self.changes.close();
         self.reading.readers.close();
         self.control.close();

@@ -2,6 +2,12 @@
 
 use ondol_host_model::Timestamp;
 
+/// The most blocked versions that are remembered. There is one for each version that failed its probation.
+pub(crate) const BLOCKED_MAX: u64 = 1_000;
+
+/// The most events that are kept. Each is an operator's command, or one of the few that a probation leads to.
+pub(crate) const EVENTS_MAX: u64 = 10_000;
+
 /// A version with its component.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredVersion {

@@ -23,7 +23,7 @@ use crate::{
     certificate::Certificate,
     guard::{Guard, children, signal_all},
     installed::{self, User, or_skip},
-    ports::free_port,
+    ports::held_port,
 };
 
 /// The role that owns databases. It is no superuser, and needs no password.
@@ -116,7 +116,9 @@ impl Postgres {
     pub fn start_with(settings: &Settings) -> Result<Option<Self>> {
         let Some(programs) = or_skip(installed::postgres(), "PostgreSQL")? else { return Ok(None) };
         let (directory, user) = (TempDir::with_prefix("ondol-postgres-")?, User::instead_of_root()?);
-        let client = Client { programs, port: free_port() };
+        // The files of the server take some seconds.
+        let (port, held) = held_port();
+        let client = Client { programs, port };
         if let Some(certificate) = &settings.tls {
             certificate.place(directory.path())?;
             fs::set_permissions(directory.path().join("server.key"), fs::Permissions::from_mode(0o600))?;
@@ -130,6 +132,7 @@ impl Postgres {
         initialise(&client, user, directory.path())?;
         let command = command(&client, user, directory.path(), settings);
         let guard = Guard::new(directory, "QUIT", &command)?;
+        drop(held);
         let mut server = Self { guard, client, spare: Arc::default() };
         server.start_again()?;
         server.client.sql("postgres", "postgres", &format!("CREATE ROLE {OWNER} LOGIN"))?;

@@ -83,5 +83,6 @@ fn trial() -> Draft {
 }
 
 fn message(draft: Draft) -> Message {
-    Message { id: MessageId(1), room: RoomId(1), seq: Seq(1), sender: speaker(), draft, created_at: Timestamp::now() }
+    let (id, room, seq) = (MessageId(1), RoomId(1), Seq(1));
+    Message { id, room, seq, sender: speaker(), draft, created_at: Timestamp::now(), origin: None }
 }

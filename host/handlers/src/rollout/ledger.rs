@@ -196,6 +196,13 @@ impl Register {
         Ok(previous)
     }
 
+    /// Another host has recorded a release as active, and which versions are blocked.
+    pub(crate) fn follow(&mut self, number: u64, active: &VersionSet, blocked: HashMap<VersionId, String>) {
+        self.previous = Some(NumberedRelease { number: self.number, versions: active.clone() });
+        self.number = number;
+        self.blocked = blocked;
+    }
+
     /// Rejects what was aimed at another release than the active one.
     pub(crate) fn check_expected(&self, expected: Option<u64>) -> Result<(), ActivateError> {
         match expected {

@@ -23,8 +23,9 @@ fn put(batch: Batch<PendingDelivery>) -> Vec<Arc<RoomQueue>> {
     let mut due = Vec::new();
     for Entry { message, context: PendingDelivery { room, payload, ticket } } in batch.stored {
         let (in_flight, stored) = ticket.committed();
+        let origin = message.as_ref().and_then(|message| message.origin);
         let seq = message.as_ref().map(|message| message.seq);
-        let publish = room.members.put(&payload, seq, stored.speaker(), in_flight);
+        let publish = room.members.put(&payload, seq, stored.speaker(), in_flight, origin);
         room.on_committed(true);
         if let Some(message) = message {
             stored.tell(&message, &payload);

@@ -1,7 +1,7 @@
 //! How the connections of a server that stops are closed: one after another, and each with the time after which to come back.
 //! So neither the others of a room nor the next server meet all of them at once. Knows outboxes and times.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
@@ -77,7 +77,13 @@ impl Chat {
 
     /// Commits and publishes what was accepted and closes the store, then closes every connection.
     pub async fn close(&self) {
+        if let Some(hosts) = &self.hosts {
+            hosts.begin_to_leave();
+        }
         self.pipeline.close().await;
+        if let Some(hosts) = &self.hosts {
+            hosts.leave().await;
+        }
         let outboxes = self.outboxes();
         let now = Instant::now();
         let schedule = Schedule::new(outboxes.len(), now, Duration::ZERO);
@@ -88,8 +94,7 @@ impl Chat {
 
     /// Every connection that is in a room.
     fn outboxes(&self) -> Vec<Arc<Outbox>> {
-        let rooms: Vec<_> = self.rooms_by_id().values().filter_map(Weak::upgrade).collect();
-        rooms.iter().flat_map(|room| room.members.outboxes().to_vec()).collect()
+        self.rooms.all().iter().flat_map(|room| room.members.outboxes().to_vec()).collect()
     }
 }
 

@@ -54,6 +54,11 @@ impl Member {
         self.room.id
     }
 
+    /// Has the room read what its home may have said without being heard here.
+    pub(super) fn catch_up(&self) {
+        self.room.catch_up();
+    }
+
     /// Where its frames go.
     pub(super) fn outbox(&self) -> &Outbox {
         &self.asker.outbox

@@ -11,7 +11,7 @@ impl Chat {
 
     /// Asks the database a trivial question. Returns once it has answered, whatever it answers.
     pub async fn ask_database(&self) {
-        drop(self.rooms_by_id());
+        self.rooms.touch();
         let _ = self.pipeline.store.ask().await;
     }
 }

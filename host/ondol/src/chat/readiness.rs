@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::cluster::Hosts;
 use super::room_queue::ChatPipeline;
 use ondol_host_handlers::{Cause, Fault, HandlerKind, Handlers};
 
@@ -32,6 +33,8 @@ impl fmt::Display for NotReady {
 pub(super) struct Readiness {
     handlers: Arc<Handlers>,
     pipeline: Arc<ChatPipeline>,
+    /// The other hosts, if the chat has several.
+    hosts: Option<Arc<Hosts>>,
     started: Instant,
     last: Mutex<Asked>,
 }
@@ -43,9 +46,9 @@ struct Asked {
 
 impl Readiness {
     /// At the start the handlers have just passed the admission checks.
-    pub(super) fn new(handlers: Arc<Handlers>, pipeline: Arc<ChatPipeline>) -> Self {
+    pub(super) fn new(handlers: Arc<Handlers>, pipeline: Arc<ChatPipeline>, hosts: Option<Arc<Hosts>>) -> Self {
         let last = Mutex::new(Asked { at: None, answer: Ok(()) });
-        Self { handlers, pipeline, started: Instant::now(), last }
+        Self { handlers, pipeline, hosts, started: Instant::now(), last }
     }
 
     /// Since the start.
@@ -62,6 +65,9 @@ impl Readiness {
         if let Some(reason) = self.pipeline.store.failure() {
             let reasons = vec![format!("nothing can be stored: {reason}")];
             return Err(NotReady { handlers: Vec::new(), storage: true, reasons });
+        }
+        if let Some(reason) = self.hosts.as_ref().and_then(|hosts| hosts.failure()) {
+            return Err(NotReady { handlers: Vec::new(), storage: false, reasons: vec![reason] });
         }
         self.handlers_ready()
     }

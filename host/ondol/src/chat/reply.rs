@@ -8,6 +8,7 @@ use bytes::BytesMut;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
+use super::cluster::RemoteReply;
 use super::figures;
 use super::history::Shown;
 use crate::config::HistoryForm;
@@ -65,6 +66,8 @@ enum To {
     Socket(Arc<Asker>),
     /// An HTTP request. It is answered with the message in this form.
     Waiting(Waiting, HistoryForm),
+    /// A host whose client sent it.
+    Remote(Box<RemoteReply>),
 }
 
 /// Where an HTTP request waits.
@@ -135,11 +138,24 @@ impl Reply {
         Self { to: To::Waiting(answer, form), request }
     }
 
+    /// A reply to another host.
+    pub(super) fn remote(reply: RemoteReply, request: RequestId) -> Self {
+        Self { to: To::Remote(Box::new(reply)), request }
+    }
+
+    /// The name of the frame in the cluster, if another host has sent it.
+    pub(super) fn origin(&self) -> Option<i64> {
+        match &self.to {
+            To::Remote(remote) => Some(remote.origin()),
+            To::Socket(_) | To::Waiting(..) => None,
+        }
+    }
+
     /// The connection that it goes to, if it is one.
     pub(super) fn outbox(&self) -> Option<&Arc<Outbox>> {
         match &self.to {
             To::Socket(asker) => Some(&asker.outbox),
-            To::Waiting(..) => None,
+            To::Waiting(..) | To::Remote(_) => None,
         }
     }
 
@@ -147,37 +163,57 @@ impl Reply {
     pub(super) fn flow(&self) -> Option<&Arc<Flow>> {
         match &self.to {
             To::Socket(asker) => Some(&asker.flow),
+            To::Remote(remote) => Some(remote.flow()),
             To::Waiting(..) => None,
         }
     }
 
     /// The message is on the disk, and this is its event.
     pub(super) fn stored(self, message: &Message, event: &str) {
-        if let To::Waiting(waiting, form) = self.to {
-            let shown = match form {
-                HistoryForm::Host => Shown::Message(message.clone()),
-                HistoryForm::Events => Shown::event(event.to_owned()),
-            };
+        match self.to {
+            To::Waiting(waiting, form) => {
+                let shown = match form {
+                    HistoryForm::Host => Shown::Message(message.clone()),
+                    HistoryForm::Events => Shown::event(event.to_owned()),
+                };
+                drop(waiting.send(Ok(Some(shown))));
+            }
+            To::Remote(remote) => remote.stored(message),
+            To::Socket(_) => {}
+        }
+    }
+
+    /// The message is on the disk, and this is how it is shown.
+    pub(super) fn shown(self, shown: Shown) {
+        if let To::Waiting(waiting, _) = self.to {
             drop(waiting.send(Ok(Some(shown))));
         }
     }
 
     /// The message was on the disk already, in this room. `event` writes its event, where that is needed; a fault of it comes back.
     pub(super) fn repeated(
-        self,
+        mut self,
         room: &Room,
         message: &Message,
         in_flight: InFlight,
         event: impl FnOnce(&RequestId) -> Result<String, Fault>,
     ) -> Result<(), Box<(Self, Fault)>> {
-        if let To::Waiting(waiting, HistoryForm::Host) = self.to {
-            drop(waiting.send(Ok(Some(Shown::Message(message.clone())))));
-            return Ok(());
+        match self.to {
+            To::Waiting(waiting, HistoryForm::Host) => {
+                drop(waiting.send(Ok(Some(Shown::Message(message.clone())))));
+                return Ok(());
+            }
+            To::Remote(remote) if remote.is_request() => {
+                remote.repeated(message.seq, None);
+                return Ok(());
+            }
+            to => self.to = to,
         }
         match event(&self.request) {
             Ok(event) => match self.to {
                 To::Socket(asker) => room.answer(&asker.outbox, &event, message.seq, in_flight),
                 To::Waiting(waiting, _) => drop(waiting.send(Ok(Some(Shown::event(event))))),
+                To::Remote(remote) => remote.repeated(message.seq, Some(&event)),
             },
             Err(fault) => return Err(Box::new((self, fault))),
         }
@@ -186,8 +222,10 @@ impl Reply {
 
     /// The frame is handled and stores nothing.
     pub(super) fn done(self) {
-        if let To::Waiting(waiting, _) = self.to {
-            let _ = waiting.send(Ok(None));
+        match self.to {
+            To::Waiting(waiting, _) => drop(waiting.send(Ok(None))),
+            To::Remote(remote) => remote.done(),
+            To::Socket(_) => {}
         }
     }
 
@@ -195,13 +233,19 @@ impl Reply {
     pub(super) fn refused(self, release: &Release, room: RoomId, refusal: Refusal, client_id: Option<&str>) {
         match self.to {
             To::Waiting(..) => self.failed(SayError::Refused(refusal), client_id),
-            To::Socket(asker) => {
+            To::Remote(remote) if remote.is_request() => remote.failed(SayError::Refused(refusal), client_id),
+            to => {
                 figures::refused(&refusal.code);
                 let event = match release.refusal(&self.request, room, &refusal) {
                     Ok(payload) => named(payload, client_id),
                     Err(_) => error_event("invalid_request", &refusal.message, &refusal.code, client_id, Extra::None),
                 };
-                send(&asker.outbox, &event);
+                match to {
+                    To::Socket(asker) => send(&asker.outbox, &event),
+                    To::Remote(remote) => remote.event(&event),
+                    // Told before.
+                    To::Waiting(..) => {}
+                }
             }
         }
     }
@@ -209,18 +253,32 @@ impl Reply {
     /// A handler failed at it. A connection whose frame cost much time is read more slowly: its next one is read
     /// after `pause_ms`.
     pub(super) fn faulted(self, fault: &Fault, pause_ms: u64, client_id: Option<&str>) {
-        if let To::Socket(asker) = &self.to
-            && fault.costly
-        {
-            asker.pause.begin(pause_ms);
+        match &self.to {
+            To::Socket(asker) if fault.costly => asker.pause.begin(pause_ms),
+            To::Remote(remote) if fault.costly => remote.pause(pause_ms),
+            _ => {}
         }
         self.failed(SayError::HandlerFault, client_id);
     }
 
+    /// Has the connection read more slowly, as its room's home asks for.
+    pub(super) fn pause(&self, ms: u64) {
+        if let To::Socket(asker) = &self.to
+            && ms > 0
+        {
+            asker.pause.begin(ms);
+        }
+    }
+
     /// It failed. `client_id`: the client's own id for it.
     pub(super) fn failed(self, error: SayError, client_id: Option<&str>) {
+        if let To::Remote(remote) = self.to {
+            // Counted where its client is.
+            return remote.failed(error, client_id);
+        }
         figures::refused(error.code());
         match self.to {
+            To::Remote(_) => {}
             To::Waiting(waiting, _) => {
                 drop(waiting.send(Err(Unsaid { error, client_id: client_id.map(str::to_owned) })));
             }

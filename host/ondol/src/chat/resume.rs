@@ -25,8 +25,11 @@ const FEW: u64 = 16;
 /// How many times a client that misses less than a chunk is sent it before it joins in any case.
 const CHASES_MAX: usize = 5;
 
-/// How long a message that is stored takes to be sent at the most.
-const SENT_WITHIN_MS: u64 = 1_000;
+/// How long a message that is stored takes to be sent at the most, also by a host that reads it from the database.
+const SENT_WITHIN_MS: u64 = 5_000;
+
+/// How long it takes as a rule, if the room has its home on another host. Then what is missing is read from the database.
+const USUALLY_SENT_WITHIN_MS: u64 = 200;
 
 /// What a client that comes back knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,7 +133,10 @@ impl Resumption {
     async fn last(&self, member: &Member) -> Result<Seq, StoreError> {
         let mut last = member.last_sent().await?;
         if last < self.seen.after && self.seen.after <= self.chat.pipeline.store.last_seq(member.room()).await? {
-            for _ in 0..SENT_WITHIN_MS {
+            for waited in 0..SENT_WITHIN_MS {
+                if waited == USUALLY_SENT_WITHIN_MS {
+                    member.catch_up();
+                }
                 if last >= self.seen.after {
                     break;
                 }

@@ -6,6 +6,7 @@
 //! store could not keep one, the room waits until everything in flight has come back, and takes its numbers from the database.
 
 mod deletion;
+mod shared;
 mod tasks;
 
 use std::cell::Cell;
@@ -13,13 +14,14 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::claims::Claims;
+use super::cluster::Link;
 use super::commit_pipeline::Pipeline;
 use super::reply::SayError;
 use super::ticket::{Accepted, Ticket};
 use ondol_host_handlers::Release;
 use ondol_host_model::{Draft, Message, RoomId, Seq, Speaker, Timestamp};
 use ondol_host_rooms::{Flow, Outbox, Presence, Progress, Room};
-use ondol_host_store::{Entry, Failed, StoreError};
+use ondol_host_store::{Claimed, Entry, Failed, StoreError};
 use tasks::{QueueState, RoomTask, What};
 
 /// How many tasks one caller runs before the rest goes to a tokio task of its own.
@@ -39,6 +41,8 @@ pub(super) struct RoomQueue {
     pub(super) flow: Arc<Flow>,
     pub(super) claims: Arc<Claims>,
     pub(super) pipeline: Arc<ChatPipeline>,
+    /// Which host its home is, if the chat has several.
+    pub(super) link: Option<Link>,
     state: Mutex<QueueState>,
 }
 
@@ -52,10 +56,10 @@ pub(super) struct PendingDelivery {
 impl RoomQueue {
     /// A room that exists. Its first message takes the number from the database: only a queue that all can find may read
     /// it, or another one could have used it up.
-    pub(super) fn new(id: RoomId, pipeline: &Arc<ChatPipeline>) -> Self {
+    pub(super) fn new(id: RoomId, pipeline: &Arc<ChatPipeline>, link: Option<Link>) -> Self {
         let flow = Flow::new(pipeline.limits.outbox_bytes_max / 2);
         let (members, claims, state) = Default::default();
-        Self { id, members, flow, claims, pipeline: Arc::clone(pipeline), state }
+        Self { id, members, flow, claims, pipeline: Arc::clone(pipeline), link, state }
     }
 
     /// Brings a connection in. The room hears of it when it is the user's first.
@@ -66,6 +70,9 @@ impl RoomQueue {
         outbox: &Arc<Outbox>,
         release: Arc<Release>,
     ) -> Option<Seq> {
+        if let Some(last) = self.link.as_ref().and_then(|link| link.join(self, user, outbox)) {
+            return last;
+        }
         let state = self.state();
         let (presence, last) = self.members.join(&user.id, outbox);
         if presence == Presence::Changed {
@@ -92,6 +99,9 @@ impl RoomQueue {
 
     /// Takes a connection out. The room hears of it when it was the user's last.
     pub(super) fn leave(self: &Arc<Self>, user: &Arc<Speaker>, outbox: &Outbox, release: Arc<Release>) {
+        if self.link.as_ref().is_some_and(|link| link.leave(self, user, outbox)) {
+            return;
+        }
         let state = self.state();
         if self.members.leave(&user.id, outbox) == Presence::Changed {
             self.enqueue(state, RoomTask::new(What::Leave(Arc::clone(user), release), Ticket::silent()));
@@ -166,7 +176,7 @@ impl RoomQueue {
         match (what, number) {
             (What::Message { sender, draft, release }, Some((seq, id))) => {
                 let (room, created_at) = (self.id, Timestamp::now());
-                let message = Message { id, room, seq, sender, draft, created_at };
+                let message = Message { id, room, seq, sender, draft, created_at, origin: ticket.origin() };
                 self.append(message, &release, ticket, has_number);
             }
             // [`QueueState::begin`] numbers every message.
@@ -244,7 +254,7 @@ impl RoomQueue {
 
     /// Sends a payload to the room, after what was put before.
     fn send(self: &Arc<Self>, payload: &str, ticket: Ticket) {
-        if self.members.put(payload, None, None, ticket.committed().0) {
+        if self.members.put(payload, None, None, ticket.committed().0, None) {
             self.publish();
         }
     }
@@ -284,9 +294,13 @@ impl RoomQueue {
     async fn take_number(self: Arc<Self>) {
         self.delete_next().await;
         match self.pipeline.store.claim(self.id).await {
-            Ok(last) => {
+            Ok(Claimed::Here { last }) => {
                 self.members.learn_last(last);
                 self.state().next = Some(last.next());
+            }
+            Ok(Claimed::There { host }) => {
+                tracing::error!(room = self.id.0, host, "room {} has its home at host {host}", self.id);
+                self.fail_messages();
             }
             Err(error) => {
                 tracing::error!(room = self.id.0, %error, "last seq of room {} not readable: {error}", self.id);

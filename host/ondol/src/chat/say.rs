@@ -17,9 +17,22 @@ use ondol_host_store::StoreError;
 /// The characters that a client's own id may have.
 const CLIENT_ID_CHARS_MAX: usize = 64;
 
-/// Handles a frame: its release accepts it as a message or a relay, ignores or refuses it. The reply hears the outcome, unless
-/// the frame was relayed or ignored.
+/// Handles a frame where its room has its home. The reply hears the outcome, unless the frame was relayed or ignored.
 pub(super) async fn say(
+    room: &Arc<RoomQueue>,
+    release: Arc<Release>,
+    sender: &Arc<Speaker>,
+    frame: Frame<'_>,
+    reply: Reply,
+) {
+    if let Some(reply) = room.forward(sender, frame, reply) {
+        say_here(room, release, sender, frame, reply).await;
+    }
+}
+
+/// Handles a frame here: its release accepts it as a message or a relay, ignores or refuses it. The reply hears the outcome, unless
+/// the frame was relayed or ignored.
+pub(super) async fn say_here(
     room: &Arc<RoomQueue>,
     release: Arc<Release>,
     sender: &Arc<Speaker>,

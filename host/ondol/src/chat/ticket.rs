@@ -69,6 +69,11 @@ impl Ticket {
         self.commit = trace::span("commit");
     }
 
+    /// The name of the frame in the cluster, if another host has sent it.
+    pub(super) fn origin(&self) -> Option<i64> {
+        self.reply.as_ref().and_then(Reply::origin)
+    }
+
     /// The name of the frame, for the log.
     pub(super) fn request(&self) -> Option<&RequestId> {
         self.reply.as_ref().map(|reply| &reply.request)

@@ -33,11 +33,17 @@ Examples:
   ondol backup /backup/ondol-monday.db
   ondol backup today.db --data /var/lib/ondol";
 
-const INSTEAD: &str = "back it up with PostgreSQL's own tools, pg_dump or pg_basebackup (docs/postgres.md)";
+/// What to do about a database in PostgreSQL.
+fn instead(database: &str) -> String {
+    format!(
+        "back it up with `pg_dump --format=custom --file=ondol.dump \"{database}\"`, or with pg_basebackup and the \
+         write-ahead log (docs/postgres.md)"
+    )
+}
 
 impl Backup {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let database = self.data.file_config(INSTEAD)?.database_file();
+        let database = self.data.file_config_or(instead)?.database_file();
         let began = Instant::now();
         let progress = Progress::new(format!("copying {}", file_and_size(&database)));
         private_files();

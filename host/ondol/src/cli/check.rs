@@ -110,6 +110,16 @@ impl Check {
             }
         }
 
+        if let Some(bus) = config.bus() {
+            match store::ask_bus(&bus) {
+                Ok(fine) => println!("fine   {fine}"),
+                Err(error) => {
+                    all_fine = false;
+                    println!("wrong  {error:#}");
+                }
+            }
+        }
+
         for finding in system::findings(&config) {
             match finding {
                 Ok(fine) => println!("fine   {fine}"),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::shared::Misuse;
-use crate::config::{Config, ConfigError, ConfigFlags};
+use crate::config::{Config, ConfigError, ConfigFlags, StorePlace};
 
 /// Where the database is, for commands that work on it without a running server.
 #[derive(Debug, Args)]
@@ -25,10 +25,22 @@ impl DataFlags {
         Config::load(&flags)
     }
 
+    /// Where the database is, and its name for people. A data directory that was named means the one in its file.
+    pub(super) fn place(&self) -> anyhow::Result<(StorePlace, String)> {
+        let config = self.config()?;
+        let config = if self.data.is_some() { Config { store: None, ..config } } else { config };
+        Ok((config.store_place()?, config.database_shown()))
+    }
+
     /// The configuration with the database in a file. `otherwise` says what to do about one in PostgreSQL.
     pub(super) fn file_config(&self, otherwise: &str) -> anyhow::Result<Config> {
+        self.file_config_or(|_| otherwise.to_owned())
+    }
+
+    /// The same. `otherwise` gets the URL.
+    pub(super) fn file_config_or(&self, otherwise: impl FnOnce(&str) -> String) -> anyhow::Result<Config> {
         let config = self.config()?;
-        in_file(&config, self.data.is_some(), otherwise)?;
+        in_file(&config, self.data.is_some(), &otherwise(&config.database_shown()))?;
         Ok(config)
     }
 }

@@ -1,6 +1,6 @@
-//! `ondol verify`: checks the database of a server, or a backup of it.
+//! `ondol verify`: checks the database of a server, in a file or in PostgreSQL, or a backup of a file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -10,7 +10,8 @@ use clap::Args;
 use super::database::DataFlags;
 use super::progress::Progress;
 use super::shared::{counted, file_and_size};
-use ondol_host_store::{Verified, verify};
+use crate::config::StorePlace;
+use ondol_host_store::{PostgresConfig, Verified, verify, verify_postgres};
 
 /// Check the database, or a backup of it
 #[derive(Debug, Args)]
@@ -26,28 +27,29 @@ pub(super) struct Verify {
 const AFTER_HELP: &str = "\
 Checks the file as SQLite does, and then what the server relies on: in each room the numbers of
 messages rise and none is used twice, every message has its room and its sender, is found by the
-index, and by its client_id. Prints a line for each of the first 20 problems. Reads one moment of
-the database, even while the server runs on it, and changes nothing. Exits with 1 if anything is
-wrong.
+index, and by its client_id. A database in PostgreSQL is checked for the same, for numbers that are
+missing, and for the handlers of the active release; pg_amcheck checks its files. Prints a line for
+each of the first 20 problems. Reads one moment of the database, even while the server runs on it,
+and changes nothing. Exits with 1 if anything is wrong.
 
 Examples:
   ondol verify
   ondol verify --data /var/lib/ondol
+  ondol verify --config /etc/ondol/ondol.toml
   ondol verify /backup/ondol-monday.db";
-
-const INSTEAD: &str = "this command checks a file";
 
 impl Verify {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let path = match self.file {
-            Some(file) => file,
-            None => self.data.file_config(INSTEAD)?.database_file(),
+        let (place, shown) = match self.file {
+            Some(file) => (StorePlace::File(file.clone()), file.display().to_string()),
+            None => self.data.place()?,
         };
         let began = Instant::now();
-        let progress = Progress::new(format!("checking {}", file_and_size(&path)));
-        let found = verify(&path, &progress.report());
-        drop(progress);
-        let found = found.with_context(|| path.display().to_string())?;
+        let (found, in_file) = match place {
+            StorePlace::File(path) => (check_file(&path), true),
+            StorePlace::Postgres(config) => (check_postgres(&config, &shown), false),
+        };
+        let found = found.with_context(|| shown.clone())?;
         for problem in found.problems.shown() {
             println!("wrong  {problem}");
         }
@@ -55,12 +57,22 @@ impl Verify {
         if more > 0 {
             println!("wrong  … and {more} more");
         }
-        println!("{}: {}; took {:.1} s", path.display(), summary(&found), began.elapsed().as_secs_f64());
+        println!("{shown}: {}; took {:.1} s", summary(&found, in_file), began.elapsed().as_secs_f64());
         Ok(if found.problems.count() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
-fn summary(found: &Verified) -> String {
+fn check_file(path: &Path) -> anyhow::Result<Verified> {
+    let progress = Progress::new(format!("checking {}", file_and_size(path)));
+    Ok(verify(path, &progress.report())?)
+}
+
+fn check_postgres(config: &PostgresConfig, shown: &str) -> anyhow::Result<Verified> {
+    let progress = Progress::new(format!("checking {shown}"));
+    Ok(verify_postgres(config, &progress.report())?)
+}
+
+fn summary(found: &Verified, in_file: bool) -> String {
     let verdict = match found.problems.count() {
         0 => "fine".to_owned(),
         count => counted(count, "problem"),
@@ -70,6 +82,7 @@ fn summary(found: &Verified) -> String {
         Some(version) => format!(
             "{verdict}, {held}; an earlier server wrote it (schema version {version}), so only the file itself was checked"
         ),
-        None => format!("{verdict}, {held}, {} of the index", counted(found.segments, "segment")),
+        None if in_file => format!("{verdict}, {held}, {} of the index", counted(found.segments, "segment")),
+        None => format!("{verdict}, {held}"),
     }
 }

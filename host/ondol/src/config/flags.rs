@@ -65,6 +65,18 @@ flags! {
     /// Call this host so among those on one database [default: the machine's name]
     #[arg(long, value_name = "NAME")]
     host;
+    /// Talk to the other hosts on one database through these NATS servers [default: none, the only host]
+    #[arg(long, value_name = "nats://HOST:PORT,...")]
+    bus;
+    /// Send NATS the credentials in this file
+    #[arg(long, value_name = "FILE")]
+    bus_credentials_file;
+    /// Trust the authority in this PEM file for NATS over TLS [default: those of the system]
+    #[arg(long, value_name = "FILE")]
+    bus_authority_file;
+    /// Talk to hosts of this cluster only [default: ondol]
+    #[arg(long, value_name = "NAME")]
+    cluster;
     /// Keep the database in this directory [default: ondol-data]
     #[arg(long, value_name = "DIR")]
     data;

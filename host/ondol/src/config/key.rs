@@ -33,7 +33,7 @@ impl Key {
     /// Whether an error must not show the value.
     pub(super) fn may_hold_secret(&self) -> bool {
         // A URL may name a user with a password, although none of these takes one.
-        self.is_secret() || matches!(self, Self::Option(name) if name == "otlp" || name == "store")
+        self.is_secret() || matches!(self, Self::Option(name) if name == "otlp" || name == "store" || name == "bus")
     }
 
     /// The most similar known name, if one is similar enough. `options` are the names of the settings that are no

@@ -12,13 +12,17 @@ use ondol_inputs::{corpus, holds, misspelt, text};
 use super::*;
 
 /// Options that are a text in each layer.
-const TEXTS: [&str; 19] = [
+const TEXTS: [&str; 23] = [
     "listen",
     "tls_certificate",
     "tls_key",
     "store",
     "store_password_file",
     "host",
+    "bus",
+    "bus_credentials_file",
+    "bus_authority_file",
+    "cluster",
     "data",
     "handlers",
     "cache",
@@ -35,7 +39,7 @@ const TEXTS: [&str; 19] = [
 ];
 
 /// Values of which one or another option takes each.
-const VALUES: [&str; 20] = [
+const VALUES: [&str; 22] = [
     "127.0.0.1:8000",
     "[::1]:0",
     "0.0.0.0:1",
@@ -48,6 +52,8 @@ const VALUES: [&str; 20] = [
     "https://u:p@example.com",
     "postgres://u@db-1,[::1]:5433/chat?sslmode=require",
     "postgres://u:p@db-1/chat",
+    "nats://127.0.0.1:4222,tls://[::1]",
+    "nats://u:p@127.0.0.1",
     "http",
     "close",
     "host",

@@ -9,6 +9,7 @@ use url::{Origin, Url};
 use ondol_host_store::{PostgresUrl, Synchronous};
 
 use super::admin::{AdminAddress, Token};
+use super::bus::BusUrl;
 use super::given::Given;
 use super::history::HistoryForm;
 use super::log_format::LogFormat;
@@ -60,6 +61,18 @@ pub(super) fn host(given: &Given) -> Option<Option<String>> {
     let name = given.as_str()?;
     let is_name = (1..=HOST_CHARS_MAX).contains(&name.len()) && name.chars().all(is_of_host);
     is_name.then(|| Some(name.to_owned()))
+}
+
+/// Never `Some(None)`, like [`some_path`].
+pub(super) fn bus(given: &Given) -> Option<Option<BusUrl>> {
+    BusUrl::parse(given.as_str()?).map(Some)
+}
+
+/// It is part of the subjects of the bus, where a dot has a meaning.
+pub(super) fn cluster(given: &Given) -> Option<String> {
+    let name = given.as_str()?;
+    let is_of_cluster = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
+    ((1..=HOST_CHARS_MAX).contains(&name.len()) && name.chars().all(is_of_cluster)).then(|| name.to_owned())
 }
 
 pub(super) fn truth(given: &Given) -> Option<bool> {

@@ -9,6 +9,7 @@ use toml::Value;
 use url::Url;
 
 use super::admin::{AdminAddress, Token};
+use super::bus::BusUrl;
 use super::history::HistoryForm;
 use super::identity::{IdentityMode, KeyAlgorithm, KeyFile};
 use super::log_format::LogFormat;
@@ -72,6 +73,7 @@ texts! {
     SocketAddr: address => address.to_string();
     Url: url => if url.path() == "/" { url.origin().ascii_serialization() } else { url.to_string() };
     PostgresUrl: url => url.as_str();
+    BusUrl: url => url.as_str();
     AdminAddress: address => address.to_string();
     Token: token => token.secret();
     IpNet: network => network.to_string();

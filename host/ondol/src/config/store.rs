@@ -34,6 +34,7 @@ impl Config {
             url: url.as_str().to_owned(),
             password: self.store_password()?,
             host: self.host_name(),
+            cluster: self.bus.is_some().then(|| self.cluster.clone()),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             synchronous: self.synchronous,
             readers_max: self.limits.store_readers_max,

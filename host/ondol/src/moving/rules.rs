@@ -60,7 +60,8 @@ pub(super) struct Given {
 
 impl Given {
     pub(super) fn into_message(self, seq: Seq, id: MessageId, sender: Arc<Speaker>) -> Message {
-        Message { id, room: self.room, seq, sender, draft: self.draft, created_at: self.created_at }
+        let Self { room, draft, created_at, .. } = self;
+        Message { id, room, seq, sender, draft, created_at, origin: None }
     }
 }
 

@@ -67,7 +67,7 @@ fn lines(chat: &[Talk]) -> Vec<Vec<u8>> {
             first = first.or(Some(id));
             let sender = Arc::new(Speaker::new(user.clone()));
             let (room, created_at) = (room.id, Timestamp(*time));
-            let message = Message { id: MessageId(id), room, seq: Seq(seq), sender, draft, created_at };
+            let message = Message { id: MessageId(id), room, seq: Seq(seq), sender, draft, created_at, origin: None };
             let mut line = Vec::new();
             written::message(&mut line, &message);
             lines.push(line);

@@ -35,7 +35,8 @@ const RENAMED: [(&str, &str); 4] = [
 pub(super) fn filter(given: &str) -> (String, Vec<(&'static str, &'static str)>) {
     let renamed: Vec<_> = RENAMED.into_iter().filter(|(old, _)| given.contains(old)).collect();
     let filter = renamed.iter().fold(given.to_owned(), |filter, (old, new)| filter.replace(old, new));
-    (filter, renamed)
+    // The bus says what befalls its connection in its own words. A filter that names the library overrides this.
+    (format!("async_nats=off,{filter}"), renamed)
 }
 
 /// Changes the filter of a log that is running.

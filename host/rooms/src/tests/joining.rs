@@ -10,10 +10,10 @@ fn a_connection_receives_what_is_put_after_it_joined_and_knows_the_message_befor
     let room = Room::default();
     let (early, late) = (Pipe::with_room(100), Pipe::with_room(100));
     assert_eq!(room.join("ann", &outbox(&early, 10)).1, None, "no message is known");
-    let _ = room.put("one", Some(Seq(7)), None, None);
-    let _ = room.put("joined", None, None, None);
+    let _ = room.put("one", Some(Seq(7)), None, None, None);
+    let _ = room.put("joined", None, None, None, None);
     assert_eq!(room.join("ben", &outbox(&late, 10)).1, Some(Seq(7)));
-    let _ = room.put("two", Some(Seq(8)), None, None);
+    let _ = room.put("two", Some(Seq(8)), None, None, None);
     let _ = room.publish();
     assert_eq!(early.taken(), b"\x81\x03one\x81\x06joined\x81\x03two");
     assert_eq!(late.taken(), b"\x81\x03two");
@@ -53,7 +53,7 @@ fn a_connection_that_falls_behind_while_it_is_held_is_closed() {
     room.join("slow", &outbox);
     outbox.hold();
     for payload in ["one", "two", "three"] {
-        let _ = room.put(payload, None, None, Some(flow.begin(3)));
+        let _ = room.put(payload, None, None, Some(flow.begin(3)), None);
         let _ = room.publish();
     }
     outbox.release(Bytes::from_static(b"replay"));
@@ -70,7 +70,7 @@ fn what_was_held_back_is_not_sent_without_what_comes_ahead_of_it() {
         let (room, outbox) = (Room::default(), outbox(&pipe, 1_000));
         room.join("ann", &outbox);
         outbox.hold();
-        let _ = room.put("live", None, None, Some(flow.begin(4)));
+        let _ = room.put("live", None, None, Some(flow.begin(4)), None);
         let _ = room.publish();
         if closes_before {
             outbox.close(1001, "bye");
@@ -87,7 +87,7 @@ fn an_answer_never_comes_ahead_of_an_earlier_message() {
     let (room, pipe, flow) = (Room::default(), Pipe::with_room(1_000), Flow::new(10));
     let ann = outbox(&pipe, 1_000);
     room.join("ann", &ann);
-    let _ = room.put("five", Some(Seq(5)), None, None);
+    let _ = room.put("five", Some(Seq(5)), None, None, None);
     room.answer(&ann, "four", Seq(4), flow.begin(1));
     assert_eq!(pipe.taken(), b"", "five is put and not sent yet");
     room.answer(&ann, "six", Seq(6), flow.begin(1));

@@ -40,6 +40,10 @@ pub(super) fn meaning(error: &Error) -> Meaning {
         "53100" => Meaning::Full,
         // Serialisation and deadlock.
         "40001" | "40P01" => Meaning::Again,
+        // A prepared statement whose table was changed: another connection prepares it anew.
+        "0A000" if error.as_db_error().is_some_and(|error| error.routine() == Some("RevalidateCachedQuery")) => {
+            Meaning::Doubt
+        }
         // The server stops, starts, was replaced by its standby, or lacks memory or connections.
         code if ["57P", "53", "08", "25006", "58"].iter().any(|class| code.starts_with(class)) => Meaning::Doubt,
         _ => Meaning::Rejected,

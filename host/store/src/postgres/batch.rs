@@ -4,11 +4,11 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use tokio_postgres::Error;
+use tokio_postgres::{Client, Error};
 
 use super::answers::{describe, is_out_of_turn, is_repeated};
 use super::call::{Call, Columns};
-use super::rooms::{Heads, claim};
+use super::rooms::{Heads, claim, heads};
 use super::senders::{SenderRows, find_or_insert};
 use super::writer::{Refused, Writer};
 use crate::error::StoreError;
@@ -24,7 +24,10 @@ const SENDER_LOOKUPS_MAX: usize = 5;
 pub(super) struct BatchWriter {
     pub(super) writer: Writer,
     pub(super) heads: Arc<Heads>,
-    senders: SenderRows,
+    pub(super) senders: SenderRows,
+    /// A room that was not claimed is claimed with its first batch. Not beside other hosts: the ids of the batch may be below
+    /// those of the room's last home.
+    is_claiming: bool,
 }
 
 /// A batch on its way: its messages, and why some are not stored.
@@ -50,15 +53,20 @@ impl From<Refused> for StoreError {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::Content(error) => error.into(),
-            Refused::SenderRetired => Self::Postgres("senders are removed all the time".to_owned()),
+            Refused::Doubtful(reason) => {
+                Self::Postgres(format!("the connection was lost each time this was sent: {reason}"))
+            }
+            Refused::SenderRetired => Self::Postgres(format!(
+                "the rows of its senders were removed {SENDER_LOOKUPS_MAX} times while it was stored"
+            )),
             Refused::Failed(error) => error,
         }
     }
 }
 
 impl BatchWriter {
-    pub(super) fn new(writer: Writer, heads: Arc<Heads>) -> Self {
-        Self { writer, heads, senders: SenderRows::default() }
+    pub(super) fn new(writer: Writer, heads: Arc<Heads>, is_claiming: bool) -> Self {
+        Self { writer, heads, senders: SenderRows::default(), is_claiming }
     }
 
     /// Stores messages. Returns why some are not stored, by their index.
@@ -81,14 +89,18 @@ impl BatchWriter {
         batch.errors
     }
 
-    /// Claims rooms that are not known, and reads the heads of others again, if what is known of them may be wrong.
+    /// Claims rooms that are not known, unless other hosts use the database, and reads the heads of others again, if what is
+    /// known of them may be wrong.
     async fn learn(&mut self, rooms: &[RoomId]) -> Result<HashMap<RoomId, StoreError>, Refused> {
-        let no = self.writer.host.no;
-        let claimed = self.writer.ask(|client| async move { claim(&client, no, rooms).await }).await?;
+        let (no, is_claiming) = (self.writer.host.no, self.is_claiming);
+        let learn = |client: Arc<Client>| async move {
+            if is_claiming { claim(&client, no, rooms).await } else { heads(&client, no, rooms).await }
+        };
+        let found = self.writer.ask(learn).await?;
         let mut errors: HashMap<_, _> = rooms.iter().map(|room| (*room, StoreError::NoRoom)).collect();
-        for claimed in claimed {
+        for claimed in found {
             errors.remove(&claimed.room);
-            if !claimed.is_here {
+            if claimed.home != Some(no) {
                 self.heads.forget([claimed.room]);
                 errors.insert(claimed.room, StoreError::HomeElsewhere);
             } else if self.heads.get(claimed.room).is_some_and(|known| known > claimed.last_seq) {
@@ -102,6 +114,7 @@ impl BatchWriter {
 
     /// Stores those of some messages that can be stored as far as is known.
     async fn store_part(&mut self, batch: &mut Batch<'_>, part: &[usize]) -> Result<(), PartRefused> {
+        self.heads.make_room();
         let doubtful = batch.rooms_to_learn(part, &self.heads);
         if !doubtful.is_empty() {
             let unusable = self.learn(&doubtful).await?;
@@ -127,6 +140,7 @@ impl BatchWriter {
                     return Ok(());
                 }
                 Err(Refused::SenderRetired) => self.senders.forget(),
+                Err(refused @ Refused::Doubtful(_)) => return batch.doubtful(accepted, refused.into()),
                 Err(Refused::Content(error)) => return self.rejected(batch, accepted, &error).await,
                 Err(Refused::Failed(error)) => return Err(PartRefused::Failed(error)),
             }
@@ -155,6 +169,7 @@ impl BatchWriter {
 
     /// Finds the rows of the senders. Messages whose sender has none fail.
     async fn resolve(&mut self, batch: &mut Batch<'_>, part: &[usize]) -> Result<(), Refused> {
+        self.senders.make_room();
         let mut seen = HashSet::new();
         let of = |index: &usize| batch.messages.get(*index).map(|message| &*message.sender);
         let is_unknown = |sender: &&Speaker| self.senders.get(sender).is_none() && seen.insert(sender.key());
@@ -198,6 +213,14 @@ impl Batch<'_> {
                 self.errors.entry(*index).or_insert(error);
             }
         }
+    }
+
+    /// A part that is not stored, and may be the reason why connections were lost: it is sent in smaller parts, or given up.
+    fn doubtful(&mut self, part: Vec<usize>, error: StoreError) -> Result<(), PartRefused> {
+        let [index] = part.as_slice() else { return Err(PartRefused::Content(part)) };
+        tracing::error!(%error, "a message was not stored: {error}");
+        self.errors.entry(*index).or_insert(error);
+        Ok(())
     }
 
     /// The rooms of some messages, in the order in which they come.

@@ -55,6 +55,24 @@ pub(super) struct Columns<'a> {
     senders: Vec<i64>,
 }
 
+impl Call<'_> {
+    /// About how many bytes the server is sent.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Commit(of) => {
+                let extras = of.extra.iter().flatten().map(|extra| extra.len());
+                of.text.iter().map(|text| text.len()).chain(extras).sum()
+            }
+            Self::Delete { seqs, .. } => size_of_val(seqs.as_slice()),
+        }
+    }
+
+    /// Whether it can be sent in parts.
+    pub(super) fn is_divisible(&self) -> bool {
+        matches!(self, Self::Commit(of) if of.room.len() > 1)
+    }
+}
+
 impl<'a> Columns<'a> {
     /// Messages with the rows of their senders. Those of a room follow one another.
     pub(super) fn of(messages: &[(&'a Message, i64)]) -> Self {
@@ -94,7 +112,7 @@ impl<'a> Columns<'a> {
         self.client_id.push(draft.client_id.as_deref());
         self.parent.push(draft.parent.map(|parent| to_sql(parent.0)));
         self.extra.push(draft.extra.as_deref());
-        self.origin.push(None);
+        self.origin.push(message.origin);
         if let Some(client_id) = &draft.client_id {
             self.client_room.push(room);
             self.client_user.push(&message.sender.id);

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use tokio::task::AbortHandle;
 use tokio_postgres::config::{Host, LoadBalanceHosts, SslMode, TargetSessionAttrs};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -16,6 +18,9 @@ const VERSION_MIN: i32 = 15;
 
 /// After this time a peer that acknowledges nothing counts as lost.
 const PEER_LOST: Duration = Duration::from_secs(3);
+
+/// The same while a whole database is read or written.
+const WHOLE_SILENCE_MAX: Duration = Duration::from_secs(120);
 
 /// The longest time to establish a connection. A server that is frozen accepts connections and stays silent.
 const CONNECT_MAX: Duration = Duration::from_secs(6);
@@ -35,6 +40,8 @@ pub struct PostgresConfig {
     pub synchronous: Synchronous,
     /// The most connections that read at once.
     pub readers_max: usize,
+    /// Hosts that name the same cluster may use the database at the same time. None: this host uses it alone.
+    pub cluster: Option<String>,
 }
 
 /// What a connection is for.
@@ -44,8 +51,12 @@ pub(super) enum Purpose {
     Write,
     /// Shows that this host is alive, and claims rooms.
     Control,
+    /// Changes versions and releases. A component may take its time to arrive.
+    Change,
     /// Reads for clients.
     Read,
+    /// Reads or writes a whole database, and waits for its disk as long as that takes.
+    Whole,
 }
 
 /// Establishes connections.
@@ -88,20 +99,32 @@ impl Connector {
         let mut config = self.config.clone();
         let options = [config.get_options().unwrap_or_default(), &settings(purpose, self.synchronous)].join(" ");
         config.options(options);
+        if purpose == Purpose::Whole {
+            // A server that waits for its disk reads nothing meanwhile, which counts as silence.
+            config.tcp_user_timeout(WHOLE_SILENCE_MAX);
+        }
         (config, self.tls.clone())
     }
 
     /// Connects.
     pub(super) async fn connect(&self, purpose: Purpose) -> Result<Client, StoreError> {
-        let (config, tls) = self.parts(purpose);
-        let connecting = tokio::time::timeout(CONNECT_MAX, config.connect(tls));
-        let (client, connection) = connecting.await.map_err(|_| unanswered("it accepts no connection"))??;
-        // It ends with its client. A caller that waits for an answer gets the error.
-        tokio::spawn(connection);
+        let (client, untried) = self.open(purpose).await?;
+        untried.keep();
         Ok(client)
     }
 
-    /// Where the database is, for messages: hosts, ports and its name.
+    /// Connects, for a caller that may give the connection up before it is of use.
+    pub(super) async fn open(&self, purpose: Purpose) -> Result<(Client, Untried), StoreError> {
+        let (config, tls) = self.parts(purpose);
+        let connecting = tokio::time::timeout(CONNECT_MAX, config.connect(tls));
+        let connected = connecting.await.map_err(|_| unanswered("it accepts no connection"))?;
+        let (client, connection) = connected.map_err(|error| refused(&error))?;
+        // It ends with its client. A caller that waits for an answer gets the error.
+        let task = tokio::spawn(connection);
+        Ok((client, Untried(Some(task.abort_handle()))))
+    }
+
+    /// Where the database is, for messages: the hosts.
     pub(super) fn place(&self) -> String {
         let hosts = self.config.get_hosts().iter().map(|host| match host {
             Host::Tcp(name) => name.clone(),
@@ -109,6 +132,33 @@ impl Connector {
             Host::Unix(path) => path.display().to_string(),
         });
         hosts.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Why a server takes no connection. One that is too old does not know all settings of a session.
+fn refused(error: &tokio_postgres::Error) -> StoreError {
+    let reason = describe(error);
+    if error.code() == Some(&SqlState::UNDEFINED_OBJECT) {
+        return StoreError::Postgres(format!("{reason}: version {VERSION_MIN} or later is needed"));
+    }
+    StoreError::Postgres(reason)
+}
+
+/// Ends a connection when dropped, whatever it waits for: a client alone leaves it open until the answer has come.
+pub(super) struct Untried(Option<AbortHandle>);
+
+impl Untried {
+    /// Lets the connection end with its client.
+    pub(super) fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Untried {
+    fn drop(&mut self) {
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
     }
 }
 
@@ -149,7 +199,11 @@ fn settings(purpose: Purpose, synchronous: Synchronous) -> String {
     let mut settings = vec![
         "default_transaction_isolation=read\\ committed",
         "idle_session_timeout=0",
-        "idle_in_transaction_session_timeout=10s",
+        if purpose == Purpose::Change {
+            "idle_in_transaction_session_timeout=60s"
+        } else {
+            "idle_in_transaction_session_timeout=10s"
+        },
         "tcp_keepalives_idle=1",
         "tcp_keepalives_interval=1",
         "tcp_keepalives_count=3",
@@ -163,6 +217,14 @@ fn settings(purpose: Purpose, synchronous: Synchronous) -> String {
     if purpose == Purpose::Write {
         // With default planning a batch took 4 to 18 ms, with these 0.7 to 2.8.
         settings.extend(["enable_seqscan=off", "enable_hashjoin=off", "enable_mergejoin=off"]);
+    }
+    if purpose == Purpose::Whole {
+        // This side computes between two statements of its transaction.
+        settings.extend([
+            "idle_in_transaction_session_timeout=0",
+            "tcp_user_timeout=120000",
+            "cursor_tuple_fraction=1",
+        ]);
     }
     if purpose != Purpose::Read {
         // Whatever the default of the server is: what people have seen is on its disk, or may be lost.
@@ -191,7 +253,8 @@ mod tests {
 
     fn config(url: &str) -> PostgresConfig {
         let (url, host, version) = (url.to_owned(), "chat-1".to_owned(), "0.1.0".to_owned());
-        PostgresConfig { url, password: None, host, version, synchronous: Synchronous::Full, readers_max: 8 }
+        let synchronous = Synchronous::Full;
+        PostgresConfig { url, password: None, host, version, synchronous, readers_max: 8, cluster: None }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! a batch nor a read of a client.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -10,12 +10,10 @@ use tokio_postgres::{Client, Error};
 
 use super::answers::{Meaning, describe, meaning, unanswered};
 use super::connect::{Connector, Purpose};
-use super::opening::LIVES;
-use super::this_host::ThisHost;
+use super::opening::lives;
+use super::this_host::{BEAT, CONTROL, DECLARED_DEAD, ThisHost};
+use super::writer::gone_back;
 use crate::error::StoreError;
-
-/// How often this host shows that it lives.
-const BEAT: Duration = Duration::from_millis(500);
 
 /// The longest wait for the answer to a beat.
 const BEAT_ANSWER_MAX: Duration = Duration::from_secs(3);
@@ -25,6 +23,31 @@ const ASK_MAX: Duration = Duration::from_secs(5);
 
 /// How long to wait before a statement is sent again.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// After this time a failure that a batch caused is looked at again.
+const PROBE_AFTER: Duration = Duration::from_secs(2);
+
+/// Beats, unless the row is locked: then a batch of this host is being stored, which beats, and a wait for it would make this
+/// connection look lost. `batch` is of a time after the statement began.
+const BEAT_SQL: &str = "
+    WITH unlocked AS (
+        SELECT no FROM host WHERE no = $1 AND state IN ('joining', 'live', 'draining') FOR NO KEY UPDATE SKIP LOCKED
+    ), beaten AS (
+        UPDATE host SET beat = clock_timestamp() FROM unlocked WHERE host.no = unlocked.no RETURNING host.no
+    )
+    SELECT state IN ('joining', 'live', 'draining'), EXISTS (SELECT FROM beaten), batch FROM host WHERE no = $1";
+
+/// Whether a message fits on the disk: it is inserted, and rolled back by an error. Of 64 KiB that do not compress, which is
+/// more than what is free on the pages that are there.
+const PROBE: &str = "
+    DO $$ BEGIN
+        INSERT INTO message (room, seq, id, sender, created_at, text)
+        SELECT 0, 0, 0, 0, 0, string_agg(md5(n::text), '') FROM generate_series(1, 2048) n;
+        RAISE EXCEPTION 'there is room' USING ERRCODE = 'OD004';
+    END $$";
+
+/// The error of [`PROBE`] when the message fits.
+const FITS: &str = "OD004";
 
 /// The control connection.
 pub(super) struct Control {
@@ -69,11 +92,12 @@ impl Control {
     pub(super) async fn beat_on(&self) {
         let mut has_lock = true;
         while self.host.lost().is_none() {
-            sleep(BEAT).await;
-            let Some(client) = self.open_client() else {
+            self.host.until_beat_is_due().await;
+            if self.open_client().is_none() {
                 has_lock = self.reconnect().await;
-                continue;
-            };
+            }
+            // At once after a lost connection: others may have seen that the lock was free.
+            let Some(client) = self.open_client() else { continue };
             match timeout(BEAT_ANSWER_MAX, self.beat(&client, &mut has_lock)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => self.disconnect(&describe(&error)),
@@ -94,41 +118,76 @@ impl Control {
         if self.host.has_beaten_within(BEAT) {
             return Ok(());
         }
-        if self.host.is_storing() {
-            // The batch holds the row, and beats.
-            client.query_one("SELECT 1", &[]).await?;
-            self.host.answered();
+        // Before the question: a batch may be stored meanwhile.
+        let (stored, sent) = (self.host.last_stored(), Instant::now());
+        let Some(row) = client.query_opt(BEAT_SQL, &[&self.host.no]).await? else {
+            gone_back(client, &self.host).await;
             return Ok(());
+        };
+        let (is_alive, has_beaten, batch): (bool, bool, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        if !is_alive {
+            self.host.lose(DECLARED_DEAD);
+        } else if batch < stored {
+            gone_back(client, &self.host).await;
+        } else if has_beaten {
+            self.host.beaten(sent);
+        } else {
+            self.host.answered();
         }
-        let sql = "UPDATE host SET beat = clock_timestamp() WHERE no = $1 AND state IN ('joining', 'live', 'draining')";
-        if client.execute(sql, &[&self.host.no]).await? == 0 {
-            self.host.lose("another host has declared it dead");
+        if self.host.has_failed_for(PROBE_AFTER) {
+            self.probe(client).await;
         }
-        self.host.beaten();
         Ok(())
+    }
+
+    /// Looks again whether a message can be stored.
+    async fn probe(&self, client: &Client) {
+        let Err(error) = client.batch_execute(PROBE).await else { return };
+        match error.code() {
+            Some(code) if code.code() == FITS => self.host.writable(),
+            Some(_) => self.host.failed(&StoreError::from(error).to_string()),
+            None => {}
+        }
     }
 
     /// Connects again, and returns whether it holds the lock. An earlier connection may have it until the server notices
     /// that it is gone.
     async fn reconnect(&self) -> bool {
-        let Ok(client) = self.connector.connect(Purpose::Control).await else { return false };
+        self.host.interrupted();
+        match self.connect().await {
+            Ok((client, has_lock)) => {
+                self.host.interrupted();
+                self.host.connected(CONTROL);
+                self.client.send_replace(Some(Arc::new(client)));
+                has_lock
+            }
+            Err(error) => {
+                self.host.disconnected(CONTROL, &error.to_string());
+                false
+            }
+        }
+    }
+
+    async fn connect(&self) -> Result<(Client, bool), StoreError> {
+        let (client, untried) = self.connector.open(Purpose::Control).await?;
         let has_lock = timeout(BEAT_ANSWER_MAX, self.lock(&client)).await;
-        let Ok(Ok(has_lock)) = has_lock else { return false };
-        tracing::info!("the control connection to PostgreSQL is open again");
-        self.client.send_replace(Some(Arc::new(client)));
-        has_lock
+        let has_lock = has_lock.map_err(|_| unanswered("no answer on a new connection"))??;
+        untried.keep();
+        Ok((client, has_lock))
     }
 
     async fn lock(&self, client: &Client) -> Result<bool, Error> {
-        client.query_one("SELECT pg_try_advisory_lock($1, $2)", &[&LIVES, &self.host.no]).await?.try_get(0)
+        let sql = concat!("SELECT pg_try_advisory_lock(", lives!("$1::int"), ")");
+        client.query_one(sql, &[&self.host.no]).await?.try_get(0)
     }
 
     fn disconnect(&self, reason: &str) {
-        tracing::warn!(reason, "the control connection to PostgreSQL is lost: {reason}");
+        self.host.disconnected(CONTROL, reason);
         self.client.send_replace(None);
     }
 
-    fn open_client(&self) -> Option<Arc<Client>> {
+    /// The connection, if there is one.
+    pub(super) fn open_client(&self) -> Option<Arc<Client>> {
         self.client.borrow().clone().filter(|client| !client.is_closed())
     }
 

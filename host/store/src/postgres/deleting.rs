@@ -17,7 +17,7 @@ impl BatchWriter {
         let no = self.writer.host.no;
         let claimed = self.writer.ask(|client| async move { claim(&client, no, &[room]).await }).await?;
         let Some(claimed) = claimed.first() else { return Ok(Deletion::default()) };
-        if !claimed.is_here {
+        if claimed.home != Some(no) {
             return Err(StoreError::HomeElsewhere);
         }
         let seqs: Vec<i64> = seqs.iter().map(|seq| to_sql(seq.0)).collect();

@@ -8,7 +8,7 @@ use tokio_postgres::Client;
 
 use super::answers::unanswered;
 use super::connect::{self, Connector, PostgresConfig, Purpose};
-use super::schema;
+use super::{opening, schema};
 use crate::error::StoreError;
 
 /// How long the answers of a server that takes connections may take.
@@ -35,13 +35,13 @@ pub fn examine(config: &PostgresConfig) -> Result<Examined, StoreError> {
     let runtime = runtime.map_err(|error| StoreError::Thread(error.to_string()))?;
     let connector = Connector::new(config)?;
     runtime.block_on(async {
-        let client = connector.connect(Purpose::Control).await?;
-        let asked = timeout(ANSWERS_MAX, ask(&client)).await;
+        let mut client = connector.connect(Purpose::Control).await?;
+        let asked = timeout(ANSWERS_MAX, ask(&mut client, config)).await;
         asked.map_err(|_| unanswered("it accepts connections and does not answer"))?
     })
 }
 
-async fn ask(client: &Client) -> Result<Examined, StoreError> {
+async fn ask(client: &mut Client, config: &PostgresConfig) -> Result<Examined, StoreError> {
     connect::check_server(client).await?;
     let sql = "SELECT current_setting('server_version'), to_regclass('cluster') IS NOT NULL, current_schema(), \
                coalesce(has_schema_privilege(current_schema(), 'CREATE'), false), current_setting('fsync'), \
@@ -56,6 +56,9 @@ async fn ask(client: &Client) -> Result<Examined, StoreError> {
             "the role may not create tables ({named}): make it the owner of the database, or GRANT CREATE ON SCHEMA to it"
         )));
     }
+    if config.cluster.is_some() && schema == Some(schema::VERSION) {
+        opening::refuse_beside(client, config).await?;
+    }
     let mut warnings = Vec::new();
     let mut warn_if_off = |index: usize, name: &str, then: &str| -> Result<(), StoreError> {
         if row.try_get::<_, String>(index)? == "off" {
@@ -69,7 +72,7 @@ async fn ask(client: &Client) -> Result<Examined, StoreError> {
 }
 
 /// The version of the schema that is there.
-async fn known_schema(client: &Client) -> Result<i32, StoreError> {
+pub(super) async fn known_schema(client: &Client) -> Result<i32, StoreError> {
     let row = client.query_opt("SELECT schema FROM cluster", &[]).await?;
     let found = row.map(|row| row.try_get::<_, i32>(0)).transpose()?.unwrap_or(0);
     if found > schema::VERSION {
@@ -87,7 +90,8 @@ mod tests {
 
     fn config(url: &str) -> PostgresConfig {
         let (url, host, version) = (url.to_owned(), "chat-1".to_owned(), "0.1.0".to_owned());
-        PostgresConfig { url, password: None, host, version, synchronous: Synchronous::Full, readers_max: 8 }
+        let synchronous = Synchronous::Full;
+        PostgresConfig { url, password: None, host, version, synchronous, readers_max: 8, cluster: None }
     }
 
     #[test]
@@ -129,6 +133,28 @@ mod tests {
         assert!(examine(&config(&url)).is_ok());
         let error = examine(&config("postgres://ondol@127.0.0.1:1/chat")).unwrap_err().to_string();
         assert!(error.starts_with("PostgreSQL"), "{error}");
+    }
+
+    #[test]
+    fn a_server_that_does_not_know_a_setting_is_too_old() {
+        let Some(database) = Postgres::of_tests().unwrap() else { return };
+        let url = format!("{}?options=-c%20setting_of_a_later_version%3D1", database.url());
+        let error = examine(&config(&url)).unwrap_err().to_string();
+        assert!(error.contains("setting_of_a_later_version") && error.contains("version 15 or later"), "{error}");
+    }
+
+    #[test]
+    fn a_change_may_take_as_long_as_a_component_takes_to_arrive() {
+        let Some(database) = Postgres::of_tests().unwrap() else { return };
+        let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        for (purpose, expected) in [(Purpose::Change, "1min"), (Purpose::Control, "10s")] {
+            let set = runtime.block_on(async {
+                let client = Connector::new(&config(&database.url())).unwrap().connect(purpose).await.unwrap();
+                let shown = client.query_one("SHOW idle_in_transaction_session_timeout", &[]).await.unwrap();
+                shown.get::<_, String>(0)
+            });
+            assert_eq!(set, expected);
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::error::StoreError;
 use ondol_host_model::MessageId;
 
 /// The number of ids in a block: the increment of the sequence.
-const BLOCK: u64 = 65_536;
+pub(super) const BLOCK: u64 = 65_536;
 
 /// The ids that this host may give.
 pub(super) struct Ids {

@@ -5,27 +5,38 @@ use std::time::{Duration, Instant};
 
 use tokio_postgres::{Client, Transaction};
 
+use super::connect::PostgresConfig;
 use crate::error::StoreError;
 
-/// The class of the advisory locks that hosts hold while they live; the other half of the key is the host's number.
-pub(super) const LIVES: i32 = 723;
+/// The key of the advisory lock that a host of this schema holds while it lives, by the host's number in SQL. Positive numbers
+/// are other locks of the schema.
+macro_rules! lives {
+    ($no:literal) => {
+        concat!("'host'::regclass::oid::int, -", $no)
+    };
+}
+pub(super) use lives;
 
-/// The advisory lock of the host that is coming: one at a time.
-const OPENING: i64 = 7_230_003;
+/// Takes the advisory lock of the host that is coming: one at a time in this schema.
+const OPENING: &str = "SELECT pg_advisory_xact_lock('host'::regclass::oid::int, 3)";
 
 /// A host that has not beaten for so long is dead.
-const LOST: Duration = Duration::from_secs(3);
+pub(super) const LOST: Duration = Duration::from_secs(3);
 
 /// A host that has not beaten for so long is dead if its connection is gone as well.
-const LOST_WITH_CONNECTION: Duration = Duration::from_secs(1);
+pub(super) const LOST_WITH_CONNECTION: Duration = Duration::from_secs(1);
 
 /// How often the others are looked at.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// A look that takes longer shows what was there before the database stood still.
+const LOOK_MAX: Duration = Duration::from_secs(1);
 
 /// Another host that may be alive.
 struct Other {
     no: i32,
     name: String,
+    cluster: Option<String>,
     /// Its last beat, by the clock of the database, as text: it is compared with itself alone.
     beat: String,
     age: Duration,
@@ -37,33 +48,47 @@ struct Other {
 ///
 /// # Errors
 ///
-/// [`StoreError::InUse`] if another host is alive.
-pub(super) async fn join(client: &mut Client, name: &str, version: &str) -> Result<i32, StoreError> {
+/// [`StoreError::InUse`] if another host is alive that this one may not live beside.
+pub(super) async fn join(client: &mut Client, config: &PostgresConfig) -> Result<i32, StoreError> {
     let mut first_seen: HashMap<i32, (String, Instant)> = HashMap::new();
     loop {
         let transaction = client.transaction().await?;
-        transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&OPENING]).await?;
-        let mut is_waiting = false;
-        for other in others(&transaction).await? {
-            if !is_rival(name, &other) {
-                continue;
-            }
+        transaction.execute(OPENING, &[]).await?;
+        let (mut is_waiting, begun) = (false, Instant::now());
+        let others = others(&transaction).await?;
+        if begun.elapsed() > LOOK_MAX {
+            // The database stood still, and so did the others.
+            first_seen.clear();
+        }
+        for other in others.into_iter().filter(|other| is_rival(config, other)) {
             let (beat, since) = first_seen.entry(other.no).or_insert_with(|| (other.beat.clone(), Instant::now()));
             if *beat != other.beat {
-                return Err(StoreError::InUse(other.name));
+                return Err(in_use(config, other));
             }
             let was_watched = other.age >= LOST && since.elapsed() >= LOST;
             // The same name without a connection is this host before its restart.
-            let is_gone = other.is_free && (other.name == name || other.age >= LOST_WITH_CONNECTION);
+            let is_gone = other.is_free && (other.name == config.host || other.age >= LOST_WITH_CONNECTION);
             is_waiting |= !((is_gone || was_watched) && judge(&transaction, &other).await?);
         }
         if !is_waiting {
-            let no = enter(&transaction, name, version).await?;
+            let no = enter(&transaction, config).await?;
             transaction.commit().await?;
             return Ok(no);
         }
         transaction.commit().await?;
         tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Refuses what [`join`] would: to live beside hosts that do not allow it. The same host may live already.
+pub(super) async fn refuse_beside(client: &mut Client, config: &PostgresConfig) -> Result<(), StoreError> {
+    let transaction = client.transaction().await?;
+    let others = others(&transaction).await?;
+    transaction.rollback().await?;
+    let is_rival = |other: &Other| other.name != config.host && is_rival(config, other) && other.age < LOST;
+    match others.into_iter().find(is_rival) {
+        Some(other) => Err(in_use(config, other)),
+        None => Ok(()),
     }
 }
 
@@ -76,19 +101,28 @@ pub(super) async fn go_live(client: &Client, no: i32) -> Result<(), StoreError> 
     }
 }
 
-/// Whether this host may not live beside the other. Without a bus between hosts it may live beside none.
-fn is_rival(_name: &str, _other: &Other) -> bool {
-    true
+/// Whether this host may not live beside the other: hosts of one cluster may, if their names differ.
+fn is_rival(config: &PostgresConfig, other: &Other) -> bool {
+    config.cluster.is_none() || other.cluster != config.cluster || other.name == config.host
+}
+
+fn in_use(config: &PostgresConfig, other: Other) -> StoreError {
+    let is_namesake = config.cluster.is_some() && other.cluster == config.cluster;
+    StoreError::InUse { host: other.name, cluster: other.cluster, is_namesake }
 }
 
 async fn others(transaction: &Transaction<'_>) -> Result<Vec<Other>, StoreError> {
-    let sql = "SELECT no, name, beat::text, extract(epoch FROM clock_timestamp() - beat)::float8, \
-               pg_try_advisory_xact_lock($1, no) FROM host WHERE state IN ('joining', 'live', 'draining')";
-    let rows = transaction.query(sql, &[&LIVES]).await?;
+    let sql = concat!(
+        "SELECT no, name, cluster, beat::text, extract(epoch FROM clock_timestamp() - beat)::float8, \
+         pg_try_advisory_xact_lock(",
+        lives!("no"),
+        ") FROM host WHERE state IN ('joining', 'live', 'draining')"
+    );
+    let rows = transaction.query(sql, &[]).await?;
     let read = |row: &tokio_postgres::Row| {
-        let (no, name, beat) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-        let age = Duration::try_from_secs_f64(row.try_get(3)?).unwrap_or_default();
-        Ok(Other { no, name, beat, age, is_free: row.try_get(4)? })
+        let (no, name, cluster, beat) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
+        let age = Duration::try_from_secs_f64(row.try_get(4)?).unwrap_or_default();
+        Ok(Other { no, name, cluster, beat, age, is_free: row.try_get(5)? })
     };
     rows.iter().map(read).collect::<Result<_, tokio_postgres::Error>>().map_err(Into::into)
 }
@@ -110,9 +144,23 @@ async fn judge(transaction: &Transaction<'_>, other: &Other) -> Result<bool, Sto
     Ok(is_dead)
 }
 
-async fn enter(transaction: &Transaction<'_>, name: &str, version: &str) -> Result<i32, StoreError> {
-    let sql = "INSERT INTO host (name, state, version) VALUES ($1, 'joining', $2) RETURNING no";
-    let no: i32 = transaction.query_one(sql, &[&name, &version]).await?.try_get(0)?;
-    transaction.execute("SELECT pg_advisory_lock($1, $2)", &[&LIVES, &no]).await?;
+async fn enter(transaction: &Transaction<'_>, config: &PostgresConfig) -> Result<i32, StoreError> {
+    let sql = "INSERT INTO host (name, state, version, cluster) VALUES ($1, 'joining', $2, $3) RETURNING no";
+    let no = transaction.query_one(sql, &[&config.host, &config.version, &config.cluster]).await?.try_get(0)?;
+    transaction.execute(concat!("SELECT pg_advisory_lock(", lives!("$1::int"), ")"), &[&no]).await?;
     Ok(no)
+}
+
+/// Refuses a database that a host uses, or may be about to. None comes until the end of the open transaction.
+pub(super) async fn refuse_beside_any(client: &Client) -> Result<(), StoreError> {
+    client.execute(OPENING, &[]).await?;
+    let sql = concat!(
+        "SELECT name, cluster FROM host WHERE state IN ('joining', 'live', 'draining') AND NOT (pg_try_advisory_xact_lock(",
+        lives!("no"),
+        ") AND beat < clock_timestamp() - $1 * interval '1 second') LIMIT 1"
+    );
+    match client.query_opt(sql, &[&LOST_WITH_CONNECTION.as_secs_f64()]).await? {
+        Some(row) => Err(StoreError::InUse { host: row.try_get(0)?, cluster: row.try_get(1)?, is_namesake: false }),
+        None => Ok(()),
+    }
 }

@@ -10,6 +10,7 @@ use super::rooms::read_room;
 use super::rows::{message_columns, number, read_message, to_sql};
 use crate::cache::{Asked, Cache, MESSAGES_MAX, Ring};
 use crate::error::StoreError;
+use crate::hosts::origins_of;
 use crate::outcomes::Deleted;
 use crate::page::Page;
 use ondol_host_model::{Message, MessageId, Room, RoomId, Seq};
@@ -50,7 +51,9 @@ impl Reading {
     pub(super) async fn messages(&self, room: RoomId, page: Page, limit: usize) -> Result<Vec<Message>, StoreError> {
         let bytes_max = self.page_bytes_max;
         let asked = Asked { room, page, limit, bytes_max };
-        if let Some(messages) = self.cache.latest.page(asked, || self.latest(room)).await? {
+        if self.cache.may_remember(room)
+            && let Some(messages) = self.cache.latest.page(asked, || self.latest(room)).await?
+        {
             return Ok(messages);
         }
         let read = move |client: Lent| async move { pages::read(&client, room, page, limit, bytes_max).await };
@@ -147,6 +150,24 @@ impl Reading {
             rows.iter().rev().map(deleted).collect()
         };
         self.readers.read(read).await
+    }
+
+    /// The frames of a host whose messages are stored after `after`.
+    pub(super) async fn stored_origins(
+        &self,
+        room: RoomId,
+        after: Seq,
+        host: i32,
+    ) -> Result<Vec<(i64, Seq)>, StoreError> {
+        const SQL: &str = "SELECT origin, seq FROM message WHERE room = $1 AND seq > $2 AND origin >= $3 AND origin < $4 \
+                           ORDER BY seq";
+        let ([room, after], (first, end)) = ([room.0, after.0].map(to_sql), origins_of(host));
+        let read = move |client: Lent| async move {
+            let statement = client.prepare_cached(SQL).await?;
+            let rows = client.query(&statement, &[&room, &after, &first, &end]).await?;
+            rows.iter().map(|row| Ok((row.try_get("origin")?, Seq(number(row, "seq")?)))).collect()
+        };
+        self.readers.read_aside(read).await
     }
 
     pub(super) fn reads(&self) -> u64 {

@@ -3,11 +3,8 @@
 use tokio_postgres::{Client, Error, Row};
 
 use super::rows::{number, to_sql};
-use crate::records::StoredEvent;
+use crate::records::{EVENTS_MAX, StoredEvent};
 use ondol_host_model::Timestamp;
-
-/// The most events that are kept. Each is an operator's command, or one of the few that a probation leads to.
-const EVENTS_MAX: i64 = 10_000;
 
 /// Records an event.
 pub(super) async fn insert(client: &Client, event: &StoredEvent) -> Result<(), Error> {
@@ -16,7 +13,7 @@ pub(super) async fn insert(client: &Client, event: &StoredEvent) -> Result<(), E
     let now = to_sql(Timestamp::now().0);
     let row = client.query_one(sql, &[&to_sql(event.release), &event.what, &event.actor, &event.detail, &now]).await?;
     let last = row.try_get::<_, i64>(0)?;
-    client.execute("DELETE FROM release_event WHERE id <= $1", &[&(last - EVENTS_MAX)]).await.map(drop)
+    client.execute("DELETE FROM release_event WHERE id <= $1", &[&(last - to_sql(EVENTS_MAX))]).await.map(drop)
 }
 
 /// The events of the releases from `first` to `last`, in their order.

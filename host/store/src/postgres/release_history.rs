@@ -2,7 +2,7 @@
 //! belongs on a worker.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tokio_postgres::{Error, Row};
@@ -14,19 +14,19 @@ use super::rows::to_sql;
 use super::{release_events, releases, versions};
 use crate::error::StoreError;
 use crate::records::{
-    AboutVersion, DirectorySnapshot, ReleaseRecord, Retention, StoredEvent, StoredRelease, StoredVersion,
+    AboutVersion, BLOCKED_MAX, DirectorySnapshot, ReleaseRecord, Retention, StoredEvent, StoredRelease, StoredVersion,
 };
 use ondol_host_model::Timestamp;
 
-/// The most blocked versions that are remembered. There is one for each version that failed its probation.
-const BLOCKED_MAX: u64 = 1_000;
+/// Begins a change, which no other host's is beside: the advisory lock is theirs, for this schema.
+const BEGIN: &str = "BEGIN; SELECT pg_advisory_xact_lock('host'::regclass::oid::int, 5)";
 
-/// Begins a change, which no other host's is beside: the advisory lock is theirs.
-const BEGIN: &str = "BEGIN; SELECT pg_advisory_xact_lock(7230005)";
-
-/// Ends a change: the host's row stays as it is until the commit. Returns the number of the transaction.
+/// Ends a change: the host's row is held until the commit. Returns the number of the change.
 const FENCE: &str =
-    "SELECT pg_current_xact_id()::text FROM host WHERE no = $1 AND state IN ('live', 'draining') FOR SHARE";
+    "UPDATE host SET change = change + 1 WHERE no = $1 AND state IN ('live', 'draining') RETURNING change";
+
+/// The number of the last change that is stored. Waits for one that is being stored.
+const LAST_CHANGE: &str = "SELECT change FROM host WHERE no = $1 FOR SHARE";
 
 /// The most connections for changes.
 const WRITERS_MAX: usize = 2;
@@ -42,6 +42,8 @@ pub(crate) struct ReleaseHistory {
     readers: Arc<Readers>,
     writers: Arc<Connections>,
     runtime: Handle,
+    /// One change of this host at a time: its number tells whether it is stored.
+    changing: tokio::sync::Mutex<()>,
     /// The number of this host, and its name.
     no: i32,
     host: String,
@@ -50,12 +52,13 @@ pub(crate) struct ReleaseHistory {
 impl ReleaseHistory {
     /// Called on the runtime that its calls wait for.
     pub(super) fn new(readers: Arc<Readers>, writers: Arc<Connections>, no: i32, host: &str) -> Self {
-        Self { readers, writers, runtime: Handle::current(), no, host: host.to_owned() }
+        let changing = tokio::sync::Mutex::default();
+        Self { readers, writers, runtime: Handle::current(), changing, no, host: host.to_owned() }
     }
 
     /// Connections for changes, which may be large.
     pub(super) fn writers(connector: &Connector) -> Result<Connections, StoreError> {
-        Connections::new(connector, Purpose::Control, WRITERS_MAX, WRITE_MAX)
+        Connections::new(connector, Purpose::Change, WRITERS_MAX, WRITE_MAX)
     }
 
     /// Saves a version. If it is stored already, its component is written again, which repairs a damaged one.
@@ -188,6 +191,7 @@ impl ReleaseHistory {
         F: Future<Output = Result<R, Error>>,
     {
         self.runtime.block_on(async {
+            let _alone = self.changing.lock().await;
             match self.try_change(&change).await {
                 // It is not stored.
                 Err(Asked::Lost(_)) => self.try_change(&change).await,
@@ -210,7 +214,7 @@ impl ReleaseHistory {
                 let changed = changing.await?;
                 let row = client.query_opt(FENCE, &[&no]).await?;
                 let Some(row) = row else { return client.batch_execute("ROLLBACK").await.map(|()| false) };
-                *lock(committing) = Some((row.try_get::<_, String>(0)?, changed));
+                *lock(committing) = Some((row.try_get::<_, i64>(0)?, changed));
                 client.batch_execute("COMMIT").await.map(|()| true)
             }
         };
@@ -219,23 +223,29 @@ impl ReleaseHistory {
         match (outcome, stored) {
             (Ok(true), Some((_, changed))) => Ok(changed),
             (Ok(_), _) => Err(Asked::Failed(StoreError::Fenced("another host has taken over".to_owned()))),
-            (Err(Asked::Lost(error) | Asked::Late(error)), Some((transaction, changed))) => {
-                if self.is_stored(&transaction).await? { Ok(changed) } else { Err(Asked::Lost(error)) }
+            (Err(Asked::Lost(error) | Asked::Late(error)), Some((number, changed))) => {
+                if self.is_stored(number).await? { Ok(changed) } else { Err(Asked::Lost(error)) }
             }
             (Err(error), _) => Err(error),
         }
     }
 
-    /// Whether a transaction whose connection was lost during the commit is stored. Waits until that is decided.
-    async fn is_stored(&self, transaction: &str) -> Result<bool, Asked> {
-        const SQL: &str = "SELECT pg_xact_status($1::text::xid8)";
+    /// Whether a change whose connection was lost during its commit is stored. The row tells it, on a standby that took over
+    /// as well. Asks until it is answered, within limits: what asks may be a deploy.
+    async fn is_stored(&self, number: i64) -> Result<bool, Asked> {
+        let (no, since) = (self.no, Instant::now());
         loop {
             let asked = self.writers.ask(|client| async move {
-                client.query_one(SQL, &[&transaction]).await?.try_get::<_, Option<String>>(0)
+                client.query_opt(LAST_CHANGE, &[&no]).await?.map(|row| row.try_get::<_, i64>(0)).transpose()
             });
-            match asked.await.map_err(Asked::Failed)?.as_deref() {
-                Some("in progress") => tokio::time::sleep(DOUBT_EVERY).await,
-                status => return Ok(status == Some("committed")),
+            match asked.await {
+                Ok(last) => return Ok(last.is_some_and(|last| last >= number)),
+                Err(StoreError::Closed) => return Err(Asked::Failed(StoreError::InDoubt)),
+                Err(error) if since.elapsed() >= WRITE_MAX => {
+                    tracing::error!(%error, "it is not known whether a change of the releases is stored: {error}");
+                    return Err(Asked::Failed(StoreError::InDoubt));
+                }
+                Err(_) => tokio::time::sleep(DOUBT_EVERY).await,
             }
         }
     }

@@ -1,5 +1,5 @@
-//! Retention: removing messages that are kept no longer, by age or by number per room, in small pieces. One host does it
-//! for all.
+//! Retention: removing messages that are kept no longer, by age or by number per room, in small pieces. Where several hosts
+//! use the database, each does it in the rooms whose home it is, and in those that have none.
 //!
 //! Clients are not told. A room's pages begin at its first message that is kept.
 
@@ -20,11 +20,12 @@ use crate::error::StoreError;
 use crate::limits::MessageRetention;
 use ondol_host_model::{RoomId, Seq, Timestamp};
 
-/// The advisory lock of the host that removes.
-const LOCK: i64 = 7_230_004;
+/// Takes the advisory lock of the host that removes, in this schema. Where there are several, of the one that looks for senders.
+const LOCK: &str = "SELECT pg_try_advisory_lock('host'::regclass::oid::int, 4)";
+const UNLOCK: &str = "SELECT pg_advisory_unlock('host'::regclass::oid::int, 4)";
 
 /// The most messages in a piece. Messages to the same room wait for it.
-const MESSAGES: usize = 200;
+const MESSAGES: i64 = 200;
 
 /// How many rooms are looked at at once.
 const ROOMS: i64 = 200;
@@ -45,6 +46,10 @@ const SENDERS_PAUSE: u32 = 20;
 
 /// What the host has to do.
 pub(super) struct Remover {
+    /// The number of this host.
+    pub(super) no: i32,
+    /// Other hosts may use the database at the same time.
+    pub(super) is_shared: bool,
     pub(super) kept: MessageRetention,
     pub(super) connector: Connector,
     pub(super) readers: Arc<Readers>,
@@ -70,7 +75,7 @@ pub(super) fn start(remover: Remover) -> Option<Stop> {
 impl Remover {
     async fn run(&self) {
         loop {
-            let pause = match self.run_alone().await {
+            let pause = match self.run_on().await {
                 Ok(()) => OTHER_PAUSE,
                 Err(StoreError::Closed) => return,
                 Err(error) => {
@@ -82,21 +87,24 @@ impl Remover {
         }
     }
 
-    /// Returns at once if another host removes. The lock is held as long as the connection.
-    async fn run_alone(&self) -> Result<(), StoreError> {
+    /// Returns at once if another host removes, and each is to do so alone. The lock is held as long as the connection.
+    async fn run_on(&self) -> Result<(), StoreError> {
         let mut client = self.connector.connect(Purpose::Control).await?;
-        if !client.query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK]).await?.try_get::<_, bool>(0)? {
+        if !self.is_shared && !lock(&client).await? {
             return Ok(());
         }
         let (mut has_removed, mut next_search) = (false, Instant::now());
         loop {
             has_removed |= self.pass(&mut client).await?;
             let begun = Instant::now();
-            if has_removed && begun >= next_search {
+            if has_removed && begun >= next_search && (!self.is_shared || lock(&client).await?) {
                 has_removed = false;
                 let senders = all_senders(&self.readers).await?;
                 remove_unused_senders(&self.readers, &self.writers, senders).await?;
                 next_search = Instant::now() + begun.elapsed() * SENDERS_PAUSE;
+                if self.is_shared {
+                    client.execute(UNLOCK, &[]).await?;
+                }
             }
             sleep(SEARCH_EVERY).await;
         }
@@ -108,7 +116,7 @@ impl Remover {
         loop {
             let begun = Instant::now();
             let before = to_sql(self.too_old().0);
-            let rooms = look(client, after, to_sql(self.kept.of_room), before).await?;
+            let rooms = look(client, self.no, after, [to_sql(self.kept.of_room), before]).await?;
             pause_after(begun).await;
             let Some((last, _)) = rooms.last() else { return Ok(has_removed) };
             after = *last;
@@ -131,7 +139,7 @@ impl Remover {
     async fn remove_from(&self, client: &mut Client, room: i64) -> Result<(), StoreError> {
         loop {
             let begun = Instant::now();
-            let (first, is_full) = remove_piece(client, room, self.kept.of_room, self.too_old()).await?;
+            let (first, is_full) = remove_piece(client, self.no, room, self.kept.of_room, self.too_old()).await?;
             self.cache.forget_before(RoomId(room.unsigned_abs()), Seq(first.unsigned_abs()));
             pause_after(begun).await;
             if !is_full {
@@ -145,51 +153,28 @@ async fn pause_after(begun: Instant) {
     sleep((begun.elapsed() * PAUSE).max(PIECE_EVERY)).await;
 }
 
-/// The next rooms, and whether each has messages to remove.
-async fn look(client: &Client, after: i64, kept: i64, before: i64) -> Result<Vec<(i64, bool)>, Error> {
+/// Whether this connection has the lock, or gets it.
+async fn lock(client: &Client) -> Result<bool, Error> {
+    client.query_one(LOCK, &[]).await?.try_get(0)
+}
+
+/// The next rooms, and whether each has messages for this host to remove. `ondol_remove` has the same condition.
+async fn look(client: &Client, no: i32, after: i64, [kept, before]: [i64; 2]) -> Result<Vec<(i64, bool)>, Error> {
     const SQL: &str = "
-        SELECT id, ($2::bigint > 0 AND last_seq - first_seq >= $2) OR ($3::bigint > 0 AND coalesce(
-            (SELECT created_at < $3 FROM message WHERE room = id AND seq >= first_seq ORDER BY seq LIMIT 1), false))
-        FROM (SELECT room.id, room.last_seq, room.first_seq FROM room WHERE room.id > $1 ORDER BY room.id LIMIT $4) AS next
-        ORDER BY id";
-    let rows = client.query(SQL, &[&after, &kept, &before, &ROOMS]).await?;
+        SELECT id, is_ours AND (($2::bigint > 0 AND last_seq - first_seq >= $2) OR ($3::bigint > 0 AND coalesce(
+            (SELECT created_at < $3 FROM message WHERE room = id AND seq >= first_seq ORDER BY seq LIMIT 1), false)))
+        FROM (SELECT room.id, room.last_seq, room.first_seq, room.host IS NOT DISTINCT FROM $5
+            OR NOT EXISTS (SELECT FROM host h WHERE h.no = room.host AND h.state IN ('joining', 'live', 'draining')) AS is_ours
+        FROM room WHERE room.id > $1 ORDER BY room.id LIMIT $4) AS next ORDER BY id";
+    let rows = client.query(SQL, &[&after, &kept, &before, &ROOMS, &no]).await?;
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
 /// Removes the oldest messages of a room. Returns the first `seq` that is kept, and whether there may be more to remove.
-async fn remove_piece(client: &mut Client, room: i64, kept: u64, before: Timestamp) -> Result<(i64, bool), Error> {
-    let transaction = client.transaction().await?;
-    // A commit takes the room first as well.
-    let lock = "SELECT first_seq, last_seq FROM room WHERE id = $1 FOR NO KEY UPDATE";
-    let Some(row) = transaction.query_opt(lock, &[&room]).await? else { return Ok((0, false)) };
-    let (known_first, last): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
-    // The first one that is kept because of the number.
-    let end = if kept == 0 { 0 } else { last.saturating_add(1).saturating_sub(to_sql(kept)) };
-    let oldest = "SELECT seq, created_at FROM message WHERE room = $1 ORDER BY seq LIMIT $2";
-    let (mut count, mut next) = (0, 0);
-    for row in transaction.query(oldest, &[&room, &to_sql(MESSAGES as u64)]).await? {
-        let (seq, created_at): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
-        // Messages are in the order of their commits, so the first one that is not too old ends the search.
-        if seq >= end && created_at >= to_sql(before.0) {
-            break;
-        }
-        (count, next) = (count + 1, seq + 1);
-    }
-    let is_full = count == MESSAGES;
-    let first = if is_full { next } else { next.max(end) }.max(known_first);
-    for sql in [
-        "DELETE FROM client_message known USING message, sender WHERE message.room = $1 AND message.seq < $2 \
-         AND sender.n = message.sender AND known.room = $1 AND known.usr = sender.usr \
-         AND known.client_id = message.client_id AND known.seq = message.seq",
-        "DELETE FROM message WHERE room = $1 AND seq < $2",
-        "UPDATE room SET first_seq = $2 WHERE id = $1 AND first_seq < $2",
-        // Who has less of the room than that is not told of single messages.
-        "DELETE FROM deletion WHERE room = $1 AND at_seq < $2",
-    ] {
-        transaction.execute(sql, &[&room, &first]).await?;
-    }
-    transaction.commit().await?;
-    Ok((first, is_full))
+async fn remove_piece(client: &Client, no: i32, room: i64, kept: u64, before: Timestamp) -> Result<(i64, bool), Error> {
+    let sql = "SELECT first_kept, is_full FROM ondol_remove($1, $2, $3, $4, $5)";
+    let row = client.query_one(sql, &[&no, &room, &to_sql(kept), &to_sql(before.0), &MESSAGES]).await?;
+    Ok((row.try_get(0)?, row.try_get(1)?))
 }
 
 #[cfg(test)]

@@ -1,18 +1,15 @@
 //! Rooms: their home, the last message of those whose home this host is, and how they are created.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_postgres::{Client, Error, Row};
 
 use super::control::Control;
+use super::remembered::Remembered;
 use super::rows::to_sql;
 use crate::error::StoreError;
 use crate::outcomes::RoomOutcome;
 use ondol_host_model::{Room, RoomDraft, RoomId, Seq, Timestamp};
-
-/// Rooms whose last `seq` is remembered. Past this number all are forgotten and looked up again.
-const REMEMBERED_MAX: usize = 100_000;
 
 /// Makes this host the home of rooms that have none, or whose home is gone. The later of two claims waits for the row and
 /// changes nothing.
@@ -21,52 +18,67 @@ const CLAIM: &str = "UPDATE room r SET host = $1 WHERE r.id = ANY ($2) AND r.hos
         (SELECT FROM host h WHERE h.no = r.host AND h.state IN ('joining', 'live', 'draining'))) \
     AND EXISTS (SELECT FROM host h WHERE h.no = $1 AND h.state IN ('live', 'draining'))";
 
-const HEADS: &str = "SELECT id, host IS NOT DISTINCT FROM $1, last_seq, last_id FROM room WHERE id = ANY ($2)";
+/// A home that is gone is none.
+const HEADS: &str = "SELECT r.id, h.no, r.last_seq, r.last_id, \
+    EXISTS (SELECT FROM host me WHERE me.no = $1 AND me.state IN ('live', 'draining')) \
+    FROM room r LEFT JOIN host h ON h.no = r.host AND h.state IN ('joining', 'live', 'draining') WHERE r.id = ANY ($2)";
 
-/// A room that was claimed.
+/// A room: its home and its last message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Claimed {
+pub(super) struct Head {
     pub(super) room: RoomId,
-    /// Whether this host is its home.
-    pub(super) is_here: bool,
+    /// The host that numbers its messages. None: no host that is alive does.
+    pub(super) home: Option<i32>,
     pub(super) last_seq: Seq,
     pub(super) last_id: u64,
+    /// This host may write.
+    pub(super) is_live: bool,
 }
 
 /// Claims rooms. Those that do not exist are left out.
-pub(super) async fn claim(client: &Client, no: i32, rooms: &[RoomId]) -> Result<Vec<Claimed>, Error> {
+pub(super) async fn claim(client: &Client, no: i32, rooms: &[RoomId]) -> Result<Vec<Head>, Error> {
+    let numbers: Vec<i64> = rooms.iter().map(|room| to_sql(room.0)).collect();
+    client.execute(CLAIM, &[&no, &numbers]).await?;
+    heads(client, no, rooms).await
+}
+
+/// Looks at rooms. Those that do not exist are left out.
+pub(super) async fn heads(client: &Client, no: i32, rooms: &[RoomId]) -> Result<Vec<Head>, Error> {
     let rooms: Vec<i64> = rooms.iter().map(|room| to_sql(room.0)).collect();
-    client.execute(CLAIM, &[&no, &rooms]).await?;
     let read = |row: &Row| {
         let (room, last_seq, last_id) = (row.try_get(0)?, row.try_get(2)?, row.try_get(3)?);
         let [room, last_seq, last_id] = [room, last_seq, last_id].map(i64::unsigned_abs);
-        Ok(Claimed { room: RoomId(room), is_here: row.try_get(1)?, last_seq: Seq(last_seq), last_id })
+        let (room, last_seq) = (RoomId(room), Seq(last_seq));
+        Ok(Head { room, home: row.try_get(1)?, last_seq, last_id, is_live: row.try_get(4)? })
     };
     client.query(HEADS, &[&no, &rooms]).await?.iter().map(read).collect()
 }
 
 /// The last `seq` of the rooms whose home is this host, as far as they are remembered.
 #[derive(Default)]
-pub(super) struct Heads(Mutex<HashMap<RoomId, Seq>>);
+pub(super) struct Heads(Mutex<Remembered<RoomId, Seq>>);
 
 impl Heads {
     /// The last `seq` of a room.
     pub(super) fn get(&self, room: RoomId) -> Option<Seq> {
-        self.heads().get(&room).copied()
+        self.heads().get(&room)
     }
 
     /// Remembers what was stored, or what the database holds.
     pub(super) fn set(&self, heads: impl IntoIterator<Item = (RoomId, Seq)>) {
-        let mut known = self.heads();
-        if known.len() >= REMEMBERED_MAX {
-            known.clear();
-        }
-        known.extend(heads);
+        self.heads().extend(heads);
     }
 
     /// Remembers what a claim has found, unless more was stored meanwhile.
     pub(super) fn claimed(&self, room: RoomId, last: Seq) {
-        self.heads().entry(room).and_modify(|known| *known = last.max(*known)).or_insert(last);
+        let mut known = self.heads();
+        let last = known.get(&room).map_or(last, |known| last.max(known));
+        known.extend([(room, last)]);
+    }
+
+    /// Forgets all rooms if there are too many.
+    pub(super) fn make_room(&self) {
+        self.heads().make_room();
     }
 
     /// Forgets rooms.
@@ -77,7 +89,7 @@ impl Heads {
         }
     }
 
-    fn heads(&self) -> MutexGuard<'_, HashMap<RoomId, Seq>> {
+    pub(super) fn heads(&self) -> MutexGuard<'_, Remembered<RoomId, Seq>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -48,5 +48,6 @@ pub(super) fn read_message(row: &Row) -> Result<Message, Error> {
         sender: Arc::new(sender),
         draft,
         created_at: Timestamp(number(row, "created_at")?),
+        origin: None,
     })
 }

@@ -1,14 +1,14 @@
 //! The schema in PostgreSQL. `cluster.schema` holds its version.
 
-use tokio_postgres::{Client, Transaction};
+use tokio_postgres::{Client, GenericClient};
 
 use crate::error::StoreError;
 
 /// The version that this server creates.
-pub(super) const VERSION: i32 = 1;
+pub(super) const VERSION: i32 = 2;
 
 /// The statements that lead from each version to the next one.
-const STEPS: [&str; 1] = [include_str!("schema-1.sql")];
+const STEPS: [&str; 2] = [include_str!("schema-1.sql"), include_str!("schema-2.sql")];
 
 /// The advisory lock of a change of the schema.
 const LOCK: i64 = 7_230_002;
@@ -16,13 +16,23 @@ const LOCK: i64 = 7_230_002;
 /// Creates the schema, or brings it up to date.
 pub(super) async fn settle(client: &mut Client) -> Result<(), StoreError> {
     let transaction = client.transaction().await?;
+    let found = settle_within(&transaction).await?;
+    transaction.commit().await?;
+    if found != VERSION {
+        tracing::info!(version = VERSION, "the database has schema version {VERSION}, it had {found}");
+    }
+    Ok(())
+}
+
+/// The same within the open transaction, until whose end no other host does it. Returns the version that it had.
+pub(super) async fn settle_within(transaction: &impl GenericClient) -> Result<i32, StoreError> {
     transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await?;
-    let found = version(&transaction).await?;
+    let found = version(transaction).await?;
     if found > VERSION {
         return Err(StoreError::SchemaTooNew { found: found.into(), known: VERSION.into() });
     }
     if found == VERSION {
-        return Ok(transaction.commit().await?);
+        return Ok(found);
     }
     for step in STEPS.iter().skip(usize::try_from(found).unwrap_or(0)) {
         transaction.batch_execute(step).await?;
@@ -34,13 +44,11 @@ pub(super) async fn settle(client: &mut Client) -> Result<(), StoreError> {
             &[&VERSION],
         )
         .await?;
-    transaction.commit().await?;
-    tracing::info!(version = VERSION, "the database has schema version {VERSION}, it had {found}");
-    Ok(())
+    Ok(found)
 }
 
 /// The version of the schema that is there. 0: there is none.
-async fn version(transaction: &Transaction<'_>) -> Result<i32, StoreError> {
+async fn version(transaction: &impl GenericClient) -> Result<i32, StoreError> {
     let row = transaction.query_one("SELECT to_regclass('cluster') IS NOT NULL", &[]).await?;
     if !row.try_get::<_, bool>(0)? {
         return Ok(0);

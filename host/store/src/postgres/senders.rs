@@ -1,31 +1,29 @@
 //! Senders as they were when they said something: one row for as long as name, address and picture stay the same. A
 //! message names its sender by the number of that row.
 
-use std::collections::HashMap;
-
 use tokio_postgres::{Client, Error};
 
+use super::remembered::Remembered;
 use ondol_host_model::{Speaker, UserKey};
-
-/// Senders whose row is remembered. Past this number all are forgotten and looked up again.
-const REMEMBERED_MAX: usize = 100_000;
 
 /// The rows of recent senders.
 #[derive(Default)]
-pub(super) struct SenderRows(HashMap<UserKey, i64>);
+pub(super) struct SenderRows(pub(super) Remembered<UserKey, i64>);
 
 impl SenderRows {
     /// The row of a sender.
     pub(super) fn get(&self, sender: &Speaker) -> Option<i64> {
-        self.0.get(&sender.key()).copied()
+        self.0.get(&sender.key())
     }
 
     /// Remembers rows.
     pub(super) fn remember(&mut self, rows: impl IntoIterator<Item = (UserKey, i64)>) {
-        if self.0.len() >= REMEMBERED_MAX {
-            self.0.clear();
-        }
         self.0.extend(rows);
+    }
+
+    /// Forgets them all if there are too many.
+    pub(super) fn make_room(&mut self) {
+        self.0.make_room();
     }
 
     /// Forgets them all.

@@ -26,11 +26,13 @@ impl Testing {
     pub(super) async fn new() -> Option<Self> {
         let database = ondol_engines::Postgres::of_tests().unwrap()?;
         let (url, host, version) = (database.url(), "chat-1".to_owned(), "0.1.0".to_owned());
-        let config =
-            PostgresConfig { url, password: None, host, version, synchronous: Synchronous::Full, readers_max: 2 };
+        let synchronous = Synchronous::Full;
+        let config = PostgresConfig { url, password: None, host, version, synchronous, readers_max: 2, cluster: None };
         let connector = Connector::new(&config).unwrap();
         schema::settle(&mut connector.connect(Purpose::Control).await.unwrap()).await.unwrap();
         database.sql("INSERT INTO host (name, state, version) VALUES ('chat-1', 'live', '0.1.0')").unwrap();
+        // The block of the ids of the rooms below.
+        database.sql("SELECT nextval('message_id')").unwrap();
         let readers = Arc::new(Readers::new(&connector, 2).unwrap());
         Some(Self { connector, readers, cache: Arc::new(Cache::new(1 << 20)), database })
     }
@@ -70,5 +72,6 @@ pub(super) fn message(room: u64, seq: u64, sender: &str) -> Message {
         sender: Arc::new(Speaker::new(User { id: sender.into(), nickname, email, profile_url: None })),
         draft: Draft { text, client_id: Some(format!("c{seq}")), ..Draft::default() },
         created_at: Timestamp(seq * 10),
+        origin: None,
     }
 }

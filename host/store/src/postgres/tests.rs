@@ -3,22 +3,28 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use ondol_engines::Database;
 
 use super::{Postgres, PostgresConfig};
 use crate::error::StoreError;
+use crate::hosts::{Claimed, HostState};
 use crate::limits::{MessageRetention, StoreLimits, Synchronous};
 use crate::outcomes::RoomOutcome;
 use ondol_host_model::{Draft, Message, MessageId, OnExistingRoom, RoomDraft, RoomId, Seq, Speaker, Timestamp, User};
 
 mod doubt;
 mod encrypted;
+mod hosts;
+mod interleavings;
+mod judging;
 mod ordinary;
 mod proxy;
 mod rejected;
 mod releases;
 mod role;
+mod schemas;
+mod troubles;
 
 const LIMITS: StoreLimits = StoreLimits {
     commit_queue_max: 16_384,
@@ -44,12 +50,33 @@ fn config(url: &str, host: &str) -> PostgresConfig {
         version: "0.1.0".to_owned(),
         synchronous: Synchronous::Full,
         readers_max: 4,
+        cluster: None,
     }
 }
 
 /// A host that steps down in silence.
 async fn host(url: &str, name: &str) -> Result<Postgres, StoreError> {
     Postgres::connect_or(&config(url, name), &LIMITS, || {}).await
+}
+
+/// The same as part of a cluster.
+async fn host_of(cluster: &str, url: &str, name: &str) -> Result<Postgres, StoreError> {
+    let config = PostgresConfig { cluster: Some(cluster.to_owned()), ..config(url, name) };
+    Postgres::connect_or(&config, &LIMITS, || {}).await
+}
+
+/// Two hosts of one cluster.
+async fn two_hosts(database: &Database) -> Result<(Postgres, Postgres)> {
+    let url = database.url();
+    Ok((host_of("test", &url, "chat-1").await?, host_of("test", &url, "chat-2").await?))
+}
+
+/// Claims a room that no other host has. Returns its last `seq`.
+async fn claim(host: &Postgres, room: RoomId) -> Result<Seq> {
+    match host.claim(room).await? {
+        Claimed::Here { last } => Ok(last),
+        Claimed::There { host } => bail!("the home of the room is host {host}"),
+    }
 }
 
 async fn new_room(host: &Postgres, post_id: Option<u64>) -> Result<RoomId> {
@@ -61,7 +88,7 @@ async fn new_room(host: &Postgres, post_id: Option<u64>) -> Result<RoomId> {
 /// A new room that is claimed.
 async fn room(host: &Postgres) -> Result<RoomId> {
     let room = new_room(host, None).await?;
-    host.claim(room).await?;
+    claim(host, room).await?;
     Ok(room)
 }
 
@@ -73,7 +100,7 @@ fn ann() -> Arc<Speaker> {
 fn message(host: &Postgres, sender: &Arc<Speaker>, room: RoomId, seq: u64) -> Result<Message> {
     let id = next_id(host)?;
     let draft = Draft { text: format!("말 {seq}"), client_id: Some(format!("c{}", id.0)), ..Draft::default() };
-    Ok(Message { id, room, seq: Seq(seq), sender: Arc::clone(sender), draft, created_at: Timestamp(7) })
+    Ok(Message { id, room, seq: Seq(seq), sender: Arc::clone(sender), draft, created_at: Timestamp(7), origin: None })
 }
 
 fn next_id(host: &Postgres) -> Result<MessageId> {
@@ -106,6 +133,18 @@ async fn until(database: &Database, sql: &str, expected: &str) -> Result<()> {
             return Ok(());
         }
         ensure!(since.elapsed() < DEADLINE, "{sql}: {found}, not {expected}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Waits until a host is the home of a room. Returns its last `seq`.
+async fn until_claimed(host: &Postgres, room: RoomId) -> Result<Seq> {
+    let since = Instant::now();
+    loop {
+        if let Claimed::Here { last } = host.claim(room).await? {
+            return Ok(last);
+        }
+        ensure!(since.elapsed() < DEADLINE, "the home of the room stays elsewhere");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

@@ -21,9 +21,11 @@ pub(super) fn config(is_verified: bool) -> Result<ClientConfig, StoreError> {
         return Ok(config.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth());
     }
     let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let loaded = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(loaded.certs);
     let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().map_err(|error| {
-        StoreError::Postgres(format!("sslmode=require: no authority of the system is usable: {error}"))
+        let unreadable = loaded.errors.first().map(|error| format!(": {error}")).unwrap_or_default();
+        StoreError::Postgres(format!("sslmode=require: no authority of the system is usable: {error}{unreadable}"))
     })?;
     Ok(config.with_webpki_verifier(verifier).with_no_client_auth())
 }

@@ -48,7 +48,7 @@ impl Epoch {
         let boot = boot_id();
         let (name, mark) = read(connection)?;
         let recorded = file.read();
-        let reason = recorded.as_ref().map_or(Some(Reason::NoMark), |recorded| recorded.doubt(&mark, boot.as_deref()));
+        let reason = doubt(recorded.as_ref(), &mark, boot.as_deref());
         let unsynced_boot = (synchronous == Synchronous::Normal).then(|| boot.unwrap_or_default());
         let (name, renewed) = match reason {
             None => {
@@ -81,6 +81,16 @@ impl Epoch {
         if let Err(error) = renewed {
             tracing::warn!(error, "the mark of the database was not renewed: {error}");
         }
+    }
+}
+
+/// The epoch of a database that no server uses, and whether it is a new one, since the database may have gone back. It is not
+/// recorded.
+pub(super) fn now(path: &Path, connection: &Connection) -> rusqlite::Result<(String, bool)> {
+    let (name, mark) = read(connection)?;
+    match doubt(MarkFile::beside(path).read().as_ref(), &mark, boot_id().as_deref()) {
+        None => Ok((name, false)),
+        Some(_) => Ok((random(connection)?, true)),
     }
 }
 
@@ -120,6 +130,11 @@ impl Reason {
             }
         }
     }
+}
+
+/// Why a database with this mark may have gone back, when it is opened during this boot.
+fn doubt(recorded: Option<&Recorded>, mark: &str, boot: Option<&str>) -> Option<Reason> {
+    recorded.map_or(Some(Reason::NoMark), |recorded| recorded.doubt(mark, boot))
 }
 
 impl Recorded {

@@ -3,11 +3,8 @@
 use rusqlite::{Connection, Row, params};
 
 use super::rows::to_sql;
-use crate::records::StoredEvent;
+use crate::records::{EVENTS_MAX, StoredEvent};
 use ondol_host_model::Timestamp;
-
-/// The most events that are kept. Each is an operator's command, or one of the few that a probation leads to.
-const EVENTS_MAX: u64 = 10_000;
 
 /// Records an event.
 pub(super) fn insert(connection: &mut Connection, event: &StoredEvent) -> rusqlite::Result<()> {

@@ -17,12 +17,9 @@ use super::rows::to_sql;
 use super::versions;
 use crate::error::StoreError;
 use crate::records::{
-    AboutVersion, DirectorySnapshot, ReleaseRecord, Retention, StoredEvent, StoredRelease, StoredVersion,
+    AboutVersion, BLOCKED_MAX, DirectorySnapshot, ReleaseRecord, Retention, StoredEvent, StoredRelease, StoredVersion,
 };
 use ondol_host_model::Timestamp;
-
-/// The most blocked versions that are remembered. There is one for each version that failed its probation.
-const BLOCKED_MAX: usize = 1_000;
 
 /// The versions and releases of the database.
 pub(crate) struct ReleaseHistory {
@@ -100,7 +97,7 @@ impl ReleaseHistory {
             connection.execute(
                 "DELETE FROM bad_version WHERE id NOT IN \
                  (SELECT id FROM bad_version ORDER BY marked_at DESC, rowid DESC LIMIT ?1)",
-                params![to_sql(BLOCKED_MAX as u64)],
+                params![to_sql(BLOCKED_MAX)],
             )?;
             Ok(())
         })

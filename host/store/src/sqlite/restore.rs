@@ -13,9 +13,10 @@ use super::archive::{ArchiveError, open_known};
 use super::backup::{Contents, copy, is_stop, partial_file};
 use super::epoch::forget_mark;
 use super::replace::{directory_of, like_its_directory, remove, second_name, sync_directory, with_suffix};
-use super::verify::{Problems, verify};
+use super::verify::verify;
 use super::watch::Watch;
 use super::{StoreError, setup};
+use crate::verified::Problems;
 use ondol_host_model::Timestamp;
 
 /// How long to wait until other programs let go of the database.

@@ -45,6 +45,7 @@ pub(super) fn read_message(row: &Row<'_>) -> rusqlite::Result<Message> {
         sender: Arc::new(sender),
         draft,
         created_at: Timestamp(number(row, 11)?),
+        origin: None,
     })
 }
 

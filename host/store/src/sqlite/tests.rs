@@ -10,7 +10,7 @@ use crate::{Leader, MessageRetention, Store, StoreLimits, Synchronous};
 use ondol_host_model::{Draft, Message, MessageId, OnExistingRoom, RoomDraft, RoomId, Seq, Speaker, Timestamp, User};
 
 /// Limits that no test comes near.
-pub(super) const LIMITS: StoreLimits = StoreLimits {
+pub(crate) const LIMITS: StoreLimits = StoreLimits {
     commit_queue_max: 16_384,
     commit_batch_max: 4_096,
     page_bytes_max: usize::MAX,
@@ -51,21 +51,27 @@ pub(crate) fn entry(id: u64, room: RoomId, seq: u64) -> Entry<()> {
     });
     let draft = Draft { text: format!("말 {seq}"), client_id: Some(format!("c{id}")), ..Draft::default() };
     let (id, seq, sender) = (MessageId(id), Seq(seq), Arc::new(sender));
-    Entry { message: Some(Arc::new(Message { id, room, seq, sender, draft, created_at: Timestamp(7) })), context: () }
+    Entry {
+        message: Some(Arc::new(Message { id, room, seq, sender, draft, created_at: Timestamp(7), origin: None })),
+        context: (),
+    }
 }
 
 /// A message of no store.
 pub(crate) fn message(seq: u64, text: &str) -> Message {
     let draft = Draft { text: text.to_owned(), ..Draft::default() };
     let (id, room) = (MessageId(seq), RoomId(1));
-    Message { id, room, seq: Seq(seq), sender: called("앤", None), draft, created_at: Timestamp(7) }
+    Message { id, room, seq: Seq(seq), sender: called("앤", None), draft, created_at: Timestamp(7), origin: None }
 }
 
 /// The same by another speaker, and without a `client_id`.
 fn entry_of(speaker: &Arc<Speaker>, id: u64, room: RoomId, seq: u64) -> Entry<()> {
     let (sender, draft) = (Arc::clone(speaker), Draft { text: format!("말 {seq}"), ..Draft::default() });
     let (id, seq) = (MessageId(id), Seq(seq));
-    Entry { message: Some(Arc::new(Message { id, room, seq, sender, draft, created_at: Timestamp(7) })), context: () }
+    Entry {
+        message: Some(Arc::new(Message { id, room, seq, sender, draft, created_at: Timestamp(7), origin: None })),
+        context: (),
+    }
 }
 
 fn called(nickname: &str, profile_url: Option<&str>) -> Arc<Speaker> {

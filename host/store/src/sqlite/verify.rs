@@ -5,7 +5,6 @@ mod index;
 mod messages;
 mod retries;
 
-use std::fmt;
 use std::path::Path;
 
 use rusqlite::{Connection, ErrorCode};
@@ -14,73 +13,15 @@ use super::StoreError;
 use super::archive::{ArchiveError, open_known};
 use super::rows::number;
 use super::setup::SCHEMA_VERSION;
-
-/// How many problems are told in words.
-const SHOWN_MAX: usize = 20;
-
-/// The outcome of a check.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Verified {
-    /// The version of the schema, if it is an earlier one: only SQLite's structure was checked then.
-    pub earlier_schema: Option<i64>,
-    /// The number of rooms.
-    pub rooms: u64,
-    /// The number of messages.
-    pub messages: u64,
-    /// The number of segments of the room index.
-    pub segments: u64,
-    /// What is wrong.
-    pub problems: Problems,
-}
-
-/// What is wrong with a database: the first problems, and how many there are. It names rooms and messages by their
-/// numbers, and no users.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Problems {
-    shown: Vec<String>,
-    count: u64,
-}
+use crate::verified::{Problems, Verified};
 
 impl Problems {
-    fn add(&mut self, problem: impl FnOnce() -> String) {
-        self.count += 1;
-        if self.shown.len() < SHOWN_MAX {
-            self.shown.push(problem());
-        }
-    }
-
     /// The damage of a file that SQLite cannot read on. None: the error is another one.
     pub(super) fn of_damage(error: &ArchiveError) -> Option<Self> {
-        match error {
-            ArchiveError::Store(StoreError::Sqlite(error))
-                if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) =>
-            {
-                Some(Self { shown: vec![format!("integrity: {error}")], count: 1 })
-            }
-            _ => None,
-        }
-    }
-
-    /// The first problems.
-    #[must_use]
-    pub fn shown(&self) -> &[String] {
-        &self.shown
-    }
-
-    /// The number of all problems.
-    #[must_use]
-    pub fn count(&self) -> u64 {
-        self.count
-    }
-}
-
-impl fmt::Display for Problems {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.shown.first().map_or("no problem", String::as_str))?;
-        match self.count {
-            0 | 1 => Ok(()),
-            count => write!(f, " (and {} more)", count - 1),
-        }
+        let ArchiveError::Store(StoreError::Sqlite(error)) = error else { return None };
+        let mut problems = Self::default();
+        problems.add(|| format!("integrity: {error}"));
+        (error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt)).then_some(problems)
     }
 }
 
@@ -104,7 +45,7 @@ fn read(path: &Path, report: &dyn Fn(u64, u64)) -> Result<Verified, ArchiveError
     let snapshot = connection.unchecked_transaction()?;
     structure(&snapshot, &mut found.problems)?;
     // What a damaged file says about its messages is worth nothing.
-    if found.problems.count > 0 {
+    if found.problems.count() > 0 {
         return Ok(found);
     }
     let count = |sql: &str| snapshot.query_row(sql, [], |row| number(row, 0));

@@ -61,7 +61,8 @@ pub(super) fn find(connection: &Connection, id: &str) -> rusqlite::Result<Option
     Ok(Some(StoredVersion { about, wasm }))
 }
 
-fn read_pieces(connection: &Connection, component: &str) -> rusqlite::Result<Vec<u8>> {
+/// A component, joined from its pieces.
+pub(super) fn read_pieces(connection: &Connection, component: &str) -> rusqlite::Result<Vec<u8>> {
     let sql = "SELECT wasm FROM component WHERE sha256 >= ?1 AND sha256 < ?1 || '0' ORDER BY sha256";
     let mut wasm = Vec::new();
     let mut statement = connection.prepare_cached(sql)?;

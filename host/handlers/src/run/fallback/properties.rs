@@ -199,6 +199,7 @@ fn an_event_is_one_json_object_with_every_text_as_it_was() {
             sender: Arc::new(Speaker::new(user.clone())),
             draft: draft.clone(),
             created_at: Timestamp(at),
+            origin: None,
         };
         let event: Map<String, Value> = serde_json::from_str(&super::message(&message)).unwrap();
         let mut expected = json!({

@@ -34,6 +34,16 @@ impl Releases {
         Ok(Changed { settings, ..changed })
     }
 
+    /// Makes the release active that another host has recorded as that, if it is later than this host's.
+    pub(in crate::chat) fn follow(&self) -> Result<bool, ReleaseError> {
+        let history = self.pipeline.store.releases();
+        let is_later = |release: &StoredRelease| release.number > self.handlers.numbered().number;
+        let Some(active) = history.active()?.filter(is_later) else { return Ok(false) };
+        let versions: Vec<_> = HandlerKind::ALL.into_iter().zip(active.versions).collect();
+        let candidate = self.restore(&versions)?;
+        Ok(self.handlers.follow(&candidate, active.number, release_store::blocked(&self.pipeline)?))
+    }
+
     /// Versions that were active once: from memory where they are there, else from the store.
     fn restore(&self, versions: &[(HandlerKind, String)]) -> Result<Candidate, ReleaseError> {
         let mut candidate = Candidate::default();

@@ -19,6 +19,14 @@ pub(super) struct Request {
 impl RoomQueue {
     /// Deletes messages of the room, and tells its members.
     pub(in crate::chat) async fn delete(self: &Arc<Self>, seqs: Vec<Seq>) -> Result<Deletion, StoreError> {
+        let Some(link) = self.link.as_ref().filter(|link| !link.is_home()) else { return self.delete_here(seqs).await };
+        let (answer, answered) = oneshot::channel();
+        link.delete(self, seqs, answer);
+        answered.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// The same where the room has its home.
+    pub(in crate::chat) async fn delete_here(self: &Arc<Self>, seqs: Vec<Seq>) -> Result<Deletion, StoreError> {
         let (answer, answered) = oneshot::channel();
         let task = RoomTask::new(What::Delete(Request { seqs, answer }), Ticket::silent());
         self.enqueue(self.state(), task);
@@ -35,7 +43,7 @@ impl RoomQueue {
                 // Counted, so that more is deleted only when members have taken this.
                 let accepted = self.pipeline.accept(&self.flow, payload.len());
                 let ticket = accepted.map_or_else(Ticket::silent, Ticket::of_relay);
-                due |= self.members.put(&payload, None, None, ticket.committed().0);
+                due |= self.members.put(&payload, None, None, ticket.committed().0, None);
             }
             if due {
                 self.publish();

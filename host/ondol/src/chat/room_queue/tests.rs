@@ -53,7 +53,7 @@ async fn a_task_that_panics_does_not_leave_its_room_mute() {
     let (directory, limits) = (tempfile::tempdir().unwrap(), Limits::default());
     let store = Store::open(&directory.path().join("test.db"), Synchronous::Normal, &limits.store()).unwrap();
     let pipeline = Pipeline::new(store, limits, Handle::current(), deliver);
-    let room = Arc::new(RoomQueue::new(RoomId(1), &Arc::new(pipeline)));
+    let room = Arc::new(RoomQueue::new(RoomId(1), &Arc::new(pipeline), None));
     let (sender, heard) = channel();
     let known = Arc::new(OnceLock::from(Arc::downgrade(&room)));
     let wire = Panicking { room: known, first: AtomicBool::new(true), heard: sender };

@@ -3,6 +3,7 @@
 use anyhow::Context as _;
 
 use crate::config::{Config, StorePlace};
+use ondol_host_cluster::BusConfig;
 use ondol_host_store::{examine, schema_version};
 
 /// What is fine of a database, and what its operator should change.
@@ -26,6 +27,14 @@ pub(super) fn look(config: &Config) -> anyhow::Result<Found> {
             Ok(Found { fine, warnings: examined.warnings })
         }
     }
+}
+
+/// Connects to the bus, and hears what it says there. Waits some seconds.
+pub(super) fn ask_bus(bus: &BusConfig) -> anyhow::Result<String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let asked = runtime.block_on(ondol_host_cluster::examine(bus));
+    let version = asked.with_context(|| format!("bus: {}", bus.url))?;
+    Ok(format!("bus: {} answers, NATS {version}; the cluster is {}", bus.url, bus.cluster))
 }
 
 fn of_schema(version: Option<i64>) -> String {

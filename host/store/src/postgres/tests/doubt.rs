@@ -112,7 +112,8 @@ async fn a_restart_of_the_server_is_waited_for() -> Result<()> {
     assert_eq!(room_in_database(&database, room)?, "1 2 3|3");
     assert_eq!(host.failure(), None);
     // The lock is back as well.
-    let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 723";
+    let locks =
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 'host'::regclass AND objid::int < 0";
     until(&database, locks, "1").await
 }
 

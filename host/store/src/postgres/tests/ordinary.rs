@@ -19,7 +19,7 @@ async fn batches_are_stored_in_their_order() -> Result<()> {
     assert_eq!(found, format!("{first}|ann|앤|ann@example.com|t|말 1|1970-01-01T00:00:00.007Z"));
     assert_eq!(database.sql("SELECT count(*) FROM sender")?, "1", "one row for one sender");
     assert_eq!(database.sql("SELECT count(*), count(DISTINCT client_id) FROM client_message")?, "4|4");
-    assert_eq!(host.claim(first).await?, Seq(3));
+    assert_eq!(claim(&host, first).await?, Seq(3));
     assert!(matches!(host.claim(RoomId(99)).await, Err(StoreError::NoRoom)));
     assert_eq!(host.failure(), None);
     host.ask().await?;
@@ -87,7 +87,7 @@ async fn a_room_with_later_ids_gets_still_later_ones() -> Result<()> {
     let last = database.sql("SELECT nextval('message_id') + 500")?;
     database.sql(&format!("UPDATE room SET last_seq = 7, last_id = {last} WHERE id = {second}"))?;
     assert!(next_id(&host)?.0 < last.parse()?);
-    assert_eq!(host.claim(second).await?, Seq(7));
+    assert_eq!(claim(&host, second).await?, Seq(7));
     store(&host, &[message(&host, &ann(), second, 8)?, message(&host, &ann(), first, 1)?]).await?;
     assert_eq!(database.sql(&format!("SELECT min(id) > {last} FROM message"))?, "t");
     Ok(())
@@ -124,4 +124,49 @@ async fn deleted_messages_are_recorded_and_their_client_ids_are_free() -> Result
     let mut again = message(&host, &ann, room, 4)?;
     again.draft.client_id.clone_from(&messages[0].draft.client_id);
     store(&host, &[again]).await
+}
+
+#[tokio::test]
+async fn what_is_forgotten_is_looked_up_again_and_refuses_no_message() -> Result<()> {
+    let Some(database) = database()? else { return Ok(()) };
+    let host = host(&database.url(), "chat-1").await?;
+    let rooms = [room(&host).await?, room(&host).await?, room(&host).await?];
+    let speaker = |id: &str| {
+        let profile_url = None;
+        Arc::new(Speaker::new(User {
+            id: id.into(),
+            nickname: "앤".into(),
+            email: "ann@example.com".into(),
+            profile_url,
+        }))
+    };
+    let [ann, ben, cat] = ["ann", "ben", "cat"].map(speaker);
+    {
+        let mut writer = host.writer.lock().await;
+        (writer.senders.0.max, writer.heads.heads().max) = (2, 2);
+    }
+    for round in 1..=3 {
+        store(&host, &[message(&host, &ann, rooms[0], round * 2 - 1)?, message(&host, &ben, rooms[1], round * 2 - 1)?])
+            .await?;
+        host.heads.forget([rooms[2]]);
+        let one_more = message(&host, &cat, rooms[2], round)?;
+        let known = [message(&host, &ann, rooms[0], round * 2)?, message(&host, &ben, rooms[1], round * 2)?];
+        let [first, second] = known;
+        store(&host, &[first, second, one_more]).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_table_that_gets_a_column_is_read_on() -> Result<()> {
+    let Some(database) = database()? else { return Ok(()) };
+    let host = host(&database.url(), "chat-1").await?;
+    let room = room(&host).await?;
+    store(&host, &[message(&host, &ann(), room, 1)?]).await?;
+    for column in ["one", "another"] {
+        assert_eq!(host.rooms(RoomId(0), 10).await?.len(), 1, "{column}");
+        database.sql(&format!("ALTER TABLE room ADD COLUMN {column} int"))?;
+    }
+    assert_eq!(host.rooms(RoomId(0), 10).await?.len(), 1);
+    store(&host, &[message(&host, &ann(), room, 2)?]).await
 }

@@ -1,7 +1,7 @@
 //! A wire to PostgreSQL that a test cuts.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use anyhow::{Context as _, Result};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -20,6 +20,7 @@ struct State {
     is_mute: AtomicBool,
     /// Connections are closed at once.
     is_down: AtomicBool,
+    refused: AtomicU32,
     cuts: watch::Sender<u32>,
 }
 
@@ -29,8 +30,9 @@ impl Proxy {
         let (_, after) = url.split_once('@').context("no host")?;
         let (target, _) = after.split_once('/').context("no database")?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let (is_mute, is_down) = Default::default();
-        let state = Arc::new(State { target: target.to_owned(), is_mute, is_down, cuts: watch::Sender::new(0) });
+        let (is_mute, is_down, refused) = Default::default();
+        let state =
+            Arc::new(State { target: target.to_owned(), is_mute, is_down, refused, cuts: watch::Sender::new(0) });
         let proxy = Self { port: listener.local_addr()?.port(), state: Arc::clone(&state) };
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -55,11 +57,22 @@ impl Proxy {
         self.state.is_down.store(is_down, Ordering::SeqCst);
         self.state.cuts.send_modify(|cuts| *cuts += 1);
     }
+
+    /// Passes new connections on again.
+    pub(super) fn up(&self) {
+        self.state.is_down.store(false, Ordering::SeqCst);
+    }
+
+    /// How many connections were closed at once.
+    pub(super) fn refused(&self) -> u32 {
+        self.state.refused.load(Ordering::SeqCst)
+    }
 }
 
 async fn pass(mut client: TcpStream, state: Arc<State>) -> Result<()> {
     let mut cuts = state.cuts.subscribe();
     if state.is_down.load(Ordering::SeqCst) {
+        state.refused.fetch_add(1, Ordering::SeqCst);
         return Ok(());
     }
     let mut server = TcpStream::connect(&state.target).await?;

@@ -90,7 +90,7 @@ async fn a_full_room_takes_no_message() -> Result<()> {
     let host = host(&database.url(), "chat-1").await?;
     let room = new_room(&host, None).await?;
     database.sql(&format!("UPDATE room SET last_seq = 4294967294 WHERE id = {room}"))?;
-    let last = host.claim(room).await?.next();
+    let last = claim(&host, room).await?.next();
     let messages = [message(&host, &ann(), room, last.0)?, message(&host, &ann(), room, last.0 + 1)?];
     assert_eq!(errors(&host, &messages).await, [None, some(&StoreError::Full)]);
     Ok(())
@@ -123,4 +123,31 @@ async fn a_sender_that_no_index_holds_fails_alone() -> Result<()> {
     assert_eq!(errors.iter().position(Option::is_some), Some(7), "{errors:?}");
     assert_eq!(database.sql("SELECT count(*) FROM message")?, "49");
     Ok(())
+}
+
+#[tokio::test]
+async fn a_message_that_ends_each_connection_fails_alone_with_what_follows_it() -> Result<()> {
+    let Some(database) = database()? else { return Ok(()) };
+    let host = host(&database.url(), "chat-1").await?;
+    let (first, second, third, ann) = (room(&host).await?, room(&host).await?, room(&host).await?, ann());
+    // As a backend that takes too much memory for it is ended.
+    database.sql(
+        "CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS \
+         'BEGIN IF NEW.text = ''poison'' THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF; RETURN NEW; END'; \
+         CREATE TRIGGER poison BEFORE INSERT ON message FOR EACH ROW EXECUTE FUNCTION poison()",
+    )?;
+    let mut messages = [
+        message(&host, &ann, first, 1)?,
+        message(&host, &ann, second, 1)?,
+        message(&host, &ann, second, 2)?,
+        message(&host, &ann, second, 3)?,
+        message(&host, &ann, third, 1)?,
+    ];
+    messages[2].draft.text = "poison".into();
+    let errors = errors(&host, &messages).await;
+    let failed: Vec<_> = (0..5).filter(|index| errors[*index].is_some()).collect();
+    assert_eq!(failed, [2, 3], "{errors:?}");
+    assert!(errors[2].as_ref().is_some_and(|error| error.contains("terminating connection")), "{errors:?}");
+    assert_eq!(room_in_database(&database, second)?, "1|1");
+    store(&host, &[message(&host, &ann, second, 2)?]).await
 }

@@ -9,6 +9,16 @@ use crate::records::{ReleaseRecord, Retention};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_release_that_was_stored_before_its_connection_was_lost_is_not_recorded_again() -> Result<()> {
+    recorded_once(0).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_that_was_stored_before_the_server_went_away_is_told_when_it_is_back() -> Result<()> {
+    recorded_once(3).await
+}
+
+/// Records a release whose answer is lost, while so many connections are refused.
+async fn recorded_once(refused_min: u32) -> Result<()> {
     let Some(testing) = Testing::new().await else { return Ok(()) };
     let (database, url) = (&testing.database, testing.database.url());
     // A commit of a release waits for the holder of the lock.
@@ -39,7 +49,14 @@ async fn a_release_that_was_stored_before_its_connection_was_lost_is_not_recorde
     drop(held);
     until(database, "SELECT count(*) FROM release", "1").await?;
     proxy.mute(false);
-    proxy.cut(false);
+    proxy.cut(true);
+    let since = Instant::now();
+    while proxy.refused() < refused_min {
+        ensure!(since.elapsed() < DEADLINE, "it asks no more");
+        ensure!(!recording.is_finished(), "{:?}", recording.await?);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    proxy.up();
     assert_eq!(recording.await??, 1);
     assert_eq!(database.sql("SELECT string_agg(id || ' ' || outcome, ', ') FROM release")?, "1 active");
     Ok(())

@@ -28,6 +28,36 @@ async fn a_users_messages_are_found_in_pieces() {
 }
 
 #[tokio::test]
+async fn a_search_ends_although_the_user_goes_on() {
+    let Some(testing) = Testing::new().await else { return };
+    testing.room(3, &[1, 2], 2, "ann");
+    let mut search = search_user(&testing.readers, "ann".to_owned(), None).await.unwrap();
+    testing.room(4, &[1, 2], 2, "ann");
+    testing.sql("UPDATE message SET id = nextval('message_id') WHERE room = 4");
+    let mut all = Vec::new();
+    while let Some(found) = found_next(&testing.readers, &mut search).await.unwrap() {
+        all.extend(found.into_iter().map(|(room, seq)| (room.0, seq.0)));
+    }
+    assert_eq!(all, [(3, 1), (3, 2)]);
+    assert_eq!(found(&testing.readers, "ann", None).await.len(), 4);
+}
+
+#[tokio::test]
+async fn any_number_of_senders_is_removed() {
+    let Some(testing) = Testing::new().await else { return };
+    testing.room(3, &[1], 1, "ann");
+    let many = SENDERS * 2 + 1;
+    testing.sql(&format!(
+        "INSERT INTO sender (usr, nickname, email) SELECT 'user ' || n, '', '' FROM generate_series(1, {many}) n"
+    ));
+    let writers = ReleaseHistory::writers(&testing.connector).unwrap();
+    let all = all_senders(&testing.readers).await.unwrap();
+    assert_eq!(all.len(), many + 1);
+    remove_unused_senders(&testing.readers, &writers, all).await.unwrap();
+    assert_eq!(testing.sql("SELECT string_agg(usr, ', ') FROM sender"), "ann");
+}
+
+#[tokio::test]
 async fn senders_without_messages_are_removed() {
     let Some(testing) = Testing::new().await else { return };
     testing.room(3, &[1], 1, "ann");

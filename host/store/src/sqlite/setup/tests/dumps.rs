@@ -72,7 +72,7 @@ async fn content_after(store: &Store<()>) -> Content {
     Content { rooms, messages, releases }
 }
 
-fn columns(Message { id, room, seq, sender, draft, created_at }: Message) -> String {
+fn columns(Message { id, room, seq, sender, draft, created_at, .. }: Message) -> String {
     let columns = [
         room.to_string(),
         seq.0.to_string(),

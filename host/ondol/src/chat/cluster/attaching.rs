@@ -1,0 +1,238 @@
+//! The only repair there is: the room is claimed, or its home asked to attach this host again. What the connections missed is
+//! read from the database, frames that were stored meanwhile are settled, and the others are sent again in their order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::time::{sleep, timeout};
+
+use super::link::{Link, Role};
+use super::record::{Asked, At, Record};
+use super::unsettled::{Unsettled, What};
+use crate::chat::room_queue::RoomQueue;
+use crate::chat::{deletion, say};
+use ondol_host_model::{Seq, Speaker, frame};
+use ondol_host_rooms::Flow;
+use ondol_host_store::{Claimed, Page};
+
+/// How long a home may take to attach a host.
+const ATTACHED_MAX: Duration = Duration::from_millis(800);
+
+/// The pauses between attempts.
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+const PAUSE_MAX: Duration = Duration::from_millis(500);
+
+/// How many messages are read at once.
+const CHUNK: usize = 200;
+
+/// Repairs a room until it is heard again, or no connection here needs it any more.
+pub(super) async fn repair(room: Arc<RoomQueue>) {
+    let Some(link) = &room.link else { return };
+    let mut pause = PAUSE_MIN;
+    loop {
+        link.begin_attempt();
+        match attempt(&room, link).await {
+            Ok(()) if link.end_attempt() => continue,
+            Ok(()) => return link.tell_changed(),
+            Err(reason) => tracing::debug!(room = room.id.0, %reason, "room {} not attached: {reason}", room.id),
+        }
+        if link.hosts.is_leaving() || Arc::strong_count(&room) == 1 {
+            link.end_attempt();
+            return;
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+async fn attempt(room: &Arc<RoomQueue>, link: &Link) -> Result<(), String> {
+    if link.is_home() {
+        return Ok(());
+    }
+    match room.pipeline.store.claim(room.id).await.map_err(|error| error.to_string())? {
+        Claimed::Here { last } => {
+            link.state().role = Role::Unknown;
+            catch_up(room, link, last).await?;
+            settle_stored(room, link).await?;
+            become_home(room, link).await;
+            Ok(())
+        }
+        Claimed::There { host } => {
+            catch_up_with_store(room, link).await?;
+            attach(room, link, host).await
+        }
+    }
+}
+
+/// Sends the room's connections what is stored, whether or not its home can be heard.
+async fn catch_up_with_store(room: &Arc<RoomQueue>, link: &Link) -> Result<(), String> {
+    // Runs that come meanwhile are of no attachment that counts.
+    link.state().role = Role::Unknown;
+    if room.members.last().is_none() {
+        return Ok(());
+    }
+    let last = room.pipeline.store.last_seq(room.id).await.map_err(|error| error.to_string())?;
+    catch_up(room, link, last).await
+}
+
+async fn attach(room: &Arc<RoomQueue>, link: &Link, home: i32) -> Result<(), String> {
+    let attachment = link.hosts.next_attachment();
+    let roster = {
+        let mut state = link.state();
+        state.role = Role::Attaching { home, attachment, from: None, early: Vec::new(), early_bytes: 0 };
+        state.roster()
+    };
+    let known: Vec<u64> = roster.iter().map(|newcomer| newcomer.connection).collect();
+    let at = At { room: room.id.0, attachment };
+    let asked = Record::ToHome(at, Asked::Attach(roster));
+    link.hosts.send(home, &asked, &[]).map_err(|error| error.to_string())?;
+    let from = timeout(ATTACHED_MAX, attached(link)).await.map_err(|_| format!("host {home} does not answer"))?;
+    let from = from.ok_or_else(|| format!("host {home} is not its home"))?;
+    catch_up(room, link, from).await?;
+    settle_stored(room, link).await?;
+    let mut state = link.state();
+    let early = match &mut state.role {
+        Role::Attaching { attachment: current, early, .. } if *current == attachment => std::mem::take(early),
+        _ => return Err(format!("host {home} has attached it to nothing")),
+    };
+    let put: Result<Vec<bool>, _> = early.into_iter().map(|run| Link::put(room, &mut state, run)).collect();
+    if put.is_err() {
+        drop(state);
+        room.publish_soon();
+        return Err("what it said meanwhile has a gap".to_owned());
+    }
+    state.role = Role::Attached { home, attachment };
+    for (connection, (user, is_known)) in &mut state.people {
+        if !known.contains(connection) {
+            let user = super::record::Person::from(&***user);
+            let newcomer = super::record::Newcomer { connection: *connection, user, is_known: *is_known };
+            link.ask(room, Some((home, attachment)), Asked::Join(newcomer), &[]);
+        }
+        *is_known = true;
+    }
+    let gone: Vec<u64> = known.into_iter().filter(|connection| !state.people.contains_key(connection)).collect();
+    for connection in gone {
+        link.ask(room, Some((home, attachment)), Asked::Leave { connection }, &[]);
+    }
+    for unsettled in &state.unsettled {
+        let (asked, body) = unsettled.asked();
+        if !link.ask(room, Some((home, attachment)), asked, body) {
+            return Err(format!("too much waits for host {home}"));
+        }
+    }
+    drop(state);
+    room.publish_soon();
+    Ok(())
+}
+
+/// Waits until the home has attached this host. None: it is not the home.
+async fn attached(link: &Link) -> Option<Seq> {
+    loop {
+        let changed = link.changed();
+        tokio::pin!(changed);
+        changed.as_mut().enable();
+        match &link.state().role {
+            Role::Attaching { from: Some(from), .. } => return Some(*from),
+            Role::Attaching { from: None, .. } => {}
+            _ => return None,
+        }
+        changed.await;
+    }
+}
+
+/// Sends the room's connections what is stored after the last message that they have.
+async fn catch_up(room: &Arc<RoomQueue>, link: &Link, until: Seq) -> Result<(), String> {
+    let Some(begun) = room.members.last() else {
+        room.members.learn_last(until);
+        return Ok(());
+    };
+    // What waits for the sockets of those who read slowly.
+    let flow = Flow::new(room.pipeline.limits.outbox_bytes_max / 4);
+    let mut have = begun;
+    while have < until {
+        let page = Page::After(have);
+        let messages = room.pipeline.store.messages(room.id, page, CHUNK).await;
+        let mut messages = messages.map_err(|error| error.to_string())?;
+        messages.retain(|message| message.seq <= until);
+        let (count, last) = (messages.len() as u64, messages.last().map_or(until, |message| message.seq));
+        let release = link.hosts.release_for(room.id);
+        let events = link.hosts.history.replay(release, messages).await.map_err(|error| error.to_string())?;
+        let mut frames = BytesMut::new();
+        events.iter().for_each(|event| frame::text(&mut frames, event));
+        put(room, &flow, &frames, Some(last), count).await;
+        have = last;
+    }
+    let max = room.pipeline.limits.resume_messages_max;
+    let deleted = room.pipeline.store.deletions(room.id, begun, begun, max).await.map_err(|error| error.to_string())?;
+    let mut frames = BytesMut::new();
+    deleted.into_iter().for_each(|deleted| frame::text(&mut frames, &deletion::event(room.id, deleted)));
+    if !frames.is_empty() {
+        put(room, &flow, &frames, None, 0).await;
+    }
+    Ok(())
+}
+
+/// Puts frames into the room, and waits until most of them are sent.
+async fn put(room: &Arc<RoomQueue>, flow: &Arc<Flow>, frames: &[u8], last: Option<Seq>, messages: u64) {
+    if room.members.put_run(frames, last, messages, &[], [flow.begin(frames.len())]) {
+        room.publish_soon();
+    }
+    std::future::poll_fn(|context| flow.poll_until(context, || flow.is_low())).await;
+}
+
+/// Settles the frames that were stored while it was not known.
+async fn settle_stored(room: &Arc<RoomQueue>, link: &Link) -> Result<(), String> {
+    let said = |unsettled: &Unsettled| matches!(unsettled.what, What::Said { .. }).then_some(unsettled.after);
+    let Some(after) = link.state().unsettled.iter().filter_map(said).min() else { return Ok(()) };
+    let stored = room.pipeline.store.stored_origins(room.id, after, link.hosts.no).await;
+    for (origin, seq) in stored.map_err(|error| error.to_string())? {
+        let unsettled = link.state().take(origin);
+        if let Some(unsettled) = unsettled {
+            drop(unsettled.stored(room, seq));
+        }
+    }
+    Ok(())
+}
+
+/// Handles here what no home has handled, and then whatever comes.
+async fn become_home(room: &Arc<RoomQueue>, link: &Link) {
+    tracing::debug!(room = room.id.0, "this host is the home of room {}", room.id);
+    loop {
+        let next = {
+            let mut state = link.state();
+            let next = state.unsettled.pop_front();
+            if next.is_none() {
+                state.role = Role::Home;
+                let people = std::mem::take(&mut state.people);
+                drop(state);
+                announce(room, link, people.into_values().collect());
+            }
+            next
+        };
+        let Some(Unsettled { what, .. }) = next else { return };
+        match what {
+            What::Said { user, sent, reply, in_flight } => {
+                drop(in_flight);
+                let release = link.hosts.release_for(room.id);
+                say::say_here(room, release, &user, sent.as_frame(), reply).await;
+            }
+            What::Delete { seqs, answer } => {
+                let room = Arc::clone(room);
+                tokio::spawn(async move { drop(answer.send(room.delete_here(seqs).await)) });
+            }
+        }
+    }
+}
+
+/// Tells the room of users that no earlier home has told of.
+fn announce(room: &Arc<RoomQueue>, link: &Link, people: Vec<(Arc<Speaker>, bool)>) {
+    let mut announced: Vec<String> =
+        people.iter().filter(|(_, is_known)| *is_known).map(|(user, _)| user.id.clone()).collect();
+    for (user, _) in people {
+        if !announced.contains(&user.id) {
+            announced.push(user.id.clone());
+            room.announce_join(&user, link.hosts.release_for(room.id));
+        }
+    }
+}

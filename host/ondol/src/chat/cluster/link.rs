@@ -1,0 +1,342 @@
+//! What a host keeps of a room for as long as it is not the room's home: which host is, who is here, and the frames of clients
+//! until it is known what became of them.
+//!
+//! The home tells in numbered runs what the room says. A run that does not follow the last one, a frame that may be lost,
+//! another home: all of it is repaired in one way, by attaching again ([`super::attaching`]).
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use super::Hosts;
+use super::record::{Asked, At, Newcomer, Outcome, Person, Record, Sent, Told};
+use super::unsettled::Unsettled;
+use crate::chat::reply::{Reply, SayError};
+use crate::chat::room_queue::RoomQueue;
+use ondol_host_model::{Frame, Seq, Speaker};
+use ondol_host_rooms::Outbox;
+
+/// How many bytes of runs wait while the connections catch up. More are read from the database.
+const EARLY_BYTES_MAX: usize = 8 << 20;
+
+/// A room's place in the cluster, as this host knows it.
+pub(in crate::chat) struct Link {
+    pub(super) hosts: Arc<Hosts>,
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+pub(super) struct State {
+    pub(super) role: Role,
+    /// The connections here. Empty at the home.
+    pub(super) people: HashMap<u64, (Arc<Speaker>, bool)>,
+    /// In the order in which they came.
+    pub(super) unsettled: VecDeque<Unsettled>,
+    /// A task repairs it.
+    is_repairing: bool,
+    /// There is more to repair than when that task began its last attempt.
+    is_due: bool,
+}
+
+/// What this host is to the room.
+pub(super) enum Role {
+    /// Not known yet, or not any more.
+    Unknown,
+    /// Its home. It stays that.
+    Home,
+    /// Another host is, and this one has asked to be attached.
+    Attaching { home: i32, attachment: u64, from: Option<Seq>, early: Vec<ToldRun>, early_bytes: usize },
+    /// Another host is, and this one hears what it says.
+    Attached { home: i32, attachment: u64 },
+}
+
+/// What [`Told::Run`] says, and its frames.
+pub(super) struct ToldRun {
+    pub(super) first: Option<Seq>,
+    pub(super) last: Option<Seq>,
+    pub(super) messages: u64,
+    pub(super) settled: Vec<(i64, u64)>,
+    pub(super) frames: Bytes,
+}
+
+/// The run does not follow what the room's connections have.
+pub(super) struct Gap;
+
+impl Role {
+    fn home(&self) -> Option<(i32, u64)> {
+        match self {
+            Self::Attaching { home, attachment, .. } | Self::Attached { home, attachment } => {
+                Some((*home, *attachment))
+            }
+            Self::Unknown | Self::Home => None,
+        }
+    }
+
+    fn attached(&self) -> Option<(i32, u64)> {
+        if matches!(self, Self::Attached { .. }) { self.home() } else { None }
+    }
+}
+
+impl Link {
+    pub(in crate::chat) fn new(hosts: Arc<Hosts>) -> Self {
+        let (people, unsettled, is_repairing, is_due) = Default::default();
+        let state = Mutex::new(State { role: Role::Unknown, people, unsettled, is_repairing, is_due });
+        Self { hosts, state, changed: Notify::new() }
+    }
+
+    pub(in crate::chat) fn is_home(&self) -> bool {
+        matches!(self.state().role, Role::Home)
+    }
+
+    /// Whether a room is heard: here, or at the home that this host is attached to.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.state().role, Role::Home | Role::Attached { .. })
+    }
+
+    /// What this host knows from its home does not count any more, if that is lost. True: it is.
+    pub(super) fn lose_home(&self, is_lost: impl Fn(i32) -> bool) -> bool {
+        let mut state = self.state();
+        let is_lost = state.role.home().is_some_and(|(home, _)| is_lost(home));
+        if is_lost {
+            state.role = Role::Unknown;
+            drop(state);
+            self.tell_changed();
+        }
+        is_lost
+    }
+
+    /// Wakes when the role may have changed.
+    pub(super) fn changed(&self) -> tokio::sync::futures::Notified<'_> {
+        self.changed.notified()
+    }
+
+    pub(super) fn tell_changed(&self) {
+        self.changed.notify_waiters();
+    }
+
+    /// Brings a connection in, unless this host is the home. None: it is.
+    pub(in crate::chat) fn join(
+        &self,
+        room: &RoomQueue,
+        user: &Arc<Speaker>,
+        outbox: &Arc<Outbox>,
+    ) -> Option<Option<Seq>> {
+        let mut state = self.state();
+        if matches!(state.role, Role::Home) {
+            return None;
+        }
+        let (_, last) = room.members.join(&user.id, outbox);
+        let attached = state.role.attached();
+        state.people.insert(outbox.id, (Arc::clone(user), attached.is_some()));
+        if attached.is_some() {
+            let newcomer = Newcomer { connection: outbox.id, user: Person::from(&***user), is_known: false };
+            self.ask(room, attached, Asked::Join(newcomer), &[]);
+        }
+        Some(last)
+    }
+
+    /// Takes a connection out. False: this host is the home.
+    pub(in crate::chat) fn leave(&self, room: &RoomQueue, user: &Speaker, outbox: &Outbox) -> bool {
+        let mut state = self.state();
+        if matches!(state.role, Role::Home) {
+            return false;
+        }
+        let _ = room.members.leave(&user.id, outbox);
+        state.people.remove(&outbox.id);
+        self.ask(room, state.role.attached(), Asked::Leave { connection: outbox.id }, &[]);
+        true
+    }
+
+    /// Keeps a frame until it is known what became of it, and sends it to the home. Returns the reply if this host is that.
+    pub(in crate::chat) fn forward(
+        &self,
+        room: &RoomQueue,
+        user: &Arc<Speaker>,
+        frame: Frame<'_>,
+        reply: Reply,
+    ) -> Option<Reply> {
+        let mut state = self.state();
+        if matches!(state.role, Role::Home) {
+            return Some(reply);
+        }
+        let flow = match reply.flow().cloned() {
+            Some(flow) => flow,
+            None if room.may_speak(false) => Arc::clone(&room.flow),
+            None => {
+                reply.failed(SayError::Busy, None);
+                return None;
+            }
+        };
+        let sent = Sent::of(frame);
+        let in_flight = flow.begin(sent.bytes().len());
+        let after = room.members.last().unwrap_or(Seq(0));
+        let unsettled = Unsettled::said(self.hosts.next_origin(), Arc::clone(user), sent, reply, in_flight, after);
+        self.keep(room, &mut state, unsettled);
+        None
+    }
+
+    /// Keeps what was asked, and asks the home.
+    pub(super) fn keep(&self, room: &RoomQueue, state: &mut State, unsettled: Unsettled) {
+        let (asked, body) = unsettled.asked();
+        if !self.ask(room, state.role.attached(), asked, body) {
+            return unsettled.fail(SayError::Busy);
+        }
+        state.unsettled.push_back(unsettled);
+    }
+
+    /// Asks the home, if this host is attached to it. False: too much waits for it.
+    pub(super) fn ask(&self, room: &RoomQueue, home: Option<(i32, u64)>, asked: Asked, body: &[u8]) -> bool {
+        let Some((home, attachment)) = home else { return true };
+        let at = At { room: room.id.0, attachment };
+        self.hosts.send(home, &Record::ToHome(at, asked), body).is_ok()
+    }
+
+    /// What a host tells of the room. True: something is missing, and the room has to be repaired.
+    pub(super) fn hear(&self, room: &Arc<RoomQueue>, from: i32, attachment: u64, news: Told, body: Bytes) -> bool {
+        if let Told::Outcome { origin, outcome } = news {
+            self.settle_by(room, origin, outcome, &body);
+            return false;
+        }
+        let mut state = self.state();
+        if state.role.home() != Some((from, attachment)) {
+            return false;
+        }
+        match (news, &mut state.role) {
+            (Told::NotHome, role) => {
+                *role = Role::Unknown;
+                drop(state);
+                self.tell_changed();
+                true
+            }
+            (Told::Attached { seq }, Role::Attaching { from, .. }) => {
+                *from = Some(Seq(seq));
+                drop(state);
+                self.tell_changed();
+                false
+            }
+            (Told::Run { first, last, messages, settled }, role) => {
+                let (first, last) = (first.map(Seq), last.map(Seq));
+                let run = ToldRun { first, last, messages, settled, frames: body };
+                match role {
+                    Role::Attaching { early, early_bytes, .. } => {
+                        *early_bytes += run.frames.len();
+                        early.push(run);
+                        if *early_bytes > EARLY_BYTES_MAX {
+                            // Those that follow do not fit together any more, which is noticed.
+                            early.clear();
+                        }
+                        false
+                    }
+                    _ => {
+                        let put = Self::put(room, &mut state, run);
+                        drop(state);
+                        if matches!(put, Ok(true)) {
+                            room.publish_soon();
+                        }
+                        put.is_err()
+                    }
+                }
+            }
+            _ => false,
+        }
+    }
+
+    /// Puts a run into the room, if it follows what is there. True: the room is to be published.
+    pub(super) fn put(room: &Arc<RoomQueue>, state: &mut State, run: ToldRun) -> Result<bool, Gap> {
+        let have = room.members.last().unwrap_or(Seq(0));
+        if let (Some(first), Some(last)) = (run.first, run.last) {
+            if last <= have {
+                return Ok(false);
+            }
+            if first != have.next() {
+                return Err(Gap);
+            }
+        }
+        let (mut speakers, mut in_flight) = (Vec::new(), Vec::new());
+        for (origin, seq) in run.settled {
+            if let Some(unsettled) = state.take(origin) {
+                speakers.extend(unsettled.outbox().cloned());
+                in_flight.push(unsettled.stored(room, Seq(seq)));
+            }
+        }
+        let in_flight = in_flight.into_iter().flatten();
+        Ok(room.members.put_run(&run.frames, run.last, run.messages, &speakers, in_flight))
+    }
+
+    /// Asks for deletions of messages.
+    pub(in crate::chat) fn delete(&self, room: &RoomQueue, seqs: Vec<Seq>, answer: super::DeletionAnswer) {
+        let mut state = self.state();
+        let unsettled = Unsettled::deletion(self.hosts.next_origin(), seqs, answer);
+        self.keep(room, &mut state, unsettled);
+    }
+
+    fn settle_by(&self, room: &Arc<RoomQueue>, origin: i64, outcome: Outcome, body: &[u8]) {
+        let unsettled = self.state().take(origin);
+        if let Some(unsettled) = unsettled {
+            unsettled.end(room, outcome, body);
+        }
+    }
+
+    /// Has the room repaired by a task: something of what its home said is lost. If a task does that already, it tries again.
+    pub(super) fn repair(&self, room: &Arc<RoomQueue>) {
+        self.state().is_due = true;
+        self.open(room);
+    }
+
+    /// Has the room opened or caught up by a task, unless one does that already.
+    pub(in crate::chat) fn open(&self, room: &Arc<RoomQueue>) {
+        let mut state = self.state();
+        if !state.is_repairing && !matches!(state.role, Role::Home) {
+            state.is_repairing = true;
+            tokio::spawn(super::attaching::repair(Arc::clone(room)));
+        }
+    }
+
+    /// An attempt to repair it begins.
+    pub(super) fn begin_attempt(&self) {
+        self.state().is_due = false;
+    }
+
+    /// An attempt has ended well. True: more is to be repaired.
+    pub(super) fn end_attempt(&self) -> bool {
+        let mut state = self.state();
+        state.is_repairing = state.is_due;
+        state.is_due
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The last connection has left: the home need not tell any more. What is not settled has been answered, or waits for nothing.
+    pub(in crate::chat) fn close(&self, room: &RoomQueue) {
+        let mut state = self.state();
+        let home = state.role.home();
+        for unsettled in std::mem::take(&mut state.unsettled) {
+            unsettled.fail(SayError::Unknown);
+        }
+        if home.is_some() {
+            self.ask(room, home, Asked::Detach, &[]);
+        }
+    }
+}
+
+impl State {
+    pub(super) fn take(&mut self, origin: i64) -> Option<Unsettled> {
+        // Nearly always the first.
+        let position = self.unsettled.iter().position(|unsettled| unsettled.origin == origin)?;
+        self.unsettled.remove(position)
+    }
+
+    /// The connections here, as a home is told of them.
+    pub(super) fn roster(&self) -> Vec<Newcomer> {
+        let newcomer = |(connection, (user, is_known)): (&u64, &(Arc<Speaker>, bool))| Newcomer {
+            connection: *connection,
+            user: Person::from(&***user),
+            is_known: *is_known,
+        };
+        self.people.iter().map(newcomer).collect()
+    }
+}
