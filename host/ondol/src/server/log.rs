@@ -182,8 +182,8 @@ mod tests {
     #[test]
     fn a_filter_may_use_the_old_names_of_modules() {
         let (text, renamed) = filter("info,ondol::store=debug,ondol::http=trace");
-        assert_eq!(text, "info,ondol_host_store=debug,ondol::http=trace");
+        assert_eq!(text, "async_nats=off,info,ondol_host_store=debug,ondol::http=trace");
         assert_eq!(renamed, [("ondol::store", "ondol_host_store")]);
-        assert_eq!(filter("ondol=debug"), ("ondol=debug".to_owned(), Vec::new()));
+        assert_eq!(filter("ondol=debug"), ("async_nats=off,ondol=debug".to_owned(), Vec::new()));
     }
 }
