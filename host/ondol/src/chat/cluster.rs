@@ -7,10 +7,12 @@
 
 mod attaching;
 mod dispatch;
+mod early;
 mod following;
 mod link;
 mod peer;
 mod record;
+mod repairing;
 mod serving;
 mod unsettled;
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::time::{sleep, timeout};
 
+use super::early::Early;
 use super::link::{Link, Role};
 use super::record::{Asked, At, Record};
 use super::unsettled::{Unsettled, What};
@@ -31,15 +32,14 @@ pub(super) async fn repair(room: Arc<RoomQueue>) {
     let Some(link) = &room.link else { return };
     let mut pause = PAUSE_MIN;
     loop {
-        link.begin_attempt();
+        link.state().repairing.begin();
         match attempt(&room, link).await {
-            Ok(()) if link.end_attempt() => continue,
+            Ok(()) if link.state().repairing.end() => continue,
             Ok(()) => return link.tell_changed(),
             Err(reason) => tracing::debug!(room = room.id.0, %reason, "room {} not attached: {reason}", room.id),
         }
         if link.hosts.is_leaving() || Arc::strong_count(&room) == 1 {
-            link.end_attempt();
-            return;
+            return link.state().repairing.give_up();
         }
         sleep(pause).await;
         pause = (pause * 2).min(PAUSE_MAX);
@@ -80,7 +80,7 @@ async fn attach(room: &Arc<RoomQueue>, link: &Link, home: i32) -> Result<(), Str
     let attachment = link.hosts.next_attachment();
     let roster = {
         let mut state = link.state();
-        state.role = Role::Attaching { home, attachment, from: None, early: Vec::new(), early_bytes: 0 };
+        state.role = Role::Attaching { home, attachment, from: None, early: Early::default() };
         state.roster()
     };
     let known: Vec<u64> = roster.iter().map(|newcomer| newcomer.connection).collect();
@@ -93,7 +93,7 @@ async fn attach(room: &Arc<RoomQueue>, link: &Link, home: i32) -> Result<(), Str
     settle_stored(room, link).await?;
     let mut state = link.state();
     let early = match &mut state.role {
-        Role::Attaching { attachment: current, early, .. } if *current == attachment => std::mem::take(early),
+        Role::Attaching { attachment: current, early, .. } if *current == attachment => early.take(),
         _ => return Err(format!("host {home} has attached it to nothing")),
     };
     let put: Result<Vec<bool>, _> = early.into_iter().map(|run| Link::put(room, &mut state, run)).collect();

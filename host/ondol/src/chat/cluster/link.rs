@@ -11,15 +11,14 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::Hosts;
+use super::early::Early;
 use super::record::{Asked, At, Newcomer, Outcome, Person, Record, Sent, Told};
+use super::repairing::Repairing;
 use super::unsettled::Unsettled;
 use crate::chat::reply::{Reply, SayError};
 use crate::chat::room_queue::RoomQueue;
 use ondol_host_model::{Frame, Seq, Speaker};
 use ondol_host_rooms::Outbox;
-
-/// How many bytes of runs wait while the connections catch up. More are read from the database.
-const EARLY_BYTES_MAX: usize = 8 << 20;
 
 /// A room's place in the cluster, as this host knows it.
 pub(in crate::chat) struct Link {
@@ -34,10 +33,7 @@ pub(super) struct State {
     pub(super) people: HashMap<u64, (Arc<Speaker>, bool)>,
     /// In the order in which they came.
     pub(super) unsettled: VecDeque<Unsettled>,
-    /// A task repairs it.
-    is_repairing: bool,
-    /// There is more to repair than when that task began its last attempt.
-    is_due: bool,
+    pub(super) repairing: Repairing,
 }
 
 /// What this host is to the room.
@@ -47,7 +43,7 @@ pub(super) enum Role {
     /// Its home. It stays that.
     Home,
     /// Another host is, and this one has asked to be attached.
-    Attaching { home: i32, attachment: u64, from: Option<Seq>, early: Vec<ToldRun>, early_bytes: usize },
+    Attaching { home: i32, attachment: u64, from: Option<Seq>, early: Early },
     /// Another host is, and this one hears what it says.
     Attached { home: i32, attachment: u64 },
 }
@@ -81,8 +77,8 @@ impl Role {
 
 impl Link {
     pub(in crate::chat) fn new(hosts: Arc<Hosts>) -> Self {
-        let (people, unsettled, is_repairing, is_due) = Default::default();
-        let state = Mutex::new(State { role: Role::Unknown, people, unsettled, is_repairing, is_due });
+        let (people, unsettled, repairing) = Default::default();
+        let state = Mutex::new(State { role: Role::Unknown, people, unsettled, repairing });
         Self { hosts, state, changed: Notify::new() }
     }
 
@@ -220,14 +216,14 @@ impl Link {
                 let (first, last) = (first.map(Seq), last.map(Seq));
                 let run = ToldRun { first, last, messages, settled, frames: body };
                 match role {
-                    Role::Attaching { early, early_bytes, .. } => {
-                        *early_bytes += run.frames.len();
-                        early.push(run);
-                        if *early_bytes > EARLY_BYTES_MAX {
-                            // Those that follow do not fit together any more, which is noticed.
-                            early.clear();
+                    Role::Attaching { early, .. } => {
+                        if early.push(run) {
+                            return false;
                         }
-                        false
+                        *role = Role::Unknown;
+                        drop(state);
+                        self.tell_changed();
+                        true
                     }
                     _ => {
                         let put = Self::put(room, &mut state, run);
@@ -281,29 +277,16 @@ impl Link {
 
     /// Has the room repaired by a task: something of what its home said is lost. If a task does that already, it tries again.
     pub(super) fn repair(&self, room: &Arc<RoomQueue>) {
-        self.state().is_due = true;
+        self.state().repairing.lose();
         self.open(room);
     }
 
     /// Has the room opened or caught up by a task, unless one does that already.
     pub(in crate::chat) fn open(&self, room: &Arc<RoomQueue>) {
         let mut state = self.state();
-        if !state.is_repairing && !matches!(state.role, Role::Home) {
-            state.is_repairing = true;
+        if !matches!(state.role, Role::Home) && state.repairing.start() {
             tokio::spawn(super::attaching::repair(Arc::clone(room)));
         }
-    }
-
-    /// An attempt to repair it begins.
-    pub(super) fn begin_attempt(&self) {
-        self.state().is_due = false;
-    }
-
-    /// An attempt has ended well. True: more is to be repaired.
-    pub(super) fn end_attempt(&self) -> bool {
-        let mut state = self.state();
-        state.is_repairing = state.is_due;
-        state.is_due
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {

@@ -1,0 +1,65 @@
+//! Whether a task repairs a room, and whether it has to try again. There is at most one.
+
+/// The state of the task.
+#[derive(Default)]
+pub(super) struct Repairing {
+    is_running: bool,
+    /// Something was lost since it began its last attempt.
+    is_due: bool,
+}
+
+impl Repairing {
+    /// Something is lost.
+    pub(super) fn lose(&mut self) {
+        self.is_due = true;
+    }
+
+    /// True: the caller has to start the task.
+    pub(super) fn start(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_running, true)
+    }
+
+    /// An attempt begins.
+    pub(super) fn begin(&mut self) {
+        self.is_due = false;
+    }
+
+    /// An attempt has ended well. True: the task has to make another; else it has ended.
+    pub(super) fn end(&mut self) -> bool {
+        self.is_running = self.is_due;
+        self.is_due
+    }
+
+    /// The task ends, whatever is lost.
+    pub(super) fn give_up(&mut self) {
+        self.is_running = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_lost_during_an_attempt_takes_another() {
+        let mut repairing = Repairing::default();
+        repairing.lose();
+        assert!(repairing.start() && !repairing.start());
+        repairing.begin();
+        assert!(!repairing.end());
+        assert!(repairing.start(), "it has ended");
+        repairing.begin();
+        repairing.lose();
+        assert!(repairing.end() && !repairing.start(), "it goes on");
+    }
+
+    #[test]
+    fn after_a_task_that_gave_up_another_can_start() {
+        let mut repairing = Repairing::default();
+        assert!(repairing.start());
+        repairing.begin();
+        repairing.lose();
+        repairing.give_up();
+        assert!(repairing.start());
+    }
+}
