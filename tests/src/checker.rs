@@ -2,6 +2,7 @@
 //!
 //! The numbers of the rules are those of [`Rule`]. Texts and clients' ids are unique over all clients.
 
+mod order;
 #[cfg(test)]
 mod tests;
 
@@ -29,7 +30,7 @@ pub enum Rule {
     Stored,
     /// A text and a client's id are stored once, and what was refused is not.
     OnceStored,
-    /// Two messages of one connection keep their order, if each was said once.
+    /// Two messages of one connection keep their order, unless the first failed there and was said again.
     OrderOfSpeaker,
     /// What is heard is in the database by then.
     StoredWhenHeard,
@@ -62,7 +63,7 @@ pub fn violations(history: &History, stored: &[StoredMessage]) -> Vec<Violation>
     no_hole(stored, &mut found);
     all_stored(history, stored, &mut found);
     once_stored(history, stored, &mut found);
-    order_of_speakers(history, stored, &mut found);
+    order::order_of_speakers(history, stored, &mut found);
     stored_when_heard(&history.samples, &mut found);
     found.0.sort_by_key(|violation| violation.rule);
     found.0
@@ -169,38 +170,12 @@ fn once_stored(history: &History, stored: &[StoredMessage], found: &mut Found) {
         match act {
             Act::Said { text, .. } => *attempts.entry(text).or_default() += 1,
             Act::Refused(text) => *attempts.entry(text).or_default() -= 1,
-            Act::Heard(_) | Act::Ended => {}
+            Act::InDoubt(_) | Act::Heard(_) | Act::Ended => {}
         }
     }
     let refused = attempts.iter().filter(|(_, open)| **open <= 0).map(|(text, _)| *text);
     for text in refused.filter(|text| texts.contains(text)) {
         found.add(Rule::OnceStored, format!("{text} is stored and was refused"));
-    }
-}
-
-/// Of the messages that were said once. One that is said again while the first attempt is looked up waits for that, and what
-/// its client says after it does not: those have no order, at one host as well.
-fn order_of_speakers(history: &History, stored: &[StoredMessage], found: &mut Found) {
-    let numbers: BTreeMap<&str, u64> = stored.iter().map(|message| (message.text.as_str(), message.seq)).collect();
-    let mut said = BTreeMap::<&str, usize>::new();
-    for (_, act) in history.connections.iter().flat_map(|connection| &connection.acts) {
-        if let Act::Said { text, .. } = act {
-            *said.entry(text).or_default() += 1;
-        }
-    }
-    for (number, Connection { room, user, host, acts, .. }) in history.connections.iter().enumerate() {
-        let mut last: Option<(u64, &str)> = None;
-        for (_, act) in acts {
-            let Act::Said { text, .. } = act else { continue };
-            let is_said_once = said.get(text.as_str()) == Some(&1);
-            let Some(seq) = numbers.get(text.as_str()).filter(|_| is_said_once) else { continue };
-            if let Some((before, earlier)) = last.filter(|(before, _)| before > seq) {
-                let who = format!("connection {number} of {user} to {host} in room {room}");
-                let what = format!("{who} said {earlier:?} first, which is {before}, and {text:?} is {seq}");
-                found.add(Rule::OrderOfSpeaker, format!("{what}; {}", lately(acts, text)));
-            }
-            last = Some((*seq, text));
-        }
     }
 }
 
@@ -220,6 +195,7 @@ fn lately(acts: &[(Instant, Act)], text: &str) -> String {
             Act::Said { text, .. } => format!("said {text:.20}"),
             Act::Heard(message) => format!("heard {} {:.20}", message.seq, message.text),
             Act::Refused(text) => format!("refused {text:.20}"),
+            Act::InDoubt(text) => format!("in doubt {text:.20}"),
             Act::Ended => "ended".to_owned(),
         };
         format!("{} ms: {what}", at.duration_since(since).as_millis())

@@ -20,6 +20,8 @@ pub struct History {
     pub posted: Vec<StoredMessage>,
     /// What an independent reader of the database found when a message was first heard.
     pub samples: Vec<Sample>,
+    /// Whether a request was told that its message is not stored, or may not be.
+    pub has_failures: bool,
     known: BTreeSet<(u64, u64)>,
 }
 
@@ -54,6 +56,8 @@ pub enum Act {
     Heard(StoredMessage),
     /// The client was told that the message of this text is not stored.
     Refused(String),
+    /// The client was told that it is not known whether the message of this text is stored.
+    InDoubt(String),
     /// The server closed the connection, or it ended.
     Ended,
 }

@@ -1,26 +1,8 @@
 //! Floods: the sender is slowed down, members that read receive everything, and stalled members are closed.
 
-use ondol_tests::{Client, Frame, NEVER_MS, RawSocket, TestResult, TestServer};
-use tokio::io::AsyncWriteExt;
+use std::pin::Pin;
 
-/// Floods a room with `count` messages as fast as the server reads them, and reads everything that comes back.
-async fn floods(server: &TestServer, room: u64, name: &str, count: usize, text: &str) -> TestResult {
-    let mut socket = server.raw().await?;
-    socket.upgrade(room, name).await?;
-    let (mut reading, mut writing) = socket.into_stream().into_split();
-    tokio::spawn(async move { tokio::io::copy(&mut reading, &mut tokio::io::sink()).await });
-    let frames = Frame::saying(text).bytes().repeat(50);
-    tokio::spawn(async move {
-        for _ in 0..count / 50 {
-            writing.write_all(&frames).await?;
-        }
-        // The socket stays open until the story ends.
-        std::future::pending::<()>().await;
-        drop(writing);
-        std::io::Result::Ok(())
-    });
-    Ok(())
-}
+use ondol_tests::{Client, Flood, NEVER_MS, RawSocket, TestResult, TestServer};
 
 /// Reads `count` messages, in order.
 async fn hears(mut member: Client, count: u64) -> TestResult {
@@ -39,18 +21,31 @@ async fn a_flood_is_heard_by_all(flooders: usize, each: usize, text: &str) -> Te
         let member = server.open_tab(room, &*format!("member-{number}")).await?;
         members.push(tokio::spawn(hears(member, (flooders * each) as u64)));
     }
+    let mut floods = Vec::new();
     for number in 0..flooders {
-        floods(&server, room, &format!("flooder-{number}"), each, text).await?;
+        floods.push(Flood::start(server.address(), room, &format!("flooder-{number}"), each, text).await?);
     }
-    for member in members {
-        member.await??;
+    let mut heard: Pin<Box<dyn Future<Output = TestResult>>> = Box::pin(async {
+        for member in members {
+            member.await??;
+        }
+        Ok(())
+    });
+    for flood in &mut floods {
+        heard = Box::pin(flood.beside(heard));
     }
-    Ok(())
+    heard.await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_reaches_all_members_in_order_and_closes_none() -> TestResult {
     a_flood_is_heard_by_all(1, 50_000, "bla").await
+}
+
+/// Before a room knows the number of its first message, all that comes waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn floods_of_small_messages_into_a_new_room_are_slowed_and_not_refused() -> TestResult {
+    a_flood_is_heard_by_all(8, 1_000, "bla").await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,8 +62,8 @@ async fn a_stalled_member_is_closed_and_the_speaker_continues() -> TestResult {
     idle.expect_text("chat.user.join").await?;
     let listener = server.join(room, "listener").await?;
     let listener = tokio::spawn(hears(listener, 8_000));
-    floods(&server, room, "speaker", 8_000, &"x".repeat(2_000)).await?;
-    listener.await??;
+    let mut flood = Flood::start(server.address(), room, "speaker", 8_000, &"x".repeat(2_000)).await?;
+    flood.beside(async { listener.await? }).await?;
     let reason = idle.expect_close(1008).await?;
     assert!(reason.contains("stall_ms_max"), "{reason}");
     Ok(())
@@ -84,7 +79,7 @@ async fn quiet_members_can_speak_while_a_flood_waits_for_a_stalled_member() -> T
     idle.expect_text("chat.user.join").await?;
     let mut ann = server.join(room, "ann").await?;
     let mut ben = server.join(room, "ben").await?;
-    floods(&server, room, "flooder", 100_000, &"x".repeat(2_000)).await?;
+    let _flood = Flood::start(server.address(), room, "flooder", 100_000, &"x".repeat(2_000)).await?;
     ann.expect_join("ben").await?;
     ann.expect_join("flooder").await?;
     ben.expect_join("flooder").await?;

@@ -3,14 +3,13 @@
 use std::{os::unix::fs::symlink, path::Path};
 
 use ondol_tests::{
-    Client, Frame, NEVER_MS, RawSocket, Request, Setup, TestResult, TestServer, User,
+    Client, Flood, NEVER_MS, RawSocket, Request, Setup, TestResult, TestServer, User,
     client::Knock,
     ondol, tls,
     tls::{Authority, Issued},
     until,
 };
 use serde_json::json;
-use tokio::io::AsyncWriteExt as _;
 
 async fn started(setup: Setup) -> TestResult<(TestServer, Authority)> {
     let authority = Authority::new()?;
@@ -58,22 +57,11 @@ async fn members_talk_over_tls() -> TestResult {
     ann.leave().await
 }
 
-/// Floods a room with `count` long messages, and reads what comes back.
-async fn floods(address: &str, room: u64, count: usize) -> TestResult {
-    let mut socket = RawSocket::connect(address).await?;
-    socket.upgrade(room, "speaker").await?;
-    let (mut reading, mut writing) = socket.into_stream().into_split();
-    tokio::spawn(async move { tokio::io::copy(&mut reading, &mut tokio::io::sink()).await });
-    let frame = Frame::saying(&"x".repeat(2_000)).bytes();
-    tokio::spawn(async move {
-        for _ in 0..count {
-            writing.write_all(&frame).await?;
-        }
-        // The socket stays open until the story ends.
-        std::future::pending::<()>().await;
-        drop(writing);
-        std::io::Result::Ok(())
-    });
+/// Reads `count` messages, in order.
+async fn hears(member: &mut Client, count: u64) -> TestResult {
+    for seq in 1..=count {
+        assert_eq!(member.next_message().await?["seq"], seq);
+    }
     Ok(())
 }
 
@@ -91,10 +79,8 @@ async fn a_full_socket_loses_nothing_over_tls() -> TestResult {
     let mut slow = RawSocket::connect_narrow(&address, 4_096).await?;
     slow.upgrade(room, "slow").await?;
     let mut listener = join(&address, room, "listener").await?;
-    floods(&address, room, 8_000).await?;
-    for seq in 1..=8_000 {
-        assert_eq!(listener.next_message().await?["seq"], seq);
-    }
+    let mut flood = Flood::start(&address, room, "speaker", 8_000, &"x".repeat(2_000)).await?;
+    flood.beside(hears(&mut listener, 8_000)).await?;
     for seq in 1..=8_000 {
         slow.expect_text(&format!(r#""seq":{seq},"#)).await?;
     }
@@ -111,10 +97,8 @@ async fn a_member_that_stalls_over_tls_is_closed_with_a_reason() -> TestResult {
     idle.upgrade(room, "idle").await?;
     idle.expect_text("chat.user.join").await?;
     let mut listener = join(&address, room, "listener").await?;
-    floods(&address, room, 8_000).await?;
-    for seq in 1..=8_000 {
-        assert_eq!(listener.next_message().await?["seq"], seq);
-    }
+    let mut flood = Flood::start(&address, room, "speaker", 8_000, &"x".repeat(2_000)).await?;
+    flood.beside(hears(&mut listener, 8_000)).await?;
     let reason = idle.expect_close(1008).await?;
     assert!(reason.contains("stall_ms_max"), "{reason}");
     Ok(())

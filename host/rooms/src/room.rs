@@ -182,11 +182,11 @@ impl Room {
         in_flight: impl IntoIterator<Item = InFlight>,
     ) -> bool {
         let mut inner = self.lock();
-        inner.in_flight.extend(in_flight);
         inner.last = last.or(inner.last);
         if frames.is_empty() {
             return false;
         }
+        inner.in_flight.extend(in_flight);
         inner.outgoing_messages += messages;
         if let Some(last) = last {
             inner.remotes.note_run(last, messages);

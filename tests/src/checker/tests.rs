@@ -212,7 +212,26 @@ fn messages_of_one_connection_that_are_swapped_are_found() {
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].rule, Rule::OrderOfSpeaker);
     chat.history.record(BEN_AGAIN, said("g"));
-    assert_eq!(chat.broken(), [], "one that is said again has no place");
+    assert_eq!(chat.broken(), [Rule::OrderOfSpeaker], "one that is said again keeps its place");
+    chat.history.has_failures = true;
+    assert_eq!(chat.broken(), [], "its first attempt may have failed");
+    chat.history.record(ANN, Act::Heard(message(7, "g")));
+    let order = chat.broken().into_iter().filter(|rule| *rule == Rule::OrderOfSpeaker);
+    assert_eq!(order.count(), 1, "it has not failed");
+}
+
+#[test]
+fn what_was_said_again_after_a_refusal_may_come_later() {
+    for failed in [Act::Refused("g".to_owned()), Act::InDoubt("g".to_owned())] {
+        let mut chat = Chat::new();
+        for act in [said("g"), said("f"), failed, said("g")] {
+            chat.history.record(ANN, act);
+        }
+        chat.stored.extend([message(6, "f"), message(7, "g")]);
+        assert_eq!(chat.broken(), []);
+        chat.history.connections[ANN].acts.retain(|(_, act)| matches!(act, Act::Said { .. }));
+        assert_eq!(chat.broken(), [Rule::OrderOfSpeaker]);
+    }
 }
 
 #[test]

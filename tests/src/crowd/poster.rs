@@ -49,7 +49,7 @@ impl Poster {
                     return Ok(());
                 }
                 // Not stored, or not known: with the same id it is stored once.
-                Ok(answer) if answer.status == 503 => {}
+                Ok(answer) if answer.status == 503 => talk.history.borrow_mut().has_failures = true,
                 Ok(answer) => bail!("{} answered a post to room {} with {answer}", host.host, self.room),
                 Err(_) => {}
             }

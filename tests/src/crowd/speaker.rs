@@ -193,7 +193,10 @@ impl Speaker {
                 Ok(())
             }
             // It may be stored.
-            Some("unknown") => Ok(()),
+            Some("unknown") => {
+                talk.history.borrow_mut().record(connection, Act::InDoubt(text));
+                Ok(())
+            }
             _ => bail!("{} was told {event}", self.user.nickname),
         }
     }

@@ -14,6 +14,7 @@ mod peer;
 mod record;
 mod repairing;
 mod serving;
+mod state;
 mod unsettled;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,6 +48,9 @@ const ORIGIN_BITS: u32 = 40;
 
 /// How long a client that comes into a room waits for its home.
 const OPENING_MAX: Duration = Duration::from_secs(5);
+
+/// How long a host that takes no more is left alone.
+const FULL_PAUSE: Duration = Duration::from_millis(100);
 
 /// The other hosts, to this one.
 pub(super) struct Hosts {
@@ -155,6 +159,16 @@ impl Hosts {
 
     fn send(&self, host: i32, record: &Record, body: &[u8]) -> Result<(), BusError> {
         self.bus.send(host, &record.encode(body))
+    }
+
+    /// Sends what must arrive to a host that takes no more at the moment.
+    fn send_once_it_takes_more(self: &Arc<Self>, host: i32, record: Record) {
+        let hosts = Arc::clone(self);
+        tokio::spawn(async move {
+            while hosts.is_known(host) && hosts.send(host, &record, &[]).is_err() {
+                tokio::time::sleep(FULL_PAUSE).await;
+            }
+        });
     }
 
     /// Looks which hosts are alive.

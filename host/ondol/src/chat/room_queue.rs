@@ -119,8 +119,11 @@ impl RoomQueue {
     /// Stores a draft and sends its event. The ticket's reply hears the outcome.
     pub(super) fn post(self: &Arc<Self>, sender: Arc<Speaker>, draft: Draft, release: Arc<Release>, ticket: Ticket) {
         let state = self.state();
-        if state.waiting.len() >= self.pipeline.limits.room_inbox_max {
+        let max = self.pipeline.limits.room_inbox_max;
+        if state.waiting.len() >= max {
             drop(state);
+            let room = self.id;
+            tracing::debug!(room = room.0, max, "message refused as busy: room_inbox_max = {max} wait in room {room}");
             return ticket.fail(&SayError::Busy, draft.client_id.as_deref());
         }
         self.enqueue(state, RoomTask::new(What::Message { sender, draft, release }, ticket));

@@ -104,9 +104,13 @@ async fn look_up_and_post(
         return room.post(sender, draft, release, Ticket::of_message(reply, accepted, None));
     };
     let (queued, in_flight) = accepted.into_parts();
-    // The first frame with this id is on its way to the disk: its outcome answers both.
-    let Ok((claim, waiter)) = room.claims.claim(&sender.id, &client_id, Waiter { reply, in_flight }) else {
-        return;
+    let (claim, waiter, _placing) = match room.claims.claim(&sender.id, &client_id, Waiter { reply, in_flight }) {
+        Ok(claimed) => claimed,
+        // The outcome of the first frame with this id answers both.
+        Err(placed) => {
+            drop(queued);
+            return placed.wait().await;
+        }
     };
     // Claimed first and looked up then: a message that is not in flight any more is in the database by now.
     match store.by_client_id(room.id, sender.id.clone(), client_id.clone()).await {
@@ -137,8 +141,9 @@ async fn refuse_named(
         return reply.failed(SayError::Busy, Some(&client_id));
     };
     let (_queued, in_flight) = accepted.into_parts();
-    let Some(waiter) = room.claims.wait(&sender.id, &client_id, Waiter { reply, in_flight }) else {
-        return;
+    let waiter = match room.claims.wait(&sender.id, &client_id, Waiter { reply, in_flight }) {
+        Ok(waiter) => waiter,
+        Err(placed) => return placed.wait().await,
     };
     match room.pipeline.store.by_client_id(room.id, sender.id.clone(), client_id.clone()).await {
         Ok(Some(first)) => repeat(room, &first, release, waiter),

@@ -8,9 +8,11 @@ use bytes::BytesMut;
 use tokio::time::{sleep, timeout};
 
 use super::early::Early;
-use super::link::{Link, Role};
+use super::link::Link;
 use super::record::{Asked, At, Record};
+use super::state::Role;
 use super::unsettled::{Unsettled, What};
+use crate::chat::reply::SayError;
 use crate::chat::room_queue::RoomQueue;
 use crate::chat::{deletion, say};
 use ondol_host_model::{Seq, Speaker, frame};
@@ -38,8 +40,9 @@ pub(super) async fn repair(room: Arc<RoomQueue>) {
             Ok(()) => return link.tell_changed(),
             Err(reason) => tracing::debug!(room = room.id.0, %reason, "room {} not attached: {reason}", room.id),
         }
-        if link.hosts.is_leaving() || Arc::strong_count(&room) == 1 {
-            return link.state().repairing.give_up();
+        let is_needless = link.hosts.is_leaving() || Arc::strong_count(&room) == 1;
+        if is_needless && link.state().repairing.give_up() {
+            return;
         }
         sleep(pause).await;
         pause = (pause * 2).min(PAUSE_MAX);
@@ -81,6 +84,7 @@ async fn attach(room: &Arc<RoomQueue>, link: &Link, home: i32) -> Result<(), Str
     let roster = {
         let mut state = link.state();
         state.role = Role::Attaching { home, attachment, from: None, early: Early::default() };
+        state.latest_home = Some(home);
         state.roster()
     };
     let known: Vec<u64> = roster.iter().map(|newcomer| newcomer.connection).collect();
@@ -102,28 +106,14 @@ async fn attach(room: &Arc<RoomQueue>, link: &Link, home: i32) -> Result<(), Str
         room.publish_soon();
         return Err("what it said meanwhile has a gap".to_owned());
     }
-    state.role = Role::Attached { home, attachment };
-    for (connection, (user, is_known)) in &mut state.people {
-        if !known.contains(connection) {
-            let user = super::record::Person::from(&***user);
-            let newcomer = super::record::Newcomer { connection: *connection, user, is_known: *is_known };
-            link.ask(room, Some((home, attachment)), Asked::Join(newcomer), &[]);
-        }
-        *is_known = true;
-    }
-    let gone: Vec<u64> = known.into_iter().filter(|connection| !state.people.contains_key(connection)).collect();
-    for connection in gone {
-        link.ask(room, Some((home, attachment)), Asked::Leave { connection }, &[]);
-    }
-    for unsettled in &state.unsettled {
-        let (asked, body) = unsettled.asked();
-        if !link.ask(room, Some((home, attachment)), asked, body) {
-            return Err(format!("too much waits for host {home}"));
-        }
+    let whole = link.ask_again(room, &mut state, &known, (home, attachment));
+    if whole {
+        state.role = Role::Attached { home, attachment };
     }
     drop(state);
     room.publish_soon();
-    Ok(())
+    // Else it is not attached: nothing that a client says now may come before what was not sent.
+    if whole { Ok(()) } else { Err(format!("too much waits for host {home}")) }
 }
 
 /// Waits until the home has attached this host. None: it is not the home.
@@ -187,7 +177,7 @@ async fn settle_stored(room: &Arc<RoomQueue>, link: &Link) -> Result<(), String>
     let Some(after) = link.state().unsettled.iter().filter_map(said).min() else { return Ok(()) };
     let stored = room.pipeline.store.stored_origins(room.id, after, link.hosts.no).await;
     for (origin, seq) in stored.map_err(|error| error.to_string())? {
-        let unsettled = link.state().take(origin);
+        let unsettled = link.state().take_stored(origin);
         if let Some(unsettled) = unsettled {
             drop(unsettled.stored(room, seq));
         }
@@ -210,8 +200,12 @@ async fn become_home(room: &Arc<RoomQueue>, link: &Link) {
             }
             next
         };
-        let Some(Unsettled { what, .. }) = next else { return };
-        match what {
+        let Some(unsettled) = next else { return };
+        if unsettled.is_overtaken {
+            unsettled.fail(SayError::Unknown);
+            continue;
+        }
+        match unsettled.what {
             What::Said { user, sent, reply, in_flight } => {
                 drop(in_flight);
                 let release = link.hosts.release_for(room.id);

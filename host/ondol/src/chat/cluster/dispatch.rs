@@ -123,7 +123,7 @@ impl Dispatch {
         tracing::debug!(host, "something that host {host} said is lost");
         self.tell_serving(host, || Event::Missed);
         if self.hosts.send(host, &Record::Resync, &[]).is_err() {
-            tracing::debug!(host, "too much waits for host {host}");
+            self.hosts.send_once_it_takes_more(host, Record::Resync);
         }
         self.repair_all_at(host);
     }

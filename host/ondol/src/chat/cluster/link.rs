@@ -4,16 +4,14 @@
 //! The home tells in numbered runs what the room says. A run that does not follow the last one, a frame that may be lost,
 //! another home: all of it is repaired in one way, by attaching again ([`super::attaching`]).
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::Hosts;
-use super::early::Early;
-use super::record::{Asked, At, Newcomer, Outcome, Person, Record, Sent, Told};
-use super::repairing::Repairing;
+use super::record::{Asked, At, Newcomer, Person, Record, Sent, Told};
+use super::state::{Role, State};
 use super::unsettled::Unsettled;
 use crate::chat::reply::{Reply, SayError};
 use crate::chat::room_queue::RoomQueue;
@@ -25,27 +23,6 @@ pub(in crate::chat) struct Link {
     pub(super) hosts: Arc<Hosts>,
     state: Mutex<State>,
     changed: Notify,
-}
-
-pub(super) struct State {
-    pub(super) role: Role,
-    /// The connections here. Empty at the home.
-    pub(super) people: HashMap<u64, (Arc<Speaker>, bool)>,
-    /// In the order in which they came.
-    pub(super) unsettled: VecDeque<Unsettled>,
-    pub(super) repairing: Repairing,
-}
-
-/// What this host is to the room.
-pub(super) enum Role {
-    /// Not known yet, or not any more.
-    Unknown,
-    /// Its home. It stays that.
-    Home,
-    /// Another host is, and this one has asked to be attached.
-    Attaching { home: i32, attachment: u64, from: Option<Seq>, early: Early },
-    /// Another host is, and this one hears what it says.
-    Attached { home: i32, attachment: u64 },
 }
 
 /// What [`Told::Run`] says, and its frames.
@@ -60,25 +37,10 @@ pub(super) struct ToldRun {
 /// The run does not follow what the room's connections have.
 pub(super) struct Gap;
 
-impl Role {
-    fn home(&self) -> Option<(i32, u64)> {
-        match self {
-            Self::Attaching { home, attachment, .. } | Self::Attached { home, attachment } => {
-                Some((*home, *attachment))
-            }
-            Self::Unknown | Self::Home => None,
-        }
-    }
-
-    fn attached(&self) -> Option<(i32, u64)> {
-        if matches!(self, Self::Attached { .. }) { self.home() } else { None }
-    }
-}
-
 impl Link {
     pub(in crate::chat) fn new(hosts: Arc<Hosts>) -> Self {
-        let (people, unsettled, repairing) = Default::default();
-        let state = Mutex::new(State { role: Role::Unknown, people, unsettled, repairing });
+        let (latest_home, people, unsettled, repairing) = Default::default();
+        let state = Mutex::new(State { role: Role::Unknown, latest_home, people, unsettled, repairing });
         Self { hosts, state, changed: Notify::new() }
     }
 
@@ -115,7 +77,7 @@ impl Link {
     /// Brings a connection in, unless this host is the home. None: it is.
     pub(in crate::chat) fn join(
         &self,
-        room: &RoomQueue,
+        room: &Arc<RoomQueue>,
         user: &Arc<Speaker>,
         outbox: &Arc<Outbox>,
     ) -> Option<Option<Seq>> {
@@ -126,22 +88,24 @@ impl Link {
         let (_, last) = room.members.join(&user.id, outbox);
         let attached = state.role.attached();
         state.people.insert(outbox.id, (Arc::clone(user), attached.is_some()));
-        if attached.is_some() {
-            let newcomer = Newcomer { connection: outbox.id, user: Person::from(&***user), is_known: false };
-            self.ask(room, attached, Asked::Join(newcomer), &[]);
+        let newcomer = Newcomer { connection: outbox.id, user: Person::from(&***user), is_known: false };
+        if !self.ask(room, attached, Asked::Join(newcomer), &[]) {
+            self.repair_with(room, &mut state);
         }
         Some(last)
     }
 
     /// Takes a connection out. False: this host is the home.
-    pub(in crate::chat) fn leave(&self, room: &RoomQueue, user: &Speaker, outbox: &Outbox) -> bool {
+    pub(in crate::chat) fn leave(&self, room: &Arc<RoomQueue>, user: &Speaker, outbox: &Outbox) -> bool {
         let mut state = self.state();
         if matches!(state.role, Role::Home) {
             return false;
         }
         let _ = room.members.leave(&user.id, outbox);
         state.people.remove(&outbox.id);
-        self.ask(room, state.role.attached(), Asked::Leave { connection: outbox.id }, &[]);
+        if !self.ask(room, state.role.attached(), Asked::Leave { connection: outbox.id }, &[]) {
+            self.repair_with(room, &mut state);
+        }
         true
     }
 
@@ -189,13 +153,37 @@ impl Link {
         self.hosts.send(home, &Record::ToHome(at, asked), body).is_ok()
     }
 
+    /// Asks a home that has attached this host for all that it does not know: who came and left since it was sent those who were
+    /// `known`, and what is unsettled. False: too much waits for it.
+    pub(super) fn ask_again(&self, room: &RoomQueue, state: &mut State, known: &[u64], home: (i32, u64)) -> bool {
+        state.take_done().into_iter().for_each(|unsettled| unsettled.fail(SayError::Unknown));
+        for (connection, (user, is_known)) in &mut state.people {
+            if !known.contains(connection) {
+                let newcomer = Newcomer { connection: *connection, user: Person::from(&***user), is_known: *is_known };
+                if !self.ask(room, Some(home), Asked::Join(newcomer), &[]) {
+                    return false;
+                }
+            }
+            *is_known = true;
+        }
+        let gone = known.iter().filter(|connection| !state.people.contains_key(connection));
+        gone.map(|connection| Asked::Leave { connection: *connection })
+            .all(|leave| self.ask(room, Some(home), leave, &[]))
+            && state.unsettled.iter().map(Unsettled::asked).all(|(asked, body)| self.ask(room, Some(home), asked, body))
+    }
+
     /// What a host tells of the room. True: something is missing, and the room has to be repaired.
     pub(super) fn hear(&self, room: &Arc<RoomQueue>, from: i32, attachment: u64, news: Told, body: Bytes) -> bool {
+        let mut state = self.state();
         if let Told::Outcome { origin, outcome } = news {
-            self.settle_by(room, origin, outcome, &body);
+            // An earlier home that is behind the times does not know that another one has the frame.
+            let unsettled = if state.latest_home == Some(from) { state.take(origin) } else { None };
+            drop(state);
+            if let Some(unsettled) = unsettled {
+                unsettled.end(room, outcome, &body);
+            }
             return false;
         }
-        let mut state = self.state();
         if state.role.home() != Some((from, attachment)) {
             return false;
         }
@@ -252,7 +240,7 @@ impl Link {
         }
         let (mut speakers, mut in_flight) = (Vec::new(), Vec::new());
         for (origin, seq) in run.settled {
-            if let Some(unsettled) = state.take(origin) {
+            if let Some(unsettled) = state.take_stored(origin) {
                 speakers.extend(unsettled.outbox().cloned());
                 in_flight.push(unsettled.stored(room, Seq(seq)));
             }
@@ -268,22 +256,27 @@ impl Link {
         self.keep(room, &mut state, unsettled);
     }
 
-    fn settle_by(&self, room: &Arc<RoomQueue>, origin: i64, outcome: Outcome, body: &[u8]) {
-        let unsettled = self.state().take(origin);
-        if let Some(unsettled) = unsettled {
-            unsettled.end(room, outcome, body);
-        }
-    }
-
     /// Has the room repaired by a task: something of what its home said is lost. If a task does that already, it tries again.
     pub(super) fn repair(&self, room: &Arc<RoomQueue>) {
-        self.state().repairing.lose();
-        self.open(room);
+        let mut state = self.state();
+        state.repairing.lose();
+        Self::start(room, &mut state);
     }
 
     /// Has the room opened or caught up by a task, unless one does that already.
     pub(in crate::chat) fn open(&self, room: &Arc<RoomQueue>) {
-        let mut state = self.state();
+        Self::start(room, &mut self.state());
+    }
+
+    /// The home could not be asked for something: it is not heard until it has attached this host again.
+    fn repair_with(&self, room: &Arc<RoomQueue>, state: &mut State) {
+        state.role = Role::Unknown;
+        state.repairing.lose();
+        Self::start(room, state);
+        self.tell_changed();
+    }
+
+    fn start(room: &Arc<RoomQueue>, state: &mut State) {
         if !matches!(state.role, Role::Home) && state.repairing.start() {
             tokio::spawn(super::attaching::repair(Arc::clone(room)));
         }
@@ -303,23 +296,5 @@ impl Link {
         if home.is_some() {
             self.ask(room, home, Asked::Detach, &[]);
         }
-    }
-}
-
-impl State {
-    pub(super) fn take(&mut self, origin: i64) -> Option<Unsettled> {
-        // Nearly always the first.
-        let position = self.unsettled.iter().position(|unsettled| unsettled.origin == origin)?;
-        self.unsettled.remove(position)
-    }
-
-    /// The connections here, as a home is told of them.
-    pub(super) fn roster(&self) -> Vec<Newcomer> {
-        let newcomer = |(connection, (user, is_known)): (&u64, &(Arc<Speaker>, bool))| Newcomer {
-            connection: *connection,
-            user: Person::from(&***user),
-            is_known: *is_known,
-        };
-        self.people.iter().map(newcomer).collect()
     }
 }

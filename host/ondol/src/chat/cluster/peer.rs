@@ -3,17 +3,13 @@
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use super::Hosts;
-use super::record::{At, Outcome, Record, Told};
+use super::record::{At, Failure, Outcome, Record, Told};
 use crate::chat::reply::SayError;
 use ondol_host_model::{Message, RoomId, Seq};
 use ondol_host_rooms::{Flow, Remote, Run};
 use ondol_host_store::Deletion;
-
-/// How long a host that takes nothing is left alone before it is told that it missed something.
-const FULL_PAUSE: Duration = Duration::from_millis(100);
 
 /// A host that is attached to a room.
 pub(super) struct Peer {
@@ -49,15 +45,9 @@ impl Peer {
     /// Tells it something. If it takes no more, it is told as soon as it does that it missed something.
     pub(super) fn tell(&self, news: Told, body: &[u8]) {
         let at = At { room: self.room.0, attachment: self.attachment() };
-        if self.hosts.send(self.host, &Record::FromHome(at, news), body).is_ok() {
-            return;
+        if self.hosts.send(self.host, &Record::FromHome(at, news), body).is_err() {
+            self.hosts.send_once_it_takes_more(self.host, Record::FromHome(at, Told::NotHome));
         }
-        let (hosts, host) = (Arc::clone(&self.hosts), self.host);
-        tokio::spawn(async move {
-            while hosts.is_known(host) && hosts.send(host, &Record::FromHome(at, Told::NotHome), &[]).is_err() {
-                tokio::time::sleep(FULL_PAUSE).await;
-            }
-        });
     }
 
     fn in_flight(&self) -> MutexGuard<'_, HashSet<i64>> {
@@ -153,9 +143,10 @@ impl RemoteReply {
         self.answer(Outcome::Deleted { messages, senders: deletion.senders }, &[]);
     }
 
-    /// A host that stops says nothing of what it has not stored: the next home is asked for it.
+    /// A host that stops says nothing of what it could not store: the next home is asked for it.
     fn answer(&mut self, outcome: Outcome, body: &[u8]) {
-        let is_left_open = self.peer.hosts.is_leaving() && matches!(outcome, Outcome::Failed { .. });
+        let is_unstored = matches!(outcome, Outcome::Failed { failure: Failure::NotStored | Failure::Unknown, .. });
+        let is_left_open = self.peer.hosts.is_leaving() && is_unstored;
         self.settle();
         if !is_left_open {
             self.peer.tell(Told::Outcome { origin: self.origin, outcome }, body);

@@ -6,6 +6,8 @@ pub(super) struct Repairing {
     is_running: bool,
     /// Something was lost since it began its last attempt.
     is_due: bool,
+    /// It was asked for since then.
+    is_wanted: bool,
 }
 
 impl Repairing {
@@ -14,14 +16,16 @@ impl Repairing {
         self.is_due = true;
     }
 
-    /// True: the caller has to start the task.
+    /// True: the caller has to start the task. A task that runs does not give up before its next attempt.
     pub(super) fn start(&mut self) -> bool {
+        self.is_wanted = true;
         !std::mem::replace(&mut self.is_running, true)
     }
 
     /// An attempt begins.
     pub(super) fn begin(&mut self) {
         self.is_due = false;
+        self.is_wanted = false;
     }
 
     /// An attempt has ended well. True: the task has to make another; else it has ended.
@@ -30,9 +34,10 @@ impl Repairing {
         self.is_due
     }
 
-    /// The task ends, whatever is lost.
-    pub(super) fn give_up(&mut self) {
-        self.is_running = false;
+    /// The task ends, whatever is lost. False: it was asked for meanwhile, and goes on.
+    pub(super) fn give_up(&mut self) -> bool {
+        self.is_running = self.is_wanted;
+        !self.is_wanted
     }
 }
 
@@ -59,7 +64,18 @@ mod tests {
         assert!(repairing.start());
         repairing.begin();
         repairing.lose();
-        repairing.give_up();
+        assert!(repairing.give_up());
         assert!(repairing.start());
+    }
+
+    #[test]
+    fn a_task_that_is_asked_for_does_not_give_up() {
+        let mut repairing = Repairing::default();
+        assert!(repairing.start());
+        repairing.begin();
+        assert!(!repairing.start(), "it runs");
+        assert!(!repairing.give_up(), "who asked waits for it");
+        repairing.begin();
+        assert!(repairing.give_up());
     }
 }

@@ -158,7 +158,11 @@ impl Serving {
                     self.post(user, origin, &request, body.to_owned());
                 }
             }
-            Asked::Delete { origin, seqs } => self.delete(origin, seqs),
+            Asked::Delete { origin, seqs } => {
+                if !self.repeated.remove(&origin) {
+                    self.delete(origin, seqs);
+                }
+            }
             // Handled before.
             Asked::Attach(_) | Asked::Detach => {}
         }
@@ -190,8 +194,12 @@ impl Serving {
     }
 
     fn frame(&mut self, connection: u64, origin: i64, sent: Sent) {
-        let Some(visitor) = self.people.get_mut(&connection) else { return };
         self.peer.begin(origin);
+        let Some(visitor) = self.people.get_mut(&connection) else {
+            // It has left, as far as is known here.
+            let (peer, flow) = (Arc::clone(&self.peer), Arc::clone(&self.room.flow));
+            return RemoteReply::to_frame(peer, origin, flow, Arc::default()).failed(SayError::Unknown, None);
+        };
         let (room, peer) = (&self.room, &self.peer);
         let frames = visitor.frames.get_or_insert_with(|| {
             let (frames, said) = mpsc::unbounded_channel();
@@ -227,6 +235,7 @@ impl Serving {
     }
 
     fn delete(&self, origin: i64, seqs: Vec<u64>) {
+        self.peer.begin(origin);
         let reply = RemoteReply::to_request(Arc::clone(&self.peer), origin, Arc::clone(&self.room.flow));
         let room = Arc::clone(&self.room);
         tokio::spawn(async move {

@@ -23,6 +23,8 @@ pub(super) struct Unsettled {
     pub(super) origin: i64,
     /// The last message of the room when it came: if it is stored, then after that.
     pub(super) after: Seq,
+    /// Something that its connection said later is stored. So it was handled, and may not be handled again: it would come after that.
+    pub(super) is_overtaken: bool,
     pub(super) what: What,
 }
 
@@ -40,12 +42,12 @@ impl Unsettled {
         in_flight: InFlight,
         after: Seq,
     ) -> Self {
-        Self { origin, after, what: What::Said { user, sent, reply, in_flight } }
+        Self { origin, after, is_overtaken: false, what: What::Said { user, sent, reply, in_flight } }
     }
 
     pub(super) fn deletion(origin: i64, seqs: Vec<Seq>, answer: DeletionAnswer) -> Self {
         // Nothing is stored of it.
-        Self { origin, after: Seq(u64::MAX), what: What::Delete { seqs, answer } }
+        Self { origin, after: Seq(u64::MAX), is_overtaken: false, what: What::Delete { seqs, answer } }
     }
 
     /// What the home is asked.
@@ -63,6 +65,11 @@ impl Unsettled {
             }
             What::Delete { seqs, .. } => (Asked::Delete { origin, seqs: seqs.iter().map(|seq| seq.0).collect() }, &[]),
         }
+    }
+
+    /// The number of the connection that sent it, if it is one.
+    pub(super) fn connection(&self) -> Option<u64> {
+        self.outbox().map(|outbox| outbox.id)
     }
 
     /// The connection that sent it, if it is one.

@@ -103,7 +103,7 @@ limits! {
     }
     "Messages: the queues before the disk, and what is kept" {
         /// Messages that may wait in one room; more is answered with `busy`.
-        room_inbox_max: usize = 1_024, "messages, a room", 1 => 1_000_000, restart;
+        room_inbox_max: usize = 8_192, "messages, a room", 1 => 1_000_000, restart;
         /// Messages that may wait for the disk; more is answered with `busy`.
         commit_queue_max: usize = 16_384, "messages", 1 => 10_000_000, restart;
         /// The size of the messages that wait for the disk; more is answered with `busy`.

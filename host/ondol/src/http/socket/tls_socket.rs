@@ -46,8 +46,9 @@ impl TlsSocket {
             *budget = budget.saturating_sub(arrived);
             let processed = tls.connection.process_new_packets();
             if tls.connection.wants_write() {
-                // An alert, or an answer of TLS itself. What the socket does not take goes before the next frames.
-                tls.flush(&self.tcp)?;
+                // An alert, or an answer of TLS itself. What the socket does not take goes before the next frames, and a peer
+                // that takes no more is found then: what it sent before is still read.
+                let _ = tls.flush(&self.tcp);
             }
             processed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         }
