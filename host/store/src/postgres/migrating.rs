@@ -3,9 +3,10 @@
 use std::pin::Pin;
 
 use tokio::runtime::{self, Runtime};
-use tokio_postgres::Client;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Error};
 
 use super::answers::describe;
 use super::connect::{self, Connector, PostgresConfig, Purpose};
@@ -20,7 +21,7 @@ const ROWS: usize = 2_000;
 const LARGE_ROWS: usize = 1;
 
 /// How long it is waited for another process that changes the database.
-const LOCK_MAX: &str = "SET LOCAL lock_timeout = '10s'";
+const LOCK_MAX: &str = "SET LOCAL lock_timeout = '3s'";
 
 /// The database that is filled. Without a commit it is as it was.
 pub(crate) struct MigrationTarget {
@@ -160,6 +161,7 @@ fn tables() -> impl Iterator<Item = &'static Table> {
 async fn begin(client: &Client) -> Result<(), MigrateError> {
     client.batch_execute("BEGIN").await?;
     client.batch_execute(LOCK_MAX).await?;
+    schema::lock(client).await.map_err(in_use_error)?;
     schema::settle_within(client).await?;
     opening::refuse_beside_any(client).await?;
     for table in tables() {
@@ -170,5 +172,14 @@ async fn begin(client: &Client) -> Result<(), MigrateError> {
     }
     // Tables of the same transaction take frozen rows.
     let names: Vec<_> = tables().map(|table| table.name).collect();
-    Ok(client.batch_execute(&format!("TRUNCATE {}", names.join(", "))).await?)
+    client.batch_execute(&format!("TRUNCATE {}", names.join(", "))).await.map_err(in_use_error)
+}
+
+/// What a lock means that another process holds for too long.
+fn in_use_error(error: Error) -> MigrateError {
+    if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) {
+        let reason = "another process uses this database, such as another `ondol migrate` or a backup: try again later";
+        return StoreError::Postgres(reason.to_owned()).into();
+    }
+    error.into()
 }

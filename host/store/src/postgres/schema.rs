@@ -1,6 +1,6 @@
 //! The schema in PostgreSQL. `cluster.schema` holds its version.
 
-use tokio_postgres::{Client, GenericClient};
+use tokio_postgres::{Client, Error, GenericClient};
 
 use crate::error::StoreError;
 
@@ -26,7 +26,7 @@ pub(super) async fn settle(client: &mut Client) -> Result<(), StoreError> {
 
 /// The same within the open transaction, until whose end no other host does it. Returns the version that it had.
 pub(super) async fn settle_within(transaction: &impl GenericClient) -> Result<i32, StoreError> {
-    transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await?;
+    lock(transaction).await?;
     let found = version(transaction).await?;
     if found > VERSION {
         return Err(StoreError::SchemaTooNew { found: found.into(), known: VERSION.into() });
@@ -45,6 +45,11 @@ pub(super) async fn settle_within(transaction: &impl GenericClient) -> Result<i3
         )
         .await?;
     Ok(found)
+}
+
+/// Keeps others from changing the schema until the end of the open transaction.
+pub(super) async fn lock(transaction: &impl GenericClient) -> Result<(), Error> {
+    transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await.map(drop)
 }
 
 /// The version of the schema that is there. 0: there is none.

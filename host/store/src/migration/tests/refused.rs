@@ -111,6 +111,34 @@ fn a_stop_at_any_step_leaves_postgresql_untouched() {
 }
 
 #[test]
+fn of_two_moves_at_once_one_is_refused() {
+    let Some(chat) = Chat::new() else { return };
+    let _other = chat.database.hold("SELECT pg_advisory_xact_lock(7230002)").unwrap();
+    let error = chat.migrate().unwrap_err().to_string();
+    assert!(error.contains("another process uses this database, such as another `ondol migrate`"), "{error}");
+}
+
+#[test]
+fn a_server_that_starts_meanwhile_waits_and_finds_the_chat() {
+    let Some(chat) = Chat::new() else { return };
+    chat.in_file(|store| {
+        store_all(store, (1..=2_500).map(|seq| said(RoomId(3), seq, "bo", Draft::default())));
+    });
+    let mut started = None;
+    let moved = migrate(&chat.file(), &chat.config(), &AtomicBool::new(false), &mut |step, _, _| {
+        if step == "copying" && started.is_none() {
+            let config = chat.config();
+            started = Some(chat.runtime.spawn_blocking(move || Store::<()>::connect(&config, &LIMITS).unwrap()));
+        }
+    });
+    assert_eq!(moved.unwrap().messages, 3_127);
+    let store = chat.runtime.block_on(started.unwrap()).unwrap();
+    assert_eq!(chat.runtime.block_on(store.last_seq(RoomId(3))).unwrap(), Seq(2_500));
+    let _runtime = chat.runtime.enter();
+    store.finish();
+}
+
+#[test]
 fn a_database_that_cannot_be_reached_is_told_before_the_long_work() {
     let Some(chat) = Chat::new() else { return };
     let config = PostgresConfig { url: "postgres://ondol@127.0.0.1:1/chat".to_owned(), ..chat.config() };
