@@ -11,7 +11,7 @@ NATIVE       := ondol ondol-host-cluster ondol-host-handlers ondol-host-model on
 COMPONENTS   := $(foreach handler,$(HANDLERS),-p ondol-$(handler) --features ondol-$(handler)/component) $(MIDDLEWARE:%=-p example-%) $(GUESTS:%=-p guest-%)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build host handlers guests deb pages test unit cases stories durability fuzz examples lint bindings fmt bench bench-quick hostile microbench clean target
+.PHONY: help run build host handlers guests deb pages test unit cases stories durability cluster cluster-long fuzz examples lint bindings fmt bench bench-quick hostile microbench clean target
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,7 @@ test: unit cases stories ## Run every test
 
 unit: build ## The tests beside the code
 	$(CARGO) test --release $(patsubst %,-p %,$(filter-out ondol-tests,$(NATIVE))) --lib --bins
+	$(CARGO) test --release --doc -p ondol-handler
 
 cases: build ## The handlers' own tables of cases, in the real sandbox
 	@for handler in $(HANDLERS); do \
@@ -72,6 +73,15 @@ durability: build guests ## The stories of durability, drains and patience at fu
 	STORY_SOCKETS=2500 STORY_PAUSE_MS=40000 $(CARGO) test --release -p ondol-tests -- a_pause_of_the_process
 	STORY_SECONDS=60 $(CARGO) test --release -p ondol-tests -- a_backup_under_load --nocapture
 	STORY_MESSAGES=1000000 STORY_ROOMS=100 $(CARGO) test --release -p ondol-tests -- many_messages_move --nocapture
+
+cluster: export STORY_SEED ?= $(shell date +%s)
+cluster: build guests ## Three hosts in network namespaces, cut off in every way, about a quarter of an hour (root)
+	@echo "STORY_SEED=$$STORY_SEED draws the pairs"
+	$(CARGO) test --release -p ondol-tests -- hosts::network:: --include-ignored --test-threads=1
+
+cluster-long: export STORY_PAIRS ?= 1000
+cluster-long: export STORY_SECONDS ?= 20
+cluster-long: cluster ## The same with every pair of faults, about an hour
 
 # A failure prints the input, for tests/corpus, and the seed. Overflows count as failures here.
 FUZZED := ondol ondol-host-handlers ondol-host-model ondol-messages ondol-rooms ondol-events ondol-text

@@ -42,13 +42,22 @@ pub fn guest(name: &str) -> PathBuf {
 /// When it is missing where it must not be.
 pub fn example(story: &str, name: &str) -> Result<Option<PathBuf>> {
     let file = target().join("examples").join(format!("{name}.wasm"));
+    Ok(is_there(story, &file)?.then_some(file))
+}
+
+/// Whether there is a file that `make examples` makes. If not, `story` is named as skipped, except under CI, where that is
+/// an error.
+///
+/// # Errors
+/// When it is missing where it must not be.
+pub fn is_there(story: &str, file: &Path) -> Result<bool> {
     if file.exists() {
-        return Ok(Some(file));
+        return Ok(true);
     }
-    let missing = format!("{} is not built: `make examples` builds it", file.display());
+    let missing = format!("{} is missing: `make examples` makes it", file.display());
     ensure!(env::var_os("CI").is_none(), "{story}: {missing}, and CI is set");
     eprintln!("skipped: {story}: {missing}");
-    Ok(None)
+    Ok(false)
 }
 
 /// The bytes of a built component.

@@ -7,19 +7,14 @@ use anyhow::Context as _;
 use ondol_tests::{Client, TestResult, TestServer, User, author::Project, http::Request, ondol};
 use serde_json::json;
 
-/// A new handler passes its tests, its cases and the admission checks.
-fn is_good(handler: &str) -> TestResult {
-    let project = Project::new("new", handler)?;
-    project.build()?;
-    let tested = project.cargo(&["test"])?;
-    assert!(tested.contains("test result: ok") && !tested.contains("warning"), "{tested}");
-    let (component, cases) =
-        (project.component().display().to_string(), project.path("cases.toml").display().to_string());
-    ondol(&["test", &component, "--cases", &cases])?.expect_parts(0, &[" passed, 0 failed"])?;
-    let (given, with) = (format!("{handler}={component}"), format!("{handler}={cases}"));
-    ondol(&["check", &given, "--cases", &with])?.expect_parts(0, &["fine"])?;
+/// A new handler passes its tests, its cases and the admission checks, with the commands of its README.
+fn is_good(world: &str) -> TestResult {
+    let project = Project::new("new", world)?;
+    let said = project.follow_readme()?;
+    assert!(said.contains("test result: ok") && !said.contains("warning"), "{said}");
+    assert!(said.contains(" passed, 0 failed") && said.contains("fine   "), "{said}");
     let readme = fs::read_to_string(project.path("README.md"))?;
-    let is_filled = readme.contains(&format!("{handler}=target/wasm32-wasip2/release/new_{handler}.wasm"));
+    let is_filled = readme.contains(&format!("=target/wasm32-wasip2/release/new_{world}.wasm"));
     assert!(is_filled && !readme.contains("{{"), "{readme}");
     Ok(())
 }
@@ -40,22 +35,38 @@ fn a_new_events_handler_is_good() -> TestResult {
 }
 
 #[test]
+fn a_new_middleware_is_good() -> TestResult {
+    is_good("middleware")
+}
+
+#[test]
 fn a_new_handler_in_another_language_has_what_its_compiler_needs() -> TestResult {
     let home = tempfile::tempdir()?;
     for (lang, world, needed) in [
-        ("js", "messages", &["messages.js", "package.json", "package-lock.json"][..]),
+        ("js", "rooms", &["rooms.js", "package.json", "package-lock.json"][..]),
+        ("js", "messages", &["messages.js", "package.json", "package-lock.json"]),
+        ("js", "events", &["events.js", "package.json", "package-lock.json"]),
+        ("python", "rooms", &["rooms.py", "requirements.txt"]),
         ("python", "messages", &["messages.py", "requirements.txt"]),
+        ("python", "events", &["events.py", "requirements.txt"]),
         ("c", "rooms", &["rooms.c", "requirements.txt", "build.sh"]),
+        ("c", "middleware", &["middleware.c", "requirements.txt", "build.sh", "behind.sh", "ondol/Cargo.lock"]),
     ] {
-        let path = home.path().join(format!("my-{lang}"));
+        let name = format!("my-{lang}-{world}");
+        let path = home.path().join(&name);
         ondol(&["new", &path.display().to_string(), "--lang", lang, "--world", world])?.expect(0)?;
         for file in needed.iter().chain(&["cases.toml", "README.md", "handler.toml", ".gitignore", "wit/worlds.wit"]) {
             let text = fs::read_to_string(path.join(file)).with_context(|| format!("{lang}: {file}"))?;
-            assert!(!text.contains("{{name}}") && !text.contains("ondol-messages-javascript"), "{lang}: {file}");
+            assert!(!text.contains("{{") && !text.contains("ondol-messages-javascript"), "{name}: {file}");
         }
         let manifest: toml::Table = fs::read_to_string(path.join("handler.toml"))?.parse()?;
-        assert_eq!(manifest["output"].as_str(), Some(&*format!("my-{lang}.wasm")));
+        let behind = if world == "middleware" { "+messages.wasm" } else { "" };
+        assert_eq!(manifest["output"].as_str(), Some(&*format!("{name}.wasm{behind}")));
         assert!(!path.join("__pycache__").exists());
+        // Nothing of the other handlers.
+        let sources = fs::read_dir(&path)?.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let is_source = |name: &String| [".js", ".py", ".c"].iter().any(|end| name.ends_with(end));
+        assert_eq!(sources.filter(is_source).collect::<Vec<_>>(), [needed[0]], "{name}");
     }
     Ok(())
 }
@@ -71,7 +82,8 @@ fn new_says_what_it_cannot_create() -> TestResult {
         ("no/such/directory", &["--world", "rooms"], &["cannot create"]),
         ("x", &["--world", "doors"], &["doors", "rooms, messages, events"]),
         ("x", &["--world", "rooms", "--lang", "cobol"], &["cobol", "rust"]),
-        ("x", &["--world", "rooms", "--lang", "python"], &["rooms in python", "one of messages"]),
+        ("x", &["--world", "middleware", "--lang", "python"], &["middleware in python", "rooms, messages, events"]),
+        ("x", &["--world", "events", "--lang", "c"], &["events in c", "there are rooms, middleware"]),
         ("x", &[], &["--world"]),
     ] {
         ondol(&[&["new", &path(name)], flags].concat())?.expect_parts(2, parts)?;

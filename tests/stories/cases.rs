@@ -1,8 +1,12 @@
 //! `ondol test` and `ondol call` as a handler's author uses them: what a case can expect, and how long calls take.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Command};
 
-use ondol_tests::{TestResult, command::Output, guest, ondol, standard};
+use ondol_tests::{
+    TestResult,
+    command::{self, Output},
+    guest, ondol, standard,
+};
 
 const ANN: &str = r#"{ id = "ann", nickname = "ann", email = "ann@example.com" }"#;
 
@@ -142,6 +146,9 @@ fn call_takes_its_arguments_from_a_file_and_repeats() -> TestResult {
     let called = ondol(&["call", &rooms, "rooms.create", &format!("@{}", text(&file)), "--times", "100"])?;
     called.expect_parts(0, &["99 more calls in the same instance", "p50", "p99"])?;
     assert_eq!(called.stdout.lines().count(), 1, "the answer is printed once: {}", called.stdout);
+    let piped = format!("'{}' call '{rooms}' rooms.create - <'{}'", command::binary().display(), text(&file));
+    let piped = command::run(Command::new("sh").args(["-c", &piped]))?;
+    assert_eq!((piped.status, piped.stdout), (0, called.stdout), "{}", piped.stderr);
     ondol(&["call", &rooms, "rooms.create", "@missing.json"])?.expect_parts(2, &["missing.json"])?;
     ondol(&["call", &rooms, "rooms.create", "{}", "--times", "0"])?.expect(2)?;
     Ok(())

@@ -41,6 +41,19 @@ fn a_filter_changes_nothing_for_the_handler_behind_it() -> TestResult {
 }
 
 #[test]
+fn call_and_check_take_layers_in_place_of_a_file() -> TestResult {
+    let layers = layers(&["commands"]);
+    let frame = r#"[{"id": "a", "nickname": "a", "email": "a@b.c"}, 1, {"body": "{\"message\": \"/me waves\"}"}]"#;
+    ondol(&["call", &layers, "messages.receive", frame])?
+        .expect_parts(0, &[r#""text":"waves""#, r#"{\"me\":true}"#])?;
+    let cases = text(&handlers::workspace().join("examples/middleware/commands/cases.toml"));
+    ondol(&["check", &format!("messages={layers}"), "--cases", &format!("messages={cases}")])?
+        .expect_parts(0, &["fine   messages"])?;
+    let alone = ondol(&["check", &format!("messages={}", text(&middleware("commands")))])?;
+    alone.expect_parts(1, &["it is a middleware", "ondol compose"])
+}
+
+#[test]
 fn inspect_tells_middleware_from_a_handler_and_names_the_layers() -> TestResult {
     let filter = text(&middleware("word_filter"));
     ondol(&["inspect", &filter])?.expect_parts(
@@ -151,6 +164,14 @@ async fn components_of_the_first_contract_stay_good() -> TestResult {
     let home = tempfile::tempdir()?;
     let back = home.path().join("frozen.wasm");
     std::fs::copy(&frozen, &back)?;
-    ondol(&["inspect", &format!("{}+{}", text(&middleware("commands")), text(&back))])?
-        .expect_parts(0, &["message-handler (messages.wasm): fits"])
+    let layers = format!("{}+{}", text(&middleware("word_filter")), text(&back));
+    ondol(&["inspect", &layers])?.expect_parts(0, &["message-handler (messages.wasm): fits"])?;
+    let say = |frame: &str| {
+        let settings = [r#"word-filter.words=["damn"]"#, "greeting=hi "].map(|setting| ["--setting", setting]);
+        let arguments = json!([{ "id": "a", "nickname": "a", "email": "a@b.c" }, 1, { "text": frame }]).to_string();
+        ondol(&[&["call", &layers, "messages.receive", &arguments][..], &settings.concat()].concat())
+    };
+    say("all")?.expect_parts(0, &[r#"{"post":{"text":"hi all""#])?;
+    say("you damn fool")?.expect_parts(0, &["word_not_allowed"])?;
+    say(r#""typing""#)?.expect_parts(0, &[r#"{"relay":"\"a\""}"#])
 }

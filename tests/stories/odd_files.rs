@@ -5,6 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
+use anyhow::Context as _;
 use ondol_tests::{TestResult, TestServer, guest, handlers, ondol, standard};
 use serde_json::{Value, json};
 
@@ -119,6 +120,51 @@ fn commands_refuse_an_odd_file() -> TestResult {
         fs::remove_file(&odd)?;
     }
     Ok(())
+}
+
+/// A case of the default events handler.
+const CASE: &str = r#"
+[[case]]
+name = "a join is announced"
+call = "events.join"
+args = [1, { id = "u1", nickname = "ann", email = "ann@example.com" }]
+matches = { type = "chat.user.join" }
+"#;
+
+/// What each tool that runs without a server does with a component of the events handler, under these limits.
+fn tools(component: &Path, limits: &[&str], expected: [(i32, &str); 4]) -> TestResult {
+    let home = tempfile::tempdir()?;
+    let cases = home.path().join("cases.toml");
+    fs::write(&cases, CASE)?;
+    let (file, cases) = (component.display().to_string(), cases.display().to_string());
+    let (given, ann) = (format!("events={file}"), r#"[1, {"id": "u1", "nickname": "a", "email": "a@b.c"}]"#);
+    let words = [
+        vec!["inspect", &file],
+        vec!["call", &file, "events.join", ann],
+        vec!["test", &file, "--cases", &cases],
+        vec!["check", &given],
+    ];
+    for (mut words, (status, part)) in words.into_iter().zip(expected) {
+        words.extend(limits.iter().flat_map(|limit| ["--limit", limit]));
+        ondol(&words)?.expect_parts(status, &[part]).with_context(|| words.join(" "))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn tools_refuse_what_is_larger_than_a_server_takes() -> TestResult {
+    let home = tempfile::tempdir()?;
+    let large = home.path().join("large.wasm");
+    fs::write(&large, padded(handlers::read(&standard("events"))?, 33 << 20))?;
+    tools(&large, &[], [(2, "larger than handler_file_bytes_max = 33554432"); 4])?;
+    let fine = [(0, "event-handler (events.wasm): fits"), (0, "answered"), (0, "1 passed"), (0, "fine   events")];
+    tools(&large, &["handler_file_bytes_max=33MiB"], fine)?;
+
+    let why = "more than handler_memory_bytes_max = 65536";
+    let fault = "more memory than allowed (handler_memory_bytes_max = 65536)";
+    let little = [(1, why), (1, fault), (1, fault), (1, fault)];
+    tools(&standard("events"), &["handler_memory_bytes_max=64KiB"], little)?;
+    tools(&standard("events"), &["events.handler_memory_bytes_max=64KiB"], little)
 }
 
 /// A component that a custom section makes `length` bytes long.

@@ -1,15 +1,22 @@
 //! Probation: what counts as slow, what is taken back with what, and how a block is lifted.
 
-use ondol_tests::{Client, TestResult, TestServer, guest, handlers, until};
+use ondol_tests::{Client, Setup, TestResult, TestServer, guest, handlers, until};
 use serde_json::{Value, json};
 
 use crate::trials::{active, asked, command, failed_probation, member, operated};
 
 /// A server on which no slowdown is too small.
 async fn strict() -> TestResult<TestServer> {
-    let setup = TestServer::setup().admin().without_rate_limits().limit("probation_slowdown_floor_ms", 0);
-    setup.limit("probation_slowdown_rollback_ms", 0).start().await
+    strict_setup().start().await
 }
+
+fn strict_setup() -> Setup {
+    let setup = TestServer::setup().admin().without_rate_limits().limit("probation_slowdown_floor_ms", 0);
+    setup.limit("probation_slowdown_rollback_ms", 0)
+}
+
+/// A limit: one instance for all processors, whose calls can be counted.
+const ONE_INSTANCE: (&str, u64) = ("handler_instances_max", 1);
 
 /// `HANDLER=FILE` of a guest.
 fn file(handler: &str, name: &str) -> String {
@@ -70,12 +77,85 @@ async fn a_version_that_users_notice_is_rolled_back() -> TestResult {
 }
 
 #[tokio::test]
+async fn a_version_that_takes_tens_of_milliseconds_is_rolled_back_by_the_default_limits() -> TestResult {
+    // No call misses its deadline: those would be faults.
+    let setup = TestServer::setup().admin().without_rate_limits().limit("handler_deadline_ms", 10_000);
+    let server = setup.limit(ONE_INSTANCE.0, ONE_INSTANCE.1).start().await?;
+    let mut ann = member(&server).await?;
+    warm_up(&mut ann).await?;
+    let slow = ["deploy", &file("messages", "slow_messages"), "--setting", "messages.turns=120000000"];
+    command(&server, &slow)?.expect_parts(0, &["above 1 ms and 5 times the baseline's is a warning, above 10 ms"])?;
+    let line = say_until_logged(&server, &mut ann, "failed its probation").await?;
+    assert!(line.contains("messages is too slow") && line.contains("slowdown_rollback_ms = 10"), "{line}");
+    Ok(())
+}
+
+/// Leaves the warm-up of the active version behind, so that it can be compared with.
+async fn warm_up(ann: &mut Client) -> TestResult {
+    for number in 0..20 {
+        ann.say(&format!("{number}")).await?;
+        ann.expect_message(&format!("{number}")).await?;
+    }
+    Ok(())
+}
+
+/// Says so much that the first comparisons have been made, and checks that release 2 has neither warnings nor faults.
+async fn is_not_slow(server: &TestServer, ann: &mut Client) -> TestResult {
+    for number in 0..150 {
+        ann.say(&format!("{number}")).await?;
+        ann.expect_message(&format!("{number}")).await?;
+    }
+    let status = asked(server, "/v1/status").await?;
+    assert_eq!((&status["release"]["release"], &status["bad"]), (&json!(2), &json!({})));
+    let probation = &status["probation"];
+    assert_eq!((&probation["release"], &probation["warnings"]), (&json!(2), &json!([])), "{probation}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_warm_up_of_an_instance_is_not_compared() -> TestResult {
+    let slow = |calls: &str| format!("messages.slow_calls={calls}");
+    let server = strict_setup().limit(ONE_INSTANCE.0, ONE_INSTANCE.1).start().await?;
+    let mut ann = member(&server).await?;
+    warm_up(&mut ann).await?;
+    // Of 32 calls from the first one on, most would be slow; of 32 after the sixteenth, 11 are.
+    command(&server, &["deploy", &file("messages", "slow_messages"), "--setting", &slow("27")])?.expect(0)?;
+    is_not_slow(&server, &mut ann).await?;
+    command(&server, &["deploy", "--setting", &slow("60")])?.expect(0)?;
+    say_until_logged(&server, &mut ann, "failed its probation").await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_deploy_may_ask_for_patience() -> TestResult {
     let server = strict().await?;
-    let patient =
-        |value: &str| command(&server, &["deploy", &file("messages", "slow_messages"), "--slowdown-max", value]);
+    let mut ann = member(&server).await?;
+    let slow = file("messages", "slow_messages");
+    let patient = |value: &str| command(&server, &["deploy", &slow, "--slowdown-max", value]);
     patient("1001")?.expect_parts(1, &["slowdown_max: expected a whole number from 2 to 1,000"])?;
-    patient("1000")?.expect_parts(0, &["above 0 ms and 1000 times"])
+    warm_up(&mut ann).await?;
+    patient("1000")?.expect_parts(0, &["above 0 ms and 1000 times"])?;
+    is_not_slow(&server, &mut ann).await
+}
+
+#[tokio::test]
+async fn a_deploy_may_ask_for_another_bound_of_a_rollback() -> TestResult {
+    let slow = file("messages", "slow_messages");
+    let server = strict().await?;
+    let mut ann = member(&server).await?;
+    command(&server, &["deploy", &slow, "--slowdown-rollback-ms", "1000"])?
+        .expect_parts(0, &["above 1000 ms a rollback"])?;
+    let line = say_until_logged(&server, &mut ann, "messages is slow").await?;
+    assert!(line.contains("WARN"), "{line}");
+    assert_eq!(asked(&server, "/v1/status").await?["release"]["release"], 2);
+
+    let server = TestServer::setup().admin().without_rate_limits().start().await?;
+    let mut ann = member(&server).await?;
+    let bounds = ["--slowdown-floor-ms", "0", "--slowdown-rollback-ms", "0"];
+    command(&server, &[&["deploy", &slow][..], &bounds].concat())?.expect_parts(0, &["above 0 ms a rollback"])?;
+    let line = say_until_logged(&server, &mut ann, "failed its probation").await?;
+    assert!(line.contains("slowdown_rollback_ms = 0"), "{line}");
+    Ok(())
 }
 
 /// Deploys handlers together.

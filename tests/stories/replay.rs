@@ -57,6 +57,17 @@ async fn a_trap_of_the_candidate_is_reported_with_its_message() -> TestResult {
 }
 
 #[tokio::test]
+async fn an_answer_that_breaks_the_contract_is_a_fault_of_the_candidate() -> TestResult {
+    let server = said(&["one", "prose", "last"]).await?;
+    for (name, function) in [("hostile_messages", "messages.receive"), ("hostile_events", "events.message")] {
+        let output = replay(&server, guest(name), &[])?;
+        output.expect_parts(1, &["3 compared: 2 equal, 1 different", "room 1, seq 2", "1 faults"])?;
+        output.expect_parts(1, &[&format!("after: fault in {function}"), "its answer breaks the contract"])?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn settings_can_be_tried_before_they_are_deployed() -> TestResult {
     let server = said(&["short", "a secret that is too long"]).await?;
     let output = replay(&server, standard("messages"), &["--setting", "text_length_max=5"])?;

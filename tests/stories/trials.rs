@@ -363,6 +363,21 @@ async fn a_failing_shadow_does_not_disturb_the_chat() -> TestResult {
 }
 
 #[tokio::test]
+async fn an_answer_that_breaks_the_contract_is_a_fault_of_the_shadow() -> TestResult {
+    for (handler, name) in [("messages", "hostile_messages"), ("events", "hostile_events")] {
+        let server = operated().await?;
+        let mut ann = member(&server).await?;
+        shadow(&server, handler, guest(name)).await?;
+        ann.say("prose").await?;
+        ann.expect_message("prose").await?;
+        let row = shadowed(&server, 1).await?;
+        assert_eq!((&row["calls"], &row["faults"], &row["differences"]), (&json!(1), &json!(1), &json!(1)));
+        command(&server, &["shadow", "status"])?.expect_parts(0, &["1 faults", "its answer breaks the contract"])?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_queue_of_a_shadow_has_a_maximum_of_bytes() -> TestResult {
     let server = TestServer::setup().admin().limit("shadow_queue_bytes_max", 1_024).start().await?;
     let mut ann = member(&server).await?;

@@ -6,5 +6,5 @@ test -x .tools/bin/wit-bindgen || cargo install --debug --quiet --locked --root 
 .tools/bin/wit-bindgen c --world {{world}} --out-dir generated wit > generated.log
 .venv/bin/python-zig cc --target=wasm32-wasi -mexec-model=reactor -O2 -Wall -Wextra \
     -Wl,--strip-debug -Wl,-z,stack-size=65536 -I generated -o generated/core.wasm \
-    {{handler}}.c generated/{{world_c}}.c generated/{{world_c}}_component_type.o
+    {{source}}.c generated/{{world_c}}.c generated/{{world_c}}_component_type.o
 .venv/bin/wasm-tools component new generated/core.wasm -o {{name}}.wasm

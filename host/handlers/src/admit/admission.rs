@@ -110,7 +110,11 @@ impl Admission {
         }
         smoke.map_err(|fault| {
             let printed = fault.printed.as_deref().map(|text| format!(" (it printed: {text})")).unwrap_or_default();
-            let reason = format!("the smoke call of {} failed: {}{printed}", fault.function, fault.cause);
+            let places = match fault.cause.backtrace() {
+                [] => String::new(),
+                functions => format!(" (in {})", functions.join(" < ")),
+            };
+            let reason = format!("the smoke call of {} failed: {}{places}{printed}", fault.function, fault.cause);
             AdmissionError::because(Stage::Smoke, reason)
         })?;
         Ok(admitted)

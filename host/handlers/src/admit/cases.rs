@@ -14,6 +14,7 @@ use serde_json::Value as Json;
 
 use super::dynamic_call::{Called, DynamicCaller, Outcome, Session};
 use super::json_difference::Difference;
+use crate::run::fault::Cause;
 use matching::{COMPARISON, Extent, closed, differences, has_anything, opened, seen};
 pub(crate) use recorded::record;
 pub use recorded::{Recorded, RecordedCall, RecordedOutcome};
@@ -179,10 +180,11 @@ fn judge(step: &Step, caller: &DynamicCaller<'_>, called: &Called) -> Vec<String
                 let _ = write!(said, "\n{printed}");
             }
             if said.contains(part) {
-                Vec::new()
-            } else {
-                lines(&[COMPARISON.difference("", describe(&step.expected), said)])
+                return Vec::new();
             }
+            let mut lines = lines(&[COMPARISON.difference("", describe(&step.expected), said)]);
+            lines.extend(places(cause));
+            lines
         }
         (expected, outcome) => {
             let got = match outcome {
@@ -191,12 +193,18 @@ fn judge(step: &Step, caller: &DynamicCaller<'_>, called: &Called) -> Vec<String
                 Outcome::Fault(cause) => format!("a fault: {cause}"),
             };
             let mut lines = lines(&[COMPARISON.difference("", describe(expected), got)]);
-            if let (Outcome::Fault(_), Some(printed)) = (outcome, &called.cost.printed) {
-                lines.push(format!("printed  {printed}"));
+            if let Outcome::Fault(cause) = outcome {
+                lines.extend(places(cause));
+                lines.extend(called.cost.printed.as_ref().map(|printed| format!("printed  {printed}")));
             }
             lines
         }
     }
+}
+
+/// The functions that a fault happened in, innermost first, a line each.
+fn places(cause: &Cause) -> impl Iterator<Item = String> + '_ {
+    cause.backtrace().iter().map(|function| format!("in {function}"))
 }
 
 fn answer(step: &Step, extent: Extent, caller: &DynamicCaller<'_>, expected: &Json, got: &Json) -> Vec<String> {

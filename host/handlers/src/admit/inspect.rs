@@ -22,6 +22,9 @@ use contract::{Contract, Interface, MESSAGES, MIDDLEWARE, same_interface};
 use shape::Signature;
 use wit_text::WitText;
 
+/// A page of linear memory.
+const PAGE_BYTES: u64 = 65_536;
+
 /// What a component is, without running it.
 #[derive(Debug, Serialize)]
 pub struct Report {
@@ -35,7 +38,7 @@ pub struct Report {
     pub imports: Vec<Item>,
     /// The components that it is composed of, the front one first. Empty: it is not composed.
     pub layers: Vec<Layer>,
-    /// Whether it fits the world of each handler, and that of middleware.
+    /// Whether it fits the world of each handler, and that of middleware, under the limits of the sandbox.
     pub worlds: Vec<Fit>,
 }
 
@@ -69,33 +72,44 @@ pub fn inspect(sandbox: &Sandbox, bytes: &[u8]) -> Result<Report, AdmissionError
     let inspector = Inspector::new(&component, sandbox.engine())?;
     let ty = component.component_type();
     let engine = sandbox.engine();
-    let worlds = HandlerKind::ALL.into_iter().map(|handler| {
-        let misfits = [inspector.unmet_imports(), inspector.unmet_exports(handler)].concat();
-        Fit {
-            world: handler.world(),
-            file: handler.file_name(),
-            misfits: misfits.iter().map(ToString::to_string).collect(),
-        }
+    let needed = memory_bytes(&component);
+    let memory = |handler| {
+        let allowed = sandbox.limits().calls_of(Some(handler)).handler_memory_bytes_max;
+        let why = format!("its memory begins with {needed} bytes, more than handler_memory_bytes_max = {allowed}");
+        (needed > allowed as u64).then_some(why)
+    };
+    let worlds = HandlerKind::ALL.into_iter().map(|handler| Fit {
+        world: handler.world(),
+        file: handler.file_name(),
+        misfits: inspector.misfits(handler).iter().map(ToString::to_string).chain(memory(handler)).collect(),
     });
+    let mut middleware = inspector.middleware();
+    middleware.misfits.extend(memory(HandlerKind::Messages));
     Ok(Report {
         bytes: bytes.len(),
         sha256: HEXLOWER.encode(&Sha256::digest(bytes)),
         exports: ty.exports(engine).map(|(name, export)| inspector.item(name, export.ty)).collect(),
         imports: ty.imports(engine).map(|(name, import)| inspector.item(name, import.ty)).collect(),
         layers: layers::read(bytes).unwrap_or_default(),
-        worlds: worlds.chain([inspector.middleware()]).collect(),
+        worlds: worlds.chain([middleware]).collect(),
     })
 }
 
-/// The handlers whose worlds these bytes fit.
+/// The handlers whose worlds these bytes fit, whatever the limits.
 ///
 /// # Errors
 ///
 /// When they are no component, or do not compile.
 pub fn fits(sandbox: &Sandbox, bytes: &[u8]) -> Result<Vec<HandlerKind>, AdmissionError> {
-    let report = inspect(sandbox, bytes)?;
-    let fits = HandlerKind::ALL.into_iter().zip(report.worlds).filter(|(_, fit)| fit.misfits.is_empty());
-    Ok(fits.map(|(handler, _)| handler).collect())
+    let component = compile(sandbox, bytes)?;
+    let inspector = Inspector::new(&component, sandbox.engine())?;
+    Ok(HandlerKind::ALL.into_iter().filter(|handler| inspector.misfits(*handler).is_empty()).collect())
+}
+
+/// The size of the largest memory with which an instance begins.
+fn memory_bytes(component: &Component) -> u64 {
+    let resources = component.resources_required();
+    resources.and_then(|resources| resources.max_initial_memory_size).unwrap_or(0).saturating_mul(PAGE_BYTES)
 }
 
 /// One reason why a component does not fit a world.
@@ -216,6 +230,11 @@ impl<'a> Inspector<'a> {
 
     fn exports_more_than_types(&self, interface: &ComponentInstance) -> bool {
         interface.exports(self.engine).any(|(_, item)| !matches!(item.ty, ComponentItem::Type(_)))
+    }
+
+    /// Every reason why it does not fit the world of a handler.
+    fn misfits(&self, handler: HandlerKind) -> Vec<Misfit> {
+        [self.unmet_imports(), self.unmet_exports(handler)].concat()
     }
 
     /// Whether it can run in front of a messages handler.

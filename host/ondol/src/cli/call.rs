@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 
 use super::shared::{Misuse, kibibytes, read, sandbox, settings};
 use crate::config::{Config, ConfigFlags};
-use ondol_host_handlers::{DynamicCaller, Outcome, Session};
+use ondol_host_handlers::{Cause, DynamicCaller, Outcome, Session};
 
 /// Call one function of a handler in the server's sandbox
 #[derive(Debug, Args)]
@@ -80,7 +80,7 @@ impl Call {
             Outcome::Fault(cause) => (format!("failed: {cause};"), ExitCode::FAILURE),
         };
         if let Outcome::Fault(cause) = &called.outcome {
-            cause.backtrace().iter().for_each(|function| eprintln!("  in {function}"));
+            print_backtrace(cause);
         }
         let (started, took) = (called.cost.started.unwrap_or_default(), called.cost.took);
         let memory = kibibytes(called.cost.memory_bytes);
@@ -115,6 +115,7 @@ impl Call {
             let called = session.call(&self.function, arguments)?;
             if let Outcome::Fault(cause) = &called.outcome {
                 eprintln!("call {call} failed: {cause}");
+                print_backtrace(cause);
                 return Ok(ExitCode::FAILURE);
             }
             took.push(called.cost.took);
@@ -135,4 +136,9 @@ impl Call {
         );
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Prints the functions that a fault happened in, innermost first.
+fn print_backtrace(cause: &Cause) {
+    cause.backtrace().iter().for_each(|function| eprintln!("  in {function}"));
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::shared::{Output, print_json, read, sandbox};
-use crate::config::{Config, ConfigFlags, Limits};
+use crate::config::{Config, ConfigFlags};
 use ondol_host_handlers::{Item, Report, inspect};
 
 /// Show what a component exports and imports, and which worlds it fits
@@ -18,11 +18,15 @@ pub(super) struct Inspect {
     /// Output format
     #[arg(long, value_enum, default_value = "text")]
     output: Output,
+    /// Set a limit, such as handler_memory_bytes_max=16MiB; repeatable
+    #[arg(long = "limit", value_name = "NAME=VALUE")]
+    limits: Vec<String>,
 }
 
 const AFTER_HELP: &str = "\
-Lists every reason why it does not fit a world. Runs none of its code. Exits with 1 if the file is
-not a component or fits no world.
+Lists every reason why it does not fit a world, also those of the server's limits. Runs none of its
+code. Exits with 1 if the file is not a component or fits no world, with 2 if it cannot be read or
+is larger than handler_file_bytes_max.
 
 Examples:
   ondol inspect target/handlers/events.wasm
@@ -30,10 +34,10 @@ Examples:
 
 impl Inspect {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let bytes = read(&self.file, None)?;
-        // Of the configuration only the cache is of use here.
-        let config = Config::load(&ConfigFlags::default()).ok();
-        let sandbox = sandbox(&Limits::default().handlers().sandbox, config.as_ref(), Some(&self.file))?;
+        let config = Config::load(&ConfigFlags { limits: self.limits, ..ConfigFlags::default() })?;
+        let limits = &config.limits;
+        let bytes = read(&self.file, Some(limits))?;
+        let sandbox = sandbox(&limits.handlers().sandbox, Some(&config), Some(&self.file))?;
         let report = match inspect(&sandbox, &bytes) {
             Ok(report) => report,
             Err(error) => {

@@ -4,6 +4,7 @@
 mod crates;
 mod examples;
 mod template;
+mod world;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,8 +14,8 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
 use self::template::{File, Names};
+use self::world::World;
 use super::shared::Misuse;
-use ondol_host_handlers::HandlerKind;
 
 /// The longest name of a handler, in characters.
 const NAME_LENGTH_MAX: usize = 64;
@@ -29,9 +30,9 @@ pub(super) struct New {
     /// Language to write it in
     #[arg(long, value_enum, default_value = "rust")]
     lang: Language,
-    /// Handler to write
-    #[arg(long, value_name = "HANDLER", value_parser = ["rooms", "messages", "events"])]
-    world: String,
+    /// Handler to write, or middleware for a messages handler
+    #[arg(long, value_enum)]
+    world: World,
 }
 
 /// A language that has templates.
@@ -47,13 +48,14 @@ enum Language {
 
 const AFTER_HELP: &str = "\
 Creates the code with its tests, a table of cases, the contract in `wit/`, a README with the
-commands, and a handler.toml for `ondol dev`. Exits with 2 if the directory exists.
+commands, and a handler.toml for `ondol dev`. Exits with 2 if the directory exists, or if there is
+no template of this world in this language.
 
 Examples:
   ondol new my-rooms --world rooms
-  ondol new my-filter --world messages
+  ondol new my-smile --world middleware
   ondol new my-messages --lang python --world messages
-  ondol new my-rooms --lang c --world rooms";
+  ondol new my-filter --lang c --world middleware";
 
 impl Language {
     /// Its name, which is that of the directory of its templates.
@@ -70,19 +72,31 @@ impl Language {
     fn files(self, names: &Names<'_>) -> anyhow::Result<Vec<File>> {
         match self {
             Self::Rust => {
-                let template = template::files(&["rust/common", &format!("rust/{}", names.handler)], names)?;
-                Ok(template.into_iter().chain(crates::files(names.handler)?).collect())
+                let mut files = template::files(&["rust/common", &format!("rust/{}", names.world.name())], names)?;
+                files.extend(crates::files(names.world)?);
+                // Cargo drops what the handler does not need.
+                files.push(crates::lock(""));
+                if names.world == World::Middleware {
+                    files.extend(behind(names)?);
+                }
+                Ok(files)
             }
             Self::Js | Self::Python | Self::C => examples::files(self.name(), names),
         }
     }
 }
 
+/// What builds the handler behind a middleware: the default one.
+fn behind(names: &Names<'_>) -> anyhow::Result<Vec<File>> {
+    let mut files = template::files(&["behind"], names)?;
+    files.push(crates::lock("ondol"));
+    Ok(files)
+}
+
 impl New {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let handler: HandlerKind = self.world.parse().map_err(Misuse)?;
         let name = name(&self.directory)?;
-        let files = self.lang.files(&Names { name, handler })?;
+        let files = self.lang.files(&Names { name, world: self.world })?;
         let directory = self.directory.display();
         // A directory that exists is left alone, whatever is in it.
         fs::create_dir(&self.directory).map_err(|error| match error.kind() {
@@ -92,7 +106,7 @@ impl New {
         for File { path, text } in files {
             write(&self.directory.join(path), &text)?;
         }
-        println!("created {directory}: a handler of {handler} in {}\n", self.lang.name());
+        println!("created {directory}: a {} in {}\n", self.world.described(), self.lang.name());
         println!("  cd {directory}\n  ondol dev .          builds it and starts a server with it\n");
         println!("README.md has the other commands.");
         Ok(ExitCode::SUCCESS)

@@ -21,6 +21,8 @@ impl Guest for Component {
             "recursion" => drop(black_box(fail_by_recursion(0))),
             "memory" => fail_by_memory(),
             "stranger" => fail_by_stranger(sender),
+            "bounds" => fail_by_bounds(),
+            "exit" => fail_by_exit(),
             _ => {}
         }
         Ok(Action::Ignore)
@@ -65,4 +67,18 @@ fn fail_by_memory() {
 #[inline(never)]
 fn fail_by_stranger(sender: UserKey) {
     black_box(users::get(sender + 1_000));
+}
+
+/// Reads near the end of the address space, which no memory reaches.
+#[inline(never)]
+#[allow(unsafe_code, reason = "it is what this guest is for")]
+fn fail_by_bounds() {
+    let address = black_box(0xffff_fff0_usize) as *const u8;
+    // SAFETY: None: the sandbox has to end the call here.
+    black_box(unsafe { address.read_volatile() });
+}
+
+#[inline(never)]
+fn fail_by_exit() {
+    std::process::exit(black_box(1));
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use serde::Deserialize;
 
-use crate::cli::shared::{Misuse, read, read_cases};
+use crate::cli::shared::{Misuse, compose_files, read, read_cases};
 use ondol_host_handlers::{HandlerKind, SettingsMap};
 
 /// The name of the manifest.
@@ -19,8 +19,8 @@ pub(super) struct Project {
     handler: String,
     /// The command that builds it.
     pub(super) build: String,
-    /// The component that the command writes.
-    output: PathBuf,
+    /// The component that the command writes, or several as `FRONT+BACK`.
+    output: String,
     /// The cases that it has to pass.
     pub(super) cases: Option<PathBuf>,
     /// The files and directories to watch.
@@ -61,7 +61,12 @@ impl Project {
     /// When a file is missing.
     pub(super) fn result(self, directory: &Path) -> anyhow::Result<Build> {
         let handler = self.handler()?;
-        let wasm = read(&directory.join(&self.output), None).context("the output of the build")?;
+        let layers: Vec<_> = self.output.split('+').map(|layer| directory.join(layer)).collect();
+        let wasm = match &*layers {
+            [file] => read(file, None),
+            layers => compose_files(layers, None),
+        };
+        let wasm = wasm.context("the output of the build")?;
         let cases =
             self.cases.map(|cases| read_cases(&directory.join(cases), None)).transpose().context("the cases")?;
         Ok(Build { handler, wasm, cases, settings: self.settings })

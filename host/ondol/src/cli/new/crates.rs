@@ -9,23 +9,24 @@ use include_dir::{Dir, include_dir};
 use toml::{Table, Value};
 
 use super::template::{File, texts};
-use ondol_host_handlers::HandlerKind;
+use super::world::World;
 
 static CONTRACT: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../wit");
 static CRATES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../handlers");
 const WORKSPACE: &str = include_str!("../../../../../Cargo.toml");
 const LOCK: &str = include_str!("../../../../../Cargo.lock");
 
-/// The files of `ondol/`, and the lock file.
+/// The files of `ondol/`.
 ///
 /// # Errors
 ///
 /// When a manifest of the repository is not what it should be.
-pub(super) fn files(handler: HandlerKind) -> anyhow::Result<Vec<File>> {
-    let names: &[&str] = match handler {
-        HandlerKind::Rooms => &["handler"],
-        HandlerKind::Messages => &["handler", "messages", "text"],
-        HandlerKind::Events => &["events", "handler"],
+pub(super) fn files(world: World) -> anyhow::Result<Vec<File>> {
+    let names: &[&str] = match world {
+        World::Rooms => &["handler"],
+        // The new handler builds on the default one, or the default one is behind the middleware.
+        World::Messages | World::Middleware => &["handler", "messages", "text"],
+        World::Events => &["events", "handler"],
     };
     let root = Path::new("ondol");
     let below = |directory: PathBuf| move |File { path, text }: File| File { path: directory.join(path), text };
@@ -41,9 +42,12 @@ pub(super) fn files(handler: HandlerKind) -> anyhow::Result<Vec<File>> {
         }
     }
     files.push(File { path: root.join("Cargo.toml"), text: workspace(&dependencies)? });
-    // Cargo drops what the handler does not need.
-    files.push(File { path: PathBuf::from("Cargo.lock"), text: LOCK.to_owned() });
     Ok(files)
+}
+
+/// The versions that Ondol is tested with, for a workspace in this directory.
+pub(super) fn lock(directory: &str) -> File {
+    File { path: Path::new(directory).join("Cargo.lock"), text: LOCK.to_owned() }
 }
 
 /// The contract, in a directory.
@@ -78,7 +82,7 @@ mod tests {
 
     #[test]
     fn a_handler_gets_the_crates_that_it_depends_on() {
-        let files = files(HandlerKind::Messages).unwrap();
+        let files = files(World::Messages).unwrap();
         let text = |path: &str| &files.iter().find(|file| file.path == Path::new(path)).unwrap().text;
         assert!(text("ondol/wit/worlds.wit").contains("world message-handler"));
         assert!(text("ondol/handlers/messages/Cargo.toml").contains("ondol-text.workspace = true"));

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use include_dir::{Dir, include_dir};
 
-use ondol_host_handlers::HandlerKind;
+use super::world::World;
 
 static TEMPLATES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates");
 
@@ -21,7 +21,7 @@ pub(super) struct File {
 /// What is filled in.
 pub(super) struct Names<'a> {
     pub(super) name: &'a str,
-    pub(super) handler: HandlerKind,
+    pub(super) world: World,
 }
 
 /// The files of these directories of the templates, with the names filled in.
@@ -36,6 +36,11 @@ pub(super) fn files(directories: &[&str], names: &Names<'_>) -> anyhow::Result<V
         files.extend(filled(directory, names));
     }
     Ok(files)
+}
+
+/// Whether there are templates in this directory.
+pub(super) fn exists(directory: &str) -> bool {
+    TEMPLATES.get_dir(directory).is_some()
 }
 
 /// The files of a directory, with the names filled in.
@@ -65,21 +70,35 @@ fn visible(path: PathBuf) -> PathBuf {
 
 impl Names<'_> {
     fn fill(&self, text: &str) -> String {
-        let package = self.name.replace('-', "_");
+        let Self { name, world } = *self;
+        let package = name.replace('-', "_");
         let dependency = |name: &str| format!("ondol-{name} = {{ path = \"ondol/handlers/{name}\" }}");
-        let dependencies = match self.handler {
-            HandlerKind::Rooms => dependency("handler"),
+        let dependencies = match world {
+            World::Rooms | World::Middleware => dependency("handler"),
             // It builds on the default handler.
-            HandlerKind::Messages => [dependency("handler"), dependency("messages")].join("\n"),
-            HandlerKind::Events => [dependency("events"), dependency("handler")].join("\n"),
+            World::Messages => [dependency("handler"), dependency("messages")].join("\n"),
+            World::Events => [dependency("events"), dependency("handler")].join("\n"),
         };
+        let is_middleware = world == World::Middleware;
+        let about_behind = format!(
+            "It runs in front of `messages.wasm`: the default handler, which `behind.sh` builds, until you put another one \
+             there. A setting\nof the middleware has its name as a prefix: `{name}.KEY`.\n\n"
+        );
+        let only_middleware = |text| if is_middleware { text } else { "" };
         [
-            ("name", self.name),
+            ("name", name),
             ("crate", &package),
-            ("handler", self.handler.name()),
-            ("world", self.handler.world()),
-            ("world_c", &self.handler.world().replace('-', "_")),
+            ("source", world.name()),
+            ("handler", world.handler().name()),
+            ("world", world.contract()),
+            ("world_c", &world.contract().replace('-', "_")),
+            ("described", &world.described()),
             ("dependencies", &dependencies),
+            // Of a middleware: the handler behind it.
+            ("behind", only_middleware("+messages.wasm")),
+            ("build_behind", only_middleware("test -e messages.wasm || sh behind.sh\n")),
+            ("behind_needs", only_middleware(" and,\nwith the target `wasm32-wasip2`, for the handler behind it")),
+            ("about_behind", only_middleware(&about_behind)),
             ("version", env!("CARGO_PKG_VERSION")),
         ]
         .into_iter()
