@@ -69,7 +69,7 @@ fn handlers(limits: &Limits) -> anyhow::Result<Handlers> {
     let (actor, trigger) = ("benchmark".to_owned(), Trigger::First);
     let provenance = Provenance::new(actor, trigger, String::new());
     let ledger = Ledger { record: Box::new(|_| Ok(1)), block: Box::new(|_, _| Ok(())), note: Box::new(|_| Ok(())) };
-    Ok(Handlers::begin(Arc::new(admission), limits.rollout, &candidate, &provenance, ledger, HashMap::new())?)
+    Ok(Handlers::begin(Arc::new(admission), limits.rollout, &candidate, None, &provenance, ledger, HashMap::new())?)
 }
 
 /// A commit of several sizes, with both durabilities. Includes some 0.2 µs a message for creating it.

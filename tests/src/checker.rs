@@ -3,8 +3,11 @@
 //! The numbers of the rules are those of [`Rule`]. Texts and clients' ids are unique over all clients.
 
 mod order;
+mod presence;
 #[cfg(test)]
 mod tests;
+
+pub use presence::presence_violations;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,7 +16,7 @@ use std::{
 };
 
 use crate::{
-    history::{Act, Connection, History, Sample},
+    history::{Act, Connection, Greeting, History, Sample},
     stored::StoredMessage,
 };
 
@@ -34,6 +37,10 @@ pub enum Rule {
     OrderOfSpeaker,
     /// What is heard is in the database by then.
     StoredWhenHeard,
+    /// Soon after a fault each host hears a fresh message of each other in each room.
+    HeardEverywhere = 9,
+    /// On each connection, the joins and leaves of a user take turns, and the last one is true at rest.
+    Presence = 10,
 }
 
 /// A rule that does not hold.
@@ -65,6 +72,8 @@ pub fn violations(history: &History, stored: &[StoredMessage]) -> Vec<Violation>
     once_stored(history, stored, &mut found);
     order::order_of_speakers(history, stored, &mut found);
     stored_when_heard(&history.samples, &mut found);
+    found.0.extend(presence_violations(history));
+    heard_everywhere(&history.greetings, &mut found);
     found.0.sort_by_key(|violation| violation.rule);
     found.0
 }
@@ -170,7 +179,7 @@ fn once_stored(history: &History, stored: &[StoredMessage], found: &mut Found) {
         match act {
             Act::Said { text, .. } => *attempts.entry(text).or_default() += 1,
             Act::Refused(text) => *attempts.entry(text).or_default() -= 1,
-            Act::InDoubt(_) | Act::Heard(_) | Act::Ended => {}
+            _ => {}
         }
     }
     let refused = attempts.iter().filter(|(_, open)| **open <= 0).map(|(text, _)| *text);
@@ -182,6 +191,12 @@ fn once_stored(history: &History, stored: &[StoredMessage], found: &mut Found) {
 fn stored_when_heard(samples: &[Sample], found: &mut Found) {
     for Sample { room, seq, .. } in samples.iter().filter(|sample| !sample.found) {
         found.add(Rule::StoredWhenHeard, format!("{seq} of room {room} was heard before it was there"));
+    }
+}
+
+fn heard_everywhere(greetings: &[Greeting], found: &mut Found) {
+    for Greeting { room, from, to, .. } in greetings.iter().filter(|greeting| !greeting.heard) {
+        found.add(Rule::HeardEverywhere, format!("in room {room}, {to} did not hear a fresh message of {from}"));
     }
 }
 
@@ -197,6 +212,9 @@ fn lately(acts: &[(Instant, Act)], text: &str) -> String {
             Act::Refused(text) => format!("refused {text:.20}"),
             Act::InDoubt(text) => format!("in doubt {text:.20}"),
             Act::Ended => "ended".to_owned(),
+            Act::Left => "left".to_owned(),
+            Act::Came(user) => format!("{user} came"),
+            Act::Went(user) => format!("{user} went"),
         };
         format!("{} ms: {what}", at.duration_since(since).as_millis())
     });

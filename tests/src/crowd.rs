@@ -19,7 +19,13 @@ use ondol_engines::Database;
 use tokio::sync::watch;
 
 use self::{poster::Poster, speaker::Speaker};
-use crate::{deadline::until, history::History, hosts::Hosts};
+use crate::{
+    checker::presence_violations,
+    deadline::until,
+    history::History,
+    hosts::{Address, Hosts},
+    witness::greet,
+};
 
 /// The crowd, over all its talks.
 #[derive(Debug)]
@@ -50,18 +56,25 @@ enum Phase {
     Talk,
     /// They wait for the answers to what they said.
     Quiet,
-    /// They listen until they have seen the last message of each room.
+    /// They listen until they have seen the last message of each room, and who is there.
     Until(BTreeMap<u64, u64>),
+    /// The talk has ended.
+    Over,
 }
 
+/// How long they listen who is there.
+const REST_MAX: Duration = Duration::from_secs(30);
+
 impl Crowd {
-    /// So many people, spread over the hosts and over these rooms, and one who posts by REST to each room.
+    /// So many people, spread over the hosts and over these rooms, of which one may be named several times, and one who posts
+    /// by REST to each room.
     #[must_use]
     pub fn new(hosts: &Hosts, rooms: &[u64], count: usize) -> Self {
         let addresses = hosts.addresses();
         let places = (0..count).zip(rooms.iter().cycle());
         let speakers = places.map(|(number, room)| Speaker::new(number, *room, addresses.clone())).collect();
-        let posters = rooms.iter().zip(count..).map(|(room, person)| Poster::new(person, *room, addresses.clone()));
+        let once: BTreeSet<u64> = rooms.iter().copied().collect();
+        let posters = once.into_iter().zip(count..).map(|(room, person)| Poster::new(person, room, addresses.clone()));
         let talk = Talk {
             history: RefCell::default(),
             heard: RefCell::new(vec![0; count]),
@@ -70,6 +83,22 @@ impl Crowd {
             fresh: watch::Sender::new(None),
         };
         Self { speakers, posters: posters.collect(), database: Arc::clone(hosts.database()), talk }
+    }
+
+    /// Each says something this often.
+    #[must_use]
+    pub fn at_pace(mut self, pace: Duration) -> Self {
+        self.speakers.iter_mut().for_each(|speaker| speaker.pace = pace);
+        self.posters.iter_mut().for_each(|poster| poster.pace = pace);
+        self
+    }
+
+    /// Each goes to the next host when nothing was heard for this time, as a client does whose host does not answer pings.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.speakers.iter_mut().for_each(|speaker| speaker.patience = patience);
+        self.posters.iter_mut().for_each(|poster| poster.patience = patience);
+        self
     }
 
     /// Lets them talk while `meanwhile` runs. At its end each must have an answer to all that it said and could say again,
@@ -89,7 +118,14 @@ impl Crowd {
             talk.phase.send_replace(Phase::Quiet);
             let answered = until("all answers", async || talk.waiting.borrow().is_empty().then_some(())).await;
             answered.map_err(|error| error.context(format!("without one: {:?}", talk.waiting.borrow())))?;
+            talk.waiting.borrow_mut().extend(0..talk.heard.borrow().len());
             talk.phase.send_replace(Phase::Until(reader::last_numbers(database)?));
+            let heard = until("the last messages", async || talk.waiting.borrow().is_empty().then_some(())).await;
+            heard.map_err(|error| error.context(format!("not heard by: {:?}", talk.waiting.borrow())))?;
+            // If it takes longer, the check says what is missing.
+            let is_true = async || presence_violations(&talk.history()).is_empty().then_some(());
+            let _ = tokio::time::timeout(REST_MAX, until("everyone's presence", is_true)).await;
+            talk.phase.send_replace(Phase::Over);
             anyhow::Ok(result)
         };
         let (result, _, _, ()) = tokio::try_join!(meanwhile, speaking, posting, reading)?;
@@ -100,6 +136,12 @@ impl Crowd {
     #[must_use]
     pub fn history(&self) -> Ref<'_, History> {
         self.talk.history.borrow()
+    }
+
+    /// What they share.
+    #[must_use]
+    pub fn shared(&self) -> &Talk {
+        &self.talk
     }
 }
 
@@ -138,15 +180,24 @@ impl Talk {
         }
     }
 
+    /// Has one more client at each host say something in each room, and records whether all of them heard it by `end`.
+    pub async fn greet(&self, hosts: &[Address], rooms: &[u64], end: Instant) {
+        greet(&self.history, hosts, rooms, end).await;
+    }
+
     fn is_talking(&self) -> bool {
         *self.phase.borrow() == Phase::Talk
+    }
+
+    fn is_over(&self) -> bool {
+        *self.phase.borrow() == Phase::Over
     }
 
     /// The number of the last message of a room, once it is known.
     fn end_of(&self, room: u64) -> Option<u64> {
         match &*self.phase.borrow() {
             Phase::Until(last) => Some(last.get(&room).copied().unwrap_or_default()),
-            Phase::Talk | Phase::Quiet => None,
+            Phase::Talk | Phase::Quiet | Phase::Over => None,
         }
     }
 

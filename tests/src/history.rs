@@ -11,6 +11,9 @@ use serde_json::Value;
 
 use crate::stored::StoredMessage;
 
+/// A pause begins so soon after what leads to it.
+const BEGINS: Duration = Duration::from_secs(1);
+
 /// The record of all connections.
 #[derive(Debug, Default)]
 pub struct History {
@@ -22,6 +25,8 @@ pub struct History {
     pub samples: Vec<Sample>,
     /// Whether a request was told that its message is not stored, or may not be.
     pub has_failures: bool,
+    /// What clients at each host heard of each other after a fault.
+    pub greetings: Vec<Greeting>,
     known: BTreeSet<(u64, u64)>,
 }
 
@@ -60,6 +65,12 @@ pub enum Act {
     InDoubt(String),
     /// The server closed the connection, or it ended.
     Ended,
+    /// The client ended the connection.
+    Left,
+    /// The client heard that a user of this name came.
+    Came(String),
+    /// The client heard that a user of this name went.
+    Went(String),
 }
 
 /// Whether a message was in the database when a client heard it.
@@ -71,6 +82,19 @@ pub struct Sample {
     pub seq: u64,
     /// Whether an independent reader found it.
     pub found: bool,
+}
+
+/// A message that a client at one host said in a room after a fault, and a client at another host had to hear in time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Greeting {
+    /// The room.
+    pub room: u64,
+    /// The host of the one who said it.
+    pub from: String,
+    /// The host of the one who had to hear it.
+    pub to: String,
+    /// Whether it was heard.
+    pub heard: bool,
 }
 
 impl History {
@@ -110,7 +134,7 @@ impl History {
         connections.filter(|connection| connection.ended().is_some_and(|ended| ended > since)).count()
     }
 
-    /// The longest time around `since` in which a connection that was open then received no message of the room. Those to
+    /// The longest time, begun around `since`, in which a connection that was open then received no message of the room. Those to
     /// the host `without` do not count. None: there is no such connection, or none received a message afterwards.
     #[must_use]
     pub fn pause(&self, room: u64, without: &str, since: Instant) -> Option<Duration> {
@@ -128,15 +152,30 @@ impl Connection {
         self.acts.iter().filter_map(|(_, act)| if let Act::Heard(message) = act { Some(message) } else { None })
     }
 
+    /// Whether it has not ended.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.closed().is_none()
+    }
+
+    /// When it ended, by whichever side.
+    #[must_use]
+    pub fn closed(&self) -> Option<Instant> {
+        self.acts.iter().find(|(_, act)| matches!(act, Act::Ended | Act::Left)).map(|(at, _)| *at)
+    }
+
     fn ended(&self) -> Option<Instant> {
         self.acts.iter().find(|(_, act)| matches!(act, Act::Ended)).map(|(at, _)| *at)
     }
 
-    /// The longest time between two messages, of which the second was received after `since`.
+    /// The longest time between two messages, of which the second was received after `since`, and the first before or soon after.
     fn pause(&self, since: Instant) -> Option<Duration> {
         let heard = self.acts.iter().filter(|(_, act)| matches!(act, Act::Heard(_))).map(|(at, _)| *at);
         let heard: Vec<_> = heard.collect();
-        let pairs = heard.iter().zip(heard.iter().skip(1)).filter(|(_, second)| **second > since);
+        let pairs = heard
+            .iter()
+            .zip(heard.iter().skip(1))
+            .filter(|(first, second)| **second > since && **first < since + BEGINS);
         pairs.map(|(first, second)| second.duration_since(*first)).max()
     }
 }

@@ -1,16 +1,25 @@
 //! Several hosts that are one chat: a server each, over one database of PostgreSQL and one NATS server. Knows how hosts and
 //! engines fail, and nothing of what clients do meanwhile.
 
-use std::sync::Arc;
+mod network;
+mod routes;
+
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
-use ondol_engines::{Database, Nats, Postgres, Stop};
+use ondol_engines::{Access, Database, Held, Nats, Postgres, Settings, Stop};
 use tokio::task::spawn_blocking;
 
+pub use self::routes::Cut;
+use self::{
+    network::{BUS_PASSWORD, BUS_USER, Network},
+    routes::Routes,
+};
 use crate::{
     checker::{Violation, violations},
     deadline::until,
     history::History,
+    lossy_bus::LossyBus,
     server::TestServer,
     setup::Setup,
     stored::{Stored, StoredMessage},
@@ -33,8 +42,14 @@ pub struct Hosts {
     bus_url: Option<String>,
     /// The server of the database, if it is their own.
     postgres: Option<Postgres>,
+    routes: Routes,
+    /// What makes commits slow.
+    slow: Option<Held>,
     furnish: fn(Setup) -> Setup,
 }
+
+/// A database, its server if it is their own, and the bus if there is one.
+type Engines = (Database, Option<Postgres>, Option<Nats>);
 
 /// A host, as a client knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +76,7 @@ impl Hosts {
     pub async fn start_with(count: usize, furnish: fn(Setup) -> Setup) -> Result<Option<Self>> {
         let Some(database) = Postgres::of_tests()? else { return Ok(None) };
         let Some(bus) = Nats::start()? else { return Ok(None) };
-        Self::begin(count, furnish, database, None, Some(bus)).await.map(Some)
+        Self::begin(count, furnish, (database, None, Some(bus)), Routes::Direct).await.map(Some)
     }
 
     /// The same on a PostgreSQL of their own, which may be stopped.
@@ -70,9 +85,44 @@ impl Hosts {
     /// When they do not start.
     pub async fn start_on_own_postgres(count: usize) -> Result<Option<Self>> {
         let Some(postgres) = Postgres::start()? else { return Ok(None) };
-        let database = postgres.database()?;
         let Some(bus) = Nats::start()? else { return Ok(None) };
-        Self::begin(count, |setup| setup, database, Some(postgres), Some(bus)).await.map(Some)
+        let engines = (postgres.database()?, Some(postgres), Some(bus));
+        Self::begin(count, |setup| setup, engines, Routes::Direct).await.map(Some)
+    }
+
+    /// The same over wires that may be cut, in a database of the server that all tests share.
+    ///
+    /// # Errors
+    /// When they do not start.
+    pub async fn start_on_wires(count: usize) -> Result<Option<Self>> {
+        let Some(database) = Postgres::of_tests()? else { return Ok(None) };
+        let Some(bus) = Nats::start()? else { return Ok(None) };
+        Self::begin(count, |setup| setup, (database, None, Some(bus)), Routes::Wires(Vec::new())).await.map(Some)
+    }
+
+    /// The same over a bus that may lose what they say: which, is drawn from this seed.
+    ///
+    /// # Errors
+    /// When they do not start.
+    pub async fn start_on_lossy_bus(count: usize, seed: u64) -> Result<Option<Self>> {
+        let Some(database) = Postgres::of_tests()? else { return Ok(None) };
+        let Some(bus) = Nats::start()? else { return Ok(None) };
+        let lossy = LossyBus::to(&bus.address(), seed).await?;
+        Self::begin(count, |setup| setup, (database, None, Some(bus)), Routes::Lossy(lossy)).await.map(Some)
+    }
+
+    /// The same in a network of their own, and with clocks of their own. `None` also where that cannot be made.
+    ///
+    /// # Errors
+    /// When they do not start.
+    pub async fn start_in_network(count: usize) -> Result<Option<Self>> {
+        let Some(network) = Network::new(count)? else { return Ok(None) };
+        let settings = Settings { network: Some(network.hub()), ..Settings::default() };
+        let Some(postgres) = Postgres::start_with(&settings)? else { return Ok(None) };
+        let access = Access::Password(BUS_USER.to_owned(), BUS_PASSWORD.to_owned());
+        let Some(bus) = Nats::start_at("0.0.0.0", &access, None)? else { return Ok(None) };
+        let engines = (postgres.database()?, Some(postgres), Some(bus));
+        Self::begin(count, |setup| setup, engines, Routes::Network(network)).await.map(Some)
     }
 
     /// Starts one without a bus, on a PostgreSQL of its own.
@@ -81,19 +131,42 @@ impl Hosts {
     /// When it does not start.
     pub async fn alone() -> Result<Option<Self>> {
         let Some(postgres) = Postgres::start()? else { return Ok(None) };
-        let database = postgres.database()?;
-        Self::begin(1, |setup| setup, database, Some(postgres), None).await.map(Some)
+        let engines = (postgres.database()?, Some(postgres), None);
+        Self::begin(1, |setup| setup, engines, Routes::Direct).await.map(Some)
+    }
+
+    /// The same over a wire that may be cut, in a database of the server that all tests share.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn alone_on_wire() -> Result<Option<Self>> {
+        let Some(database) = Postgres::of_tests()? else { return Ok(None) };
+        Self::begin(1, |setup| setup, (database, None, None), Routes::Wires(Vec::new())).await.map(Some)
+    }
+
+    /// Starts so many hosts of another chat, in a database of its own, on the same bus and under the same name of a cluster.
+    ///
+    /// # Errors
+    /// When they do not start.
+    pub async fn start_beside(&self, count: usize) -> Result<Self> {
+        let database = Arc::new(Postgres::of_tests()?.context("PostgreSQL is not installed")?);
+        let (bus_url, furnish) = (self.bus_url.clone(), self.furnish);
+        let (servers, routes) = (Vec::new(), Routes::Direct);
+        let mut hosts = Self { servers, database, bus: None, bus_url, postgres: None, routes, slow: None, furnish };
+        for _ in 0..count {
+            hosts.add().await?;
+        }
+        Ok(hosts)
     }
 
     async fn begin(
         count: usize,
         furnish: fn(Setup) -> Setup,
-        database: Database,
-        postgres: Option<Postgres>,
-        bus: Option<Nats>,
+        (database, postgres, bus): Engines,
+        routes: Routes,
     ) -> Result<Self> {
         let (bus_url, database) = (bus.as_ref().map(Nats::url), Arc::new(database));
-        let mut hosts = Self { servers: Vec::new(), database, bus, bus_url, postgres, furnish };
+        let mut hosts = Self { servers: Vec::new(), database, bus, bus_url, postgres, routes, slow: None, furnish };
         for _ in 0..count {
             hosts.add().await?;
         }
@@ -107,6 +180,7 @@ impl Hosts {
     pub async fn add(&mut self) -> Result<usize> {
         let number = self.servers.len();
         let name = NAMES.get(number).context("too many hosts")?;
+        self.routes.extend(&self.database.url(), self.bus_url.as_deref()).await?;
         let server = self.setup(name, "test").start().await.with_context(|| format!("the host {name}"))?;
         self.servers.push(server);
         Ok(number)
@@ -117,10 +191,12 @@ impl Hosts {
     pub fn setup(&self, host: &str, cluster: &str) -> Setup {
         let setup = Setup::default().without_rate_limits().limit("resume_messages_max", RESUME_MAX);
         let setup = setup.on_database(&self.database).config(&format!("host = \"{host}\""));
-        (self.furnish)(match &self.bus_url {
+        let setup = match &self.bus_url {
             Some(bus) => setup.config(&format!("bus = \"{bus}\"\ncluster = \"{cluster}\"")),
             None => setup,
-        })
+        };
+        let number = NAMES.iter().position(|known| *known == host).unwrap_or(NAMES.len());
+        (self.furnish)(self.routes.furnish(number, setup, &self.database.url(), self.bus_url.as_deref()))
     }
 
     /// The server of a host.
@@ -209,6 +285,11 @@ impl Hosts {
         self.servers[host].restart().await
     }
 
+    /// Whether the process of a host runs.
+    pub fn is_running(&mut self, host: usize) -> bool {
+        self.servers[host].is_running()
+    }
+
     // ── engines that fail, while clients go on ──
 
     /// Stops the bus and starts it again.
@@ -244,6 +325,15 @@ impl Hosts {
             postgres.start_again().map(|()| postgres)
         };
         self.postgres = Some(spawn_blocking(restart).await??);
+        Ok(())
+    }
+
+    /// Makes each commit take up to this time. None: as fast as it can.
+    ///
+    /// # Errors
+    /// When PostgreSQL does not answer.
+    pub fn slow_down_postgres(&mut self, commit: Option<Duration>) -> Result<()> {
+        self.slow = commit.map(|commit| self.database.slow_down(commit)).transpose()?;
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 //!
 //! In reading order: [`TestServer`] and its [`Setup`], the [`Client`] of the stories, the [`http`] client that shows an
 //! answer unchanged, the [`RawSocket`] for bytes that no library would send, and [`handlers`] to deploy. For several hosts:
-//! [`Hosts`], the [`Crowd`] that talks to them, and the [`checker`] of what it heard.
+//! [`Hosts`], the [`troubles`] they get into, the [`Crowd`] that talks to them, and the [`checker`] of what it heard.
 
 #![allow(clippy::indexing_slicing, reason = "JSON is indexed by key, and a key that is missing is null")]
 
@@ -28,6 +28,7 @@ pub mod ledger;
 pub mod lives;
 pub mod load;
 pub mod log;
+pub mod lossy_bus;
 mod process;
 pub mod prometheus;
 pub mod raw;
@@ -39,7 +40,10 @@ pub mod stored;
 pub mod supervisor;
 pub mod system;
 pub mod tls;
+pub mod troubles;
 pub mod user;
+pub mod wire;
+pub mod witness;
 
 pub use bad_line::{BadLine, Failure, Fault, Way};
 pub use checker::{Rule, Violation};
@@ -51,10 +55,11 @@ pub use deadline::{DEADLINE, NEVER_MS, pause, until, within};
 pub use flood::Flood;
 pub use handlers::{guest, standard};
 pub use history::{Act, History};
-pub use hosts::Hosts;
+pub use hosts::{Cut, Hosts};
 pub use http::{Answer, Request};
 pub use ledger::{Difference, Ledger};
 pub use lives::{Lives, Load};
+pub use lossy_bus::LossyBus;
 pub use ondol_engines::{Nats, Postgres, Stop};
 pub use raw::{Frame, RawSocket};
 pub use returning::Returning;
@@ -62,7 +67,10 @@ pub use server::TestServer;
 pub use setup::{Home, Setup};
 pub use stored::Stored;
 pub use supervisor::Supervisor;
+pub use troubles::Trouble;
 pub use user::User;
+pub use wire::{Open, Wire};
+pub use witness::Witness;
 
 /// The outcome of a story: nothing, or an error that says what was expected and what happened.
 pub type TestResult<T = ()> = anyhow::Result<T>;

@@ -293,6 +293,11 @@ impl TestServer {
         until("the server's end", async || process.try_wait().ok().flatten()).await
     }
 
+    /// Whether the process runs.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.process.try_wait(), Ok(None))
+    }
+
     /// Kills the process, and restarts it on the same data and the same port. All its writes remain: only a power cut
     /// loses unsynced ones, which takes a [disk](crate::disk) that can lose its power.
     ///

@@ -17,7 +17,7 @@ const PAGE_LINES_MAX: usize = 250;
 fn pages() -> TestResult<Vec<(PathBuf, String)>> {
     let root = workspace();
     let mut paths = vec![root.join("README.md"), root.join("README.ko.md")];
-    for directory in ["docs", "docs/decisions", "deploy/gateways/nginx", "deploy/gateways/spring"] {
+    for directory in ["docs", "docs/decisions", "deploy/cluster", "deploy/gateways/nginx", "deploy/gateways/spring"] {
         let files = fs::read_dir(root.join(directory))?.collect::<Result<Vec<_>, _>>()?;
         paths.extend(files.iter().map(|file| file.path()).filter(|path| path.extension().is_some_and(|it| it == "md")));
     }
@@ -82,13 +82,15 @@ fn both_readmes_have_the_same_commands() -> TestResult {
 }
 
 #[test]
-fn the_tutorial_shows_what_ondol_new_writes() -> TestResult {
-    let read = |name: &str| fs::read_to_string(workspace().join(name));
-    let (page, template) = (read("docs/handlers.md")?, read("templates/rust/rooms/src/lib.rs")?);
-    let blocks: Vec<_> = page.split("```rust\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert!(!blocks.is_empty());
-    for block in blocks {
-        assert!(template.contains(block), "this is not in the template:\n{block}");
+fn the_pages_show_what_ondol_new_writes() -> TestResult {
+    for (page, world) in [("handlers", "rooms"), ("middleware", "middleware")] {
+        let page = fs::read_to_string(workspace().join(format!("docs/{page}.md")))?;
+        let template = fs::read_to_string(workspace().join(format!("templates/rust/{world}/src/lib.rs")))?;
+        let blocks: Vec<_> = page.split("```rust\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+        assert!(!blocks.is_empty());
+        for block in blocks {
+            assert!(template.contains(block), "this is not in the template of {world}:\n{block}");
+        }
     }
     Ok(())
 }

@@ -1,8 +1,18 @@
 //! Several hosts that are one chat: a client sees the same through any of them.
 
 mod alone;
+mod deploying;
 mod faults;
+mod idle;
+mod lies;
 mod losing;
+mod network;
+mod operating;
+mod partitions;
+mod pauses;
+mod presence;
+mod rolling;
+mod sabotage;
 mod starting;
 
 use std::collections::BTreeSet;

@@ -18,6 +18,7 @@ use bytes::Bytes;
 pub use config::{BusConfig, BusLimits, check};
 pub use figures::BusFigures;
 pub use incoming::Incoming;
+pub use packet::PROTO;
 
 use figures::Counts;
 use links::Links;
@@ -102,13 +103,14 @@ pub async fn examine(config: &BusConfig) -> Result<String, BusError> {
 }
 
 impl Cluster {
-    /// Connects, and waits until this host hears itself.
+    /// Connects, and waits until this host hears itself. `chat` is the name of the chat in its database: chats that share
+    /// NATS servers do not hear each other, even if their clusters are called alike.
     ///
     /// # Errors
     ///
     /// When NATS cannot be reached, refuses the credentials, or does not bring a beat back.
-    pub async fn join(config: &BusConfig, no: i32) -> Result<(Self, Incoming), BusError> {
-        let (nats, subscribed) = Nats::connect(config, no).await?;
+    pub async fn join(config: &BusConfig, chat: &str, no: i32) -> Result<(Self, Incoming), BusError> {
+        let (nats, subscribed) = Nats::connect(config, chat, no).await?;
         let pulse = Mutex::new(Pulse { echo: Instant::now(), beats: BTreeMap::new(), release: 0 });
         let (links, counts) = (Links::new(config.limits.link_bytes_max), Counts::default());
         let bus = Arc::new(Bus { no, limits: config.limits, nats, links, counts, pulse });
@@ -142,9 +144,15 @@ impl Cluster {
         Ok(())
     }
 
-    /// The release that beats tell of.
+    /// Sets the release that beats tell of.
     pub fn set_release(&self, release: i64) {
         self.0.pulse().release = release;
+    }
+
+    /// The release that beats tell of.
+    #[must_use]
+    pub fn release(&self) -> i64 {
+        self.0.pulse().release
     }
 
     /// A host is gone: what waits for it is dropped, and what still comes of it.

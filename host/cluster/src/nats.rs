@@ -39,10 +39,10 @@ pub(crate) enum Said {
 }
 
 impl Nats {
-    pub(crate) async fn connect(config: &BusConfig, no: i32) -> Result<(Self, Subscribed), BusError> {
+    pub(crate) async fn connect(config: &BusConfig, chat: &str, no: i32) -> Result<(Self, Subscribed), BusError> {
         check(config)?;
         let client = options(config).await?.connect(servers(&config.url)?).await.map_err(|error| nats(&error))?;
-        let subjects = format!("ondol.{}", config.cluster);
+        let subjects = format!("ondol.{}.{chat}", config.cluster);
         let all = Subject::from(format!("{subjects}.all"));
         let own = client.subscribe(format!("{subjects}.h.{no}")).await.map_err(|error| nats(&error))?;
         let subscribed = Subscribed { own, all: client.subscribe(all.clone()).await.map_err(|error| nats(&error))? };

@@ -3,8 +3,9 @@
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 
-/// The form of packets and of what the hosts tell each other in them.
-pub(crate) const PROTO: u8 = 1;
+/// The version of what hosts say to each other: of packets, and of what is in them. Each change of either makes another one,
+/// and hosts of different versions do not live beside each other.
+pub const PROTO: u8 = 1;
 
 /// The most bytes of the stream in one packet: NATS takes 1 MiB at a time by default.
 pub(crate) const PIECE_BYTES_MAX: usize = 512 << 10;

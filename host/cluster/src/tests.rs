@@ -8,6 +8,9 @@ use tokio::time::timeout;
 
 use super::*;
 
+/// The name of a chat in its database.
+const CHAT: &str = "5f0c1c2e-8c0e-4f53-9d0b-6a8f3ed1b1a7";
+
 const SOON: Duration = Duration::from_secs(20);
 
 fn config(nats: &Nats, cluster: &str) -> BusConfig {
@@ -55,9 +58,9 @@ async fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
 async fn records_come_in_their_order_and_to_their_host_alone() {
     let Some(nats) = Nats::start().unwrap() else { return };
     let config = config(&nats, "a");
-    let (one, mut to_one) = Cluster::join(&config, 1).await.unwrap();
-    let (two, mut to_two) = Cluster::join(&config, 2).await.unwrap();
-    let (_three, mut to_three) = Cluster::join(&config, 3).await.unwrap();
+    let (one, mut to_one) = Cluster::join(&config, CHAT, 1).await.unwrap();
+    let (two, mut to_two) = Cluster::join(&config, CHAT, 2).await.unwrap();
+    let (_three, mut to_three) = Cluster::join(&config, CHAT, 3).await.unwrap();
     for number in 0..1_000 {
         one.send(2, number.to_string().as_bytes()).unwrap();
     }
@@ -80,8 +83,8 @@ async fn records_come_in_their_order_and_to_their_host_alone() {
 async fn a_record_longer_than_nats_takes_arrives_whole() {
     let Some(nats) = Nats::start().unwrap() else { return };
     let config = config(&nats, "a");
-    let (one, _to_one) = Cluster::join(&config, 1).await.unwrap();
-    let (_two, mut to_two) = Cluster::join(&config, 2).await.unwrap();
+    let (one, _to_one) = Cluster::join(&config, CHAT, 1).await.unwrap();
+    let (_two, mut to_two) = Cluster::join(&config, CHAT, 2).await.unwrap();
     let long = vec![b'x'; 5 << 20];
     one.send(2, &long).unwrap();
     one.send(2, b"after").unwrap();
@@ -93,10 +96,10 @@ async fn a_record_longer_than_nats_takes_arrives_whole() {
 async fn what_was_sent_before_a_host_listened_is_missed_and_what_follows_comes() {
     let Some(nats) = Nats::start().unwrap() else { return };
     let config = config(&nats, "a");
-    let (one, _to_one) = Cluster::join(&config, 1).await.unwrap();
+    let (one, _to_one) = Cluster::join(&config, CHAT, 1).await.unwrap();
     one.send(2, b"lost").unwrap();
     one.flush().await;
-    let (_two, mut to_two) = Cluster::join(&config, 2).await.unwrap();
+    let (_two, mut to_two) = Cluster::join(&config, CHAT, 2).await.unwrap();
     // It is known by the beats alone.
     let Event::Missed { host: 1 } = next(&mut to_two).await else { panic!() };
     one.send(2, b"heard").unwrap();
@@ -107,8 +110,8 @@ async fn what_was_sent_before_a_host_listened_is_missed_and_what_follows_comes()
 async fn a_server_that_starts_again_loses_records_and_the_hosts_know() {
     let Some(mut nats) = Nats::start().unwrap() else { return };
     let config = config(&nats, "a");
-    let (one, mut to_one) = Cluster::join(&config, 1).await.unwrap();
-    let (_two, mut to_two) = Cluster::join(&config, 2).await.unwrap();
+    let (one, mut to_one) = Cluster::join(&config, CHAT, 1).await.unwrap();
+    let (_two, mut to_two) = Cluster::join(&config, CHAT, 2).await.unwrap();
     one.send(2, b"first").unwrap();
     assert_eq!(record(&mut to_two).await.1, "first");
     nats.kill().unwrap();
@@ -137,7 +140,7 @@ async fn a_server_that_starts_again_loses_records_and_the_hosts_know() {
 #[tokio::test]
 async fn a_frozen_server_is_noticed_and_heard_again() {
     let Some(nats) = Nats::start().unwrap() else { return };
-    let (one, mut to_one) = Cluster::join(&config(&nats, "a"), 1).await.unwrap();
+    let (one, mut to_one) = Cluster::join(&config(&nats, "a"), CHAT, 1).await.unwrap();
     nats.freeze().unwrap();
     let Event::Silent = next(&mut to_one).await else { panic!() };
     nats.thaw().unwrap();
@@ -148,23 +151,27 @@ async fn a_frozen_server_is_noticed_and_heard_again() {
 #[tokio::test]
 async fn two_chats_on_one_server_do_not_hear_each_other() {
     let Some(nats) = Nats::start().unwrap() else { return };
-    let (one, _to_one) = Cluster::join(&config(&nats, "a"), 1).await.unwrap();
-    let (_other, mut to_other) = Cluster::join(&config(&nats, "b"), 2).await.unwrap();
-    let (_two, mut to_two) = Cluster::join(&config(&nats, "a"), 2).await.unwrap();
-    one.send(2, b"here").unwrap();
-    assert_eq!(record(&mut to_two).await, (1, "here".to_owned()));
-    let (third, _to_third) = Cluster::join(&config(&nats, "b"), 1).await.unwrap();
-    third.send(2, b"there").unwrap();
-    assert_eq!(record(&mut to_other).await, (1, "there".to_owned()), "nothing of the other chat came first");
+    let another = CHAT.replace('5', "6");
+    // Clusters of two names, and two chats whose clusters are called alike.
+    for (cluster, others, chat) in [("a", "b", CHAT), ("c", "c", another.as_str())] {
+        let (one, _to_one) = Cluster::join(&config(&nats, cluster), CHAT, 1).await.unwrap();
+        let (_other, mut to_other) = Cluster::join(&config(&nats, others), chat, 2).await.unwrap();
+        let (_two, mut to_two) = Cluster::join(&config(&nats, cluster), CHAT, 2).await.unwrap();
+        one.send(2, b"here").unwrap();
+        assert_eq!(record(&mut to_two).await, (1, "here".to_owned()));
+        let (third, _to_third) = Cluster::join(&config(&nats, others), chat, 1).await.unwrap();
+        third.send(2, b"there").unwrap();
+        assert_eq!(record(&mut to_other).await, (1, "there".to_owned()), "nothing of the other chat came first");
+    }
 }
 
 #[tokio::test]
 async fn a_host_that_is_gone_is_not_heard_any_more() {
     let Some(nats) = Nats::start().unwrap() else { return };
     let config = config(&nats, "a");
-    let (one, _to_one) = Cluster::join(&config, 1).await.unwrap();
-    let (two, mut to_two) = Cluster::join(&config, 2).await.unwrap();
-    let (three, _to_three) = Cluster::join(&config, 3).await.unwrap();
+    let (one, _to_one) = Cluster::join(&config, CHAT, 1).await.unwrap();
+    let (two, mut to_two) = Cluster::join(&config, CHAT, 2).await.unwrap();
+    let (three, _to_three) = Cluster::join(&config, CHAT, 3).await.unwrap();
     two.forget(1);
     one.send(2, b"ghost").unwrap();
     one.flush().await;
@@ -185,15 +192,15 @@ async fn credentials_and_authorities_are_checked() {
         ..config(&nats, "a")
     };
     std::fs::write(file.path(), "ondol:wrong55\n").unwrap();
-    let error = Cluster::join(&config, 1).await.err().unwrap().to_string();
+    let error = Cluster::join(&config, CHAT, 1).await.err().unwrap().to_string();
     assert!(error.to_lowercase().contains("authorization") && !error.contains("wrong55"), "{error}");
     std::fs::write(file.path(), "nothing").unwrap();
-    let error = Cluster::join(&config, 1).await.err().unwrap().to_string();
+    let error = Cluster::join(&config, CHAT, 1).await.err().unwrap().to_string();
     assert!(error.contains("bus_credentials_file") && !error.contains("nothing"), "{error}");
     std::fs::write(file.path(), "ondol:four55\n").unwrap();
-    drop(Cluster::join(&config, 1).await.unwrap());
+    drop(Cluster::join(&config, CHAT, 1).await.unwrap());
     config.authority = None;
-    assert!(Cluster::join(&config, 1).await.is_err(), "an authority that this machine does not know");
+    assert!(Cluster::join(&config, CHAT, 1).await.is_err(), "an authority that this machine does not know");
 }
 
 #[tokio::test]
@@ -205,6 +212,6 @@ async fn a_bus_that_is_not_there_is_an_error_at_once() {
         authority: None,
         limits: BusLimits::default(),
     };
-    let error = Cluster::join(&config, 1).await.err().unwrap().to_string();
+    let error = Cluster::join(&config, CHAT, 1).await.err().unwrap().to_string();
     assert!(error.starts_with("NATS: ") && error.contains("refused"), "{error}");
 }

@@ -13,7 +13,7 @@ pub use observing::Recording;
 pub use trying::CanaryStarted;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 use figures::ReleaseCounters;
@@ -28,6 +28,7 @@ use crate::rollout::event::EventKind;
 use crate::rollout::ledger::{ActivateError, Activation, Ledger, NumberedRelease, Provenance, Register, Trigger};
 use crate::rollout::probations::Probations;
 use crate::rollout::rows::{CanaryRow, ProbationRow, Rollouts};
+use crate::rollout::slowness::SlownessOverride;
 use crate::run::fault::Fault;
 use crate::run::fault_history::FaultsRow;
 use crate::run::kind::{HandlerKind, VersionId};
@@ -55,6 +56,8 @@ pub struct Handlers {
     /// Held while the active release changes: for as long as recording takes, and never while anything compiles.
     register: Mutex<Register>,
     counters: ReleaseCounters,
+    /// The name of this host, where there are several.
+    host: OnceLock<String>,
 }
 
 impl Handlers {
@@ -75,21 +78,22 @@ impl Handlers {
         Ok(Self::new(admission, limits, versions, Register::resume(ledger, number, blocked)))
     }
 
-    /// Begins with a release that is not recorded yet.
+    /// Begins with a release that is not recorded yet, over the one that is recorded as active.
     ///
     /// # Errors
     ///
-    /// When it cannot be recorded, or does not have all three versions.
+    /// When it cannot be recorded, does not have all three versions, or another release is recorded as active.
     pub fn begin(
         admission: Arc<Admission>,
         limits: RolloutLimits,
         candidate: &Candidate,
+        over: Option<u64>,
         provenance: &Provenance,
         ledger: Ledger,
         blocked: HashMap<VersionId, String>,
     ) -> Result<Self, ActivateError> {
         let versions = candidate.whole().ok_or(ActivateError::Incomplete)?;
-        let activation = Activation { versions: versions.ids(), fresh: candidate.fresh(), provenance };
+        let activation = Activation { versions: versions.ids(), fresh: candidate.fresh(), over, provenance };
         let register = Register::begin(ledger, &activation, blocked)?;
         Ok(Self::new(admission, limits, versions, register))
     }
@@ -103,7 +107,13 @@ impl Handlers {
             active,
             register: Mutex::new(register),
             counters: ReleaseCounters::default(),
+            host: OnceLock::new(),
         }
+    }
+
+    /// There are several hosts, and this is the name of this one: the evidence against a version names it.
+    pub fn set_host(&self, name: String) {
+        let _ = self.host.set(name);
     }
 
     /// Changes the limits of the probations and shadows that begin from now on.
@@ -171,9 +181,15 @@ impl Handlers {
         self.swap(&mut self.register(), candidate, provenance)
     }
 
-    /// Makes a release active that another host has recorded as that. Its probation is that host's, and a canary ends. False: this
-    /// host has it already, or a later one.
-    pub fn follow(&self, candidate: &Candidate, number: u64, blocked: HashMap<VersionId, String>) -> bool {
+    /// Makes a release active that another host has recorded as that. A canary ends. With a `probation` it is compared with the
+    /// release before it here as well. False: this host has it already, or a later one.
+    pub fn follow(
+        self: &Arc<Self>,
+        candidate: &Candidate,
+        number: u64,
+        probation: Option<SlownessOverride>,
+        blocked: HashMap<VersionId, String>,
+    ) -> bool {
         let mut register = self.register();
         if number <= register.number() {
             return false;
@@ -181,8 +197,10 @@ impl Handlers {
         let active = self.active.load_full();
         let current = active.release.versions();
         let next = candidate.over(current);
+        let previous = NumberedRelease { number: register.number(), versions: current.clone() };
         register.follow(number, current, blocked);
-        let probations = active.release.probations().after(None, next.ids());
+        let probation = self.probation_of(number, &next, previous, probation);
+        let probations = active.release.probations().after(probation, next.ids());
         let release = Release::new(self.admission.sandbox(), next, probations, active.release.shadow().cloned());
         self.active.store(Arc::new(Active::everywhere(release)));
         tracing::info!(release = number, "release {number} is active, as another host has recorded");
@@ -205,10 +223,11 @@ impl Handlers {
             return Ok(None);
         }
         register.check_blocked(&changed, provenance.forced).inspect_err(|error| self.counters.rejected(error))?;
-        let activation = Activation { versions: next.ids(), fresh: candidate.fresh(), provenance };
+        let over = Some(register.number());
+        let activation = Activation { versions: next.ids(), fresh: candidate.fresh(), over, provenance };
         let previous = register.record(&activation, current)?;
         let number = register.number();
-        let probation = self.probation_of(number, &next, previous, provenance);
+        let probation = self.probation_of(number, &next, previous, provenance.probation());
         let probations = active.release.probations().after(probation.clone(), next.ids());
         let ended_probations = active.release.probations().missing_in(&probations);
         let shadow = active.release.shadow().cloned();
@@ -270,6 +289,11 @@ impl Handlers {
         tracing::info!(%version, actor, reason, "version {version} is no longer blocked, by {actor}: {reason}");
         register.note(EventKind::Forgiven, actor, because(&format!("version {version}"), reason));
         Ok(true)
+    }
+
+    /// Other hosts may have blocked versions or lifted a block: these are blocked now.
+    pub fn set_blocked(&self, blocked: HashMap<VersionId, String>) {
+        self.register().set_blocked(blocked);
     }
 
     /// Why a version is blocked. None: it is not.

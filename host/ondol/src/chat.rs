@@ -38,6 +38,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 pub use activity::{ActivityReport, CallSample, Sample};
+pub use cluster::{ClusterError, ClusterFigures, ClusterStatus, DrainBegun, HostStatus, RoomHome};
 pub use connection_quota::Permit;
 pub(crate) use drain::going_away_outside;
 pub use figures::ChatFigures;
@@ -184,11 +185,11 @@ impl Chat {
         let (releases, last_offered) = opening::open(&pipeline, admission, config).context("the handlers")?;
         let (handlers, releases) = (Arc::clone(&releases.handlers), Arc::new(releases));
         let (history, activity) = (Arc::new(History::new(config)), Activity::new());
-        let joined = Handle::current().block_on(cluster::join(config, pipeline.store.host_no()))?;
+        let joined = Handle::current().block_on(cluster::join(config, &pipeline))?;
         let (hosts, incoming) = joined.map(|joined| Hosts::new(joined, &handlers, &history, &pipeline)).unzip();
         let rooms = OpenRooms::new(&pipeline, hosts.clone());
         if let (Some(hosts), Some(incoming)) = (&hosts, incoming) {
-            hosts.start(Arc::clone(&rooms), Arc::clone(&releases), incoming);
+            hosts.start(Arc::clone(&rooms), Arc::clone(&releases), Arc::clone(&connections), incoming);
         }
         let readiness = Arc::new(Readiness::new(Arc::clone(&handlers), Arc::clone(&pipeline), hosts.clone()));
         let operator = Operator::new(Arc::clone(&releases), Arc::clone(&readiness));

@@ -4,6 +4,7 @@ mod admin_flags;
 mod backup;
 mod call;
 mod check;
+mod cluster;
 mod compile;
 mod compose;
 mod config;
@@ -78,6 +79,8 @@ enum Command {
     Health(health::Health),
     /// Delete messages in a running server
     Messages(messages::Messages),
+    /// Look at the hosts of a chat, and drain one of them
+    Cluster(cluster::Cluster),
     /// Check the configuration and the handlers without serving
     Check(check::Check),
     /// Create a handler that builds at once
@@ -136,6 +139,7 @@ pub fn run() -> ExitCode {
         Command::Handlers(handlers) => handlers.run(),
         Command::Health(health) => health.run(),
         Command::Messages(messages) => messages.run(),
+        Command::Cluster(cluster) => cluster.run(),
         Command::New(new) => new.run(),
         Command::Dev(dev) => dev.run(),
         Command::Inspect(inspect) => inspect.run(),

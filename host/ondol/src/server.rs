@@ -121,7 +121,7 @@ async fn start(config: &Config, given: Given<'_>, log: Log) -> anyhow::Result<()
         .with_context(|| format!("cannot watch the directory {}", config.handlers.display()))?;
     let hang_up = signal(SignalKind::hangup())?;
     let limits = Arc::new(ArcSwap::from_pointee(config.limits.clone()));
-    let ended = ended(&limits, notifier.clone())?;
+    let ended = ended(&limits, notifier.clone(), Arc::clone(&chat))?;
     // A reader of the startup line may send signals at once, so their handlers are in place by now.
     listeners.announce(config, &chat)?;
     if let Some(longest) = supervisor.watchdog {
@@ -173,10 +173,15 @@ async fn open(config: &Config) -> anyhow::Result<Chat> {
     opened.await?
 }
 
-/// Resolves at the first SIGINT or SIGTERM, and says how to drain then. A second one exits the process at once.
-fn ended(limits: &Arc<ArcSwap<Limits>>, notifier: Notifier) -> anyhow::Result<impl Future<Output = Drain> + use<>> {
+/// Resolves at the first SIGINT or SIGTERM, or when an operator asks for a drain, and says how to drain then. A second signal
+/// exits the process at once.
+fn ended(
+    limits: &Arc<ArcSwap<Limits>>,
+    notifier: Notifier,
+    chat: Arc<Chat>,
+) -> anyhow::Result<impl Future<Output = Drain> + use<>> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let limits = Arc::clone(limits);
+    let (limits, on_demand) = (Arc::clone(limits), Arc::clone(limits));
     Ok(async move {
         let mut asked = async move || {
             tokio::select! {
@@ -184,7 +189,11 @@ fn ended(limits: &Arc<ArcSwap<Limits>>, notifier: Notifier) -> anyhow::Result<im
                 _ = terminate.recv() => Drain::new(&limits.load()),
             }
         };
-        let drain = asked().await;
+        let drain = tokio::select! {
+            drain = asked() => drain,
+            () = chat.asked_to_drain() => Drain::new(&on_demand.load()),
+        };
+        drop(chat);
         notifier.stopping();
         tokio::spawn(async move {
             asked().await;
@@ -237,7 +246,7 @@ async fn serve(
     let unanswered = Unanswered::new();
     let warned = async {
         let drain = ended.await;
-        drain.warn(&phase).await;
+        drain.warn(&phase, &chat).await;
         drain
     };
     let drain = tokio::select! {

@@ -6,6 +6,9 @@
 //! connection. In a large room a speaker receives their own message before the others. Other hosts with members of the
 //! room receive the same buffer as a [`Run`].
 
+mod announced;
+pub use announced::Change;
+
 mod room;
 pub use room::{Progress, Room};
 

@@ -33,6 +33,11 @@ impl Members {
         self.0.is_empty()
     }
 
+    /// Whether a user has a connection, to whichever host.
+    pub(super) fn has(&self, user: &str) -> bool {
+        self.0.contains_key(user)
+    }
+
     /// Adds a connection to this host.
     pub(super) fn join(&mut self, user: &str) -> Presence {
         self.add(user, |connections| {

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+
+use super::announced::Change;
 use ondol_host_model::Seq;
 
 /// The frames of one pass, as another host receives them.
@@ -19,6 +21,8 @@ pub struct Run {
     pub frames: Bytes,
     /// The messages among them that another host forwarded, of whichever host: the origin of the frame, and its number.
     pub settled: Vec<(i64, Seq)>,
+    /// The users who come and go among them.
+    pub changes: Vec<Change>,
 }
 
 /// Another host that has members of the room.
@@ -46,6 +50,7 @@ struct Pending {
     last: Option<Seq>,
     messages: u64,
     settled: Vec<(i64, Seq)>,
+    changes: Vec<Change>,
 }
 
 impl Remotes {
@@ -79,6 +84,13 @@ impl Remotes {
         }
     }
 
+    /// Notes that a user comes or goes.
+    pub(super) fn note_change(&mut self, change: &Change) {
+        for RemoteHost { pending, .. } in &mut self.0 {
+            pending.changes.push(change.clone());
+        }
+    }
+
     /// What each host is to receive of the frames that wait, which are all of them.
     pub(super) fn take(&mut self, frames: &Bytes) -> Vec<(Arc<dyn Remote>, Run)> {
         let runs = self.0.iter_mut().filter_map(|RemoteHost { remote, pending, .. }| {
@@ -98,8 +110,8 @@ impl Pending {
 
     /// None: all that waits was put before the host attached.
     fn run(self, frames: &Bytes) -> Option<Run> {
-        let Self { from, first, last, messages, settled } = self;
+        let Self { from, first, last, messages, settled, changes } = self;
         let is_new = from < frames.len();
-        is_new.then(|| Run { first, last, messages, frames: frames.slice(from..), settled })
+        is_new.then(|| Run { first, last, messages, frames: frames.slice(from..), settled, changes })
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 
+use super::announced::{Announced, Change};
 use super::figures::{Counted, add_delivered};
 use super::flow::InFlight;
 use super::members::{Members, Presence};
@@ -12,6 +13,8 @@ use super::outbox::{Outbox, OutboxState};
 use super::pass::{Early, Pass, Received, STOP_EVERY};
 use super::remote::{Remote, Remotes, Run};
 use ondol_host_model::{Seq, frame};
+
+mod shared;
 
 /// The members of one room, and the frames that wait to be sent to them.
 #[derive(Default)]
@@ -32,6 +35,8 @@ struct Inner {
     snapshot: Option<Arc<[Arc<Outbox>]>>,
     /// The other hosts that receive what is put.
     remotes: Remotes,
+    /// Who is present, as the connections have heard.
+    announced: Announced,
     /// The last message that was put. None: not known, as none was put since the room was opened.
     last: Option<Seq>,
     /// Frames that wait to be written, and how many of them are of messages.
@@ -99,30 +104,6 @@ impl Room {
         self.lock().leave(user, outbox)
     }
 
-    /// Adds a connection of `user` to another host. It counts for the user's presence alone.
-    pub fn join_remote(&self, user: &str) -> Presence {
-        self.lock().members.join_remote(user)
-    }
-
-    /// Removes it again. Nothing changes if there is none.
-    pub fn leave_remote(&self, user: &str) -> Presence {
-        self.lock().members.leave_remote(user)
-    }
-
-    /// Adds another host, in place of an earlier one of this number. It receives what is put from now on, and nothing that
-    /// was put before. Returns the last message before that, if it is known.
-    pub fn attach(&self, host: i32, remote: Arc<dyn Remote>) -> Option<Seq> {
-        let mut inner = self.lock();
-        let from = inner.outgoing.len();
-        inner.remotes.attach(host, remote, from);
-        inner.last
-    }
-
-    /// Removes it again. It receives nothing more of what is put and not sent.
-    pub fn detach(&self, host: i32) {
-        self.lock().remotes.detach(host);
-    }
-
     /// Whether the room has no connection, to this host or to another one, and no other host attached.
     pub fn is_idle(&self) -> bool {
         let inner = self.lock();
@@ -171,7 +152,7 @@ impl Room {
     }
 
     /// Appends whole frames that the room's home wrote, with so many messages, of which `last` is the last one. Otherwise like
-    /// [`Room::put`]; `speakers` are the connections that said some of them.
+    /// [`Room::put`]; `speakers` are the connections that said some of them, and others tell of `changes`.
     #[must_use]
     pub fn put_run(
         &self,
@@ -180,9 +161,11 @@ impl Room {
         messages: u64,
         speakers: &[Arc<Outbox>],
         in_flight: impl IntoIterator<Item = InFlight>,
+        changes: &[Change],
     ) -> bool {
         let mut inner = self.lock();
         inner.last = last.or(inner.last);
+        changes.iter().for_each(|change| inner.note(change));
         if frames.is_empty() {
             return false;
         }
@@ -324,6 +307,12 @@ impl Inner {
         self.snapshot = None;
         self.counted.take_if(|_| self.connections.is_empty());
         self.members.leave(user)
+    }
+
+    /// Notes that a user comes or goes, for other hosts as well.
+    fn note(&mut self, change: &Change) {
+        self.announced.note(change);
+        self.remotes.note_change(change);
     }
 
     /// Whether what is put now has no publisher.

@@ -38,6 +38,12 @@ pub enum StoreError {
     /// The room does not exist.
     #[error("there is no such room")]
     NoRoom,
+    /// A release was made over one that is not active any more.
+    #[error("release {active} is active by now")]
+    Overtaken {
+        /// The active one. 0: none is.
+        active: u64,
+    },
     /// The room has used up its numbers.
     #[error("the room is full: it has 2^32 messages, so the conversation needs a new room")]
     Full,
@@ -76,6 +82,21 @@ pub enum StoreError {
         cluster: Option<String>,
         /// It is part of the same cluster and has the name of this one.
         is_namesake: bool,
+    },
+    /// A host of the cluster speaks another version of what hosts say to each other.
+    #[error(
+        "the host {host} (ondol {version}) speaks version {found} of what hosts say to each other, and this one version \
+         {known}: run one version of ondol on all hosts of the cluster; stop all of them before a start of another"
+    )]
+    OtherProto {
+        /// Its name.
+        host: String,
+        /// The version of its server.
+        version: String,
+        /// The version that it speaks.
+        found: i32,
+        /// The version that this one speaks.
+        known: i32,
     },
     /// Another host is the room's home.
     #[error("another host numbers the messages of this room")]

@@ -1,7 +1,7 @@
 //! Several hosts on one database: which there are, and which of them is the home of a room. A database in a file has one
 //! host, and it is the home of all rooms.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,8 +54,14 @@ pub struct HostRow {
     pub beat_age: Duration,
     /// The version of its server.
     pub version: String,
+    /// The version of what it says to other hosts.
+    pub proto: i32,
     /// Its active release. 0: not known.
     pub release: i64,
+    /// The rooms whose home it is. None: it has not said so yet.
+    pub rooms: Option<u32>,
+    /// Its open connections.
+    pub connections: Option<u32>,
 }
 
 /// The hosts that use a database, by their numbers.
@@ -77,6 +83,19 @@ impl<T: Send + 'static> Store<T> {
         match &*self.engine {
             Engine::Sqlite(sqlite) => Ok(Claimed::Here { last: sqlite.last_seq(room).await? }),
             Engine::Postgres(postgres) => postgres.claim(room).await,
+        }
+    }
+
+    /// Gives up the role of the home of rooms. Nothing of them may be on its way to the database, and until this returns none may be
+    /// claimed.
+    ///
+    /// # Errors
+    ///
+    /// The database's error: some or all may have no home.
+    pub async fn release(&self, rooms: &[RoomId]) -> Result<(), StoreError> {
+        match &*self.engine {
+            Engine::Sqlite(_) => Ok(()),
+            Engine::Postgres(postgres) => postgres.release(rooms).await,
         }
     }
 
@@ -104,6 +123,45 @@ impl<T: Send + 'static> Store<T> {
         match &*self.engine {
             Engine::Sqlite(_) => {}
             Engine::Postgres(postgres) => postgres.look_at_hosts(),
+        }
+    }
+
+    /// Nothing is heard of these hosts elsewhere, and something of all others. Those whose connection to the database is gone as well
+    /// are declared dead sooner. Looks at once.
+    pub fn suspect(&self, hosts: BTreeSet<i32>) {
+        match &*self.engine {
+            Engine::Sqlite(_) => {}
+            Engine::Postgres(postgres) => postgres.suspect(hosts),
+        }
+    }
+
+    /// What this host says of itself: its active release, and how many connections are open. It is written with beats, about
+    /// once a second, together with the number of rooms whose home this host is.
+    pub fn report(&self, release: i64, connections: usize) {
+        match &*self.engine {
+            Engine::Sqlite(_) => {}
+            Engine::Postgres(postgres) => postgres.report(release, connections),
+        }
+    }
+
+    /// The name of the chat in the database, unlike that of any other. None: the database is a file.
+    #[must_use]
+    pub fn chat_id(&self) -> Option<&str> {
+        match &*self.engine {
+            Engine::Sqlite(_) => None,
+            Engine::Postgres(postgres) => Some(postgres.chat_id()),
+        }
+    }
+
+    /// The number and the name of the host that is a room's home. None: no host that is alive is, or the database is a file.
+    ///
+    /// # Errors
+    ///
+    /// The database's error, or [`StoreError::NoRoom`].
+    pub async fn home_of(&self, room: RoomId) -> Result<Option<(i32, String)>, StoreError> {
+        match &*self.engine {
+            Engine::Sqlite(_) => Ok(None),
+            Engine::Postgres(postgres) => postgres.home_of(room).await,
         }
     }
 

@@ -18,6 +18,7 @@ mod connect;
 mod control;
 mod deleting;
 mod examine;
+mod home_of;
 mod homes;
 mod ids;
 mod longest;
@@ -32,6 +33,7 @@ mod release_events;
 mod release_history;
 mod releases;
 mod remembered;
+mod reports;
 mod retention;
 mod rooms;
 mod rows;
@@ -92,6 +94,7 @@ pub(crate) struct Postgres {
     changes: Arc<Connections>,
     releases: ReleaseHistory,
     epoch: String,
+    chat_id: String,
     beating: AbortHandle,
     /// None: this host uses the database alone.
     neighbours: Option<Watched>,
@@ -116,7 +119,8 @@ impl Postgres {
         connect::check_server(&client).await?;
         schema::settle(&mut client).await?;
         let no = opening::join(&mut client, config).await?;
-        let epoch = client.query_one("SELECT epoch FROM cluster", &[]).await?.try_get(0)?;
+        let about = client.query_one("SELECT epoch, id::text FROM cluster", &[]).await?;
+        let (epoch, chat_id) = (about.try_get(0)?, about.try_get(1)?);
         let host = Arc::new(ThisHost::new(no, step_down));
         let writer = Writer::open(connector.clone(), Arc::clone(&host)).await?;
         opening::go_live(&client, no).await?;
@@ -141,7 +145,7 @@ impl Postgres {
             let control = Arc::clone(&control);
             async move { control.beat_on().await }
         });
-        let neighbours = if is_shared { Some(Watched::start(&control, &host).await?) } else { None };
+        let neighbours = if is_shared { Some(Watched::start(&control, &host, config.host_lost).await?) } else { None };
         let (ids, heads) = (Arc::new(Ids::new(Arc::clone(&control))), Arc::<Heads>::default());
         let writer = Mutex::new(BatchWriter::new(writer, Arc::clone(&heads), !is_shared));
         Ok(Self {
@@ -155,6 +159,7 @@ impl Postgres {
             changes,
             releases,
             epoch,
+            chat_id,
             beating: beating.abort_handle(),
             neighbours,
             _retention: retention::start(remover),

@@ -74,6 +74,8 @@ pub struct ReleaseRecord {
     pub reason: String,
     /// The earlier release that it restores.
     pub back_to: Option<u64>,
+    /// The release that has to be active until then. None: there may be none.
+    pub over: Option<u64>,
     /// The outcome of the release that it replaces: `replaced`, `rolled_back` or `broken`.
     pub previous_outcome: String,
     /// What led to that outcome.

@@ -25,6 +25,10 @@ impl ReleaseHistory<'_> {
 
     /// Saves the versions that are `new`, records a release as active, with the outcome of the one before, and deletes
     /// what exceeds the retention. Returns the release's number.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Overtaken`] when another release is active than the one that it was made over. Nothing is recorded then.
     pub fn record(
         &self,
         new: &[StoredVersion],
@@ -103,6 +107,14 @@ impl ReleaseHistory<'_> {
         }
     }
 
+    /// What those of other hosts that use the database last held.
+    pub fn snapshots_of_others(&self) -> Result<Vec<DirectorySnapshot>, StoreError> {
+        match self.0 {
+            Engine::Sqlite(_) => Ok(Vec::new()),
+            Engine::Postgres(postgres) => postgres.releases().snapshots_of_others(),
+        }
+    }
+
     /// The release that is recorded as active.
     pub fn active(&self) -> Result<Option<StoredRelease>, StoreError> {
         match self.0 {
@@ -169,6 +181,7 @@ mod tests {
             trigger: "deploy".to_owned(),
             reason: "\0".to_owned(),
             back_to: None,
+            over: None,
             previous_outcome: "broken".to_owned(),
             previous_detail: Some("\0".to_owned()),
         };

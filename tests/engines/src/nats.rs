@@ -28,6 +28,8 @@ pub enum Access {
     Password(String, String),
     /// Clients with this token.
     Token(String),
+    /// Those that these lines of a configuration let in.
+    Lines(String),
 }
 
 /// A NATS server, on a port that a restart keeps.
@@ -52,16 +54,25 @@ impl Nats {
     /// # Errors
     /// When it does not start, or is not installed under CI.
     pub fn start_with(access: &Access, tls: Option<&Certificate>) -> Result<Option<Self>> {
+        Self::start_at("127.0.0.1", access, tls)
+    }
+
+    /// The same at this address of the machine, or at all of them: `0.0.0.0`.
+    ///
+    /// # Errors
+    /// When it does not start, or is not installed under CI.
+    pub fn start_at(listen: &str, access: &Access, tls: Option<&Certificate>) -> Result<Option<Self>> {
         let program = found("nats-server", &["/usr/sbin", "/usr/local/bin"]);
         let Some(program) = or_skip(program, "nats-server")? else { return Ok(None) };
         let (directory, port) = (TempDir::with_prefix("ondol-nats-")?, free_port());
-        let mut config = format!("listen: \"127.0.0.1:{port}\"\n");
+        let mut config = format!("listen: \"{listen}:{port}\"\n");
         match access {
             Access::Open => {}
             Access::Password(user, password) => {
                 config.push_str(&format!("authorization {{ user: {user:?}, password: {password:?} }}\n"));
             }
             Access::Token(token) => config.push_str(&format!("authorization {{ token: {token:?} }}\n")),
+            Access::Lines(lines) => config.push_str(lines),
         }
         if let Some(certificate) = tls {
             certificate.place(directory.path())?;

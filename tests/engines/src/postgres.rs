@@ -38,6 +38,8 @@ const PASSWORD: &str = "p@ss/w0rd:%41 #?";
 pub struct Settings {
     /// With TLS, which clients may use or not: the certificate.
     pub tls: Option<Certificate>,
+    /// Another address of this machine where it listens, for all machines of that network.
+    pub network: Option<String>,
     /// Further settings, such as `("fsync", "off")`.
     pub other: Vec<(String, String)>,
 }
@@ -129,7 +131,7 @@ impl Postgres {
             }
             chown(directory.path(), Some(user.user), Some(user.group))?;
         }
-        initialise(&client, user, directory.path())?;
+        initialise(&client, user, directory.path(), settings)?;
         let command = command(&client, user, directory.path(), settings);
         let guard = Guard::new(directory, "QUIT", &command)?;
         drop(held);
@@ -265,7 +267,7 @@ fn shared() -> Result<Option<&'static Postgres>> {
 }
 
 /// Creates the files of a server.
-fn initialise(client: &Client, user: Option<User>, directory: &Path) -> Result<()> {
+fn initialise(client: &Client, user: Option<User>, directory: &Path, settings: &Settings) -> Result<()> {
     let words = user.map(User::words).into_iter().flatten();
     let mut words = words.chain([client.program("initdb")]);
     let mut command = Command::new(words.next().context("no command")?);
@@ -273,9 +275,10 @@ fn initialise(client: &Client, user: Option<User>, directory: &Path) -> Result<(
     command.args(["--no-sync", "--no-instructions", "--pgdata"]).arg(directory.join("data"));
     let output = command.current_dir(directory).stdin(Stdio::null()).output().context("initdb does not start")?;
     ensure!(output.status.success(), "initdb: {}", String::from_utf8_lossy(&output.stderr));
+    let network = settings.network.as_ref().map(|_| "host all all samenet trust\n").unwrap_or_default();
     let rules = format!(
         "host all {OWNER_BY_PASSWORD} 127.0.0.1/32 scram-sha-256\n\
-         host all all 127.0.0.1/32 trust\n"
+         host all all 127.0.0.1/32 trust\n{network}"
     );
     Ok(fs::write(directory.join("data/pg_hba.conf"), rules)?)
 }
@@ -285,7 +288,8 @@ fn command(client: &Client, user: Option<User>, directory: &Path, settings: &Set
     let mut command: Vec<String> = user.map(User::words).into_iter().flatten().collect();
     command.extend([client.program("postgres"), "-D".into(), directory.join("data").display().to_string()]);
     let mut set = |name: &str, value: &str| command.extend(["-c".into(), format!("{name}={value}")]);
-    set("listen_addresses", "127.0.0.1");
+    let network = settings.network.as_ref().map(|address| format!(",{address}")).unwrap_or_default();
+    set("listen_addresses", &format!("127.0.0.1{network}"));
     set("port", &client.port.to_string());
     set("unix_socket_directories", "");
     // Durable, as the ones that matter are; small, and with connections for many tests at once.

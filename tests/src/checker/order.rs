@@ -54,7 +54,7 @@ impl<'a> Attempts<'a> {
                     Act::Heard(message) => {
                         attempts.heard.insert((&message.text, connection));
                     }
-                    Act::Ended => {}
+                    _ => {}
                 }
             }
         }

@@ -242,6 +242,16 @@ fn a_message_that_was_heard_before_it_was_stored_is_found() {
 }
 
 #[test]
+fn a_host_that_does_not_hear_another_after_a_fault_is_found() {
+    let mut chat = Chat::new();
+    let greeting = |to: &str, heard| Greeting { room: ROOM, from: "a".to_owned(), to: to.to_owned(), heard };
+    chat.history.greetings = vec![greeting("b", true), greeting("c", false)];
+    let found = violations(&chat.history, &chat.stored);
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].to_string(), "9 HeardEverywhere: in room 1, c did not hear a fresh message of a");
+}
+
+#[test]
 fn a_pause_is_the_longest_time_without_a_message_of_a_connection_that_stays() {
     let mut history = History::default();
     let start = std::time::Instant::now();

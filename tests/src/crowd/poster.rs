@@ -4,9 +4,16 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use serde_json::json;
+use tokio::time::timeout;
 
 use super::Talk;
-use crate::{deadline::pause, history::message_in, hosts::Address, http::Request, user::User};
+use crate::{
+    deadline::{DEADLINE, pause},
+    history::message_in,
+    hosts::Address,
+    http::Request,
+    user::User,
+};
 
 /// How long it waits between two posts.
 const PACE: Duration = Duration::from_millis(25);
@@ -18,11 +25,14 @@ pub(super) struct Poster {
     room: u64,
     hosts: Vec<Address>,
     posts: usize,
+    pub(super) pace: Duration,
+    /// How long it waits for an answer.
+    pub(super) patience: Duration,
 }
 
 impl Poster {
     pub(super) fn new(person: usize, room: u64, hosts: Vec<Address>) -> Self {
-        Self { person, room, hosts, posts: 0 }
+        Self { person, room, hosts, posts: 0, pace: PACE, patience: DEADLINE }
     }
 
     /// Posts as long as the others talk. A post without an answer is sent again, to the next host.
@@ -32,7 +42,7 @@ impl Poster {
             talk.waits(self.person, true);
             self.post(talk).await?;
             talk.waits(self.person, false);
-            pause(PACE).await;
+            pause(self.pace).await;
         }
         Ok(())
     }
@@ -43,7 +53,7 @@ impl Poster {
         let user = User::named(&format!("poster{}", self.person));
         for host in self.hosts.iter().cycle().skip(self.posts) {
             let request = Request::new(&host.address, "POST", "/chat/v1/message/").identity(&user).json(body.clone());
-            match request.send().await {
+            match timeout(self.patience, request.send()).await.unwrap_or_else(|late| Err(late.into())) {
                 Ok(answer) if answer.status == 201 => {
                     talk.history.borrow_mut().posted.push(message_in(&answer.json())?);
                     return Ok(());

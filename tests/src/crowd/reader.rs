@@ -17,7 +17,7 @@ pub(super) async fn live(talk: &Talk, database: &Arc<Database>) -> Result<()> {
     loop {
         tokio::select! {
             changed = fresh.changed() => changed?,
-            ended = phase.wait_for(|phase| matches!(phase, Phase::Until(_))) => return ended.map(drop).context("no end"),
+            ended = phase.wait_for(|phase| matches!(phase, Phase::Until(_) | Phase::Over)) => return ended.map(drop).context("no end"),
         }
         let Some((room, seq)) = *fresh.borrow_and_update() else { continue };
         let database = Arc::clone(database);

@@ -1,15 +1,18 @@
 //! One person of a crowd, with one connection at a time.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval, sleep_until, timeout};
 
 use super::Talk;
 use crate::{
     client::{Client, Heard, Knock},
-    deadline::pause,
+    deadline::{NEVER_MS, pause},
     history::{Act, message_in},
     hosts::Address,
     user::User,
@@ -17,6 +20,9 @@ use crate::{
 
 /// How often a person says something.
 const PACE: Duration = Duration::from_millis(15);
+
+/// How long a person waits before trying again what a host refused.
+const PAUSE: Duration = Duration::from_millis(15);
 
 /// After so many messages, some people go to another host.
 const STAY: u64 = 150;
@@ -36,6 +42,11 @@ pub(super) struct Speaker {
     epoch: Option<String>,
     unanswered: VecDeque<Draft>,
     said: usize,
+    pub(super) pace: Duration,
+    /// How long it stays where it hears nothing.
+    pub(super) patience: Duration,
+    /// When it last heard something.
+    heard_at: Instant,
 }
 
 /// What a person says.
@@ -51,17 +62,35 @@ impl Speaker {
         let (connection, epoch, unanswered) = Default::default();
         // The others begin with what is live.
         let after = number.is_multiple_of(2).then_some(0);
-        Self { number, room, user, hosts, host, connection, after, epoch, unanswered, said: 0 }
+        let (pace, patience, heard_at) = (PACE, Duration::from_millis(NEVER_MS), Instant::now());
+        Self {
+            number,
+            room,
+            user,
+            hosts,
+            host,
+            connection,
+            after,
+            epoch,
+            unanswered,
+            said: 0,
+            pace,
+            patience,
+            heard_at,
+        }
     }
 
-    /// Talks, waits for answers, and listens until the last message of the room was seen.
+    /// Talks, waits for answers, and listens until the talk is over.
     pub(super) async fn live(&mut self, talk: &Talk) -> Result<()> {
         let mut phase = talk.phase.subscribe();
-        let mut pace = interval(PACE);
+        let mut pace = interval(self.pace);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            if talk.end_of(self.room).is_some_and(|end| self.after.is_some_and(|after| after >= end)) {
+            if talk.is_over() {
                 return Ok(());
+            }
+            if self.connection.is_some() && self.heard_at.elapsed() >= self.patience {
+                self.give_up(talk);
             }
             match self.connection {
                 None => self.connect(talk).await?,
@@ -69,9 +98,11 @@ impl Speaker {
                 Some(_) => tokio::select! {
                     heard = hear(&mut self.connection) => self.take(talk, heard?)?,
                     _ = phase.changed() => {}
+                    () = sleep_until((self.heard_at + self.patience).into()) => {}
                 },
             }
-            talk.waits(self.number, !self.unanswered.is_empty());
+            let is_behind = talk.end_of(self.room).is_some_and(|end| self.after.is_none_or(|after| after < end));
+            talk.waits(self.number, is_behind || !self.unanswered.is_empty());
         }
     }
 
@@ -111,25 +142,15 @@ impl Speaker {
 
     /// Connects to its host, or else chooses the next one.
     async fn connect(&mut self, talk: &Talk) -> Result<()> {
-        let Address { host, address } = &self.hosts[self.host];
-        let (room, user) = (self.room, self.user.query());
-        let after = self.after.map(|after| format!("&after={after}")).unwrap_or_default();
-        let epoch = self.epoch.as_ref().map(|epoch| format!("&epoch={epoch}")).unwrap_or_default();
-        let target = format!("/ws/chat/{room}/chat/?{user}{after}{epoch}");
-        let Ok(Knock::In(mut client)) = Client::knock(address, &target, &self.user.nickname, &[]).await else {
+        let entered = timeout(self.patience, self.enter()).await;
+        let Some(client) = entered.unwrap_or(Ok(None))? else {
             self.host = (self.host + 1) % self.hosts.len();
-            pause(PACE).await;
+            pause(PAUSE).await;
             return Ok(());
         };
-        if self.after.is_some() {
-            let Ok(sync) = client.next_json().await else { return Ok(()) };
-            if sync["type"] != "chat.sync" || sync["recovered"] != true {
-                bail!("{} resumed after {:?} at {host} and heard {sync}", self.user.nickname, self.after);
-            }
-            self.epoch = sync["epoch"].as_str().map(ToOwned::to_owned);
-        }
-        let connection = talk.history.borrow_mut().open(room, &self.user.id, host, self.after);
-        self.connection = Some((*client, connection));
+        let host = &self.hosts[self.host].host;
+        let connection = talk.history.borrow_mut().open(self.room, &self.user.id, host, self.after);
+        (self.connection, self.heard_at) = (Some((client, connection)), Instant::now());
         // Without an id, it may be stored or not, and is not said again.
         self.unanswered.retain(|draft| draft.client_id.is_some());
         for draft in self.unanswered.clone() {
@@ -138,8 +159,36 @@ impl Speaker {
         Ok(())
     }
 
+    /// Comes into the room through its host, and resumes. None: the host does not let it.
+    async fn enter(&mut self) -> Result<Option<Client>> {
+        let Address { host, address } = &self.hosts[self.host];
+        let (room, user) = (self.room, self.user.query());
+        let after = self.after.map(|after| format!("&after={after}")).unwrap_or_default();
+        let epoch = self.epoch.as_ref().map(|epoch| format!("&epoch={epoch}")).unwrap_or_default();
+        let target = format!("/ws/chat/{room}/chat/?{user}{after}{epoch}");
+        let knock = Client::knock(address, &target, &self.user.nickname, &[]).await;
+        let Ok(Knock::In(mut client)) = knock else { return Ok(None) };
+        if self.after.is_some() {
+            let Ok(sync) = client.next_json().await else { return Ok(None) };
+            if sync["type"] != "chat.sync" || sync["recovered"] != true {
+                bail!("{} resumed after {:?} at {host} and heard {sync}", self.user.nickname, self.after);
+            }
+            self.epoch = sync["epoch"].as_str().map(ToOwned::to_owned);
+        }
+        Ok(Some(*client))
+    }
+
+    /// Leaves a host that is silent.
+    fn give_up(&mut self, talk: &Talk) {
+        if let Some((_, connection)) = self.connection.take() {
+            talk.history.borrow_mut().record(connection, Act::Ended);
+        }
+        self.host = (self.host + 1) % self.hosts.len();
+    }
+
     fn take(&mut self, talk: &Talk, heard: Heard) -> Result<()> {
         let Some((_, connection)) = &self.connection else { return Ok(()) };
+        self.heard_at = Instant::now();
         match heard {
             Heard::Text(text) => {
                 let event: Value = serde_json::from_str(&text).context("a frame is not JSON")?;
@@ -147,6 +196,11 @@ impl Speaker {
                 match event["type"].as_str() {
                     Some("chat.message") => self.take_message(talk, connection, &event)?,
                     Some("error") => self.take_error(talk, connection, &event)?,
+                    Some(kind @ ("chat.user.join" | "chat.user.leave")) => {
+                        let user = event["username"].as_str().context("no name")?.to_owned();
+                        let act = if kind == "chat.user.join" { Act::Came(user) } else { Act::Went(user) };
+                        talk.history.borrow_mut().record(connection, act);
+                    }
                     _ => {}
                 }
             }
@@ -174,6 +228,7 @@ impl Speaker {
             self.after = Some(seq);
             talk.heard.borrow_mut()[self.number] += 1;
             if self.number.is_multiple_of(5) && seq.is_multiple_of(STAY) {
+                talk.history.borrow_mut().record(connection, Act::Left);
                 self.connection = None;
                 self.host = (self.host + 1) % self.hosts.len();
             }

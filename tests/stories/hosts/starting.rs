@@ -31,6 +31,18 @@ async fn a_host_of_another_cluster_is_refused() -> TestResult {
 }
 
 #[tokio::test]
+async fn a_host_that_speaks_another_version_is_refused() -> TestResult {
+    let Some(mut hosts) = Hosts::start(1).await? else { return Ok(()) };
+    hosts.database().sql("UPDATE host SET proto = 99")?;
+    let error = start_fails(hosts.setup("b", "test")).await?;
+    assert!(error.contains("the host a (ondol") && error.contains("speaks version 99"), "{error}");
+    let (url, bus) = (hosts.database().url(), hosts.bus()?.url());
+    let environment =
+        [("ONDOL_STORE", url.as_str()), ("ONDOL_BUS", &bus), ("ONDOL_HOST", "b"), ("ONDOL_CLUSTER", "test")];
+    ondol_with(&["check"], &environment)?.expect_parts(1, &["wrong", "the host a", "version 99"])
+}
+
+#[tokio::test]
 async fn a_host_does_not_join_one_that_is_alone() -> TestResult {
     let (Some(database), Some(bus)) = (Postgres::of_tests()?, Nats::start()?) else { return Ok(()) };
     let database = std::sync::Arc::new(database);

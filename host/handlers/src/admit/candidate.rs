@@ -82,6 +82,11 @@ impl Candidate {
         }
     }
 
+    /// All its versions are stored.
+    pub fn set_stored(&mut self) {
+        self.fresh.clear();
+    }
+
     /// What the versions were made of that are not stored yet.
     #[must_use]
     pub fn fresh(&self) -> &[Source] {
@@ -95,13 +100,15 @@ impl Candidate {
     }
 
     /// The versions, when all three are here.
-    pub(crate) fn whole(&self) -> Option<VersionSet> {
+    #[must_use]
+    pub fn whole(&self) -> Option<VersionSet> {
         let (rooms, messages, events) = (self.rooms.clone()?, self.messages.clone()?, self.events.clone()?);
         Some(VersionSet { rooms, messages, events })
     }
 
     /// The versions of `active` with these in their place.
-    pub(crate) fn over(&self, active: &VersionSet) -> VersionSet {
+    #[must_use]
+    pub fn over(&self, active: &VersionSet) -> VersionSet {
         VersionSet {
             rooms: self.rooms.as_ref().unwrap_or(&active.rooms).clone(),
             messages: self.messages.as_ref().unwrap_or(&active.messages).clone(),

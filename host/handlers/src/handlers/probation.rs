@@ -10,13 +10,14 @@ use crate::admit::candidate::Candidate;
 use crate::rollout::event::EventKind;
 use crate::rollout::ledger::{ActivateError, NumberedRelease, Provenance, Register, Trigger};
 use crate::rollout::probation::{Evidence, Probation, Subject, Verdict};
+use crate::rollout::slowness::SlownessOverride;
 use crate::run::version_set::VersionSet;
 
 /// The actor of what a probation leads to.
 const PROBATION: &str = "probation";
 
 impl Handlers {
-    /// The probation of a release that is about to be active, if it is to have one. Its baseline is the release before
+    /// The probation of a release that is about to be active, if it is to have one, under these terms. Its baseline is the release before
     /// it: so only what was deployed together is taken back together. A handler without a version has no baseline: the
     /// built-in one answers for it, and is nothing to roll back to.
     pub(super) fn probation_of(
@@ -24,21 +25,16 @@ impl Handlers {
         number: u64,
         next: &VersionSet,
         previous: NumberedRelease,
-        provenance: &Provenance,
+        slowness: Option<SlownessOverride>,
     ) -> Option<Arc<Probation>> {
+        let slowness = slowness?;
         let span = Duration::from_millis(self.limits.load().probation_ms);
         let changed = next.changes_from(&previous.versions);
         let has_baseline = changed.iter().all(|(handler, _)| !previous.versions.lacks(*handler));
-        if !provenance.wants_probation() || span.is_zero() || !has_baseline {
+        if changed.is_empty() || span.is_zero() || !has_baseline {
             return None;
         }
-        let subject = Subject {
-            release: Some(number),
-            versions: next,
-            baseline: previous,
-            span: Some(span),
-            slowness: provenance.slowness,
-        };
+        let subject = Subject { release: Some(number), versions: next, baseline: previous, span: Some(span), slowness };
         match self.begin_probation(subject) {
             Ok(probation) => Some(probation),
             Err(error) => {
@@ -92,6 +88,7 @@ impl Handlers {
         if is_canary || active.is_on(probation) {
             let release = probation.release();
             let which = release.map_or_else(|| "the canary".to_owned(), |number| format!("release {number}"));
+            let warning = self.seen_here(warning);
             tracing::warn!(release, reason = warning, "{which} on probation: {warning}");
             count(&self.counters.warnings);
             register.note(EventKind::Warning, PROBATION, format!("{which}: {warning}"));
@@ -99,14 +96,27 @@ impl Handlers {
         true
     }
 
-    /// Rolls back after a failed probation, and blocks the versions that led to it. False: try again.
+    /// Names this host in a sentence about what it found, where there are several.
+    fn seen_here(&self, found: String) -> String {
+        match self.host.get() {
+            Some(host) => format!("on host {host}: {found}"),
+            None => found,
+        }
+    }
+
+    /// Rolls back after a failed probation, and blocks the versions that led to it. Another host may do the same, so that this
+    /// release is overtaken: then there is nothing left to do once this host has followed. False: try again.
     fn fail(self: &Arc<Self>, probation: &Arc<Probation>) -> bool {
-        let Some(evidence) = probation.evidence() else { return true };
+        let Some(Evidence { versions, summary, whole }) = probation.evidence() else { return true };
+        let evidence = Evidence { versions, summary: self.seen_here(summary), whole: self.seen_here(whole) };
         let mut register = self.register();
         let active = self.active.load_full();
         let reason = &evidence.summary;
         if active.is_on(probation) {
             if let Err(error) = self.take_back(&mut register, probation, &evidence) {
+                if matches!(error, ActivateError::Overtaken { .. }) {
+                    return false;
+                }
                 let release = probation.release();
                 tracing::error!(%error, release, "automatic rollback of what failed its probation failed: {error}");
                 return matches!(error, ActivateError::Blocked { .. });
@@ -118,6 +128,9 @@ impl Handlers {
         }
         count(&self.counters.failed);
         for version in evidence.versions {
+            if register.blocked().contains_key(&version) {
+                continue;
+            }
             if let Err(error) = register.block(version, &evidence.whole) {
                 tracing::error!(%version, %error, "version {version} is blocked until the server ends only: {error}");
             }

@@ -9,13 +9,14 @@ use super::{Activated, Handlers, because};
 use crate::active::Active;
 use crate::admit::candidate::Candidate;
 use crate::release::Release;
-use crate::rollout::canary::{Canary, Share};
+use crate::rollout::canary::{Canary, CanaryTerms, Share};
 use crate::rollout::event::EventKind;
-use crate::rollout::ledger::{ActivateError, NumberedRelease, Provenance};
+use crate::rollout::ledger::{ActivateError, NumberedRelease, Provenance, Register};
 use crate::rollout::probation::Subject;
 use crate::rollout::probations::Probations;
 use crate::rollout::rows::{CanaryRow, named};
 use crate::rollout::shadow::{Shadow, ShadowRow};
+use crate::run::version_set::VersionSet;
 
 /// What the start of a canary led to.
 pub struct CanaryStarted {
@@ -47,12 +48,35 @@ impl Handlers {
             return Ok(None);
         }
         register.check_blocked(&changed, provenance.forced).inspect_err(|error| self.counters.rejected(error))?;
+        let Provenance { actor, reason, .. } = provenance.clone();
+        let row = self.begin_canary(&register, candidate, percent, Timestamp::now(), provenance)?;
+        let ended_canary = active.canary().map(|ended| CanaryRow::of(ended, current));
+        if let Some(ended) = &ended_canary {
+            count(&self.counters.ended);
+            register.note(EventKind::CanaryEnded, &actor, format!("another one replaced it; {ended}"));
+        }
+        register.note(EventKind::CanaryStarted, &actor, because(&row.to_string(), &reason));
+        Ok(Some(CanaryStarted { canary: row, ended_canary }))
+    }
+
+    /// In place of an earlier canary.
+    fn begin_canary(
+        self: &Arc<Self>,
+        register: &Register,
+        candidate: Candidate,
+        percent: u8,
+        since: Timestamp,
+        provenance: Provenance,
+    ) -> Result<CanaryRow, ActivateError> {
+        let active = self.active.load_full();
+        let current = active.release.versions();
+        let versions = candidate.over(current);
         let baseline = NumberedRelease { number: register.number(), versions: current.clone() };
         let slowness = provenance.slowness;
         let subject = Subject { release: None, versions: &versions, baseline, span: None, slowness };
         let probation = self.begin_probation(subject).map_err(|error| ActivateError::Thread(error.to_string()))?;
-        let Provenance { actor, reason, .. } = provenance.clone();
-        for (handler, version) in changed {
+        let Provenance { actor, reason, .. } = &provenance;
+        for (handler, version) in versions.changes_from(current) {
             tracing::info!(
                 %handler, %version, percent, actor, reason,
                 "handler {handler} {version} activated in {percent} % of the rooms (canary)"
@@ -62,16 +86,48 @@ impl Handlers {
         let probations = Probations::one(Arc::clone(&probation));
         let release = Release::new(self.admission.sandbox(), versions.clone(), probations, None);
         let share = Share::new(percent, &versions);
-        let canary = Canary { versions, candidate, share, provenance, since: Timestamp::now(), probation };
+        let canary = Canary { versions, candidate, share, provenance, since, probation };
         let row = CanaryRow::of(&canary, current);
-        let ended_canary = active.canary().map(|ended| CanaryRow::of(ended, current));
         self.active.store(Arc::new(active.with_canary(canary, release)));
-        if let Some(ended) = &ended_canary {
-            count(&self.counters.ended);
-            register.note(EventKind::CanaryEnded, &actor, format!("another one replaced it; {ended}"));
+        Ok(row)
+    }
+
+    /// The number of the active release, and the canary beside it as other hosts are told of it.
+    #[must_use]
+    pub fn canary_terms(&self) -> (u64, Option<CanaryTerms>) {
+        let register = self.register();
+        (register.number(), self.active.load().canary().map(|canary| canary.terms()))
+    }
+
+    /// The versions of the canary, if there is one.
+    #[must_use]
+    pub fn canary_versions(&self) -> Option<VersionSet> {
+        self.active.load().canary().map(|canary| canary.versions.clone())
+    }
+
+    /// Activates the canary that another host tells of, in place of an earlier one. False: another release is active here than
+    /// the one beside which it began.
+    ///
+    /// # Errors
+    ///
+    /// When no thread is available.
+    pub fn follow_canary(self: &Arc<Self>, candidate: Candidate, terms: &CanaryTerms) -> Result<bool, ActivateError> {
+        let register = self.register();
+        let is_beside = register.number() == terms.over;
+        if is_beside {
+            self.begin_canary(&register, candidate, terms.percent, Timestamp(terms.since), terms.provenance())?;
         }
-        register.note(EventKind::CanaryStarted, &actor, because(&row.to_string(), &reason));
-        Ok(Some(CanaryStarted { canary: row, ended_canary }))
+        Ok(is_beside)
+    }
+
+    /// Ends the canary, as another host tells.
+    pub fn follow_end_of_canary(&self) {
+        let _register = self.register();
+        let active = self.active.load_full();
+        if active.canary().is_some() {
+            tracing::info!("canary ended on another host: one release is active in all rooms");
+            self.active.store(Arc::new(active.without_canary()));
+        }
     }
 
     /// Makes the canary's versions active everywhere. None: there is no canary.

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use ondol_host_model::{RoomId, Timestamp};
+use serde::{Deserialize, Serialize};
 
-use super::ledger::Provenance;
+use super::ledger::{Provenance, Trigger};
 use super::probation::Probation;
+use super::slowness::SlownessOverride;
 use crate::admit::candidate::Candidate;
 use crate::run::kind::HandlerKind;
 use crate::run::version_set::VersionSet;
@@ -19,6 +21,52 @@ pub(crate) struct Canary {
     pub(crate) provenance: Provenance,
     pub(crate) since: Timestamp,
     pub(crate) probation: Arc<Probation>,
+}
+
+/// A canary as hosts tell each other of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CanaryTerms {
+    /// The release beside which it began.
+    pub over: u64,
+    /// Its versions: rooms, messages, events.
+    pub versions: [String; 3],
+    /// The percentage of rooms in which it is active.
+    pub percent: u8,
+    /// Who wanted it.
+    pub actor: String,
+    /// Why, in their words.
+    pub reason: String,
+    /// Blocked versions were admitted and unblocked.
+    pub forced: bool,
+    /// How slow is too slow.
+    pub slowness: SlownessOverride,
+    /// When it began, in milliseconds since 1970.
+    pub since: u64,
+}
+
+impl Canary {
+    /// What other hosts are told.
+    pub(crate) fn terms(&self) -> CanaryTerms {
+        let Provenance { actor, reason, forced, slowness, .. } = self.provenance.clone();
+        CanaryTerms {
+            over: self.probation.baseline().number,
+            versions: self.versions.ids().map(|version| version.whole()),
+            percent: u8::try_from(self.share.percent()).unwrap_or(u8::MAX),
+            actor,
+            reason,
+            forced,
+            slowness,
+            since: self.since.0,
+        }
+    }
+}
+
+impl CanaryTerms {
+    /// Who wanted it, and why.
+    pub(crate) fn provenance(&self) -> Provenance {
+        let Self { actor, reason, forced, slowness, .. } = self.clone();
+        Provenance { forced, slowness, ..Provenance::new(actor, Trigger::Deploy, reason) }
+    }
 }
 
 /// A share of all rooms: the same ones for as long as the versions are the same, and more of them when it grows.

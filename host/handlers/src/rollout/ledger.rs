@@ -46,9 +46,10 @@ impl Provenance {
         Self { actor, trigger, reason, back_to: None, forced: false, expected: None, slowness }
     }
 
-    /// Whether versions that come about so are compared with a baseline.
-    pub(crate) fn wants_probation(&self) -> bool {
-        matches!(self.trigger, Trigger::Deploy | Trigger::Directory) && !self.forced
+    /// How slow is too slow for versions that come about so, when they are compared with a baseline. None: they are not.
+    #[must_use]
+    pub fn probation(&self) -> Option<SlownessOverride> {
+        (self.trigger.has_probation() && !self.forced).then_some(self.slowness)
     }
 }
 
@@ -74,6 +75,18 @@ impl Trigger {
     pub(crate) const ALL: [Self; 6] =
         [Self::First, Self::Directory, Self::Deploy, Self::Rollback, Self::Fallback, Self::Probation];
 
+    /// The one of this name in the history.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|trigger| trigger.name() == name)
+    }
+
+    /// Whether versions that come about so are compared with a baseline, unless they are forced.
+    #[must_use]
+    pub fn has_probation(self) -> bool {
+        matches!(self, Self::Deploy | Self::Directory)
+    }
+
     /// Its name in the history.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -94,12 +107,24 @@ pub struct Activation<'a> {
     pub versions: [VersionId; 3],
     /// What those were made of that are not stored yet.
     pub fresh: &'a [Source],
+    /// The release that it was made over. None: there was none.
+    pub over: Option<u64>,
     /// Who wants it, and why.
     pub provenance: &'a Provenance,
 }
 
-/// Records an activation, and returns its number once that is durable.
-pub(crate) type Record = dyn Fn(&Activation<'_>) -> Result<u64, String> + Send + Sync;
+/// Why an activation is not recorded.
+#[derive(Clone, Debug)]
+pub enum Unrecorded {
+    /// Another release is recorded as active than the one that it was made over: this one. 0: none is.
+    Overtaken(u64),
+    /// Recording failed.
+    Failed(String),
+}
+
+/// Records an activation, unless another release is active than the one that it was made over. Returns its number once that is
+/// durable.
+pub(crate) type Record = dyn Fn(&Activation<'_>) -> Result<u64, Unrecorded> + Send + Sync;
 
 /// Blocks a version with the evidence, or unblocks it; returns once that is durable.
 pub(crate) type Block = dyn Fn(VersionId, Option<&str>) -> Result<(), String> + Send + Sync;
@@ -169,7 +194,7 @@ impl Register {
         activation: &Activation<'_>,
         blocked: HashMap<VersionId, String>,
     ) -> Result<Self, ActivateError> {
-        let number = (ledger.record)(activation).map_err(ActivateError::Ledger)?;
+        let number = (ledger.record)(activation).map_err(|why| unrecorded(why, activation))?;
         Ok(Self::resume(ledger, number, blocked))
     }
 
@@ -189,7 +214,7 @@ impl Register {
         activation: &Activation<'_>,
         active: &VersionSet,
     ) -> Result<NumberedRelease, ActivateError> {
-        let number = (self.ledger.record)(activation).map_err(ActivateError::Ledger)?;
+        let number = (self.ledger.record)(activation).map_err(|why| unrecorded(why, activation))?;
         let previous = NumberedRelease { number: self.number, versions: active.clone() };
         self.previous = Some(previous.clone());
         self.number = number;
@@ -200,6 +225,11 @@ impl Register {
     pub(crate) fn follow(&mut self, number: u64, active: &VersionSet, blocked: HashMap<VersionId, String>) {
         self.previous = Some(NumberedRelease { number: self.number, versions: active.clone() });
         self.number = number;
+        self.blocked = blocked;
+    }
+
+    /// Other hosts may have blocked versions or lifted a block.
+    pub(crate) fn set_blocked(&mut self, blocked: HashMap<VersionId, String>) {
         self.blocked = blocked;
     }
 
@@ -256,5 +286,25 @@ impl Register {
     /// The blocked versions, with the evidence.
     pub(crate) fn blocked(&self) -> &HashMap<VersionId, String> {
         &self.blocked
+    }
+}
+
+fn unrecorded(why: Unrecorded, activation: &Activation<'_>) -> ActivateError {
+    match why {
+        Unrecorded::Overtaken(active) => {
+            ActivateError::Overtaken { expected: activation.over.unwrap_or_default(), active }
+        }
+        Unrecorded::Failed(reason) => ActivateError::Ledger(reason),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trigger_has_its_name_in_the_history() {
+        assert!(Trigger::ALL.into_iter().all(|trigger| Trigger::named(trigger.name()) == Some(trigger)));
+        assert_eq!(Trigger::named("canary"), None);
     }
 }

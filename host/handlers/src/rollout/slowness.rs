@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::run::limits::RolloutLimits;
 
@@ -10,7 +10,7 @@ use crate::run::limits::RolloutLimits;
 const P99_FLOOR_TIMES: u32 = 10;
 
 /// What a deploy asks for in place of the limits of the same names.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlownessOverride {
     /// In place of `probation_slowdown_max`.
     pub slowdown_max: Option<u64>,

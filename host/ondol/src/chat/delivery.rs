@@ -21,11 +21,14 @@ pub(super) fn deliver(pipeline: &ChatPipeline, batch: Batch<PendingDelivery>) {
 /// Puts the events into their rooms. Returns the rooms that have to be published.
 fn put(batch: Batch<PendingDelivery>) -> Vec<Arc<RoomQueue>> {
     let mut due = Vec::new();
-    for Entry { message, context: PendingDelivery { room, payload, ticket } } in batch.stored {
+    for Entry { message, context: PendingDelivery { room, payload, ticket, change } } in batch.stored {
         let (in_flight, stored) = ticket.committed();
         let origin = message.as_ref().and_then(|message| message.origin);
         let seq = message.as_ref().map(|message| message.seq);
-        let publish = room.members.put(&payload, seq, stored.speaker(), in_flight, origin);
+        let publish = match &change {
+            None => room.members.put(&payload, seq, stored.speaker(), in_flight, origin),
+            Some(change) => room.members.announce(&payload, change, in_flight),
+        };
         room.on_committed(true);
         if let Some(message) = message {
             stored.tell(&message, &payload);

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Chat;
+use super::cluster::ClusterFigures;
 use ondol_host_handlers::{ReleaseFigures, VersionFigures};
 use ondol_host_rooms::RoomFigures;
 use ondol_host_store::StoreFigures;
@@ -42,6 +43,8 @@ pub struct ChatFigures {
     pub store: StoreFigures,
     /// What all rooms count.
     pub rooms: RoomFigures,
+    /// What this host counts of the others. None: it is the only one.
+    pub cluster: Option<ClusterFigures>,
     /// Whether messages can be stored and all three handlers answer.
     pub ready: bool,
 }
@@ -110,6 +113,7 @@ impl Chat {
             releases: self.handlers.release_figures(),
             store: self.pipeline.store.figures(),
             rooms: ondol_host_rooms::figures(),
+            cluster: self.hosts.as_ref().map(|hosts| hosts.figures(&self.rooms)),
             ready: self.ready().is_ok(),
         }
     }

@@ -15,13 +15,16 @@ use super::releases::Releases;
 use super::room_queue::ChatPipeline;
 use crate::config::Config;
 use ondol_host_handlers::{
-    Admission, AdmissionError, Candidate, FileContent, HandlerFile, HandlerKind, Handlers, LastOffered, Provenance,
-    RolloutLimits, SettingsMap, Source, Trigger, VersionId, Watch, read_handler, watch,
+    ActivateError, Admission, AdmissionError, Candidate, FileContent, HandlerFile, HandlerKind, Handlers, LastOffered,
+    Provenance, RolloutLimits, SettingsMap, Source, Trigger, VersionId, Watch, read_handler, watch,
 };
 use ondol_host_store::StoredRelease;
 
 /// How many releases are tried, the latest first, before a start gives up on the store.
 const TRIED_MAX: usize = 20;
+
+/// How often a start begins anew because another host has recorded a release meanwhile.
+const OVERTAKEN_MAX: usize = 3;
 
 /// The actor recorded for what the host does on its own.
 const HOST: &str = "host";
@@ -63,10 +66,7 @@ pub(super) fn open(
             .map(|handler| read_handler(&config.handlers, handler, &config.limits.handlers().admission)),
     };
     let seen = pipeline.store.releases().directory_snapshots()?;
-    let (handlers, first) = match start.by_store()? {
-        Some(handlers) => (handlers, false),
-        None => start.by_files()?,
-    };
+    let (handlers, first) = start.handlers()?;
     let Start { settings, files, .. } = start;
     let releases = Releases::new(Arc::new(handlers), Arc::clone(pipeline), settings);
     let mut last_offered = [None; 3];
@@ -112,6 +112,28 @@ pub(super) fn follow(
 }
 
 impl Start<'_> {
+    /// By the store, else by the files. Another host that starts may record a release first: then by that. True: the files alone
+    /// have decided.
+    fn handlers(&self) -> anyhow::Result<(Handlers, bool)> {
+        let mut overtaken = 0;
+        loop {
+            let over = self.active()?;
+            let begun = self.by_store().and_then(|handlers| match handlers {
+                Some(handlers) => Ok((handlers, false)),
+                None => self.by_files(over),
+            });
+            match begun {
+                Err(error) if overtaken < OVERTAKEN_MAX && is_overtaken(&error) => overtaken += 1,
+                begun => return begun,
+            }
+        }
+    }
+
+    /// The number of the release that is recorded as active.
+    fn active(&self) -> anyhow::Result<Option<u64>> {
+        Ok(self.pipeline.store.releases().active()?.map(|active| active.number))
+    }
+
     /// The active release of the store, or the latest before it that still works.
     fn by_store(&self) -> anyhow::Result<Option<Handlers>> {
         let history = self.pipeline.store.releases();
@@ -156,8 +178,9 @@ impl Start<'_> {
     }
 
     /// The release of the three files. If they make none: what still works of the release that was active; else what works of
-    /// the files; with the built-in handlers for the others. True: the files alone have decided.
-    fn by_files(&self) -> anyhow::Result<(Handlers, bool)> {
+    /// the files; with the built-in handlers for the others. True: the files alone have decided. `over`: the release that was active
+    /// when the start began, and has to be still.
+    fn by_files(&self, over: Option<u64>) -> anyhow::Result<(Handlers, bool)> {
         let mut candidate = Candidate::default();
         let mut lacking = Lacking::new();
         for ((handler, file), settings) in HandlerKind::ALL.into_iter().zip(&self.files).zip(&self.settings) {
@@ -172,6 +195,11 @@ impl Start<'_> {
                 lacking.push((handler, reasons.collect::<Vec<_>>().join("; ")));
             }
         }
+        let active = self.active()?;
+        if active != over {
+            let (expected, active) = (over.unwrap_or_default(), active.unwrap_or_default());
+            return Err(ActivateError::Overtaken { expected, active }.into());
+        }
         if !lacking.is_empty()
             && let Some(handlers) = self.by_remains()?
         {
@@ -184,13 +212,12 @@ impl Start<'_> {
         });
         let reasons: Vec<&str> = lacking.iter().map(|(_, reason)| reason.as_str()).collect();
         anyhow::ensure!(is_complete, "{}", reasons.join("; "));
-        let is_first = self.pipeline.store.releases().active()?.is_none();
         let provenance = Provenance::new(
             "directory".to_owned(),
-            if is_first { Trigger::First } else { Trigger::Fallback },
+            if over.is_none() { Trigger::First } else { Trigger::Fallback },
             format!("the files in {} at startup", self.directory.display()),
         );
-        let handlers = self.begin(&candidate, &provenance).context("recording the first release")?;
+        let handlers = self.begin(&candidate, over, &provenance).context("recording the first release")?;
         log_lacking(&lacking);
         Ok((handlers, true))
     }
@@ -233,14 +260,19 @@ impl Start<'_> {
     ) -> anyhow::Result<Handlers> {
         let reason = format!("release {} is broken: {broken}", from.number);
         let provenance = Provenance { back_to, ..Provenance::new(HOST.to_owned(), Trigger::Fallback, reason) };
-        self.begin(candidate, &provenance)
+        self.begin(candidate, Some(from.number), &provenance)
     }
 
-    fn begin(&self, candidate: &Candidate, provenance: &Provenance) -> anyhow::Result<Handlers> {
+    fn begin(&self, candidate: &Candidate, over: Option<u64>, provenance: &Provenance) -> anyhow::Result<Handlers> {
         let (ledger, blocked) = (release_store::ledger(self.pipeline), release_store::blocked(self.pipeline)?);
         let admission = Arc::clone(&self.admission);
-        Ok(Handlers::begin(admission, self.limits, candidate, provenance, ledger, blocked)?)
+        Ok(Handlers::begin(admission, self.limits, candidate, over, provenance, ledger, blocked)?)
     }
+}
+
+/// Whether another host has recorded a release first.
+fn is_overtaken(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref::<ActivateError>(), Some(ActivateError::Overtaken { .. }))
 }
 
 /// Whether a release has no version of a handler.

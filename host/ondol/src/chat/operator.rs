@@ -160,10 +160,9 @@ impl Operator {
         request: ChangeRequest,
     ) -> Result<StartedCanary, ReleaseError> {
         self.blocking(move |releases| {
-            let provenance = releases.provenance(&request);
-            let Admitted { candidate, settings, .. } = releases.admit(&changes, &provenance)?;
-            let started = releases.handlers.start_canary(candidate, percent, provenance)?;
-            let CanaryStarted { canary, ended_canary } = started.ok_or(ReleaseError::Conflict(ACTIVE_ALREADY))?;
+            let started = releases.start_canary(&changes, percent, &request)?;
+            let (CanaryStarted { canary, ended_canary }, settings) =
+                started.ok_or(ReleaseError::Conflict(ACTIVE_ALREADY))?;
             Ok(StartedCanary { canary, ended_canary, settings })
         })
         .await
@@ -185,9 +184,8 @@ impl Operator {
     /// When there is none, or it could not be recorded.
     pub async fn promote_canary(&self, request: ChangeRequest) -> Result<Changed, ReleaseError> {
         self.blocking(move |releases| {
-            let promoted = releases.handlers.promote_canary(&request.actor, &request.reason)?;
-            let promoted = promoted.ok_or_else(|| ReleaseError::Unknown(NO_CANARY.to_owned()))?;
-            Ok(Changed::of(promoted))
+            let promoted = releases.promote_canary(&request)?;
+            promoted.ok_or_else(|| ReleaseError::Unknown(NO_CANARY.to_owned()))
         })
         .await
     }

@@ -9,7 +9,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::room_queue::ChatPipeline;
 use crate::config::Limits;
-use ondol_host_handlers::{Activation, HandlerKind, Ledger, Provenance, SettingsMap, Source, Trigger, VersionId};
+use ondol_host_handlers::{
+    Activation, HandlerKind, Ledger, Provenance, SettingsMap, Source, Trigger, Unrecorded, VersionId,
+};
 use ondol_host_model::Timestamp;
 use ondol_host_store::{
     AboutVersion, DirectorySnapshot, ReleaseRecord, Retention, StoreError, StoredEvent, StoredVersion,
@@ -24,7 +26,7 @@ pub(super) fn retention(limits: &Limits) -> Retention {
 pub(super) fn ledger(pipeline: &Arc<ChatPipeline>) -> Ledger {
     let [recording, blocking, noting] = [(); 3].map(|()| Arc::clone(pipeline));
     Ledger {
-        record: Box::new(move |activation| record(&recording, activation).map_err(|error| error.to_string())),
+        record: Box::new(move |activation| record(&recording, activation).map_err(unrecorded)),
         block: Box::new(move |version, evidence| {
             let blocked = blocking.store.releases().set_blocked(version.whole(), evidence.map(str::to_owned));
             blocked.map_err(|error| error.to_string())
@@ -44,11 +46,15 @@ pub(super) fn ledger(pipeline: &Arc<ChatPipeline>) -> Ledger {
 
 fn record(pipeline: &ChatPipeline, activation: &Activation<'_>) -> Result<u64, StoreError> {
     let fresh: Vec<StoredVersion> = activation.fresh.iter().map(stored_version).collect();
-    pipeline.store.releases().record(
-        &fresh,
-        new_release(activation.versions, activation.provenance),
-        retention(&pipeline.limits),
-    )
+    let release = new_release(activation.versions, activation.over, activation.provenance);
+    pipeline.store.releases().record(&fresh, release, retention(&pipeline.limits))
+}
+
+fn unrecorded(error: StoreError) -> Unrecorded {
+    match error {
+        StoreError::Overtaken { active } => Unrecorded::Overtaken(active),
+        other => Unrecorded::Failed(other.to_string()),
+    }
 }
 
 /// Keeps versions whole.
@@ -56,8 +62,8 @@ pub(super) fn keep(pipeline: &ChatPipeline, sources: &[Source]) -> Result<(), St
     sources.iter().try_for_each(|source| pipeline.store.releases().save_version(&stored_version(source)))
 }
 
-/// A release as it is recorded.
-pub(super) fn new_release(versions: [VersionId; 3], provenance: &Provenance) -> ReleaseRecord {
+/// A release as it is recorded, over the active one.
+pub(super) fn new_release(versions: [VersionId; 3], over: Option<u64>, provenance: &Provenance) -> ReleaseRecord {
     let Provenance { actor, trigger, reason, back_to, .. } = provenance;
     let (left, left_detail) = match trigger {
         Trigger::First | Trigger::Directory | Trigger::Deploy => ("replaced", None),
@@ -72,6 +78,7 @@ pub(super) fn new_release(versions: [VersionId; 3], provenance: &Provenance) -> 
         trigger: trigger.name().to_owned(),
         reason: reason.clone(),
         back_to: *back_to,
+        over,
         previous_outcome: left.to_owned(),
         previous_detail: left_detail,
     }

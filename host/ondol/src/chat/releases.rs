@@ -2,10 +2,12 @@
 //! or waits for the disk, on threads for blocking work; one change at a time is prepared.
 
 mod admitted;
+mod agreement;
 mod change;
+mod prepared;
 mod rollback;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 pub(in crate::chat) use self::admitted::Admitted;
@@ -13,11 +15,13 @@ pub use self::admitted::{SettingsRow, SettingsRows};
 pub use self::change::{ChangeRequest, Changed, HandlerChange, ReleaseError, RollbackTarget};
 use arc_swap::ArcSwap;
 
+use self::prepared::Prepared;
+use super::cluster::Hosts;
 use super::release_store;
 use super::room_queue::ChatPipeline;
 use ondol_host_handlers::{
-    ActivateError, Candidate, HandlerFile, HandlerKind, Handlers, Provenance, SettingsMap, Source, Trigger, VersionId,
-    VersionSet,
+    ActivateError, CanaryStarted, Candidate, HandlerFile, HandlerKind, Handlers, Provenance, SettingsMap, Source,
+    Trigger, VersionId, VersionSet,
 };
 use ondol_host_store::DirectorySnapshot;
 
@@ -31,11 +35,16 @@ pub(super) struct Releases {
     /// What the config sets for each handler.
     config: ArcSwap<[Arc<SettingsMap>; 3]>,
     preparing: Mutex<()>,
+    /// The other hosts, once they are heard.
+    hosts: OnceLock<Arc<Hosts>>,
+    /// What other hosts are about to make active.
+    prepared: Prepared<VersionSet>,
 }
 
 impl Releases {
     pub(super) fn new(handlers: Arc<Handlers>, pipeline: Arc<ChatPipeline>, config: [Arc<SettingsMap>; 3]) -> Self {
-        Self { handlers, pipeline, config: ArcSwap::from_pointee(config), preparing: Mutex::default() }
+        let (config, preparing) = (ArcSwap::from_pointee(config), Mutex::default());
+        Self { handlers, pipeline, config, preparing, hosts: OnceLock::new(), prepared: Prepared::default() }
     }
 
     /// What the config sets for a handler.
@@ -76,8 +85,20 @@ impl Releases {
 
     /// Runs the admission checks, then activates the changes together.
     fn change(&self, changes: &[HandlerChange], provenance: &Provenance) -> Result<Changed, ReleaseError> {
-        let Admitted { candidate, waited, settings } = self.admit(changes, provenance)?;
-        let changed = self.activate(&candidate, provenance)?;
+        self.over_others(provenance.expected.is_none(), || self.try_change(changes, provenance))
+    }
+
+    fn try_change(&self, changes: &[HandlerChange], provenance: &Provenance) -> Result<Changed, ReleaseError> {
+        let Admitted { mut candidate, base, waited, settings, turn } = self.admit(changes, provenance)?;
+        self.agree(&mut candidate, &base, provenance)?;
+        let over_base = Provenance { expected: provenance.expected.or(Some(base.number)), ..provenance.clone() };
+        let changed = self.activate(&candidate, &over_base).inspect_err(|error| {
+            if provenance.expected.is_some() && matches!(error, ReleaseError::Activate(ActivateError::Overtaken { .. }))
+            {
+                self.record_rejected(candidate.over(&base.versions).ids(), provenance, error);
+            }
+        })?;
+        drop(turn);
         if !changed.changed {
             // Only its cases are new.
             release_store::keep(&self.pipeline, candidate.fresh())?;
@@ -86,12 +107,33 @@ impl Releases {
         Ok(Changed { waited_ms, settings, ..changed })
     }
 
+    /// Deploys handlers together as a canary. None: their versions are active already.
+    pub(super) fn start_canary(
+        &self,
+        changes: &[HandlerChange],
+        percent: u8,
+        request: &ChangeRequest,
+    ) -> Result<Option<(CanaryStarted, SettingsRows)>, ReleaseError> {
+        let provenance = self.provenance(request);
+        self.over_others(provenance.expected.is_none(), || {
+            let Admitted { mut candidate, base, settings, turn: _turn, .. } = self.admit(changes, &provenance)?;
+            self.agree(&mut candidate, &base, &provenance)?;
+            let over_base = Provenance { expected: provenance.expected.or(Some(base.number)), ..provenance.clone() };
+            let started = self.handlers.start_canary(candidate, percent, over_base)?;
+            Ok(started.map(|started| (started, settings)))
+        })
+    }
+
     /// Runs the admission checks. A rejected change is recorded.
-    pub(super) fn admit(&self, changes: &[HandlerChange], provenance: &Provenance) -> Result<Admitted, ReleaseError> {
+    pub(super) fn admit(
+        &self,
+        changes: &[HandlerChange],
+        provenance: &Provenance,
+    ) -> Result<Admitted<'_>, ReleaseError> {
         // Before it waits and after: what is overtaken already need not be compiled.
         self.handlers.check_expected(provenance)?;
         let arrived = Instant::now();
-        let _one_at_a_time = self.preparing.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = self.preparing.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = arrived.elapsed();
         let actor = &provenance.actor;
         if waited > WAIT_LOGGED {
@@ -100,12 +142,13 @@ impl Releases {
         }
         tracing::debug!(actor, "deploy by {actor} is being prepared");
         self.handlers.check_expected(provenance)?;
-        let active = self.handlers.numbered().versions;
+        let base = self.handlers.numbered();
+        let active = &base.versions;
         let mut candidate = Candidate::default();
         let (mut refused, mut settings) = (Vec::new(), SettingsRows::new());
         let mut versions = active.ids();
         for change in changes {
-            let source = self.source(change, &active)?;
+            let source = self.source(change, active)?;
             let id = source.version();
             if let Some((_, version)) =
                 HandlerKind::ALL.into_iter().zip(&mut versions).find(|(handler, _)| *handler == change.handler)
@@ -126,10 +169,16 @@ impl Releases {
             settings.insert(handler.name(), row);
         }
         if refused.is_empty() {
-            return Ok(Admitted { candidate, waited, settings });
+            return Ok(Admitted { candidate, base, waited, settings, turn });
         }
         let error = ReleaseError::Refused(refused);
-        let release = release_store::new_release(versions, provenance);
+        self.record_rejected(versions, provenance, &error);
+        Err(error)
+    }
+
+    /// Logs that a deploy was rejected, and records it.
+    fn record_rejected(&self, versions: [VersionId; 3], provenance: &Provenance, error: &ReleaseError) {
+        let release = release_store::new_release(versions, None, provenance);
         let (reason, retention) = (error.to_string(), release_store::retention(&self.pipeline.limits));
         let Provenance { actor, trigger, reason: purpose, .. } = provenance;
         let trigger = trigger.name();
@@ -137,17 +186,13 @@ impl Releases {
         if let Err(error) = self.pipeline.store.releases().record_rejected(release, reason, retention) {
             tracing::error!(%error, "rejected deploy not recorded: {error}");
         }
-        Err(error)
     }
 
     fn activate(&self, candidate: &Candidate, provenance: &Provenance) -> Result<Changed, ReleaseError> {
-        let activated = self.handlers.activate(candidate, provenance).inspect_err(|error| {
-            if matches!(error, ActivateError::Overtaken { .. }) {
-                let actor = &provenance.actor;
-                tracing::warn!(actor, %error, "deploy by {actor} rejected: {error}");
-            }
-        })?;
-        Ok(activated.map_or_else(|| Changed::unchanged(&self.handlers.numbered()), Changed::of))
+        Ok(match self.handlers.activate(candidate, provenance)? {
+            Some(activated) => self.spread(Changed::of(activated)),
+            None => Changed::unchanged(&self.handlers.numbered()),
+        })
     }
 
     /// The source of a change, completed from the active version.
@@ -257,8 +302,21 @@ impl Releases {
         if new_file.is_none() && !new_settings {
             return Ok(());
         }
+        if before.is_none() && !lacking && self.is_known_to_others(handler, file, &config) {
+            self.remember(handler, file.map(HandlerFile::sha256));
+            return Ok(());
+        }
         let settings = new_settings.then(|| self.config_of(handler));
         self.offer_file(handler, new_file.cloned(), settings)
+    }
+
+    /// Whether another host had the same. A host that comes later begins with what is active by now.
+    fn is_known_to_others(&self, handler: HandlerKind, file: Option<&HandlerFile>, settings: &str) -> bool {
+        let others = self.pipeline.store.releases().snapshots_of_others().unwrap_or_default();
+        others.iter().any(|seen| {
+            let is_same_file = file.is_none_or(|file| seen.sha256 == file.sha256());
+            seen.handler == handler.name() && seen.settings == settings && is_same_file
+        })
     }
 
     /// The provenance of a deploy that was asked for.

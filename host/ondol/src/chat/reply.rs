@@ -1,5 +1,7 @@
 //! The answer to a frame or a request, where it is not simply its event: a refusal or an error.
 
+mod say_error;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -18,42 +20,10 @@ use ondol_host_model::{Message, Refusal, RequestId, RoomId};
 use ondol_host_process::worker;
 use ondol_host_rooms::{Flow, InFlight, Outbox, Room};
 
+pub use say_error::SayError;
+
 /// The code of what comes too fast.
 pub(crate) const RATE_LIMITED: &str = "rate_limited";
-
-/// Why a frame is not stored or sent.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SayError {
-    /// A handler or the host refuses it.
-    #[error("{}", .0.message)]
-    Refused(Refusal),
-    /// A handler failed. The log has the reason.
-    #[error("the server failed to handle this message")]
-    HandlerFault,
-    /// It could not be stored.
-    #[error("the message could not be stored")]
-    NotStored,
-    /// The database did not tell what became of it.
-    #[error("the server cannot tell whether the message is stored: send it again with the same client_id")]
-    Unknown,
-    /// A queue is full.
-    #[error("too many messages are waiting, try again")]
-    Busy,
-}
-
-impl SayError {
-    /// For programs.
-    #[must_use]
-    pub fn code(&self) -> &str {
-        match self {
-            Self::Refused(refusal) => &refusal.code,
-            Self::HandlerFault => "handler_fault",
-            Self::NotStored => "not_stored",
-            Self::Unknown => "unknown",
-            Self::Busy => "busy",
-        }
-    }
-}
 
 /// Where an answer goes, and what it answers.
 pub(super) struct Reply {

@@ -180,8 +180,14 @@ pub(super) fn history(releases: &Releases, before: Option<u64>, limit: usize) ->
     release_rows(releases, releases.pipeline.store.releases().list(before, limit)?)
 }
 
+/// With how many digits of a version another one is compared: so few that a person types them, and so many that they name one.
+const DIGITS_MIN: usize = 4;
+
 /// How two kept versions differ. `from` is the active one when none is named.
 pub(super) fn diff(releases: &Releases, from: Option<&str>, to: &str) -> Result<Diff, ReleaseError> {
+    if to.chars().count() < DIGITS_MIN {
+        return Err(ReleaseError::Unknown(format!("to: give at least {DIGITS_MIN} digits of a version")));
+    }
     let (handler, to) = releases.kept_version(to)?;
     let from = match from {
         Some(from) => releases.kept_version(from)?,

@@ -20,7 +20,7 @@ use super::reply::SayError;
 use super::ticket::{Accepted, Ticket};
 use ondol_host_handlers::Release;
 use ondol_host_model::{Draft, Message, RoomId, Seq, Speaker, Timestamp};
-use ondol_host_rooms::{Flow, Outbox, Presence, Progress, Room};
+use ondol_host_rooms::{Change, Flow, Outbox, Presence, Progress, Room};
 use ondol_host_store::{Claimed, Entry, Failed, StoreError};
 use tasks::{QueueState, RoomTask, What};
 
@@ -51,6 +51,8 @@ pub(super) struct PendingDelivery {
     pub(super) room: Arc<RoomQueue>,
     pub(super) payload: String,
     pub(super) ticket: Ticket,
+    /// Who comes or goes, if the payload tells of that.
+    pub(super) change: Option<Change>,
 }
 
 impl RoomQueue {
@@ -184,9 +186,13 @@ impl RoomQueue {
             }
             // [`QueueState::begin`] numbers every message.
             (What::Message { draft, .. }, None) => ticket.fail(&SayError::NotStored, draft.client_id.as_deref()),
-            (What::Relay(payload), _) => self.send_in_turn(payload, ticket),
-            (What::Join(user, release), _) => self.announce(release.join(self.id, &user)),
-            (What::Leave(user, release), _) => self.announce(release.leave(self.id, &user)),
+            (What::Relay(payload), _) => self.send_in_turn(payload, ticket, None),
+            (What::Join(user, release), _) => {
+                self.announce(release.join(self.id, &user), Change { user, is_present: true });
+            }
+            (What::Leave(user, release), _) => {
+                self.announce(release.leave(self.id, &user), Change { user, is_present: false });
+            }
             // [`QueueState::begin`] leaves it to [`RoomQueue::take_number`].
             (What::Delete(_), _) => {}
         }
@@ -223,7 +229,7 @@ impl RoomQueue {
         };
         ticket.grow_to(payload.len());
         ticket.begin_commit();
-        let context = PendingDelivery { room: Arc::clone(self), payload, ticket };
+        let context = PendingDelivery { room: Arc::clone(self), payload, ticket, change: None };
         // From here on the store's report counts it.
         has_number.set(false);
         if let Err(failed) = self.pipeline.append(Entry { message: Some(Arc::new(message)), context }) {
@@ -237,35 +243,41 @@ impl RoomQueue {
 
     /// Sends a payload that is not stored: at once, in a small room where nothing is in flight. Elsewhere by way of the store,
     /// so that it comes neither before a message that was said earlier nor alone, when a hundred users join a large room.
-    fn send_in_turn(self: &Arc<Self>, payload: String, ticket: Ticket) {
+    fn send_in_turn(self: &Arc<Self>, payload: String, ticket: Ticket, change: Option<Change>) {
         {
             let mut state = self.state();
             if state.in_flight == 0 && self.members.connections() <= SMALL_ROOM {
                 drop(state);
-                return self.send(&payload, ticket);
+                return self.send(&payload, ticket, change.as_ref());
             }
             state.in_flight += 1;
         }
-        let context = PendingDelivery { room: Arc::clone(self), payload, ticket };
+        let context = PendingDelivery { room: Arc::clone(self), payload, ticket, change };
         if let Err(failed) = self.pipeline.append(Entry { message: None, context }) {
             // The store is closed. It is not needed for this one.
             self.state().in_flight -= 1;
-            let PendingDelivery { payload, ticket, .. } = failed.entry.context;
-            self.send(&payload, ticket);
+            let PendingDelivery { payload, ticket, change, .. } = failed.entry.context;
+            self.send(&payload, ticket, change.as_ref());
         }
     }
 
     /// Sends a payload to the room, after what was put before.
-    fn send(self: &Arc<Self>, payload: &str, ticket: Ticket) {
-        if self.members.put(payload, None, None, ticket.committed().0, None) {
+    fn send(self: &Arc<Self>, payload: &str, ticket: Ticket, change: Option<&Change>) {
+        let in_flight = ticket.committed().0;
+        let due = match change {
+            None => self.members.put(payload, None, None, in_flight, None),
+            Some(change) => self.members.announce(payload, change, in_flight),
+        };
+        if due {
             self.publish();
         }
     }
 
     /// Tells the room of a join or a leave, if it is to hear of it.
-    fn announce(self: &Arc<Self>, payload: Option<String>) {
-        if let Some(payload) = payload {
-            self.send_in_turn(payload, Ticket::silent());
+    fn announce(self: &Arc<Self>, payload: Option<String>, change: Change) {
+        match payload {
+            Some(payload) => self.send_in_turn(payload, Ticket::silent(), Some(change)),
+            None => self.members.note(&change),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 
@@ -9,6 +10,7 @@ use super::Config;
 use super::limits::Limits;
 use super::read::{HOST_CHARS_MAX, is_of_host};
 use crate::files;
+use ondol_host_cluster::PROTO;
 use ondol_host_store::{POSTGRES_BYTES_MAX, POSTGRES_USER_ID_CHARS_MAX, PostgresConfig};
 
 /// The name of a host whose machine has none.
@@ -38,6 +40,8 @@ impl Config {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             synchronous: self.synchronous,
             readers_max: self.limits.store_readers_max,
+            proto: PROTO.into(),
+            host_lost: Duration::from_millis(self.limits.host_lost_ms),
         }))
     }
 
@@ -125,6 +129,7 @@ mod tests {
         assert_eq!(place.password.as_deref(), Some(" long secret "));
         assert_eq!((place.url.as_str(), place.host.as_str()), ("postgres://ondol@db-1,db-2:5433/chat", "chat-1"));
         assert_eq!((place.readers_max, place.version.as_str()), (8, env!("CARGO_PKG_VERSION")));
+        assert_eq!((place.proto, place.host_lost), (i32::from(PROTO), Duration::from_secs(3)));
         let (_file, config) = on_postgres(None);
         let StorePlace::Postgres(place) = config.store_place().unwrap() else { panic!("PostgreSQL") };
         assert_eq!(place.password, None);

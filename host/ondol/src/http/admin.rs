@@ -5,6 +5,7 @@ mod activity;
 mod body;
 mod browser;
 mod calls;
+mod cluster;
 mod console;
 mod messages;
 mod observing;
@@ -208,6 +209,9 @@ impl AdminApi {
             }
             (Call::DeleteMessage, _) => self.delete_message(&request, caller, ["room", "seq"].map(param)).await,
             (Call::DeleteMessagesOf, _) => self.delete_messages_of(&request, caller, param("user_id")).await,
+            (Call::Cluster, _) => self.cluster(),
+            (Call::HomeOfRoom, _) => self.home_of(param("room")).await,
+            (Call::DrainHost, _) => self.drain_host(&request, caller, param("host")).await,
             (Call::DeployOne | Call::Configure, None) => Err(HttpError::NotFound),
         }
     }

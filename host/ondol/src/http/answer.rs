@@ -103,12 +103,17 @@ impl HttpError {
                 | ChatError::Store(_)
                 | ChatError::Busy
                 | ChatError::Say {
-                    error: SayError::HandlerFault | SayError::NotStored | SayError::Unknown | SayError::Busy,
+                    error:
+                        SayError::HandlerFault
+                        | SayError::NotStored
+                        | SayError::Unknown
+                        | SayError::Busy
+                        | SayError::Unreachable,
                     ..
                 } => StatusCode::SERVICE_UNAVAILABLE,
             },
             Self::Release(error) => match error {
-                ReleaseError::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
+                ReleaseError::Refused(_) | ReleaseError::Elsewhere(_) => StatusCode::UNPROCESSABLE_ENTITY,
                 ReleaseError::Activate(ActivateError::Blocked { .. } | ActivateError::Overtaken { .. })
                 | ReleaseError::Broken(_)
                 | ReleaseError::Conflict(_) => StatusCode::CONFLICT,
@@ -149,7 +154,7 @@ impl HttpError {
                 ChatError::Store(_) => "unavailable",
             },
             Self::Release(error) => match error {
-                ReleaseError::Refused(_) => "refused",
+                ReleaseError::Refused(_) | ReleaseError::Elsewhere(_) => "refused",
                 ReleaseError::Activate(ActivateError::Blocked { .. }) => "marked_bad",
                 ReleaseError::Activate(ActivateError::Overtaken { .. }) => "overtaken",
                 ReleaseError::Broken(_) => "broken",
@@ -214,7 +219,7 @@ impl HttpError {
             self,
             Self::TooManyConnections(_)
                 | Self::TooManyUserConnections(_)
-                | Self::Chat(ChatError::Busy | ChatError::Say { error: SayError::Busy, .. })
+                | Self::Chat(ChatError::Busy | ChatError::Say { error: SayError::Busy | SayError::Unreachable, .. })
                 | Self::NotReady(_)
         );
         self.status().is_server_error() && !by_clients

@@ -1,5 +1,5 @@
-//! Liveness and readiness, for supervisors and load balancers. Names the handlers that are not ready and nothing more,
-//! since the endpoint is open to everyone.
+//! Liveness and readiness, for supervisors and load balancers. Says what is not ready and not why, since the endpoint is open to
+//! everyone.
 
 use hyper::{Request, StatusCode};
 use serde_json::json;
@@ -31,6 +31,9 @@ fn ready(chat: &Chat, phase: Phase) -> Result<Answer, HttpError> {
         Ok(()) => Ok(fine("ready")),
         // The names are public; the reasons are for the log and the admin API.
         Err(not) if not.storage => Err(HttpError::NotReady("the database cannot be written".to_owned())),
+        Err(not) if not.handlers.is_empty() => {
+            Err(HttpError::NotReady("the other hosts of the chat cannot be heard".to_owned()))
+        }
         Err(not) => {
             let names: Vec<&str> = not.handlers.iter().map(|handler| handler.name()).collect();
             let verb = if names.len() == 1 { "is" } else { "are" };

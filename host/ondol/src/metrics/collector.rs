@@ -5,7 +5,7 @@ use std::fmt;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 
-use super::families::{connections as c, handlers as h, messages as m, process as p};
+use super::families::{cluster as b, connections as c, handlers as h, messages as m, process as p};
 use super::process::ProcessFigures;
 use super::writer::{Histogram, Writer};
 use super::{ConnectionFigures, Measured};
@@ -43,6 +43,7 @@ impl Collector for Figures {
         self.store(&mut writer)?;
         self.handlers(&mut writer)?;
         self.releases(&mut writer)?;
+        self.cluster(&mut writer)?;
         self.process(&mut writer)
     }
 }
@@ -123,6 +124,19 @@ impl Figures {
         to.gauge(h::PROBATIONS_RUNNING, releases.running)?;
         to.counters(h::REJECTED, releases.rejected.iter().map(|(step, number)| ([("step", step.as_str())], *number)))?;
         to.gauge(h::BLOCKED, releases.blocked)
+    }
+
+    /// Nothing, if this host is the only one.
+    fn cluster(&self, to: &mut Writer<'_>) -> fmt::Result {
+        let Some(cluster) = &self.measured.chat.cluster else { return Ok(()) };
+        to.counter(b::SENT, cluster.packets_sent)?;
+        to.counter(b::RECEIVED, cluster.packets_received)?;
+        to.counter(b::MISSED, cluster.missed)?;
+        to.gauge(b::ECHO_AGE, cluster.echo_age.as_secs_f64())?;
+        to.counter(b::REPAIRS, cluster.repairs)?;
+        to.gauge(b::UNSETTLED, cluster.unsettled)?;
+        let rooms = [("home", cluster.at_home), ("attached", cluster.attached), ("unattached", cluster.unattached)];
+        to.gauges(b::ROOMS, rooms.map(|(role, number)| ([("role", role)], number as u64)))
     }
 
     fn process(&self, to: &mut Writer<'_>) -> fmt::Result {

@@ -86,6 +86,32 @@ pub(super) mod handlers {
         Metric("ondol_versions_blocked", None, "Versions that failed a probation and are blocked.");
 }
 
+pub(super) mod cluster {
+    //! The other hosts of the chat, and the bus to them.
+    use super::super::writer::{Base, Metric};
+
+    pub(in crate::metrics) const SENT: Metric =
+        Metric("ondol_bus_packets_sent", None, "Packets that were sent to other hosts.");
+    pub(in crate::metrics) const RECEIVED: Metric =
+        Metric("ondol_bus_packets_received", None, "Packets that came from other hosts.");
+    pub(in crate::metrics) const MISSED: Metric =
+        Metric("ondol_bus_missed", None, "How often packets of another host were missed.");
+    pub(in crate::metrics) const ECHO_AGE: Metric = Metric(
+        "ondol_bus_echo_age_seconds",
+        Some(Base::Seconds),
+        "How long ago the last beat of this host came back over the bus.",
+    );
+    pub(in crate::metrics) const REPAIRS: Metric =
+        Metric("ondol_room_repairs", None, "How often a room was caught up, because something of it was lost.");
+    pub(in crate::metrics) const UNSETTLED: Metric = Metric(
+        "ondol_unsettled_frames",
+        None,
+        "Frames and requests of clients that were left to another host and have no outcome yet.",
+    );
+    pub(in crate::metrics) const ROOMS: Metric =
+        Metric("ondol_cluster_rooms", None, "Open rooms, by what this host is to them.");
+}
+
 pub(super) mod process {
     //! The process as a whole.
     use super::super::writer::{Base, Metric};

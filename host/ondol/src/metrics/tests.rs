@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::chat::ClusterFigures;
 use ondol_host_handlers::{ReleaseFigures, VersionFigures};
 use ondol_host_rooms::RoomFigures;
 use ondol_host_store::StoreFigures;
@@ -28,6 +29,12 @@ fn measured() -> Measured {
         releases,
         store: StoreFigures::default(),
         rooms: RoomFigures::default(),
+        cluster: Some(ClusterFigures {
+            missed: 3,
+            echo_age: std::time::Duration::from_millis(250),
+            attached: 5,
+            ..ClusterFigures::default()
+        }),
         ready: true,
     };
     let listener =
@@ -64,11 +71,24 @@ fn values_are_written_under_their_names() {
         "ondol_handler_call_seconds_bucket{le=\"+Inf\",handler=\"rooms\",version=\"3f2a3f2a3f2a\"} 0",
         "ondol_rollbacks_total{cause=\"probation\"} 1",
         "ondol_ready 1",
+        "ondol_bus_missed_total 3",
+        "ondol_bus_echo_age_seconds 0.25",
+        "ondol_cluster_rooms{role=\"attached\"} 5",
         "# UNIT ondol_commit_seconds seconds",
     ] {
         assert!(written.lines().any(|own| own == line), "no line {line} in\n{written}");
     }
     assert!(written.ends_with("# EOF\n"));
+}
+
+#[test]
+fn a_server_without_other_hosts_has_no_metrics_of_them() {
+    let mut measured = measured();
+    measured.chat.cluster = None;
+    let written = text(measured, false).unwrap();
+    for part in ["ondol_bus_", "ondol_cluster_", "ondol_room_repairs", "ondol_unsettled_frames"] {
+        assert!(!written.contains(part), "{part} in {written}");
+    }
 }
 
 #[test]

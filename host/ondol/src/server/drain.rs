@@ -30,11 +30,12 @@ impl Drain {
     }
 
     /// Says that the server is not ready, for so long that a gateway notices.
-    pub(super) async fn warn(self, phase: &watch::Sender<Phase>) {
+    pub(super) async fn warn(self, phase: &watch::Sender<Phase>, chat: &Chat) {
         if self.half.is_zero() {
             return;
         }
         phase.send_replace(Phase::NotReady);
+        chat.announce_drain();
         let ms = self.half.as_millis();
         tracing::info!(ms, "draining: not ready, and accepting connections for another {ms} ms");
         tokio::time::sleep(self.half).await;

@@ -52,7 +52,7 @@ fn a_host_receives_what_is_put_after_it_attached_and_knows_the_message_before() 
     let early = Host::attach(&room, 1);
     assert!(put(&room, "five", 5));
     let late = Arc::new(Host::default());
-    assert_eq!(room.attach(2, Arc::clone(&late) as Arc<dyn Remote>), Some(Seq(5)));
+    assert_eq!(room.attach(2, Arc::clone(&late) as Arc<dyn Remote>).0, Some(Seq(5)));
     assert!(!put(&room, "six", 6) && !put(&room, "seven", 7));
     assert_eq!(room.publish(), Progress::Done);
     assert_eq!(early.received(), [run(5, 7, &["five", "six", "seven"])]);
@@ -60,7 +60,7 @@ fn a_host_receives_what_is_put_after_it_attached_and_knows_the_message_before() 
     assert!(put(&room, "eight", 8));
     assert_eq!(room.publish(), Progress::Done);
     assert_eq!((early.received(), late.received()), (vec![run(8, 8, &["eight"])], vec![run(8, 8, &["eight"])]));
-    assert_eq!(Room::default().attach(1, early), None, "no message is known");
+    assert_eq!(Room::default().attach(1, early).0, None, "no message is known");
 }
 
 #[test]
@@ -193,13 +193,13 @@ fn after_a_host_that_panicked_the_others_see_by_the_numbers_what_they_lack() {
 fn a_run_of_another_host_goes_to_the_connections_as_it_is() {
     let (room, pipe) = (Room::default(), Pipe::with_room(100));
     room.join("ann", &outbox(&pipe, 10));
-    assert!(!room.put_run(b"", Some(Seq(3)), 0, &[], []), "there is nothing to send");
+    assert!(!room.put_run(b"", Some(Seq(3)), 0, &[], [], &[]), "there is nothing to send");
     assert_eq!(room.last(), Some(Seq(3)));
-    assert!(room.put_run(b"\x81\x04four\x81\x04five", Some(Seq(5)), 2, &[], []));
-    assert!(!room.put_run(b"\x81\x06typing", None, 0, &[], []), "there is one publisher");
+    assert!(room.put_run(b"\x81\x04four\x81\x04five", Some(Seq(5)), 2, &[], [], &[]));
+    assert!(!room.put_run(b"\x81\x06typing", None, 0, &[], [], &[]), "there is one publisher");
     let late = Pipe::with_room(100);
     assert_eq!(room.join("ben", &outbox(&late, 10)).1, Some(Seq(5)));
-    assert!(!room.put_run(b"\x81\x03six", Some(Seq(6)), 1, &[], []));
+    assert!(!room.put_run(b"\x81\x03six", Some(Seq(6)), 1, &[], [], &[]));
     assert_eq!(room.publish(), Progress::Done);
     assert_eq!(pipe.taken(), b"\x81\x04four\x81\x04five\x81\x06typing\x81\x03six");
     assert_eq!((late.taken(), room.last()), (b"\x81\x03six".to_vec(), Some(Seq(6))));
@@ -211,7 +211,7 @@ fn in_a_large_room_the_speakers_of_a_run_are_written_to_first() {
     let noted = Arc::clone(&order);
     let crowd = Crowd::new(100, move |_, _, number| noted.lock().unwrap().push(number));
     let speakers: Vec<Arc<Outbox>> = [98, 70].map(|number| Arc::clone(&crowd.outboxes.lock().unwrap()[number])).into();
-    assert!(crowd.room.put_run(b"\x81\x02hi", Some(Seq(1)), 1, &speakers, []));
+    assert!(crowd.room.put_run(b"\x81\x02hi", Some(Seq(1)), 1, &speakers, [], &[]));
     assert_eq!(crowd.room.publish(), Progress::Done);
     assert_eq!(order.lock().unwrap()[..4], [98, 70, 0, 1]);
     assert!(crowd.pipes.iter().all(|pipe| pipe.taken() == b"\x81\x02hi"));
@@ -221,7 +221,7 @@ fn in_a_large_room_the_speakers_of_a_run_are_written_to_first() {
 fn a_run_that_is_passed_on_has_the_numbers_of_its_messages() {
     let room = Room::default();
     let host = Host::attach(&room, 1);
-    assert!(room.put_run(b"\x81\x04four\x81\x04five", Some(Seq(5)), 2, &[], []));
+    assert!(room.put_run(b"\x81\x04four\x81\x04five", Some(Seq(5)), 2, &[], [], &[]));
     assert_eq!(room.publish(), Progress::Done);
     assert_eq!(host.received(), [run(4, 5, &["four", "five"])]);
 }

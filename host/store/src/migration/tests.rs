@@ -80,19 +80,20 @@ fn save_versions(store: &Store<()>) -> [String; 3] {
 
 fn fill_history(store: &Store<()>) {
     let versions = save_versions(store);
-    let release = |reason: &str| ReleaseRecord {
+    let release = |over: Option<u64>, reason: &str| ReleaseRecord {
         versions: versions.clone(),
         actor: "ann".into(),
         trigger: "deploy".into(),
         reason: reason.into(),
         back_to: None,
+        over,
         previous_outcome: "replaced".into(),
         previous_detail: Some("by ann".into()),
     };
     let releases = store.releases();
-    releases.record(&[], release("one"), RETENTION).unwrap();
-    releases.record(&[], release("two"), RETENTION).unwrap();
-    releases.record_rejected(release("three"), "no".into(), RETENTION).unwrap();
+    releases.record(&[], release(None, "one"), RETENTION).unwrap();
+    releases.record(&[], release(Some(1), "two"), RETENTION).unwrap();
+    releases.record_rejected(release(Some(2), "three"), "no".into(), RETENTION).unwrap();
     let (what, actor, detail) = ("canary_started".into(), "ann".into(), "10 %".into());
     releases.record_event(StoredEvent { release: 2, what, actor, detail, created_at: Timestamp(0) }).unwrap();
     releases.set_blocked("bad".into(), Some("it trapped".into())).unwrap();
@@ -149,6 +150,8 @@ impl Chat {
             synchronous: Synchronous::Full,
             readers_max: 2,
             cluster: None,
+            proto: 1,
+            host_lost: std::time::Duration::from_secs(3),
         }
     }
 

@@ -42,6 +42,10 @@ pub struct PostgresConfig {
     pub readers_max: usize,
     /// Hosts that name the same cluster may use the database at the same time. None: this host uses it alone.
     pub cluster: Option<String>,
+    /// The version of what hosts say to each other. Those of one cluster have the same.
+    pub proto: i32,
+    /// A host that shows no life for so long is dead.
+    pub host_lost: Duration,
 }
 
 /// What a connection is for.
@@ -254,7 +258,18 @@ mod tests {
     fn config(url: &str) -> PostgresConfig {
         let (url, host, version) = (url.to_owned(), "chat-1".to_owned(), "0.1.0".to_owned());
         let synchronous = Synchronous::Full;
-        PostgresConfig { url, password: None, host, version, synchronous, readers_max: 8, cluster: None }
+        let (proto, host_lost) = (1, Duration::from_secs(3));
+        PostgresConfig {
+            url,
+            password: None,
+            host,
+            version,
+            synchronous,
+            readers_max: 8,
+            cluster: None,
+            proto,
+            host_lost,
+        }
     }
 
     #[test]

@@ -33,7 +33,9 @@ const BEAT_SQL: &str = "
     WITH unlocked AS (
         SELECT no FROM host WHERE no = $1 AND state IN ('joining', 'live', 'draining') FOR NO KEY UPDATE SKIP LOCKED
     ), beaten AS (
-        UPDATE host SET beat = clock_timestamp() FROM unlocked WHERE host.no = unlocked.no RETURNING host.no
+        UPDATE host SET beat = clock_timestamp(), release = coalesce($2::bigint, release),
+            rooms = coalesce($3::int, rooms), connections = coalesce($4::int, connections)
+        FROM unlocked WHERE host.no = unlocked.no RETURNING host.no
     )
     SELECT state IN ('joining', 'live', 'draining'), EXISTS (SELECT FROM beaten), batch FROM host WHERE no = $1";
 
@@ -115,12 +117,16 @@ impl Control {
         if !*has_lock {
             *has_lock = self.lock(client).await?;
         }
-        if self.host.has_beaten_within(BEAT) {
+        // Batches beat as well, but say nothing else.
+        let report = self.host.reports.due();
+        if report.is_none() && self.host.has_beaten_within(BEAT) {
             return Ok(());
         }
+        let release = report.map(|report| report.release);
+        let (rooms, connections) = (report.map(|report| report.rooms), report.map(|report| report.connections));
         // Before the question: a batch may be stored meanwhile.
         let (stored, sent) = (self.host.last_stored(), Instant::now());
-        let Some(row) = client.query_opt(BEAT_SQL, &[&self.host.no]).await? else {
+        let Some(row) = client.query_opt(BEAT_SQL, &[&self.host.no, &release, &rooms, &connections]).await? else {
             gone_back(client, &self.host).await;
             return Ok(());
         };
@@ -131,6 +137,9 @@ impl Control {
             gone_back(client, &self.host).await;
         } else if has_beaten {
             self.host.beaten(sent);
+            if report.is_some() {
+                self.host.reports.written();
+            }
         } else {
             self.host.answered();
         }

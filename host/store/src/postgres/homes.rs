@@ -1,6 +1,7 @@
 //! What several hosts on one database need: which of them is the home of a room, which there are, and which forwarded frames
 //! are stored.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -52,6 +53,18 @@ impl Postgres {
         Err(StoreError::HomeElsewhere)
     }
 
+    /// Gives up the role of the home of rooms.
+    ///
+    /// # Errors
+    ///
+    /// PostgreSQL's error.
+    pub(crate) async fn release(&self, rooms: &[RoomId]) -> Result<(), StoreError> {
+        // First: another host may write to them before the answer is here.
+        rooms.iter().for_each(|room| self.is_elsewhere(*room));
+        let no = self.host.no;
+        self.control.ask(|client| async move { rooms::release(&client, no, rooms).await }).await
+    }
+
     /// Forgets what the home of a room knows.
     pub(super) fn is_elsewhere(&self, room: RoomId) {
         self.heads.forget([room]);
@@ -70,6 +83,12 @@ impl Postgres {
     pub(crate) fn look_at_hosts(&self) {
         if let Some(watched) = &self.neighbours {
             watched.neighbours.look_at_once();
+        }
+    }
+
+    pub(crate) fn suspect(&self, hosts: BTreeSet<i32>) {
+        if let Some(watched) = &self.neighbours {
+            watched.neighbours.suspect(hosts);
         }
     }
 

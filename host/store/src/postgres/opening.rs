@@ -20,11 +20,11 @@ pub(super) use lives;
 /// Takes the advisory lock of the host that is coming: one at a time in this schema.
 const OPENING: &str = "SELECT pg_advisory_xact_lock('host'::regclass::oid::int, 3)";
 
-/// A host that has not beaten for so long is dead.
-pub(super) const LOST: Duration = Duration::from_secs(3);
-
 /// A host that has not beaten for so long is dead if its connection is gone as well.
 pub(super) const LOST_WITH_CONNECTION: Duration = Duration::from_secs(1);
+
+/// A host that has not beaten for so long is dead if its connection is gone and nothing is heard of it elsewhere.
+pub(super) const LOST_EVERYWHERE: Duration = Duration::from_millis(500);
 
 /// How often the others are looked at.
 const LOOK: Duration = Duration::from_millis(100);
@@ -37,6 +37,8 @@ struct Other {
     no: i32,
     name: String,
     cluster: Option<String>,
+    version: String,
+    proto: i32,
     /// Its last beat, by the clock of the database, as text: it is compared with itself alone.
     beat: String,
     age: Duration,
@@ -48,7 +50,7 @@ struct Other {
 ///
 /// # Errors
 ///
-/// [`StoreError::InUse`] if another host is alive that this one may not live beside.
+/// [`StoreError::InUse`] or [`StoreError::OtherProto`] if another host is alive that this one may not live beside.
 pub(super) async fn join(client: &mut Client, config: &PostgresConfig) -> Result<i32, StoreError> {
     let mut first_seen: HashMap<i32, (String, Instant)> = HashMap::new();
     loop {
@@ -65,7 +67,7 @@ pub(super) async fn join(client: &mut Client, config: &PostgresConfig) -> Result
             if *beat != other.beat {
                 return Err(in_use(config, other));
             }
-            let was_watched = other.age >= LOST && since.elapsed() >= LOST;
+            let was_watched = other.age >= config.host_lost && since.elapsed() >= config.host_lost;
             // The same name without a connection is this host before its restart.
             let is_gone = other.is_free && (other.name == config.host || other.age >= LOST_WITH_CONNECTION);
             is_waiting |= !((is_gone || was_watched) && judge(&transaction, &other).await?);
@@ -85,7 +87,7 @@ pub(super) async fn refuse_beside(client: &mut Client, config: &PostgresConfig) 
     let transaction = client.transaction().await?;
     let others = others(&transaction).await?;
     transaction.rollback().await?;
-    let is_rival = |other: &Other| other.name != config.host && is_rival(config, other) && other.age < LOST;
+    let is_rival = |other: &Other| other.name != config.host && is_rival(config, other) && other.age < config.host_lost;
     match others.into_iter().find(is_rival) {
         Some(other) => Err(in_use(config, other)),
         None => Ok(()),
@@ -101,28 +103,37 @@ pub(super) async fn go_live(client: &Client, no: i32) -> Result<(), StoreError> 
     }
 }
 
-/// Whether this host may not live beside the other: hosts of one cluster may, if their names differ.
+/// Whether this host may not live beside the other: hosts of one cluster may, if their names differ and they speak alike.
 fn is_rival(config: &PostgresConfig, other: &Other) -> bool {
-    config.cluster.is_none() || other.cluster != config.cluster || other.name == config.host
+    config.cluster.is_none()
+        || other.cluster != config.cluster
+        || other.name == config.host
+        || other.proto != config.proto
 }
 
 fn in_use(config: &PostgresConfig, other: Other) -> StoreError {
-    let is_namesake = config.cluster.is_some() && other.cluster == config.cluster;
+    let is_of_cluster = config.cluster.is_some() && other.cluster == config.cluster;
+    let is_namesake = is_of_cluster && other.name == config.host;
+    if is_of_cluster && !is_namesake {
+        let Other { name: host, version, proto: found, .. } = other;
+        return StoreError::OtherProto { host, version, found, known: config.proto };
+    }
     StoreError::InUse { host: other.name, cluster: other.cluster, is_namesake }
 }
 
 async fn others(transaction: &Transaction<'_>) -> Result<Vec<Other>, StoreError> {
     let sql = concat!(
-        "SELECT no, name, cluster, beat::text, extract(epoch FROM clock_timestamp() - beat)::float8, \
+        "SELECT no, name, cluster, version, proto, beat::text, extract(epoch FROM clock_timestamp() - beat)::float8, \
          pg_try_advisory_xact_lock(",
         lives!("no"),
         ") FROM host WHERE state IN ('joining', 'live', 'draining')"
     );
     let rows = transaction.query(sql, &[]).await?;
     let read = |row: &tokio_postgres::Row| {
-        let (no, name, cluster, beat) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
-        let age = Duration::try_from_secs_f64(row.try_get(4)?).unwrap_or_default();
-        Ok(Other { no, name, cluster, beat, age, is_free: row.try_get(5)? })
+        let (no, name, cluster) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        let (version, proto, beat) = (row.try_get(3)?, row.try_get(4)?, row.try_get(5)?);
+        let age = Duration::try_from_secs_f64(row.try_get(6)?).unwrap_or_default();
+        Ok(Other { no, name, cluster, version, proto, beat, age, is_free: row.try_get(7)? })
     };
     rows.iter().map(read).collect::<Result<_, tokio_postgres::Error>>().map_err(Into::into)
 }
@@ -145,8 +156,9 @@ async fn judge(transaction: &Transaction<'_>, other: &Other) -> Result<bool, Sto
 }
 
 async fn enter(transaction: &Transaction<'_>, config: &PostgresConfig) -> Result<i32, StoreError> {
-    let sql = "INSERT INTO host (name, state, version, cluster) VALUES ($1, 'joining', $2, $3) RETURNING no";
-    let no = transaction.query_one(sql, &[&config.host, &config.version, &config.cluster]).await?.try_get(0)?;
+    let sql = "INSERT INTO host (name, state, version, cluster, proto) VALUES ($1, 'joining', $2, $3, $4) RETURNING no";
+    let PostgresConfig { host, version, cluster, proto, .. } = config;
+    let no = transaction.query_one(sql, &[host, version, cluster, proto]).await?.try_get(0)?;
     transaction.execute(concat!("SELECT pg_advisory_lock(", lives!("$1::int"), ")"), &[&no]).await?;
     Ok(no)
 }

@@ -67,7 +67,7 @@ impl ReleaseHistory {
     }
 
     /// Saves the versions that are `new`, records a release as active, with the outcome of the one before, and deletes
-    /// what exceeds the retention. Returns the release's number.
+    /// what exceeds the retention. Returns the release's number. The release that it was made over has to be active.
     pub(crate) fn record(
         &self,
         new: &[StoredVersion],
@@ -76,6 +76,7 @@ impl ReleaseHistory {
     ) -> Result<u64, StoreError> {
         new.iter().try_for_each(|version| self.save_version(version))?;
         let number = self.change(|client| async move { releases::activate(&client, release).await })?;
+        let number = number.map_err(|active| StoreError::Overtaken { active })?;
         let prune = |client: Lent| async move { releases::prune(&client, &release.versions, retention).await };
         if let Err(error) = self.change(prune) {
             tracing::warn!(
@@ -142,14 +143,20 @@ impl ReleaseHistory {
 
     /// What the directory and the config of this host last held, for each handler.
     pub(crate) fn directory_snapshots(&self) -> Result<Vec<DirectorySnapshot>, StoreError> {
+        self.snapshots("SELECT handler, sha256, settings FROM directory WHERE host = $1 ORDER BY handler")
+    }
+
+    /// What those of other hosts last held.
+    pub(crate) fn snapshots_of_others(&self) -> Result<Vec<DirectorySnapshot>, StoreError> {
+        self.snapshots("SELECT DISTINCT handler, sha256, settings FROM directory WHERE host <> $1 ORDER BY handler")
+    }
+
+    fn snapshots(&self, sql: &'static str) -> Result<Vec<DirectorySnapshot>, StoreError> {
         let host = &self.host;
         let snapshot = |row: &Row| {
             Ok(DirectorySnapshot { handler: row.try_get(0)?, sha256: row.try_get(1)?, settings: row.try_get(2)? })
         };
-        self.read(|client| async move {
-            let sql = "SELECT handler, sha256, settings FROM directory WHERE host = $1 ORDER BY handler";
-            client.query(sql, &[host]).await?.iter().map(snapshot).collect()
-        })
+        self.read(|client| async move { client.query(sql, &[host]).await?.iter().map(snapshot).collect() })
     }
 
     /// The release that is recorded as active.

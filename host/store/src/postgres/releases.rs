@@ -31,15 +31,21 @@ pub(super) async fn list(
     client.query(sql, &[&before, &limit, &with_rejected]).await?.iter().map(read).collect()
 }
 
-/// Records a release as active, with the outcome of the one before. Returns its number.
-pub(super) async fn activate(client: &Client, release: &ReleaseRecord) -> Result<u64, Error> {
+/// Records a release as active, with the outcome of the one before. Returns its number. A number as the inner error: that
+/// release is active, and not the one that this was made over; 0 if none is. No other host changes it meanwhile.
+pub(super) async fn activate(client: &Client, release: &ReleaseRecord) -> Result<Result<u64, u64>, Error> {
+    let active = client.query_opt("SELECT id FROM release WHERE outcome = 'active'", &[]).await?;
+    let active = active.as_ref().map(|row| number(row, "id")).transpose()?;
+    if active != release.over {
+        return Ok(Err(active.unwrap_or_default()));
+    }
     let sql = "UPDATE release SET outcome = $1, detail = coalesce($2, detail) WHERE outcome = 'active'";
     client.execute(sql, &[&release.previous_outcome, &release.previous_detail]).await?;
     let number = insert(client, release, "active", None).await?;
     for id in &release.versions {
         versions::set_active(client, id).await?;
     }
-    Ok(number)
+    Ok(Ok(number))
 }
 
 /// Records a release as rejected. If the directory offered it and the last release is a rejected one of the same

@@ -31,6 +31,11 @@ impl<K: Eq + Hash, V: Copy> Remembered<K, V> {
         self.known.extend(entries);
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.known.len()
+    }
+
     /// Forgets an entry.
     pub(super) fn remove(&mut self, key: &K) {
         self.known.remove(key);

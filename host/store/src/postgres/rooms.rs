@@ -18,6 +18,9 @@ const CLAIM: &str = "UPDATE room r SET host = $1 WHERE r.id = ANY ($2) AND r.hos
         (SELECT FROM host h WHERE h.no = r.host AND h.state IN ('joining', 'live', 'draining'))) \
     AND EXISTS (SELECT FROM host h WHERE h.no = $1 AND h.state IN ('live', 'draining'))";
 
+/// Gives rooms up.
+const RELEASE: &str = "UPDATE room SET host = NULL WHERE host = $1 AND id = ANY ($2)";
+
 /// A home that is gone is none.
 const HEADS: &str = "SELECT r.id, h.no, r.last_seq, r.last_id, \
     EXISTS (SELECT FROM host me WHERE me.no = $1 AND me.state IN ('live', 'draining')) \
@@ -40,6 +43,12 @@ pub(super) async fn claim(client: &Client, no: i32, rooms: &[RoomId]) -> Result<
     let numbers: Vec<i64> = rooms.iter().map(|room| to_sql(room.0)).collect();
     client.execute(CLAIM, &[&no, &numbers]).await?;
     heads(client, no, rooms).await
+}
+
+/// Gives up those of some rooms whose home this host is.
+pub(super) async fn release(client: &Client, no: i32, rooms: &[RoomId]) -> Result<(), Error> {
+    let numbers: Vec<i64> = rooms.iter().map(|room| to_sql(room.0)).collect();
+    client.execute(RELEASE, &[&no, &numbers]).await.map(drop)
 }
 
 /// Looks at rooms. Those that do not exist are left out.
@@ -74,6 +83,11 @@ impl Heads {
         let mut known = self.heads();
         let last = known.get(&room).map_or(last, |known| last.max(known));
         known.extend([(room, last)]);
+    }
+
+    /// How many rooms are remembered.
+    pub(super) fn len(&self) -> usize {
+        self.heads().len()
     }
 
     /// Forgets all rooms if there are too many.

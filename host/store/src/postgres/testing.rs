@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails should say where")]
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ondol_engines::Database;
 
@@ -27,7 +28,18 @@ impl Testing {
         let database = ondol_engines::Postgres::of_tests().unwrap()?;
         let (url, host, version) = (database.url(), "chat-1".to_owned(), "0.1.0".to_owned());
         let synchronous = Synchronous::Full;
-        let config = PostgresConfig { url, password: None, host, version, synchronous, readers_max: 2, cluster: None };
+        let (proto, host_lost) = (1, Duration::from_secs(3));
+        let config = PostgresConfig {
+            url,
+            password: None,
+            host,
+            version,
+            synchronous,
+            readers_max: 2,
+            cluster: None,
+            proto,
+            host_lost,
+        };
         let connector = Connector::new(&config).unwrap();
         schema::settle(&mut connector.connect(Purpose::Control).await.unwrap()).await.unwrap();
         database.sql("INSERT INTO host (name, state, version) VALUES ('chat-1', 'live', '0.1.0')").unwrap();

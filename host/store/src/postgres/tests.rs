@@ -22,6 +22,7 @@ mod ordinary;
 mod proxy;
 mod rejected;
 mod releases;
+mod reporting;
 mod role;
 mod schemas;
 mod troubles;
@@ -33,6 +34,9 @@ const LIMITS: StoreLimits = StoreLimits {
     history_cache_bytes_max: 0,
     retention: MessageRetention { of_room: 0, age_ms: 0 },
 };
+
+/// A host that shows no life for so long is dead.
+const LOST: Duration = Duration::from_secs(3);
 
 /// The longest wait for anything.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -51,6 +55,8 @@ fn config(url: &str, host: &str) -> PostgresConfig {
         synchronous: Synchronous::Full,
         readers_max: 4,
         cluster: None,
+        proto: 1,
+        host_lost: LOST,
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use super::reports::Reports;
 use crate::error::StoreError;
 
 /// How often this host shows that it lives.
@@ -43,6 +44,8 @@ pub(super) struct ThisHost {
     /// The number of the last batch that is stored.
     stored: AtomicI64,
     beat_is_due: Notify,
+    /// What it says of itself.
+    pub(super) reports: Reports,
 }
 
 struct Times {
@@ -62,8 +65,8 @@ impl ThisHost {
     pub(super) fn new(no: i32, step_down: fn()) -> Self {
         let now = Instant::now();
         let times = Mutex::new(Times { answered: now, beaten: now, unbroken_since: now, waiting: None });
-        let (failure, troubles, lost, closed_at, stored) = Default::default();
-        Self { no, times, failure, troubles, lost, step_down, closed_at, stored, beat_is_due: Notify::new() }
+        let (failure, troubles, lost, closed_at, stored, reports) = Default::default();
+        Self { no, times, failure, troubles, lost, step_down, closed_at, stored, beat_is_due: Notify::new(), reports }
     }
 
     /// Notes that PostgreSQL has answered.

@@ -51,7 +51,7 @@ impl ReleaseHistory {
     }
 
     /// Saves the versions that are `new`, records a release as active, with the outcome of the one before, and deletes
-    /// what exceeds the retention. Returns the release's number.
+    /// what exceeds the retention. Returns the release's number. The release that it was made over has to be active.
     pub(crate) fn record(
         &self,
         new: &[StoredVersion],
@@ -61,6 +61,7 @@ impl ReleaseHistory {
         new.iter().try_for_each(|version| self.save_version(version))?;
         let active = release.versions.clone();
         let number = self.database.write(move |connection| Ok(releases::activate(connection, &release)?))?;
+        let number = number.map_err(|active| StoreError::Overtaken { active })?;
         self.database.acknowledge_release(number);
         let pruned = self.database.write(move |connection| Ok(releases::prune(connection, &active, retention)?));
         if let Err(error) = pruned {

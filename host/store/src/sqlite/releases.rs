@@ -37,9 +37,14 @@ pub(super) fn list_admitted(
     connection.prepare_cached(sql)?.query_map((before, to_sql(limit as u64)), read)?.collect()
 }
 
-/// Records a release as active, with the outcome of the one before. Returns its number.
-pub(super) fn activate(connection: &mut Connection, release: &ReleaseRecord) -> rusqlite::Result<u64> {
+/// Records a release as active, with the outcome of the one before. Returns its number. A number as the inner error: that
+/// release is active, and not the one that this was made over; 0 if none is.
+pub(super) fn activate(connection: &mut Connection, release: &ReleaseRecord) -> rusqlite::Result<Result<u64, u64>> {
     let transaction = connection.transaction()?;
+    let active = active(&transaction)?.map(|active| active.number);
+    if active != release.over {
+        return Ok(Err(active.unwrap_or_default()));
+    }
     transaction.execute(
         "UPDATE release SET outcome = ?1, detail = coalesce(?2, detail) WHERE outcome = 'active'",
         params![release.previous_outcome, release.previous_detail],
@@ -47,7 +52,7 @@ pub(super) fn activate(connection: &mut Connection, release: &ReleaseRecord) -> 
     let number = insert(&transaction, release, "active", None)?;
     release.versions.iter().try_for_each(|id| versions::set_active(&transaction, id))?;
     transaction.commit()?;
-    Ok(number)
+    Ok(Ok(number))
 }
 
 /// Records a release as rejected. If the directory offered it and the last release is a rejected one of the same

@@ -7,6 +7,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
@@ -105,6 +106,20 @@ impl Database {
         let transaction = Held { psql, _orders: orders };
         ensure!(held, "the transaction does not begin: {sql}");
         Ok(transaction)
+    }
+
+    /// Makes each commit of a message take up to this time, until this is dropped or the server ends.
+    ///
+    /// # Errors
+    /// When psql does not start.
+    pub fn slow_down(&self, commit: Duration) -> Result<Held> {
+        let mut psql = self.client.psql(&self.name, "postgres").spawn().context("psql does not start")?;
+        let mut orders = psql.stdin.take().context("no standard input")?;
+        // Without the check it would go on after the end of psql.
+        let (seconds, check) = (commit.as_secs_f64(), "SET client_connection_check_interval = '100ms'");
+        let hold = "LOCK TABLE room, message IN EXCLUSIVE MODE; PERFORM pg_sleep";
+        writeln!(orders, "{check};\nDO $$ BEGIN LOOP {hold}({seconds}); COMMIT; END LOOP; END $$;")?;
+        Ok(Held { psql, _orders: orders })
     }
 
     #[cfg(test)]

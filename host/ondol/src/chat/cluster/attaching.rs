@@ -5,17 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::early::Early;
 use super::link::Link;
-use super::record::{Asked, At, Record};
-use super::state::Role;
+use super::presence;
+use super::record::{Asked, At, Person, Record};
+use super::state::{Role, Start};
 use super::unsettled::{Unsettled, What};
 use crate::chat::reply::SayError;
 use crate::chat::room_queue::RoomQueue;
 use crate::chat::{deletion, say};
-use ondol_host_model::{Seq, Speaker, frame};
+use ondol_host_model::{Seq, frame};
 use ondol_host_rooms::Flow;
 use ondol_host_store::{Claimed, Page};
 
@@ -44,8 +45,21 @@ pub(super) async fn repair(room: Arc<RoomQueue>) {
         if is_needless && link.state().repairing.give_up() {
             return;
         }
-        sleep(pause).await;
-        pause = (pause * 2).min(PAUSE_MAX);
+        let is_urgent = timeout(pause, urgent(link)).await.is_ok();
+        pause = if is_urgent { PAUSE_MIN } else { (pause * 2).min(PAUSE_MAX) };
+    }
+}
+
+/// Waits until there is reason to hope for another attempt.
+async fn urgent(link: &Link) {
+    loop {
+        let changed = link.changed();
+        tokio::pin!(changed);
+        changed.as_mut().enable();
+        if link.state().repairing.is_urgent() {
+            return;
+        }
+        changed.await;
     }
 }
 
@@ -53,7 +67,7 @@ async fn attempt(room: &Arc<RoomQueue>, link: &Link) -> Result<(), String> {
     if link.is_home() {
         return Ok(());
     }
-    match room.pipeline.store.claim(room.id).await.map_err(|error| error.to_string())? {
+    match link.hosts.homes.claim(room).await.map_err(|error| error.to_string())? {
         Claimed::Here { last } => {
             link.state().role = Role::Unknown;
             catch_up(room, link, last).await?;
@@ -87,19 +101,28 @@ async fn attach(room: &Arc<RoomQueue>, link: &Link, home: i32) -> Result<(), Str
         state.latest_home = Some(home);
         state.roster()
     };
+    if !link.hosts.is_known(home) {
+        link.hosts.look();
+        return Err(format!("host {home} is gone, or has just come"));
+    }
     let known: Vec<u64> = roster.iter().map(|newcomer| newcomer.connection).collect();
     let at = At { room: room.id.0, attachment };
-    let asked = Record::ToHome(at, Asked::Attach(roster));
+    let present = room.members.announced().iter().map(|user| Person::from(&***user)).collect();
+    let asked = Record::ToHome(at, Asked::Attach { roster, present });
     link.hosts.send(home, &asked, &[]).map_err(|error| error.to_string())?;
     let from = timeout(ATTACHED_MAX, attached(link)).await.map_err(|_| format!("host {home} does not answer"))?;
-    let from = from.ok_or_else(|| format!("host {home} is not its home"))?;
-    catch_up(room, link, from).await?;
+    let Start { seq, present } = from.ok_or_else(|| format!("host {home} is not its home"))?;
+    catch_up(room, link, seq).await?;
     settle_stored(room, link).await?;
+    // Nothing changes it meanwhile: what the home says of others waits.
+    let changes = room.members.changes_to(&present);
+    let frames = presence::frames(room, link, &changes);
     let mut state = link.state();
     let early = match &mut state.role {
         Role::Attaching { attachment: current, early, .. } if *current == attachment => early.take(),
         _ => return Err(format!("host {home} has attached it to nothing")),
     };
+    let _ = room.members.put_changes(&frames, &changes);
     let put: Result<Vec<bool>, _> = early.into_iter().map(|run| Link::put(room, &mut state, run)).collect();
     if put.is_err() {
         drop(state);
@@ -117,13 +140,13 @@ async fn attach(room: &Arc<RoomQueue>, link: &Link, home: i32) -> Result<(), Str
 }
 
 /// Waits until the home has attached this host. None: it is not the home.
-async fn attached(link: &Link) -> Option<Seq> {
+async fn attached(link: &Link) -> Option<Start> {
     loop {
         let changed = link.changed();
         tokio::pin!(changed);
         changed.as_mut().enable();
         match &link.state().role {
-            Role::Attaching { from: Some(from), .. } => return Some(*from),
+            Role::Attaching { from: Some(from), .. } => return Some(from.clone()),
             Role::Attaching { from: None, .. } => {}
             _ => return None,
         }
@@ -165,7 +188,7 @@ async fn catch_up(room: &Arc<RoomQueue>, link: &Link, until: Seq) -> Result<(), 
 
 /// Puts frames into the room, and waits until most of them are sent.
 async fn put(room: &Arc<RoomQueue>, flow: &Arc<Flow>, frames: &[u8], last: Option<Seq>, messages: u64) {
-    if room.members.put_run(frames, last, messages, &[], [flow.begin(frames.len())]) {
+    if room.members.put_run(frames, last, messages, &[], [flow.begin(frames.len())], &[]) {
         room.publish_soon();
     }
     std::future::poll_fn(|context| flow.poll_until(context, || flow.is_low())).await;
@@ -193,10 +216,7 @@ async fn become_home(room: &Arc<RoomQueue>, link: &Link) {
             let mut state = link.state();
             let next = state.unsettled.pop_front();
             if next.is_none() {
-                state.role = Role::Home;
-                let people = std::mem::take(&mut state.people);
-                drop(state);
-                announce(room, link, people.into_values().collect());
+                presence::begin_as_home(room, link, state);
             }
             next
         };
@@ -215,18 +235,6 @@ async fn become_home(room: &Arc<RoomQueue>, link: &Link) {
                 let room = Arc::clone(room);
                 tokio::spawn(async move { drop(answer.send(room.delete_here(seqs).await)) });
             }
-        }
-    }
-}
-
-/// Tells the room of users that no earlier home has told of.
-fn announce(room: &Arc<RoomQueue>, link: &Link, people: Vec<(Arc<Speaker>, bool)>) {
-    let mut announced: Vec<String> =
-        people.iter().filter(|(_, is_known)| *is_known).map(|(user, _)| user.id.clone()).collect();
-    for (user, _) in people {
-        if !announced.contains(&user.id) {
-            announced.push(user.id.clone());
-            room.announce_join(&user, link.hosts.release_for(room.id));
         }
     }
 }

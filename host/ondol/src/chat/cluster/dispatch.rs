@@ -8,9 +8,12 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 
 use super::Hosts;
+use super::agreeing;
+use super::link::Link;
 use super::record::{Asked, Record};
 use super::serving::{Event, Serving};
 use crate::chat::open_rooms::OpenRooms;
+use crate::chat::releases::Releases;
 use ondol_host_cluster as bus;
 use ondol_host_model::RoomId;
 use ondol_host_store::HostRow;
@@ -22,13 +25,14 @@ pub(super) type Neighbours = watch::Receiver<Arc<BTreeMap<i32, HostRow>>>;
 pub(super) struct Dispatch {
     pub(super) hosts: Arc<Hosts>,
     pub(super) rooms: Arc<OpenRooms>,
+    releases: Arc<Releases>,
     /// The tasks that serve hosts: by the number of the room and that of the host.
     serving: HashMap<(u64, i32), mpsc::UnboundedSender<Event>>,
 }
 
 impl Dispatch {
-    pub(super) fn new(hosts: Arc<Hosts>, rooms: Arc<OpenRooms>) -> Self {
-        Self { hosts, rooms, serving: HashMap::new() }
+    pub(super) fn new(hosts: Arc<Hosts>, rooms: Arc<OpenRooms>, releases: Arc<Releases>) -> Self {
+        Self { hosts, rooms, releases, serving: HashMap::new() }
     }
 
     /// Runs for as long as the process.
@@ -75,10 +79,11 @@ impl Dispatch {
                 self.repair_where(|_| true);
             }
             bus::Event::Echo => tracing::info!("the bus brings back what this host says"),
-            bus::Event::Beat { release, .. } => {
-                self.hosts
-                    .latest_release
-                    .send_if_modified(|latest| std::mem::replace(latest, release.max(*latest)) < release);
+            bus::Event::Beat { host, release } => {
+                if self.hosts.agreeing.runs(host, release) {
+                    self.hosts.tell_canary(host);
+                }
+                self.hosts.heard_of_release(release);
             }
         }
     }
@@ -94,7 +99,15 @@ impl Dispatch {
                 }
             }
             Record::ToHome(at, asked) => self.serve(from, at.room, Event::Asked(at.attachment, asked, body)),
-            Record::Resync => self.repair_all_at(from),
+            Record::Resync => {
+                self.repair_all_at(from);
+                self.hosts.tell_canary(from);
+            }
+            Record::Releases(news) => agreeing::hear(&self.hosts, &self.releases, from, news),
+            Record::Drain => {
+                tracing::info!(from, "host {from} was asked to have this host drained");
+                self.hosts.ask_to_drain();
+            }
             Record::Leaving => {}
         }
     }
@@ -109,7 +122,7 @@ impl Dispatch {
             None => event,
         };
         self.serving.remove(&(room, host));
-        if matches!(event, Event::Asked(_, Asked::Attach(_), _)) {
+        if matches!(event, Event::Asked(_, Asked::Attach { .. }, _)) {
             let (serving, events) = mpsc::unbounded_channel();
             let _ = serving.send(event);
             self.serving.insert((room, host), serving);
@@ -123,17 +136,22 @@ impl Dispatch {
         tracing::debug!(host, "something that host {host} said is lost");
         self.tell_serving(host, || Event::Missed);
         if self.hosts.send(host, &Record::Resync, &[]).is_err() {
-            self.hosts.send_once_it_takes_more(host, Record::Resync);
+            self.hosts.send_later(host, Record::Resync);
         }
+        self.hosts.tell_canary(host);
         self.repair_all_at(host);
     }
 
     fn gone(&mut self, host: i32) {
         tracing::info!(host, "host {host} is gone");
         self.hosts.bus.forget(host);
+        self.hosts.agreeing.forget(host);
+        // It may have recorded a release without saying so.
+        self.hosts.look_at_releases();
         self.tell_serving(host, || Event::Gone);
         self.serving.retain(|(_, of), _| *of != host);
         self.repair_all_at(host);
+        self.rooms.all().iter().filter_map(|room| room.link.as_ref()).for_each(Link::hurry);
     }
 
     fn tell_serving(&self, host: i32, event: impl Fn() -> Event) {

@@ -38,6 +38,7 @@ mod tests {
             last: Some(Seq(seq)),
             messages: 1,
             settled: Vec::new(),
+            changes: Vec::new(),
             frames: Bytes::from(vec![0; BYTES_MAX / 2]),
         };
         let mut early = Early::default();

@@ -11,12 +11,12 @@ use tokio::sync::Notify;
 
 use super::Hosts;
 use super::record::{Asked, At, Newcomer, Person, Record, Sent, Told};
-use super::state::{Role, State};
+use super::state::{Role, Start, State};
 use super::unsettled::Unsettled;
 use crate::chat::reply::{Reply, SayError};
 use crate::chat::room_queue::RoomQueue;
 use ondol_host_model::{Frame, Seq, Speaker};
-use ondol_host_rooms::Outbox;
+use ondol_host_rooms::{Change, Outbox};
 
 /// A room's place in the cluster, as this host knows it.
 pub(in crate::chat) struct Link {
@@ -31,6 +31,7 @@ pub(super) struct ToldRun {
     pub(super) last: Option<Seq>,
     pub(super) messages: u64,
     pub(super) settled: Vec<(i64, u64)>,
+    pub(super) changes: Vec<Change>,
     pub(super) frames: Bytes,
 }
 
@@ -39,9 +40,7 @@ pub(super) struct Gap;
 
 impl Link {
     pub(in crate::chat) fn new(hosts: Arc<Hosts>) -> Self {
-        let (latest_home, people, unsettled, repairing) = Default::default();
-        let state = Mutex::new(State { role: Role::Unknown, latest_home, people, unsettled, repairing });
-        Self { hosts, state, changed: Notify::new() }
+        Self { hosts, state: Mutex::default(), changed: Notify::new() }
     }
 
     pub(in crate::chat) fn is_home(&self) -> bool {
@@ -63,6 +62,12 @@ impl Link {
             self.tell_changed();
         }
         is_lost
+    }
+
+    /// A host is gone: a repair that waits tries again at once.
+    pub(super) fn hurry(&self) {
+        self.state().repairing.hurry();
+        self.tell_changed();
     }
 
     /// Wakes when the role may have changed.
@@ -87,9 +92,8 @@ impl Link {
         }
         let (_, last) = room.members.join(&user.id, outbox);
         let attached = state.role.attached();
-        state.people.insert(outbox.id, (Arc::clone(user), attached.is_some()));
-        let newcomer = Newcomer { connection: outbox.id, user: Person::from(&***user), is_known: false };
-        if !self.ask(room, attached, Asked::Join(newcomer), &[]) {
+        state.people.insert(outbox.id, Arc::clone(user));
+        if !self.ask(room, attached, Asked::Join(Newcomer::new(outbox.id, user)), &[]) {
             self.repair_with(room, &mut state);
         }
         Some(last)
@@ -138,9 +142,11 @@ impl Link {
     }
 
     /// Keeps what was asked, and asks the home.
-    pub(super) fn keep(&self, room: &RoomQueue, state: &mut State, unsettled: Unsettled) {
+    pub(super) fn keep(&self, room: &RoomQueue, state: &mut State, mut unsettled: Unsettled) {
+        let home = state.role.attached();
+        unsettled.is_sent = home.is_some();
         let (asked, body) = unsettled.asked();
-        if !self.ask(room, state.role.attached(), asked, body) {
+        if !self.ask(room, home, asked, body) {
             return unsettled.fail(SayError::Busy);
         }
         state.unsettled.push_back(unsettled);
@@ -157,19 +163,14 @@ impl Link {
     /// `known`, and what is unsettled. False: too much waits for it.
     pub(super) fn ask_again(&self, room: &RoomQueue, state: &mut State, known: &[u64], home: (i32, u64)) -> bool {
         state.take_done().into_iter().for_each(|unsettled| unsettled.fail(SayError::Unknown));
-        for (connection, (user, is_known)) in &mut state.people {
-            if !known.contains(connection) {
-                let newcomer = Newcomer { connection: *connection, user: Person::from(&***user), is_known: *is_known };
-                if !self.ask(room, Some(home), Asked::Join(newcomer), &[]) {
-                    return false;
-                }
-            }
-            *is_known = true;
-        }
+        let come = state.people.iter().filter(|(connection, _)| !known.contains(connection));
+        let join = |(connection, user): (&u64, &Arc<Speaker>)| Asked::Join(Newcomer::new(*connection, user));
         let gone = known.iter().filter(|connection| !state.people.contains_key(connection));
-        gone.map(|connection| Asked::Leave { connection: *connection })
-            .all(|leave| self.ask(room, Some(home), leave, &[]))
-            && state.unsettled.iter().map(Unsettled::asked).all(|(asked, body)| self.ask(room, Some(home), asked, body))
+        let leave = |connection: &u64| Asked::Leave { connection: *connection };
+        let others = come.map(join).chain(gone.map(leave)).map(|asked| (asked, &b""[..]));
+        state.unsettled.iter_mut().for_each(|unsettled| unsettled.is_sent = true);
+        let mut all = others.chain(state.unsettled.iter().map(Unsettled::asked));
+        all.all(|(asked, body)| self.ask(room, Some(home), asked, body))
     }
 
     /// What a host tells of the room. True: something is missing, and the room has to be repaired.
@@ -194,15 +195,17 @@ impl Link {
                 self.tell_changed();
                 true
             }
-            (Told::Attached { seq }, Role::Attaching { from, .. }) => {
-                *from = Some(Seq(seq));
+            (Told::Attached { seq, present }, Role::Attaching { from, .. }) => {
+                *from = Some(Start { seq: Seq(seq), present: present.into_iter().map(Arc::from).collect() });
                 drop(state);
                 self.tell_changed();
                 false
             }
-            (Told::Run { first, last, messages, settled }, role) => {
+            (Told::Run { first, last, messages, settled, changes }, role) => {
                 let (first, last) = (first.map(Seq), last.map(Seq));
-                let run = ToldRun { first, last, messages, settled, frames: body };
+                let change = |(person, is_present): (Person, bool)| Change { user: Arc::from(person), is_present };
+                let changes = changes.into_iter().map(change).collect();
+                let run = ToldRun { first, last, messages, settled, changes, frames: body };
                 match role {
                     Role::Attaching { early, .. } => {
                         if early.push(run) {
@@ -232,7 +235,8 @@ impl Link {
         let have = room.members.last().unwrap_or(Seq(0));
         if let (Some(first), Some(last)) = (run.first, run.last) {
             if last <= have {
-                return Ok(false);
+                // Its messages are known. Its other frames are lost, so who is present has to be asked for.
+                return if run.changes.is_empty() { Ok(false) } else { Err(Gap) };
             }
             if first != have.next() {
                 return Err(Gap);
@@ -246,7 +250,7 @@ impl Link {
             }
         }
         let in_flight = in_flight.into_iter().flatten();
-        Ok(room.members.put_run(&run.frames, run.last, run.messages, &speakers, in_flight))
+        Ok(room.members.put_run(&run.frames, run.last, run.messages, &speakers, in_flight, &run.changes))
     }
 
     /// Asks for deletions of messages.
@@ -293,8 +297,11 @@ impl Link {
         for unsettled in std::mem::take(&mut state.unsettled) {
             unsettled.fail(SayError::Unknown);
         }
-        if home.is_some() {
-            self.ask(room, home, Asked::Detach, &[]);
+        if let Some((home, attachment)) = home
+            && !self.ask(room, Some((home, attachment)), Asked::Detach, &[])
+        {
+            let at = At { room: room.id.0, attachment };
+            self.hosts.send_later(home, Record::ToHome(at, Asked::Detach));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Hosts;
-use super::record::{At, Failure, Outcome, Record, Told};
+use super::record::{At, Failure, Outcome, Person, Record, Told};
 use crate::chat::reply::SayError;
 use ondol_host_model::{Message, RoomId, Seq};
 use ondol_host_rooms::{Flow, Remote, Run};
@@ -24,6 +24,7 @@ pub(super) struct Peer {
 
 impl Peer {
     pub(super) fn new(hosts: Arc<Hosts>, host: i32, room: RoomId) -> Arc<Self> {
+        hosts.attached.begin(host);
         Arc::new(Self { hosts, host, room, attachment: AtomicU64::new(0), in_flight: Mutex::default() })
     }
 
@@ -37,6 +38,11 @@ impl Peer {
         self.in_flight().clone()
     }
 
+    /// What receives the runs of the attachment that counts now, and never those of another: it begins after all of them.
+    pub(super) fn receiver(self: &Arc<Self>) -> Arc<dyn Remote> {
+        Arc::new(Receiver { attachment: self.attachment(), peer: Arc::clone(self) })
+    }
+
     /// Notes that a frame or request is accepted.
     pub(super) fn begin(&self, origin: i64) {
         self.in_flight().insert(origin);
@@ -44,9 +50,13 @@ impl Peer {
 
     /// Tells it something. If it takes no more, it is told as soon as it does that it missed something.
     pub(super) fn tell(&self, news: Told, body: &[u8]) {
-        let at = At { room: self.room.0, attachment: self.attachment() };
+        self.tell_at(self.attachment(), news, body);
+    }
+
+    fn tell_at(&self, attachment: u64, news: Told, body: &[u8]) {
+        let at = At { room: self.room.0, attachment };
         if self.hosts.send(self.host, &Record::FromHome(at, news), body).is_err() {
-            self.hosts.send_once_it_takes_more(self.host, Record::FromHome(at, Told::NotHome));
+            self.hosts.send_later(self.host, Record::FromHome(at, Told::NotHome));
         }
     }
 
@@ -55,12 +65,26 @@ impl Peer {
     }
 }
 
-impl Remote for Peer {
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.hosts.attached.end(self.host);
+    }
+}
+
+/// One attachment of a host.
+struct Receiver {
+    attachment: u64,
+    peer: Arc<Peer>,
+}
+
+impl Remote for Receiver {
     fn receive(&self, run: Run) {
-        let settled = run.settled.iter().filter(|(origin, _)| host_of(*origin) == self.host);
+        let settled = run.settled.iter().filter(|(origin, _)| host_of(*origin) == self.peer.host);
         let settled = settled.map(|(origin, seq)| (*origin, seq.0)).collect();
         let (first, last) = (run.first.map(|seq| seq.0), run.last.map(|seq| seq.0));
-        self.tell(Told::Run { first, last, messages: run.messages, settled }, &run.frames);
+        let changes = run.changes.iter().map(|change| (Person::from(&**change.user), change.is_present)).collect();
+        let news = Told::Run { first, last, messages: run.messages, settled, changes };
+        self.peer.tell_at(self.attachment, news, &run.frames);
     }
 }
 

@@ -3,12 +3,17 @@
 //!
 //! A host that has members of a room but is not its home *attaches* itself there. Everything between the two carries the
 //! number of that attachment: what belongs to an earlier one does not count.
+//!
+//! A change of anything here makes another version of what hosts say to each other, [`ondol_host_cluster::PROTO`].
+
+use std::sync::Arc;
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
+use super::release_record::ReleaseNews;
 use crate::chat::reply::SayError;
-use ondol_host_model::{Frame, Refusal, User};
+use ondol_host_model::{Frame, Refusal, Speaker, User};
 
 /// Who is meant: a room, and the attachment of a host to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -20,8 +25,11 @@ pub(super) struct At {
 /// What a host asks of a room's home.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Asked {
-    /// It wants to hear what the room says, and has these connections in it.
-    Attach(Vec<Newcomer>),
+    /// It wants to hear what the room says, and has these connections in it, which take these users for present.
+    Attach {
+        roster: Vec<Newcomer>,
+        present: Vec<Person>,
+    },
     Join(Newcomer),
     Leave {
         connection: u64,
@@ -50,10 +58,18 @@ pub(super) enum Asked {
 /// What a room's home tells a host that is attached.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Told {
-    /// From here on it hears everything. The last message before that.
-    Attached { seq: u64 },
-    /// Frames for the room's connections, as the body: the events of messages `first` to `last`, if any, and others.
-    Run { first: Option<u64>, last: Option<u64>, messages: u64, settled: Vec<(i64, u64)> },
+    /// From here on it hears everything. The last message before that, and who was present.
+    Attached { seq: u64, present: Vec<Person> },
+    /// Frames for the room's connections, as the body: the events of messages `first` to `last`, if any, and others, some of
+    /// them of users who come and go.
+    Run {
+        first: Option<u64>,
+        last: Option<u64>,
+        messages: u64,
+        settled: Vec<(i64, u64)>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        changes: Vec<(Person, bool)>,
+    },
     /// What became of a frame or request. The body is its event, if it has one.
     Outcome { origin: i64, outcome: Outcome },
     /// This host is not the home, or has lost something of what it was told: attach again.
@@ -92,8 +108,12 @@ pub(super) enum Failure {
 pub(super) struct Newcomer {
     pub(super) connection: u64,
     pub(super) user: Person,
-    /// The room has heard of it from an earlier home.
-    pub(super) is_known: bool,
+}
+
+impl Newcomer {
+    pub(super) fn new(connection: u64, user: &Speaker) -> Self {
+        Self { connection, user: Person::from(&**user) }
+    }
 }
 
 /// A user.
@@ -114,6 +134,10 @@ pub(super) enum Record {
     Resync,
     /// To all: the sender has left, and its rooms have no home.
     Leaving,
+    /// Of releases and canaries.
+    Releases(ReleaseNews),
+    /// An operator wants this host to stop, as at SIGTERM.
+    Drain,
 }
 
 impl Record {
@@ -155,6 +179,12 @@ impl From<Person> for User {
     }
 }
 
+impl From<Person> for Arc<Speaker> {
+    fn from(person: Person) -> Self {
+        Self::new(Speaker::new(User::from(person)))
+    }
+}
+
 impl From<SayError> for Failure {
     fn from(error: SayError) -> Self {
         match error {
@@ -162,7 +192,7 @@ impl From<SayError> for Failure {
             SayError::HandlerFault => Self::HandlerFault,
             SayError::NotStored => Self::NotStored,
             SayError::Unknown => Self::Unknown,
-            SayError::Busy => Self::Busy,
+            SayError::Busy | SayError::Unreachable => Self::Busy,
         }
     }
 }
@@ -228,7 +258,8 @@ mod tests {
     #[test]
     fn a_record_comes_back_with_its_body() {
         let at = At { room: 7, attachment: 3 };
-        let news = Told::Run { first: Some(1), last: Some(2), messages: 2, settled: vec![(1 << 40 | 5, 2)] };
+        let news =
+            Told::Run { first: Some(1), last: Some(2), messages: 2, settled: vec![(1 << 40 | 5, 2)], changes: vec![] };
         let (record, body) = Record::decode(Record::FromHome(at, news).encode(b"\x81\x00")).unwrap();
         assert_eq!(body.as_ref(), b"\x81\x00");
         let Record::FromHome(read, Told::Run { last: Some(2), settled, .. }) = record else { panic!("{record:?}") };

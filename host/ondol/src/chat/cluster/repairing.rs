@@ -1,5 +1,7 @@
 //! Whether a task repairs a room, and whether it has to try again. There is at most one.
 
+use super::figures;
+
 /// The state of the task.
 #[derive(Default)]
 pub(super) struct Repairing {
@@ -8,12 +10,15 @@ pub(super) struct Repairing {
     is_due: bool,
     /// It was asked for since then.
     is_wanted: bool,
+    /// There is reason to hope for the next attempt since then.
+    is_urgent: bool,
 }
 
 impl Repairing {
     /// Something is lost.
     pub(super) fn lose(&mut self) {
         self.is_due = true;
+        figures::lost();
     }
 
     /// True: the caller has to start the task. A task that runs does not give up before its next attempt.
@@ -26,6 +31,16 @@ impl Repairing {
     pub(super) fn begin(&mut self) {
         self.is_due = false;
         self.is_wanted = false;
+        self.is_urgent = false;
+    }
+
+    /// The task is not to wait before its next attempt.
+    pub(super) fn hurry(&mut self) {
+        self.is_urgent = true;
+    }
+
+    pub(super) fn is_urgent(&self) -> bool {
+        self.is_urgent
     }
 
     /// An attempt has ended well. True: the task has to make another; else it has ended.
@@ -56,6 +71,16 @@ mod tests {
         repairing.begin();
         repairing.lose();
         assert!(repairing.end() && !repairing.start(), "it goes on");
+    }
+
+    #[test]
+    fn what_was_urgent_is_tried_at_once_one_time() {
+        let mut repairing = Repairing::default();
+        repairing.begin();
+        repairing.hurry();
+        assert!(repairing.is_urgent());
+        repairing.begin();
+        assert!(!repairing.is_urgent());
     }
 
     #[test]

@@ -9,25 +9,23 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Hosts;
 use super::peer::{Peer, RemoteReply};
+use super::presence;
 use super::record::{Asked, At, Newcomer, Person, Record, Sent, Told};
 use crate::chat::open_rooms::OpenRooms;
 use crate::chat::reply::{Reply, SayError};
 use crate::chat::room_queue::RoomQueue;
 use crate::chat::say;
 use ondol_host_model::{RequestId, RoomId, Seq, Speaker, User};
-use ondol_host_rooms::{Flow, Remote};
-
-/// How long the users of a host that is gone may take to come back before the room hears that they left.
-const GRACE: Duration = Duration::from_secs(5);
+use ondol_host_rooms::Flow;
 
 /// What comes from the host, or happens to it.
 pub(super) enum Event {
     Asked(u64, Asked, Bytes),
-    /// Something of what it asked is lost: until it attaches again, nothing counts.
+    /// Something of what it asked is lost: until it attaches again, nothing counts. It has to soon, if it has connections.
     Missed,
     /// It is gone.
     Gone,
@@ -40,7 +38,8 @@ pub(super) struct Serving {
     people: HashMap<u64, Visitor>,
     /// Frames that it sends again although they are in flight.
     repeated: HashSet<i64>,
-    is_stale: bool,
+    /// Nothing counts until it attaches again, which it does before this time if it has connections.
+    stale_until: Option<Instant>,
 }
 
 /// A connection at the other host.
@@ -62,12 +61,22 @@ impl Serving {
     ) {
         let (room, host) = (RoomId(room), i32::try_from(host).unwrap_or_default());
         let mut serving: Option<Self> = None;
-        while let Some(event) = events.recv().await {
+        loop {
+            let event = match serving.as_ref().and_then(|serving| serving.stale_until) {
+                None => events.recv().await,
+                Some(until) => match timeout_at(until, events.recv()).await {
+                    Ok(event) => event,
+                    // It has none, or attaches anew.
+                    Err(_) => return serving.into_iter().for_each(Self::give_up),
+                },
+            };
+            let Some(event) = event else { break };
             let (attachment, asked, body) = match event {
                 Event::Asked(attachment, asked, body) => (attachment, asked, body),
                 Event::Missed => {
                     if let Some(serving) = &mut serving {
-                        serving.is_stale = true;
+                        let until = Instant::now() + presence::grace(&serving.room);
+                        serving.stale_until.get_or_insert(until);
                     }
                     continue;
                 }
@@ -77,12 +86,12 @@ impl Serving {
                 continue;
             }
             match (asked, &mut serving) {
-                (Asked::Attach(roster), serving) => {
+                (Asked::Attach { roster, present }, serving) => {
                     if serving.is_none() {
                         *serving = Self::open(&rooms, &hosts, host, room).await;
                     }
                     match serving {
-                        Some(serving) => serving.attach(attachment, roster).await,
+                        Some(serving) => serving.attach(attachment, roster, present).await,
                         None => {
                             let at = At { room: room.0, attachment };
                             // If it is not told now, it asks again.
@@ -95,7 +104,7 @@ impl Serving {
                 (Asked::Detach, Some(serving)) if serving.peer.attachment() == attachment => {
                     return serving.leave_all();
                 }
-                (asked, Some(serving)) if serving.peer.attachment() == attachment && !serving.is_stale => {
+                (asked, Some(serving)) if serving.peer.attachment() == attachment && serving.stale_until.is_none() => {
                     serving.handle(asked, &body);
                 }
                 _ => {}
@@ -103,7 +112,7 @@ impl Serving {
         }
         if let Some(mut serving) = serving {
             serving.room.members.detach(host);
-            sleep(GRACE).await;
+            sleep(presence::grace(&serving.room)).await;
             serving.leave_all();
         }
     }
@@ -115,15 +124,17 @@ impl Serving {
             return None;
         }
         let peer = Peer::new(Arc::clone(hosts), host, id);
-        Some(Self { peer, room, people: HashMap::new(), repeated: HashSet::new(), is_stale: false })
+        Some(Self { peer, room, people: HashMap::new(), repeated: HashSet::new(), stale_until: None })
     }
 
-    async fn attach(&mut self, attachment: u64, roster: Vec<Newcomer>) {
+    async fn attach(&mut self, attachment: u64, roster: Vec<Newcomer>, present: Vec<Person>) {
         // Before the room: what is in flight by now and stored later is in a run, and the host need not send it again.
         self.repeated = self.peer.attach(attachment);
-        self.is_stale = false;
-        let remote: Arc<dyn Remote> = Arc::<Peer>::clone(&self.peer);
-        let last = match self.room.members.attach(self.peer.host, remote) {
+        self.stale_until = None;
+        presence::adopt(&self.room, &self.peer.hosts, present);
+        let (last, present) = self.room.members.attach(self.peer.host, self.peer.receiver());
+        let present = present.iter().map(|user| Person::from(&***user)).collect();
+        let last = match last {
             Some(last) => last,
             None => match self.room.last_sent().await {
                 Ok(last) => last,
@@ -137,7 +148,7 @@ impl Serving {
         let gone: Vec<u64> = self.people.keys().filter(|connection| !here.contains(connection)).copied().collect();
         gone.into_iter().for_each(|connection| self.leave(connection));
         roster.into_iter().for_each(|newcomer| self.join(newcomer));
-        self.peer.tell(Told::Attached { seq: last.0 }, &[]);
+        self.peer.tell(Told::Attached { seq: last.0, present }, &[]);
     }
 
     fn handle(&mut self, asked: Asked, body: &[u8]) {
@@ -164,17 +175,17 @@ impl Serving {
                 }
             }
             // Handled before.
-            Asked::Attach(_) | Asked::Detach => {}
+            Asked::Attach { .. } | Asked::Detach => {}
         }
     }
 
-    fn join(&mut self, Newcomer { connection, user, is_known }: Newcomer) {
+    fn join(&mut self, Newcomer { connection, user }: Newcomer) {
         if self.people.contains_key(&connection) {
             return;
         }
         let user = Arc::new(Speaker::new(User::from(user)));
         let flow = self.room.flow.child(self.room.pipeline.limits.speaker_bytes_max);
-        self.room.join_remote(&user, is_known, || self.peer.hosts.release_for(self.room.id));
+        self.room.join_remote(&user, || self.peer.hosts.release_for(self.room.id));
         self.people.insert(connection, Visitor { user, flow, pause_ms: Arc::default(), frames: None });
     }
 
@@ -185,6 +196,12 @@ impl Serving {
         {
             leave(&self.room, &self.peer.hosts, &user);
         }
+    }
+
+    /// It is to attach anew, if it has connections.
+    fn give_up(mut self) {
+        self.peer.tell(Told::NotHome, &[]);
+        self.leave_all();
     }
 
     fn leave_all(&mut self) {

@@ -2,34 +2,47 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::early::Early;
-use super::record::{Newcomer, Person};
+use super::record::Newcomer;
 use super::repairing::Repairing;
 use super::unsettled::Unsettled;
 use ondol_host_model::{Seq, Speaker};
 
+#[derive(Default)]
 pub(super) struct State {
     pub(super) role: Role,
     /// The host that was last asked to attach this one.
     pub(super) latest_home: Option<i32>,
     /// The connections here. Empty at the home.
-    pub(super) people: HashMap<u64, (Arc<Speaker>, bool)>,
+    pub(super) people: HashMap<u64, Arc<Speaker>>,
     /// In the order in which they came.
     pub(super) unsettled: VecDeque<Unsettled>,
     pub(super) repairing: Repairing,
+    /// Until then, the home takes over from the first other host that attaches who is present. None: it knows, or is another.
+    pub(super) adopts_until: Option<Instant>,
 }
 
 /// What this host is to the room.
+#[derive(Default)]
 pub(super) enum Role {
     /// Not known yet, or not any more.
+    #[default]
     Unknown,
     /// Its home. It stays that.
     Home,
     /// Another host is, and this one has asked to be attached.
-    Attaching { home: i32, attachment: u64, from: Option<Seq>, early: Early },
+    Attaching { home: i32, attachment: u64, from: Option<Start>, early: Early },
     /// Another host is, and this one hears what it says.
     Attached { home: i32, attachment: u64 },
+}
+
+/// Where an attachment begins: after which message, and who was present.
+#[derive(Clone)]
+pub(super) struct Start {
+    pub(super) seq: Seq,
+    pub(super) present: Vec<Arc<Speaker>>,
 }
 
 impl Role {
@@ -79,12 +92,7 @@ impl State {
 
     /// The connections here, as a home is told of them.
     pub(super) fn roster(&self) -> Vec<Newcomer> {
-        let newcomer = |(connection, (user, is_known)): (&u64, &(Arc<Speaker>, bool))| Newcomer {
-            connection: *connection,
-            user: Person::from(&***user),
-            is_known: *is_known,
-        };
-        self.people.iter().map(newcomer).collect()
+        self.people.iter().map(|(connection, user)| Newcomer::new(*connection, user)).collect()
     }
 }
 
@@ -119,9 +127,8 @@ mod tests {
             Unsettled::said(origin, Arc::clone(&user), sent, asker.next(), flow.begin(2), Seq(0))
         });
         let unsettled = said.collect();
-        let people = outboxes.iter().map(|outbox| (outbox.id, (Arc::clone(&user), true))).collect();
-        let (latest_home, repairing) = Default::default();
-        State { role: Role::Unknown, latest_home, people, unsettled, repairing }
+        let people = outboxes.iter().map(|outbox| (outbox.id, Arc::clone(&user))).collect();
+        State { people, unsettled, ..State::default() }
     }
 
     fn names<'a>(unsettled: impl IntoIterator<Item = &'a Unsettled>) -> Vec<i64> {

@@ -1,6 +1,7 @@
 //! A frame or request that was sent to a room's home, until it is known what became of it.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 
@@ -8,6 +9,7 @@ use super::record::{Asked, Outcome, Person, Sent};
 use crate::chat::history::Shown;
 use crate::chat::reply::{Reply, SayError, send};
 use crate::chat::room_queue::RoomQueue;
+use crate::chat::say::client_id;
 use crate::config::HistoryForm;
 use ondol_host_handlers::Release;
 use ondol_host_model::{MessageId, RequestId, Seq, Speaker};
@@ -25,6 +27,10 @@ pub(super) struct Unsettled {
     pub(super) after: Seq,
     /// Something that its connection said later is stored. So it was handled, and may not be handled again: it would come after that.
     pub(super) is_overtaken: bool,
+    /// When it came.
+    pub(super) came: Instant,
+    /// It was handed to a home, which may have stored it.
+    pub(super) is_sent: bool,
     pub(super) what: What,
 }
 
@@ -42,12 +48,16 @@ impl Unsettled {
         in_flight: InFlight,
         after: Seq,
     ) -> Self {
-        Self { origin, after, is_overtaken: false, what: What::Said { user, sent, reply, in_flight } }
+        Self::new(origin, after, What::Said { user, sent, reply, in_flight })
     }
 
     pub(super) fn deletion(origin: i64, seqs: Vec<Seq>, answer: DeletionAnswer) -> Self {
         // Nothing is stored of it.
-        Self { origin, after: Seq(u64::MAX), is_overtaken: false, what: What::Delete { seqs, answer } }
+        Self::new(origin, Seq(u64::MAX), What::Delete { seqs, answer })
+    }
+
+    fn new(origin: i64, after: Seq, what: What) -> Self {
+        Self { origin, after, is_overtaken: false, came: Instant::now(), is_sent: false, what }
     }
 
     /// What the home is asked.
@@ -129,9 +139,15 @@ impl Unsettled {
     /// It comes to nothing, as far as is known here.
     pub(super) fn fail(self, error: SayError) {
         match self.what {
-            What::Said { reply, .. } => reply.failed(error, None),
+            What::Said { reply, sent, .. } => reply.failed(error, client_id(sent.as_frame()).as_deref()),
             What::Delete { answer, .. } => drop(answer.send(Err(StoreError::HomeElsewhere))),
         }
+    }
+
+    /// It waits no longer. What no home was handed is not stored.
+    pub(super) fn give_up(self) {
+        let error = if self.is_sent { SayError::Unknown } else { SayError::Unreachable };
+        self.fail(error);
     }
 }
 

@@ -1,20 +1,25 @@
 //! What the admission checks made of a change: a candidate, and what its settings come to.
 
 use std::collections::BTreeMap;
+use std::sync::MutexGuard;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use ondol_host_handlers::{Candidate, HandlerKind, SettingsMap};
+use ondol_host_handlers::{Candidate, HandlerKind, NumberedRelease, SettingsMap};
 
 /// A change that has passed the admission checks.
-pub(in crate::chat) struct Admitted {
+pub(in crate::chat) struct Admitted<'a> {
     /// Its versions.
     pub(in crate::chat) candidate: Candidate,
+    /// The release that it was made over.
+    pub(in crate::chat) base: NumberedRelease,
     /// How long it waited for another change.
     pub(in crate::chat) waited: Duration,
     /// The settings of the handlers that it changes.
     pub(in crate::chat) settings: SettingsRows,
+    /// While it lives, no other change is prepared.
+    pub(in crate::chat) turn: MutexGuard<'a, ()>,
 }
 
 /// By handler.

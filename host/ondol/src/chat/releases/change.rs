@@ -70,6 +70,8 @@ pub struct Changed {
     pub settings: SettingsRows,
     /// How long it waited for another change, in milliseconds.
     pub waited_ms: u64,
+    /// The names of the hosts on which it is active, where there are several.
+    pub hosts: Vec<String>,
 }
 
 /// Why nothing was changed.
@@ -78,6 +80,9 @@ pub enum ReleaseError {
     /// Admission checks failed: for each handler, why.
     #[error("{}", describe(.0))]
     Refused(Vec<(HandlerKind, AdmissionError)>),
+    /// Other hosts cannot activate it, or do not answer: a sentence about each.
+    #[error("{}; the active release is unchanged", .0.join("; "))]
+    Elsewhere(Vec<String>),
     /// One of its versions is blocked, or it could not be recorded.
     #[error(transparent)]
     Activate(#[from] ActivateError),
@@ -119,6 +124,7 @@ impl Changed {
             ended_probations: Vec::new(),
             settings: SettingsRows::new(),
             waited_ms: 0,
+            hosts: Vec::new(),
         }
     }
 }

@@ -9,12 +9,18 @@ use ondol_host_store::StoredRelease;
 const STEPS_MAX: usize = 1_000;
 
 impl Releases {
-    /// Does not wait for a change that is being prepared: a rollback has to be quick.
+    /// Waits for no change that is being prepared, and for no other host: a rollback has to be quick. If another host has recorded
+    /// a release meanwhile, a target with a name is rolled back to nevertheless; the release before is another one by then.
     pub(in crate::chat) fn roll_back(
         &self,
         target: &RollbackTarget,
         request: &ChangeRequest,
     ) -> Result<Changed, ReleaseError> {
+        let is_over_any = request.expected.is_none() && *target != RollbackTarget::Before;
+        self.over_others(is_over_any, || self.try_roll_back(target, request))
+    }
+
+    fn try_roll_back(&self, target: &RollbackTarget, request: &ChangeRequest) -> Result<Changed, ReleaseError> {
         let mut provenance = Provenance { trigger: Trigger::Rollback, ..self.provenance(request) };
         let versions: Vec<(HandlerKind, String)> = match target {
             RollbackTarget::Version(prefix) => vec![self.kept_version(prefix)?],
@@ -34,23 +40,13 @@ impl Releases {
         Ok(Changed { settings, ..changed })
     }
 
-    /// Makes the release active that another host has recorded as that, if it is later than this host's.
-    pub(in crate::chat) fn follow(&self) -> Result<bool, ReleaseError> {
-        let history = self.pipeline.store.releases();
-        let is_later = |release: &StoredRelease| release.number > self.handlers.numbered().number;
-        let Some(active) = history.active()?.filter(is_later) else { return Ok(false) };
-        let versions: Vec<_> = HandlerKind::ALL.into_iter().zip(active.versions).collect();
-        let candidate = self.restore(&versions)?;
-        Ok(self.handlers.follow(&candidate, active.number, release_store::blocked(&self.pipeline)?))
-    }
-
-    /// Versions that were active once: from memory where they are there, else from the store.
-    fn restore(&self, versions: &[(HandlerKind, String)]) -> Result<Candidate, ReleaseError> {
+    /// Versions that are stored: from memory where they are there, else from the store.
+    pub(super) fn restore(&self, versions: &[(HandlerKind, String)]) -> Result<Candidate, ReleaseError> {
         let mut candidate = Candidate::default();
-        let ready: Vec<_> = std::iter::once(self.handlers.numbered()).chain(self.handlers.previous()).collect();
+        let ready = self.ready();
         for (handler, id) in versions {
-            match ready.iter().find(|release| release.versions.id(*handler).whole() == *id) {
-                Some(release) => candidate.take(*handler, &release.versions),
+            match ready.iter().find(|release| release.id(*handler).whole() == *id) {
+                Some(release) => candidate.take(*handler, release),
                 None => {
                     let source = release_store::source(&self.pipeline, *handler, id).map_err(ReleaseError::Broken)?;
                     let restored = candidate.restore(self.handlers.admission(), source);
@@ -118,6 +114,7 @@ impl Releases {
 
     /// Lifts the block of the one blocked version whose id begins so, and returns its id.
     pub(in crate::chat) fn forgive(&self, prefix: &str, request: &ChangeRequest) -> Result<String, ReleaseError> {
+        self.follow()?;
         let prefix = prefix.to_ascii_lowercase();
         let mut found = self.handlers.rollouts().blocked.into_keys().filter(|id| id.starts_with(&prefix));
         match (found.next(), found.count()) {

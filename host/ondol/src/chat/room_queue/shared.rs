@@ -1,5 +1,6 @@
 //! A room whose members are on several hosts: what its home does for those of the others, and what the others leave to it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{RoomQueue, RoomTask, SMALL_ROOM, Ticket, What};
@@ -29,15 +30,10 @@ impl RoomQueue {
         }
     }
 
-    /// A connection comes in at another host. The room hears of it when it is the user's first, unless it has heard of it.
-    pub(in crate::chat) fn join_remote(
-        self: &Arc<Self>,
-        user: &Arc<Speaker>,
-        is_known: bool,
-        release: impl FnOnce() -> Arc<Release>,
-    ) {
+    /// A connection comes in at another host. The room hears of it when it is the user's first.
+    pub(in crate::chat) fn join_remote(self: &Arc<Self>, user: &Arc<Speaker>, release: impl FnOnce() -> Arc<Release>) {
         let state = self.state();
-        if self.members.join_remote(&user.id) == Presence::Changed && !is_known {
+        if self.members.join_remote(&user.id) == Presence::Changed {
             self.enqueue(state, RoomTask::new(What::Join(Arc::clone(user), release()), Ticket::silent()));
         }
     }
@@ -50,9 +46,45 @@ impl RoomQueue {
         }
     }
 
-    /// Tells the room of a user who came in before this host was its home.
-    pub(in crate::chat) fn announce_join(self: &Arc<Self>, user: &Arc<Speaker>, release: Arc<Release>) {
-        self.enqueue(self.state(), RoomTask::new(What::Join(Arc::clone(user), release), Ticket::silent()));
+    /// This host begins to be the home: once [`RoomQueue::go_on`] is called, the room hears of those of `people`, who have
+    /// connections here, that no earlier home has told of. Returns the others that one has told of. They count as present
+    /// until [`RoomQueue::leave_remote`]. None: it is not known whom earlier homes have told of.
+    pub(in crate::chat) fn begin_as_home(
+        &self,
+        people: &[Arc<Speaker>],
+        release: &Arc<Release>,
+    ) -> Option<Vec<Arc<Speaker>>> {
+        let mut state = self.state();
+        let announced = self.members.begin_as_home();
+        let here: HashSet<&str> = people.iter().map(|user| user.id.as_str()).collect();
+        let mut known: HashSet<_> = announced.iter().flatten().map(|user| user.id.clone()).collect();
+        for user in people.iter().filter(|user| known.insert(user.id.clone())) {
+            let join = What::Join(Arc::clone(user), Arc::clone(release));
+            state.waiting.push_back(RoomTask::new(join, Ticket::silent()));
+        }
+        let mut absent = announced?;
+        absent.retain(|user| !here.contains(user.id.as_str()));
+        for user in &absent {
+            self.members.join_remote(&user.id);
+        }
+        Some(absent)
+    }
+
+    /// Counts users as present whom the connections of another host take for that, and who are not known here. Returns them.
+    pub(in crate::chat) fn adopt(&self, users: Vec<Arc<Speaker>>) -> Vec<Arc<Speaker>> {
+        // In its turn: no one joins or leaves meanwhile.
+        let _state = self.state();
+        self.members.adopt(users)
+    }
+
+    /// Runs what waits in the queue, unless that is done already or it waits for a number.
+    pub(in crate::chat) fn go_on(self: &Arc<Self>) {
+        if std::mem::replace(&mut self.state().running, true) {
+            return;
+        }
+        if let Some(task) = self.next() {
+            self.run(task);
+        }
     }
 
     /// Sends what was put into the room: from here in a small one, from a task of its own otherwise.

@@ -56,6 +56,10 @@ pub(super) fn changed(change: &Value) {
     }
     show_settings::changed(change);
     show_rollouts::ended(change);
+    let hosts = lines(change, "hosts");
+    if !hosts.is_empty() {
+        println!("active on {}", hosts.join(", "));
+    }
     match number(change, "waited_ms") {
         0..WAIT_SHOWN_MS => {}
         waited => println!("waited {} s for another deploy", waited.div_ceil(1_000)),

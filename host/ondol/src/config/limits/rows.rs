@@ -187,6 +187,21 @@ limits! {
         versions_kept_max: usize = 20, "components, a handler", 2 => 1_000, restart;
         /// Releases kept in the history. Rejected releases are counted separately.
         releases_kept_max: usize = 1_000, "releases", 10 => 1_000_000, restart;
+        /// How long a deploy waits until all other hosts have prepared it; longer rejects it.
+        deploy_agree_ms: u64 = 30_000, "ms", 100 => DAY_MS, restart;
+    }
+    "Hosts: rooms from hosts that come and go" {
+        /// How long users of a host that is gone may take to come back before their rooms hear that they left.
+        presence_grace_ms: u64 = 5_000, "ms", 1 => DAY_MS, restart;
+        /// How long a room without connections keeps its home; then the next host that needs it becomes its home.
+        room_idle_ms: u64 = 60_000, "ms", 1 => DAY_MS, restart;
+    }
+    "Several hosts: how long each is waited for" {
+        /// A host that has not shown for so long that it lives is dead, and its rooms find another home.
+        // Beats come every 500 ms; those that are 1.5 s apart are a break.
+        host_lost_ms: u64 = 3_000, "ms", 2_000 => 600_000, restart;
+        /// How long a client that comes into a room, and a frame while the bus is away, wait for the room's home; longer is answered with `busy`.
+        bus_wait_ms: u64 = 5_000, "ms", 1 => DAY_MS, restart;
     }
     "Operation: the admin API, the log and the end" {
         /// Connections to the admin API; further ones wait.

@@ -29,6 +29,9 @@ pub(super) enum Call {
     Record,
     DeleteMessage,
     DeleteMessagesOf,
+    Cluster,
+    HomeOfRoom,
+    DrainHost,
 }
 
 const POST: &[Method] = &[Method::POST];
@@ -36,7 +39,7 @@ const PUT: &[Method] = &[Method::PUT];
 const DELETE: &[Method] = &[Method::DELETE];
 
 /// The calls of the admin API.
-pub(super) const CALLS: [(&[Method], &str, Call); 22] = [
+pub(super) const CALLS: [(&[Method], &str, Call); 25] = [
     (READ, "/metrics", Call::Metrics),
     (READ, "/v1/status", Call::Status),
     (READ, "/v1/activity", Call::Activity),
@@ -59,4 +62,7 @@ pub(super) const CALLS: [(&[Method], &str, Call); 22] = [
     (READ, "/v1/record", Call::Record),
     (DELETE, "/v1/rooms/{room}/messages/{seq}", Call::DeleteMessage),
     (DELETE, "/v1/users/{user_id}/messages", Call::DeleteMessagesOf),
+    (READ, "/v1/cluster", Call::Cluster),
+    (READ, "/v1/cluster/rooms/{room}", Call::HomeOfRoom),
+    (POST, "/v1/cluster/hosts/{host}/drain", Call::DrainHost),
 ];

@@ -58,9 +58,16 @@ fn release(events: &str) -> ReleaseRecord {
         trigger: "deploy".into(),
         reason: String::new(),
         back_to: None,
+        over: None,
         previous_outcome: "replaced".into(),
         previous_detail: None,
     }
+}
+
+/// Records a release over the active one.
+fn record(store: &ReleaseHistory, release: ReleaseRecord) -> Result<u64, StoreError> {
+    let over = store.active()?.map(|active| active.number);
+    store.record(&[], &ReleaseRecord { over, ..release }, RETENTION)
 }
 
 #[test]
@@ -69,7 +76,7 @@ fn the_last_release_is_active_after_reopening() {
     let store = tested.open();
     for id in ["a", "b"] {
         save(&store, "events", id);
-        store.record(&[], &release(id), RETENTION).unwrap();
+        record(&store, release(id)).unwrap();
     }
     store.record_rejected(&release("c"), "it is text", RETENTION).unwrap();
     drop(store);
@@ -93,7 +100,7 @@ fn the_last_versions_and_the_active_ones_are_kept() {
     for number in 0..6 {
         let id = format!("e{number}");
         save(&store, "events", &id);
-        store.record(&[], &release(&id), RETENTION).unwrap();
+        record(&store, release(&id)).unwrap();
     }
     let mut kept: Vec<_> = store.versions("").unwrap().into_iter().map(|version| version.id).collect();
     kept.sort();
@@ -123,8 +130,10 @@ fn blocked_versions_and_directory_snapshots_are_stored() {
     assert_eq!(store.blocked_versions().unwrap(), [("a".into(), "it trapped".into())]);
     let snapshot = DirectorySnapshot { handler: "rooms".into(), sha256: "x".into(), settings: "{}".into() };
     store.save_directory_snapshot(&snapshot).unwrap();
-    assert_eq!(store.directory_snapshots().unwrap(), [snapshot]);
-    assert_eq!(tested.of(1, "chat-2").directory_snapshots().unwrap(), []);
+    assert_eq!(store.directory_snapshots().unwrap(), std::slice::from_ref(&snapshot));
+    assert_eq!(store.snapshots_of_others().unwrap(), []);
+    let other = tested.of(1, "chat-2");
+    assert_eq!((other.directory_snapshots().unwrap(), other.snapshots_of_others().unwrap()), (vec![], vec![snapshot]));
 }
 
 #[test]
@@ -132,7 +141,7 @@ fn rejected_releases_displace_no_admitted_ones() {
     let Some(tested) = Tested::new() else { return };
     let store = tested.open();
     for number in 0..8 {
-        store.record(&[], &release(&format!("e{number}")), RETENTION).unwrap();
+        record(&store, release(&format!("e{number}"))).unwrap();
     }
     for number in 0..20 {
         store.record_rejected(&release(&format!("bad{number}")), "it is text", RETENTION).unwrap();
@@ -149,7 +158,7 @@ fn repeated_rejections_of_a_handlers_file_are_one_release() {
     let store = tested.open();
     let reject = |release: ReleaseRecord, reason: &str| store.record_rejected(&release, reason, RETENTION).unwrap();
     let of_file = |events: &str| ReleaseRecord { trigger: "directory".into(), ..release(events) };
-    store.record(&[], &release("a"), RETENTION).unwrap();
+    record(&store, release("a")).unwrap();
     reject(of_file("half"), "it ends in the middle");
     reject(of_file("text"), "it is text");
     let last = || store.list(None, 1).unwrap().remove(0);
@@ -176,8 +185,51 @@ fn a_host_that_lost_its_role_records_nothing() {
     let Some(tested) = Tested::new() else { return };
     let store = tested.open();
     tested.testing.sql("UPDATE host SET state = 'dead'");
-    assert!(matches!(store.record(&[], &release("a"), RETENTION), Err(StoreError::Fenced(_))));
+    assert!(matches!(record(&store, release("a")), Err(StoreError::Fenced(_))));
     assert_eq!(store.list(None, 10).unwrap(), []);
+}
+
+#[test]
+fn a_release_is_recorded_over_the_active_one_only() {
+    let Some(tested) = Tested::new() else { return };
+    let store = tested.open();
+    let over = |over: Option<u64>, events: &str| match store.record(
+        &[],
+        &ReleaseRecord { over, ..release(events) },
+        RETENTION,
+    ) {
+        Err(StoreError::Overtaken { active }) => Err(active),
+        recorded => Ok(recorded.unwrap()),
+    };
+    assert_eq!([over(Some(1), "a"), over(None, "a")], [Err(0), Ok(1)]);
+    assert_eq!([over(None, "b"), over(Some(1), "b"), over(Some(1), "c")], [Err(1), Ok(2), Err(2)]);
+    let outcomes: Vec<_> = store.list(None, 10).unwrap().into_iter().map(|release| release.outcome).collect();
+    assert_eq!(outcomes, ["active", "replaced"]);
+}
+
+#[test]
+fn of_two_hosts_that_record_over_one_release_at_once_one_wins() {
+    let Some(tested) = Tested::new() else { return };
+    tested.testing.sql("INSERT INTO host (name, state, version) VALUES ('chat-2', 'live', '0.1.0')");
+    let hosts = [tested.open(), tested.of(2, "chat-2")];
+    let mut active = record(&hosts[0], release("a")).unwrap();
+    for round in 0..20 {
+        let over = |host: usize| {
+            let over = Some(active);
+            let release = ReleaseRecord { over, actor: format!("chat-{host}"), ..release(&format!("{host}-{round}")) };
+            hosts[host].record(&[], &release, RETENTION)
+        };
+        let both = std::thread::scope(|scope| {
+            let other = scope.spawn(|| over(1));
+            [over(0), other.join().unwrap()]
+        });
+        let [won, lost] = if both[0].is_ok() { [0, 1] } else { [1, 0] };
+        let number = both[won].clone().unwrap();
+        assert!(matches!(both[lost], Err(StoreError::Overtaken { active }) if active == number), "{both:?}");
+        let stored = hosts[lost].active().unwrap().unwrap();
+        assert_eq!((stored.number, stored.actor), (number, format!("chat-{won}")));
+        active = number;
+    }
 }
 
 #[test]
@@ -198,11 +250,11 @@ fn events_are_kept_in_their_order() {
 fn a_release_whose_connection_is_lost_is_recorded_once() {
     let Some(tested) = Tested::new() else { return };
     let store = tested.open();
-    store.record(&[], &release("a"), RETENTION).unwrap();
+    record(&store, release("a")).unwrap();
     let held = tested.testing.database.hold("LOCK TABLE release").unwrap();
     let waiting = "FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
     std::thread::scope(|scope| {
-        let recording = scope.spawn(|| store.record(&[], &release("b"), RETENTION));
+        let recording = scope.spawn(|| record(&store, release("b")));
         let deadline = Instant::now() + Duration::from_secs(60);
         while tested.testing.sql(&format!("SELECT count(*) {waiting}")) == "0" {
             assert!(Instant::now() < deadline, "the release waits for no lock");

@@ -74,6 +74,23 @@ async fn a_room_that_has_no_home_is_written_to_after_a_claim_only() -> Result<()
 }
 
 #[tokio::test]
+async fn a_room_that_is_given_up_has_its_next_home_where_it_is_claimed() -> Result<()> {
+    let Some(database) = database()? else { return Ok(()) };
+    let (one, other) = two_hosts(&database).await?;
+    let (elsewhere, room, kept) = (room(&other).await?, room(&one).await?, room(&one).await?);
+    store(&one, &[message(&one, &ann(), room, 1)?]).await?;
+    assert_eq!(seqs(&one, room).await?, [1]);
+    one.release(&[room, elsewhere]).await?;
+    let homes = format!("SELECT coalesce(host, 0) FROM room WHERE id IN ({room}, {kept}, {elsewhere}) ORDER BY id");
+    assert_eq!(database.sql(&homes)?, format!("{}\n0\n{}", other.host_no(), one.host_no()), "its own, and no other");
+    assert_eq!(errors(&one, &[message(&one, &ann(), room, 2)?]).await, [some(&StoreError::HomeElsewhere)]);
+    assert_eq!(claim(&other, room).await?, Seq(1));
+    store(&other, &[message(&other, &ann(), room, 2)?]).await?;
+    assert_eq!(seqs(&one, room).await?, [1, 2], "what the first home remembered does not count");
+    Ok(())
+}
+
+#[tokio::test]
 async fn hosts_see_who_comes_and_goes() -> Result<()> {
     let Some(database) = database()? else { return Ok(()) };
     let (one, other) = two_hosts(&database).await?;

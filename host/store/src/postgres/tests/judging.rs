@@ -4,7 +4,6 @@ use super::proxy::Proxy;
 use super::*;
 use crate::postgres::connect::{Connector, Purpose};
 use crate::postgres::neighbours::judge as declare_dead;
-use crate::postgres::opening::LOST;
 
 /// A host that another one sees, over a wire that can be cut.
 async fn seen(database: &Database) -> Result<(Proxy, Postgres, Postgres)> {
@@ -18,13 +17,21 @@ fn state(database: &Database, host: &Postgres) -> Result<String> {
 }
 
 async fn look(host: &Postgres) -> Result<bool> {
-    Ok(host.neighbours.as_ref().context("alone")?.neighbours.look().await?)
+    Ok(host.neighbours.as_ref().context("alone")?.neighbours.look().await?.has_judged)
 }
 
 /// Makes the last beat of a host look older.
 fn age(database: &Database, host: &Postgres, seconds: u32) -> Result<()> {
     let no = host.host_no();
     database.sql(&format!("UPDATE host SET beat = beat - interval '{seconds} s' WHERE no = {no}")).map(drop)
+}
+
+/// How many connections hold the lock of a host.
+fn lock_of(no: i32) -> String {
+    format!(
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 'host'::regclass AND objid::int = -{no} \
+         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
 }
 
 async fn until_it_may_judge(host: &Postgres) -> Result<()> {
@@ -64,11 +71,7 @@ async fn a_host_with_a_connection_has_longer() -> Result<()> {
     let no = silent.host_no();
     judge.host.interrupted();
     proxy.cut(true);
-    let locks = format!(
-        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 'host'::regclass AND objid::int = -{no} \
-         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-    );
-    until(&database, &locks, "0").await?;
+    until(&database, &lock_of(no), "0").await?;
     // As if the connection were there.
     let connection = database.hold(&format!("SELECT pg_advisory_xact_lock('host'::regclass::oid::int, -{no})"))?;
     let silent_for_2_s = format!("UPDATE host SET beat = clock_timestamp() - interval '2 s' WHERE no = {no}");
@@ -84,6 +87,44 @@ async fn a_host_with_a_connection_has_longer() -> Result<()> {
     drop(connection);
     while state(&database, &silent)? != "dead" {
         database.sql(&silent_for_2_s)?;
+        ensure!(since.elapsed() < DEADLINE, "it lives on without a connection");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_host_that_nothing_is_heard_of_has_less_time_once_its_connection_is_gone() -> Result<()> {
+    let Some(database) = database()? else { return Ok(()) };
+    let (proxy, silent, judge) = seen(&database).await?;
+    let no = silent.host_no();
+    let suspect = |hosts: &[i32]| -> Result<()> {
+        judge.neighbours.as_ref().context("alone")?.neighbours.suspect(hosts.iter().copied().collect());
+        Ok(())
+    };
+    let silent_for_a_while = format!("UPDATE host SET beat = clock_timestamp() - interval '0.6 s' WHERE no = {no}");
+    until_it_may_judge(&judge).await?;
+    // It has its connection: it is busy.
+    suspect(&[no])?;
+    database.sql(&silent_for_a_while)?;
+    assert!(!look(&judge).await?);
+    suspect(&[])?;
+    judge.host.interrupted();
+    proxy.cut(true);
+    until(&database, &lock_of(no), "0").await?;
+    // Without a connection, and heard of elsewhere.
+    let since = Instant::now();
+    while !judge.host.has_beaten_for(LOST) {
+        database.sql(&silent_for_a_while)?;
+        ensure!(since.elapsed() < DEADLINE, "it has breaks all the time");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    database.sql(&silent_for_a_while)?;
+    assert!(!look(&judge).await?);
+    assert_eq!(state(&database, &silent)?, "live");
+    suspect(&[no])?;
+    while state(&database, &silent)? != "dead" {
+        database.sql(&silent_for_a_while)?;
         ensure!(since.elapsed() < DEADLINE, "it lives on without a connection");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -117,11 +158,11 @@ async fn a_look_that_is_old_condemns_no_one() -> Result<()> {
     let client = judge.control.open_client().context("no connection")?;
     let now: f64 = database.sql("SELECT extract(epoch FROM clock_timestamp())")?.parse()?;
     let no = silent.host_no();
-    assert!(!declare_dead(&client, no, now - 1.0).await?);
+    assert!(!declare_dead(&client, no, false, now - 1.0, LOST).await?);
     judge.host.interrupted();
-    assert!(declare_dead(&client, no, now + 60.0).await?);
-    assert!(!declare_dead(&client, no, now + 60.0).await?, "once");
-    assert!(!declare_dead(&client, judge.host_no(), now + 60.0).await?, "it beats");
+    assert!(declare_dead(&client, no, false, now + 60.0, LOST).await?);
+    assert!(!declare_dead(&client, no, false, now + 60.0, LOST).await?, "once");
+    assert!(!declare_dead(&client, judge.host_no(), true, now + 60.0, LOST).await?, "it beats");
     Ok(())
 }
 

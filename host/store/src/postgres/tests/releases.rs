@@ -38,6 +38,7 @@ async fn recorded_once(refused_min: u32) -> Result<()> {
             trigger: "deploy".into(),
             reason: String::new(),
             back_to: None,
+            over: None,
             previous_outcome: "replaced".into(),
             previous_detail: None,
         };

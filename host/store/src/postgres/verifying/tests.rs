@@ -107,6 +107,8 @@ async fn a_database_without_tables_is_no_chat() {
         synchronous: crate::limits::Synchronous::Full,
         readers_max: 2,
         cluster: None,
+        proto: 1,
+        host_lost: std::time::Duration::from_secs(3),
     };
     let checked = tokio::task::spawn_blocking(move || verify_postgres(&config, &|_, _| {})).await.unwrap();
     assert!(checked.unwrap_err().to_string().contains("no tables of Ondol"));

@@ -37,9 +37,16 @@ fn release(events: &str) -> ReleaseRecord {
         trigger: "deploy".into(),
         reason: String::new(),
         back_to: None,
+        over: None,
         previous_outcome: "replaced".into(),
         previous_detail: None,
     }
+}
+
+/// Records a release over the active one.
+fn record(store: &Store<()>, release: ReleaseRecord) -> Result<u64, StoreError> {
+    let over = store.releases().active()?.map(|active| active.number);
+    store.releases().record(&[], ReleaseRecord { over, ..release }, RETENTION)
 }
 
 #[test]
@@ -48,7 +55,7 @@ fn the_last_release_is_active_after_reopening() {
     let store = open(directory.path());
     for id in ["a", "b"] {
         save(&store, "events", id);
-        store.releases().record(&[], release(id), RETENTION).unwrap();
+        record(&store, release(id)).unwrap();
     }
     store.releases().record_rejected(release("c"), "it is text".into(), RETENTION).unwrap();
     drop(store);
@@ -73,7 +80,7 @@ fn the_last_versions_and_the_active_ones_are_kept() {
     for number in 0..6 {
         let id = format!("e{number}");
         save(&store, "events", &id);
-        store.releases().record(&[], release(&id), RETENTION).unwrap();
+        record(&store, release(&id)).unwrap();
     }
     let mut kept: Vec<_> = store.releases().versions("").unwrap().into_iter().map(|version| version.id).collect();
     kept.sort();
@@ -117,7 +124,7 @@ fn a_large_component_is_stored_in_pieces_and_goes_with_its_version() {
     for number in 0..=RETENTION.versions_max {
         let id = format!("e{number}");
         save(&store, "events", &id);
-        store.releases().record(&[], release(&id), RETENTION).unwrap();
+        record(&store, release(&id)).unwrap();
     }
     assert_eq!(store.releases().version("large").unwrap(), None);
     assert_eq!(rows(), i64::try_from(RETENTION.versions_max).unwrap());
@@ -147,7 +154,7 @@ fn a_database_of_schema_1_is_migrated_with_its_rooms() {
     let store = open(directory.path());
     assert_eq!(store.releases().active().unwrap(), None);
     save(&store, "events", "a");
-    assert_eq!(store.releases().record(&[], release("a"), RETENTION).unwrap(), 1);
+    assert_eq!(record(&store, release("a")).unwrap(), 1);
     let rooms: i64 = rusqlite::Connection::open(&path)
         .unwrap()
         .query_row("SELECT count(*) FROM room", [], |row| row.get(0))
@@ -160,7 +167,7 @@ fn rejected_releases_displace_no_admitted_ones() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     for number in 0..8 {
-        store.releases().record(&[], release(&format!("e{number}")), RETENTION).unwrap();
+        record(&store, release(&format!("e{number}"))).unwrap();
     }
     for number in 0..20 {
         store.releases().record_rejected(release(&format!("bad{number}")), "it is text".into(), RETENTION).unwrap();
@@ -179,7 +186,7 @@ fn repeated_rejections_of_a_handlers_file_are_one_release() {
         store.releases().record_rejected(release, reason.into(), RETENTION).unwrap()
     };
     let of_file = |events: &str| ReleaseRecord { trigger: "directory".into(), ..release(events) };
-    store.releases().record(&[], release("a"), RETENTION).unwrap();
+    record(&store, release("a")).unwrap();
     reject(of_file("half"), "it ends in the middle");
     reject(of_file("text"), "it is text");
     let last = || store.releases().list(None, 1).unwrap().remove(0);
@@ -189,4 +196,17 @@ fn repeated_rejections_of_a_handlers_file_are_one_release() {
     reject(release("half"), "it ends in the middle");
     reject(of_file("half"), "it ends in the middle");
     assert_eq!(last().number, 5);
+}
+
+#[test]
+fn a_release_is_recorded_over_the_active_one_only() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let over = |over: Option<u64>| match store.releases().record(&[], ReleaseRecord { over, ..release("a") }, RETENTION)
+    {
+        Err(StoreError::Overtaken { active }) => Err(active),
+        recorded => Ok(recorded.unwrap()),
+    };
+    assert_eq!([over(Some(1)), over(None), over(None), over(Some(1))], [Err(0), Ok(1), Err(1), Ok(2)]);
+    assert_eq!(store.releases().list(None, 10).unwrap().len(), 2);
 }
