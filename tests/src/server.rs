@@ -13,7 +13,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use ondol_engines::free_address;
+use ondol_engines::{free_address, until_stopped};
 use serde_json::{Value, json};
 
 use crate::{
@@ -259,6 +259,9 @@ impl TestServer {
     pub fn signal(&self, name: &str) -> Result<()> {
         let status = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.pid())]).status()?;
         ensure!(status.success(), "no process to send {name} to");
+        if name == "STOP" {
+            until_stopped(self.pid());
+        }
         Ok(())
     }
 

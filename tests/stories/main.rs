@@ -24,6 +24,7 @@ mod both_stores;
 mod bystander;
 mod canary;
 mod cases;
+mod clustered_deploys;
 mod compiling;
 mod configuring;
 mod console;

@@ -133,7 +133,7 @@ fn check_says_of_a_component_what_a_server_would() -> TestResult {
     let (given, with) = (format!("messages={messages}"), format!("messages={cases}"));
     ondol(&["check", &given, "--cases", &with])?.expect_parts(0, &["fine   messages", "is version"])?;
     let wrong = ondol(&["check", &given, "--cases", &with, "--setting", "messages.text_length_max=none"])?;
-    wrong.expect_parts(1, &["wrong  messages", "text_length_max", "(in ondol_messages::"])?;
+    wrong.expect_parts(1, &["wrong  messages", "text_length_max", "(in ", "ondol:chat/messages@0.2.0#receive)"])?;
     let other = ondol(&["check", &format!("events={messages}"), &given])?;
     other.expect_parts(1, &["it does not export ondol:chat/events@0.2.0", "fine   messages"])?;
     ondol(&["check", &given, "--limit", "handler_file_bytes_max=10000"])?

@@ -11,6 +11,7 @@ use std::{
         Mutex,
         mpsc::{Receiver, channel},
     },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -104,12 +105,33 @@ fn has_ended(pid: Pid) -> bool {
     stat.rsplit_once(") ").is_none_or(|(_, fields)| fields.starts_with('Z'))
 }
 
-/// Sends a signal to processes.
+/// Sends a signal to processes. Returns once those that are to stop have stopped.
 pub(crate) fn signal_all(pids: &[Pid], signal: Signal) {
     for pid in pids {
         // One may have ended meanwhile.
         let _ = kill_process(*pid, signal);
     }
+    if signal == Signal::STOP {
+        pids.iter().for_each(|pid| until_stopped(pid.as_raw_nonzero().get().unsigned_abs()));
+    }
+}
+
+/// Waits until a process that was sent a SIGSTOP does nothing any more: on a busy machine that takes a moment.
+pub fn until_stopped(pid: u32) {
+    let end = Instant::now() + DEADLINE;
+    while is_running(pid) && Instant::now() < end {
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Whether any thread of a process is neither stopped nor at its end.
+fn is_running(pid: u32) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return false };
+    threads.flatten().any(|thread| {
+        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        // The name is in brackets and may contain any character.
+        stat.rsplit_once(") ").is_some_and(|(_, fields)| !fields.starts_with(['T', 't', 'Z', 'X']))
+    })
 }
 
 /// The children of a process.

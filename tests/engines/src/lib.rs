@@ -11,6 +11,7 @@ mod ports;
 mod postgres;
 
 pub use certificate::Certificate;
+pub use guard::until_stopped;
 pub use nats::{Access, Nats};
 pub use ports::free_address;
 pub use postgres::{Database, Held, Postgres, Settings, Stop};
