@@ -13,7 +13,7 @@ use super::*;
 use crate::sqlite::tests::{LIMITS, create, entry, open, store_all};
 use crate::{
     AboutVersion, Claimed, DirectorySnapshot, Entry, Page, ReleaseRecord, Retention, Store, StoreError, StoredEvent,
-    StoredVersion, Synchronous, verify_postgres,
+    StoredVersion, verify_postgres,
 };
 use ondol_host_model::{Draft, Message, MessageId, Room, RoomId, Seq, Speaker, Timestamp, User};
 
@@ -142,17 +142,7 @@ impl Chat {
     }
 
     fn config(&self) -> PostgresConfig {
-        PostgresConfig {
-            url: self.database.url(),
-            password: None,
-            host: "chat-1".to_owned(),
-            version: "0.1.0".to_owned(),
-            synchronous: Synchronous::Full,
-            readers_max: 2,
-            cluster: None,
-            proto: 1,
-            host_lost: std::time::Duration::from_secs(3),
-        }
+        PostgresConfig::of_tests(&self.database.url(), "chat-1")
     }
 
     fn migrate(&self) -> Result<Migrated, MigrateError> {

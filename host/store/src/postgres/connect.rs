@@ -256,20 +256,7 @@ mod tests {
     use super::*;
 
     fn config(url: &str) -> PostgresConfig {
-        let (url, host, version) = (url.to_owned(), "chat-1".to_owned(), "0.1.0".to_owned());
-        let synchronous = Synchronous::Full;
-        let (proto, host_lost) = (1, Duration::from_secs(3));
-        PostgresConfig {
-            url,
-            password: None,
-            host,
-            version,
-            synchronous,
-            readers_max: 8,
-            cluster: None,
-            proto,
-            host_lost,
-        }
+        PostgresConfig::of_tests(url, "chat-1")
     }
 
     #[test]

@@ -14,6 +14,23 @@ use crate::cache::Cache;
 use crate::limits::Synchronous;
 use ondol_host_model::{Draft, Message, MessageId, RoomId, Seq, Speaker, Timestamp, User};
 
+impl PostgresConfig {
+    /// That of a host on a database of the tests, without a bus.
+    pub(crate) fn of_tests(url: &str, host: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            password: None,
+            host: host.to_owned(),
+            version: "0.1.0".to_owned(),
+            synchronous: Synchronous::Full,
+            readers_max: 4,
+            cluster: None,
+            proto: 1,
+            host_lost: Duration::from_secs(3),
+        }
+    }
+}
+
 /// A database of one test with the schema, and connections to it.
 pub(super) struct Testing {
     pub(super) connector: Connector,
@@ -26,20 +43,7 @@ impl Testing {
     /// None: PostgreSQL is not installed.
     pub(super) async fn new() -> Option<Self> {
         let database = ondol_engines::Postgres::of_tests().unwrap()?;
-        let (url, host, version) = (database.url(), "chat-1".to_owned(), "0.1.0".to_owned());
-        let synchronous = Synchronous::Full;
-        let (proto, host_lost) = (1, Duration::from_secs(3));
-        let config = PostgresConfig {
-            url,
-            password: None,
-            host,
-            version,
-            synchronous,
-            readers_max: 2,
-            cluster: None,
-            proto,
-            host_lost,
-        };
+        let config = PostgresConfig { readers_max: 2, ..PostgresConfig::of_tests(&database.url(), "chat-1") };
         let connector = Connector::new(&config).unwrap();
         schema::settle(&mut connector.connect(Purpose::Control).await.unwrap()).await.unwrap();
         database.sql("INSERT INTO host (name, state, version) VALUES ('chat-1', 'live', '0.1.0')").unwrap();

@@ -9,7 +9,7 @@ use ondol_engines::Database;
 use super::{Postgres, PostgresConfig};
 use crate::error::StoreError;
 use crate::hosts::{Claimed, HostState};
-use crate::limits::{MessageRetention, StoreLimits, Synchronous};
+use crate::limits::{MessageRetention, StoreLimits};
 use crate::outcomes::RoomOutcome;
 use ondol_host_model::{Draft, Message, MessageId, OnExistingRoom, RoomDraft, RoomId, Seq, Speaker, Timestamp, User};
 
@@ -47,17 +47,7 @@ fn database() -> Result<Option<Database>> {
 }
 
 fn config(url: &str, host: &str) -> PostgresConfig {
-    PostgresConfig {
-        url: url.to_owned(),
-        password: None,
-        host: host.to_owned(),
-        version: "0.1.0".to_owned(),
-        synchronous: Synchronous::Full,
-        readers_max: 4,
-        cluster: None,
-        proto: 1,
-        host_lost: LOST,
-    }
+    PostgresConfig::of_tests(url, host)
 }
 
 /// A host that steps down in silence.
